@@ -1,0 +1,3 @@
+//! The `myelin` binary.
+
+fn main() {}

@@ -1,0 +1,138 @@
+//! How hosts that speak one wire differ, as data. The provider catalog fills these in; codecs only read them.
+//!
+//! The default is the wire's own inventor: a `Dialect::default()` changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// Differences of one host from the inventor of its wire. Every field documents what it changes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dialect {
+    /// Chat: the host wants `max_tokens`, not `max_completion_tokens`.
+    pub max_tokens: MaxTokensField,
+    /// The host does not know `developer` messages: they become `system`.
+    pub no_developer_role: bool,
+    /// Chat: where the host puts its thinking, and where it wants it back.
+    pub reasoning_field: ReasoningField,
+    /// Chat: when thinking must go back.
+    pub replay_reasoning: ReplayReasoning,
+    /// Chat: how thinking is asked for.
+    pub reasoning_request: ReasoningRequest,
+    /// Ids of tool calls must look like this.
+    pub tool_call_ids: ToolCallIds,
+    /// `tool_choice: "required"` is spelled `"any"` (Mistral).
+    pub required_is_any: bool,
+    /// Chat: `cache_control` inside content parts is understood (OpenRouter, Anthropic's compatible endpoint).
+    pub cache_control: bool,
+    /// Chat: `stream_options` is refused; usage comes unasked or not at all.
+    pub no_stream_options: bool,
+    /// `json_schema` output is unknown: send `json_object` and put the schema into the prompt.
+    pub no_json_schema: bool,
+    /// `parallel_tool_calls` is refused.
+    pub no_parallel_tool_calls: bool,
+    /// Images are refused.
+    pub no_images: bool,
+    /// `strict` on functions is refused.
+    pub no_strict: bool,
+    /// Free-text (custom) tools are refused: they become functions with one string `input`. Namespaces likewise.
+    pub no_custom_tools: bool,
+    /// Chat: `n` above 1 is refused.
+    pub no_n: bool,
+    /// Tool results may hold images (Anthropic, Gemini 3, Responses, Converse); elsewhere they move to a following user message.
+    pub images_in_tool_results: bool,
+    /// Chat: `tool_stream: true` is needed for arguments to stream (GLM).
+    pub tool_stream: bool,
+    /// Chat: reasoning tokens are counted beside `completion_tokens`, not inside (xAI chat).
+    pub reasoning_beside_output: bool,
+    /// Whether the host counts cached tokens beside the prompt, not inside.
+    pub cache_beside_input: bool,
+    /// Top-level request fields (names of the wire) that are refused: they are removed with a loss.
+    pub unsupported: Vec<String>,
+    /// Top-level request fields to set when the caller did not.
+    pub defaults: serde_json::Map<String, serde_json::Value>,
+    /// Gemini: schemas go to `parameters` in the OpenAPI subset, `parametersJsonSchema` is unknown.
+    pub openapi_schema: bool,
+    /// Anthropic on Vertex or Bedrock: body has no `model`, and carries this `anthropic_version`.
+    pub anthropic_version: Option<String>,
+    /// Anthropic: `role: "system"` inside `messages` is refused: it is folded into the neighbouring user turn.
+    pub no_inline_system: bool,
+    /// Inline `<think>…</think>` at the start of the text is thinking.
+    pub think_tags: bool,
+    /// Converse: the model refuses `cachePoint`.
+    pub no_cache_points: bool,
+    /// Dify: the app is an agent and only streams; `blocking` is refused.
+    pub stream_only: bool,
+}
+
+/// Chat's name for the output limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaxTokensField {
+    /// `max_completion_tokens`.
+    #[default]
+    MaxCompletionTokens,
+    /// `max_tokens`.
+    MaxTokens,
+}
+
+/// Where a Chat host puts thinking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReasoningField {
+    /// Nowhere in requests (all known fields are still read from answers).
+    #[default]
+    None,
+    /// `reasoning_content`.
+    ReasoningContent,
+    /// `reasoning`.
+    Reasoning,
+    /// `reasoning` and `reasoning_details[]` (OpenRouter).
+    ReasoningDetails,
+    /// `content: [{type: "thinking", …}]` (Mistral).
+    ContentThinking,
+}
+
+/// When thinking must go back to a Chat host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayReasoning {
+    /// Never: it is dropped with a loss.
+    #[default]
+    Never,
+    /// On assistant turns with tool calls; a placeholder if it was lost (DeepSeek V3.2+, Kimi).
+    ToolTurns,
+    /// Always.
+    Always,
+}
+
+/// How thinking is asked for on a Chat host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReasoningRequest {
+    /// `reasoning_effort: "low"`.
+    #[default]
+    Effort,
+    /// `thinking: {type: "enabled" | "disabled"}` (Kimi, GLM, Doubao).
+    ThinkingType,
+    /// Both of them (DeepSeek).
+    ThinkingTypeAndEffort,
+    /// `reasoning: {effort | max_tokens, exclude}` (OpenRouter).
+    Object,
+    /// `enable_thinking: true` (Qwen).
+    EnableThinking,
+    /// `chat_template_kwargs: {enable_thinking: true}` (vLLM).
+    TemplateKwargs,
+    /// Not at all: dropped with a loss.
+    None,
+}
+
+/// What ids of tool calls must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToolCallIds {
+    /// As they are.
+    #[default]
+    Any,
+    /// Exactly nine letters or digits (Mistral): others are hashed, calls and results alike.
+    NineAlphanumeric,
+}

@@ -1,0 +1,8 @@
+//! Anthropic Messages.
+
+use crate::FormatCodec;
+
+/// The codec.
+pub(crate) fn codec() -> &'static dyn FormatCodec {
+    unimplemented!()
+}

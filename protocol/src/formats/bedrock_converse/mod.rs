@@ -1,0 +1,8 @@
+//! AWS Bedrock Converse.
+
+use crate::FormatCodec;
+
+/// The codec.
+pub(crate) fn codec() -> &'static dyn FormatCodec {
+    unimplemented!()
+}

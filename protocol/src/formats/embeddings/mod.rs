@@ -1,0 +1,1 @@
+//! Embeddings: one small codec a wire.

@@ -1,0 +1,8 @@
+//! Gemini and Vertex AI generateContent.
+
+use crate::FormatCodec;
+
+/// The codec.
+pub(crate) fn codec() -> &'static dyn FormatCodec {
+    unimplemented!()
+}

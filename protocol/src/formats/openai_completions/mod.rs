@@ -1,0 +1,8 @@
+//! OpenAI legacy Completions.
+
+use crate::FormatCodec;
+
+/// The codec.
+pub(crate) fn codec() -> &'static dyn FormatCodec {
+    unimplemented!()
+}

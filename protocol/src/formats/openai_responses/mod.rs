@@ -1,0 +1,8 @@
+//! OpenAI Responses.
+
+use crate::FormatCodec;
+
+/// The codec.
+pub(crate) fn codec() -> &'static dyn FormatCodec {
+    unimplemented!()
+}

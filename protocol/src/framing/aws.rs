@@ -1,0 +1,1 @@
+//! AWS binary event stream.

@@ -1,0 +1,1 @@
+//! One JSON value a line.

@@ -1,0 +1,90 @@
+//! Tokens by class, in one normal form.
+//!
+//! | source | input total | cache inside? | output total | reasoning inside? |
+//! |---|---|---|---|---|
+//! | OpenAI chat, Responses | `prompt_tokens` / `input_tokens` | yes | `completion_tokens` / `output_tokens` | yes |
+//! | Anthropic, Bedrock Converse | `input + cache_creation + cache_read` | **no, added here** | `output_tokens` | yes |
+//! | Gemini, Vertex | `promptTokenCount + toolUsePromptTokenCount` | yes | `candidates + thoughts` | **no, added here** |
+//! | xAI chat | `prompt_tokens` | yes | `completion + reasoning` | **no, added here** |
+//! | Ollama | `prompt_eval_count` | – | `eval_count` | yes |
+//!
+//! `None` is "unknown", never zero: an absent counter stays absent and a reported zero stays zero.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Token counters of one answer. All counts are tokens.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Everything that was read, cache reads and writes included.
+    pub input: Option<u64>,
+    /// Part of `input` that came from the provider's prompt cache.
+    pub cache_read: Option<u64>,
+    /// Part of `input` that was written to the prompt cache, all lifetimes together.
+    pub cache_write: Option<u64>,
+    /// Part of `cache_write` with the one-hour lifetime.
+    pub cache_write_1h: Option<u64>,
+    /// Part of `input` that was audio.
+    pub audio_input: Option<u64>,
+    /// Part of `input` that was images.
+    pub image_input: Option<u64>,
+    /// Everything that was written, reasoning included.
+    pub output: Option<u64>,
+    /// Part of `output` that was reasoning.
+    pub reasoning: Option<u64>,
+    /// Part of `output` that was audio.
+    pub audio_output: Option<u64>,
+    /// Part of `output` that was images.
+    pub image_output: Option<u64>,
+    /// Server-side web searches, which are billed per call.
+    pub web_searches: Option<u64>,
+    /// What the provider says that the call cost, in US dollars as it wrote them (OpenRouter, Dify, xAI ticks converted).
+    pub cost_usd: Option<String>,
+    /// The service tier that answered (`priority`, `flex`, `batch`), where the provider tells.
+    pub service_tier: Option<String>,
+    /// The provider's own usage object, untouched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Value>,
+}
+
+impl Usage {
+    /// Input that was neither read from nor written to the cache; never below zero even if a provider counts oddly.
+    pub fn uncached_input(&self) -> Option<u64> {
+        let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0));
+        self.input.map(|input| input.saturating_sub(cached))
+    }
+
+    /// Input and output together, if both are known.
+    pub fn total(&self) -> Option<u64> {
+        Some(self.input?.saturating_add(self.output?))
+    }
+
+    /// Whether no counter is known.
+    pub fn is_unknown(&self) -> bool {
+        self.input.is_none() && self.output.is_none()
+    }
+
+    /// Takes every field that `newer` knows; keeps the rest. For formats that report cumulative counters in pieces
+    /// (Anthropic `message_start` then `message_delta`): fields are replaced, never added.
+    pub fn update(&mut self, newer: Usage) {
+        macro_rules! take {
+            ($($field:ident),*) => { $( if newer.$field.is_some() { self.$field = newer.$field; } )* };
+        }
+        take!(
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            audio_input,
+            image_input,
+            output,
+            reasoning,
+            audio_output,
+            image_output,
+            web_searches,
+            cost_usd,
+            service_tier,
+            raw
+        );
+    }
+}
