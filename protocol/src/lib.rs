@@ -15,6 +15,7 @@
 //! Invariants: no IO, no async, no clock, no randomness; no panic on any bytes; nothing is dropped without a [`ir::Loss`].
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod dialect;
 pub mod envelope;
 mod error;
