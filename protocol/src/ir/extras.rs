@@ -25,13 +25,13 @@ impl Extras {
         self.0.as_deref().filter(|(own, _)| *own == format).map(|(_, fields)| fields)
     }
 
-    /// The names that an encoder of `format` cannot carry, to be reported as losses.
+    /// The names that an encoder of `format` cannot carry, to be reported as losses. An explicit `null` says nothing that could be lost.
     pub fn foreign_to(&self, format: ApiFormat) -> impl Iterator<Item = &str> {
         self.0
             .as_deref()
             .filter(move |(own, _)| *own != format)
             .into_iter()
-            .flat_map(|(_, fields)| fields.keys().map(String::as_str))
+            .flat_map(|(_, fields)| fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.as_str()))
     }
 
     /// One field, whatever format it came from. For knowledge that formats share under the same name.

@@ -5,8 +5,10 @@ use serde_json::Value;
 use crate::ApiFormat;
 use crate::ir::Native;
 
+type Tell = fn(&Value) -> Option<String>;
+
 /// How a kind of block is told. Kinds without a row are left out: their calls without their results, encrypted items, markers of the provider's own doings.
-const TOLD: [(ApiFormat, &str, fn(&Value) -> Option<String>); 9] = [
+const TOLD: [(ApiFormat, &str, Tell); 9] = [
     (ApiFormat::AnthropicMessages, "compaction", content_text),
     (ApiFormat::AnthropicMessages, "web_search_tool_result", sources),
     (ApiFormat::AnthropicMessages, "web_fetch_tool_result", fetched),

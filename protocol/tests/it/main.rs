@@ -5,4 +5,6 @@
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod openai_chat;
+#[cfg(test)]
 mod support;
