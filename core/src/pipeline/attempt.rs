@@ -258,9 +258,9 @@ impl Run {
         upstream.clone_into(&mut request.model);
         request.stream = Some(stream);
         request.include_usage = Some(true);
-        let lowered = lower::lower(&mut request, format, dialect);
+        let lowered = lower::lower(request, format, dialect);
         self.job.settle.losses(&lowered.losses);
-        let encoded = format.codec().encode_request(&request, dialect).map_err(|error| {
+        let encoded = format.codec().encode_request(&lowered.request, dialect).map_err(|error| {
             let message = format!("{format} cannot carry this request: {}", error.message);
             GatewayError::new(Kind::Unsupported, message).retry(Retry::Elsewhere)
         })?;
@@ -352,9 +352,9 @@ impl Run {
             return Ok(Relay::Pass(Box::new(Pass::new(tap, encoder))));
         };
         let tree = self.ask.tree()?;
-        let encoder = client.stream_encoder(reply_context(&self.job, &self.ask, Some(tree)));
-        let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, encoder);
-        Ok(Relay::Convert(Box::new(if keeps { driver.keeping() } else { driver })))
+        let context = reply_context(&self.job, &self.ask, Some(tree));
+        let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, self.ask.format, context);
+        Ok(Relay::Convert(Box::new(if keeps { driver.folding() } else { driver })))
     }
 
     /// The client wants a stream, the provider answered at once.
@@ -504,7 +504,7 @@ pub(crate) async fn collect(body: upstream::Body, limit: Duration) -> Result<Byt
 
 /// A stream read whole: for a client that wants one answer from a provider that only streams.
 fn folded(accepted: &Accepted, bytes: &[u8]) -> Result<ChatResponse, Box<ApiError>> {
-    let folded = drive::fold_bytes(accepted.format, &accepted.dialect, bytes)?;
+    let folded = drive::fold_stream(accepted.format, &accepted.dialect, bytes);
     match (folded.error, folded.complete) {
         (Some(error), _) => Err(Box::new(error)),
         (None, true) => Ok(folded.response),

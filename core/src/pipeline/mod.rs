@@ -45,7 +45,7 @@ use crate::error::{GatewayError, Kind};
 use crate::model::{RequestRecord, RequestState};
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
 use crate::snapshot::Snapshot;
-use crate::store::{Kept, Ledger};
+use crate::store::Store;
 use crate::upstream;
 use admit::Caller;
 use settle::Settle;
@@ -59,16 +59,14 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The only way out.
     pub upstream: upstream::Client,
-    /// Where records go.
-    pub ledger: Ledger,
-    /// Stored responses and conversations.
-    pub kept: Kept,
+    /// Where records go, and what is kept for a while.
+    pub store: Store,
 }
 
 impl Services {
     fn record(&self, record: RequestRecord) {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
-        self.ledger.append(record);
+        self.store.ledger().append(record);
     }
 }
 

@@ -5,7 +5,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use myelin_protocol::drive::StreamDriver;
+use myelin_protocol::drive::{DriveState, StreamDriver};
+use myelin_protocol::fold::Folded;
 use myelin_protocol::ir::{FinishReason, Loss, StreamEvent, Usage};
 use myelin_protocol::tap::{StreamTap, TapState};
 use myelin_protocol::{ApiError, ApiErrorKind, StreamEncoder};
@@ -111,7 +112,7 @@ impl Relay {
     pub fn complete(&self) -> bool {
         match self {
             Relay::Pass(pass) => pass.tap.state() == TapState::Ended,
-            Relay::Convert(driver) => driver.complete(),
+            Relay::Convert(driver) => driver.state() == DriveState::Ended,
             Relay::Written => true,
         }
     }
@@ -120,7 +121,7 @@ impl Relay {
     pub fn failure(&self) -> Option<&ApiError> {
         match self {
             Relay::Pass(pass) => pass.broken.as_ref().or_else(|| pass.tap.error()),
-            Relay::Convert(driver) => driver.failure(),
+            Relay::Convert(driver) => driver.error(),
             Relay::Written => None,
         }
     }
@@ -147,7 +148,16 @@ impl Relay {
     pub fn response_id(&self) -> Option<&str> {
         match self {
             Relay::Pass(pass) => pass.tap.response_id(),
-            Relay::Convert(_) | Relay::Written => None,
+            Relay::Convert(driver) => driver.response_id(),
+            Relay::Written => None,
+        }
+    }
+
+    /// The answer as the client saw it, if it was kept.
+    pub fn folded(&mut self) -> Option<Folded> {
+        match self {
+            Relay::Convert(driver) => driver.folded(),
+            Relay::Pass(_) | Relay::Written => None,
         }
     }
 
@@ -168,7 +178,8 @@ impl Relay {
             }
             Relay::Convert(driver) => {
                 let mut bytes = Vec::new();
-                driver.interrupt(error, &mut bytes);
+                driver.fail(error.clone(), &mut bytes);
+                driver.write_error(&mut bytes);
                 push(out, bytes);
             }
             Relay::Written => {}
