@@ -14,3 +14,5 @@
 pub mod clock;
 pub mod error;
 pub mod model;
+pub mod providers;
+pub mod upstream;
