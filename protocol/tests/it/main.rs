@@ -7,4 +7,6 @@ mod framing;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod passthrough;
+#[cfg(test)]
 mod support;

@@ -1,5 +1,6 @@
 //! What several tests share: recorded traffic, splits, and one way to run a stream decoder.
 
+pub mod apis;
 pub mod fixtures;
 pub mod splits;
 pub mod streams;
