@@ -5,4 +5,6 @@
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod gemini;
+#[cfg(test)]
 mod support;
