@@ -1,1 +1,17 @@
-//! The gateway as a library.
+//! The gateway as a library: one core for the headless server and the desktop app.
+//!
+//! Layers, each importing only lower ones (a test reads the `use` lines):
+//! ```text
+//! 0 model error clock
+//! 1 providers routing
+//! 2 config store upstream observe
+//! 3 pipeline
+//! 4 server
+//! 5 gateway
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod error;
+pub mod model;
+pub mod routing;
