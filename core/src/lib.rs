@@ -12,6 +12,8 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod model;
 pub mod routing;
+pub mod store;

@@ -28,7 +28,7 @@ impl Extras {
         self.0.as_deref().filter(|(own, _)| *own == format).map(|(_, fields)| fields)
     }
 
-    /// The names that an encoder of `format` cannot carry, to be reported as losses.
+    /// The names that an encoder of `format` cannot carry, to be reported as losses. An explicit `null` says nothing that could be lost.
     pub fn foreign_to(&self, format: ApiFormat) -> impl Iterator<Item = &str> {
         self.0
             .as_deref()

@@ -5,4 +5,8 @@
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod openai_chat;
+#[cfg(test)]
+mod openai_responses;
+#[cfg(test)]
 mod support;
