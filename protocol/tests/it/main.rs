@@ -5,9 +5,12 @@
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod gemini;
+#[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_responses;
+#[cfg(test)]
 mod passthrough;
-mod gemini;
 #[cfg(test)]
 mod support;
