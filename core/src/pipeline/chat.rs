@@ -12,7 +12,7 @@ use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::reply::{Reply, ReplyBody, describe};
 use super::target::Target;
-use super::{Job, attempt, dify, echo, session, stored};
+use super::{Job, attempt, dify, echo as model, session, stored};
 use crate::error::{GatewayError, Kind};
 use crate::model::RequestState;
 
@@ -139,10 +139,7 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
     };
     match job.target(&ask.model) {
         Err(error) => job.fail(error),
-        Ok(Target::Echo) => match ask.tree() {
-            Ok(tree) => echoed(job, ask, &tree),
-            Err(error) => job.fail(error),
-        },
+        Ok(Target::Echo) => echo(job, ask),
         Ok(Target::Deployments(mut deployments)) => match follow.narrow(&job, &mut deployments) {
             Ok(()) => attempt::run(job, ask, deployments, follow).await,
             Err(error) => job.fail(error),
@@ -150,8 +147,8 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
     }
 }
 
-/// The built-in model compacts too.
-pub(crate) fn echo_compaction(job: Job, mut ask: Ask) -> Reply {
+/// Answers by the built-in model.
+pub(crate) fn echo(job: Job, mut ask: Ask) -> Reply {
     match ask.tree() {
         Ok(tree) => echoed(job, ask, &tree),
         Err(error) => job.fail(error),
@@ -183,7 +180,7 @@ pub(crate) fn stream_type(format: ApiFormat, json_array: bool) -> HeaderValue {
 
 fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     let context = reply_context(&job, &ask, Some(tree.clone()));
-    let response = echo::answer(tree, &context.id);
+    let response = model::answer(tree, &context.id);
     if let Some(usage) = &response.usage {
         job.settle.usage(usage.clone());
     }
@@ -198,7 +195,7 @@ fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     }
     let mut encoder = ask.format.codec().stream_encoder(context.clone());
     let mut body = Vec::new();
-    let events: Vec<StreamEvent> = echo::stream(tree, &context.id);
+    let events: Vec<StreamEvent> = model::stream(tree, &context.id);
     for event in &events {
         encoder.push(event, &mut body);
     }

@@ -335,7 +335,7 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
     }
     match target {
         Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Expanded).await,
-        Target::Echo => super::chat::echo_compaction(job, ask),
+        Target::Echo => super::chat::echo(job, ask),
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
                 }
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         }
     }
     drop(listener);
@@ -108,7 +108,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -116,4 +116,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection ended");
     }
+}
+
+/// Waits for the order to stop. (The guard that `wait_for` gives must not live across an await.)
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
