@@ -268,7 +268,10 @@ fn judge(status: Option<u16>, words: &[&str], message: &str) -> Kind {
                 _ => plain,
             }
         }
-        (None, None) => phrase.unwrap_or(Kind::Upstream),
+        (None, None) => {
+            let refused = words.iter().any(|word| word.eq_ignore_ascii_case("invalid_request_error"));
+            phrase.unwrap_or(if refused { Kind::InvalidRequest } else { Kind::Upstream })
+        }
     }
 }
 

@@ -60,6 +60,26 @@ pub(super) fn clean(fields: &mut Object) {
     fields.retain(|name, value| !value.is_null() && name != "obfuscation");
 }
 
+/// Known fields of a message that hosts send without anything in them.
+const BLANK: [&str; 8] = [
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "refusal",
+    "annotations",
+    "tool_calls",
+    "images",
+];
+
+/// Removes them.
+pub(super) fn drop_blank(fields: &mut Object) {
+    fields.retain(|name, value| {
+        let blank = value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty);
+        !(blank && BLANK.contains(&name.as_str()))
+    });
+}
+
 /// `service_tier` stands beside the counters and belongs to them. It stays in the envelope too.
 pub(super) fn note_tier(usage: &mut Option<Usage>, fields: &Object) {
     if let (Some(usage), Some(tier)) = (usage, fields.get("service_tier").and_then(Value::as_str)) {
@@ -85,7 +105,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
     fields.shift_remove("delta");
     let content = message.shift_remove("content");
     let content = messages_in::content_parts(content, &format!("/choices/{index}/message/content"))?;
-    let mut parts = messages_in::answer_parts(content, &mut message);
+    let mut parts = messages_in::answer_parts(content, &mut message, messages_in::Side::Host);
     if dialect.think_tags {
         think_tags::split_parts(&mut parts);
     }
@@ -93,7 +113,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
     let has_calls = parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
     let finish = take_finish(&mut fields).map(|finish| finish::with_calls(finish, has_calls));
     clean(&mut message);
-    message.retain(|name, value| name != "annotations" || value.as_array().is_none_or(|list| !list.is_empty()));
+    drop_blank(&mut message);
     clean(&mut fields);
     if !message.is_empty() {
         fields.insert("message".into(), message.into());
