@@ -46,7 +46,6 @@ use crate::model::{RequestRecord, RequestState};
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use crate::upstream;
 use admit::Caller;
 use settle::Settle;
 
@@ -57,8 +56,6 @@ pub struct Services {
     pub snapshot: ArcSwap<Snapshot>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// The only way out.
-    pub upstream: upstream::Client,
     /// Where records go, and what is kept for a while.
     pub store: Store,
 }

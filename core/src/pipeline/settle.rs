@@ -29,6 +29,11 @@ impl Settle {
         Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
     }
 
+    /// What the pipeline works with.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     /// The record so far.
     pub fn record(&self) -> &RequestRecord {
         &self.record

@@ -10,5 +10,6 @@ mod framing;
 mod openai_chat;
 #[cfg(test)]
 mod passthrough;
+mod gemini;
 #[cfg(test)]
 mod support;
