@@ -123,6 +123,8 @@ fn essence(mut response: ChatResponse) -> ChatResponse {
     response.model = None;
     response.id = None;
     response.created = None;
+    // Padding against guessing words by lengths, which some hosts put into chunks.
+    response.extras.remove("p");
     response
 }
 
@@ -182,7 +184,7 @@ fn a_stream_cut_at_any_frame_before_its_terminal_is_a_failure_and_never_an_end()
         }
         // Every boundary near both ends, some in the middle: all of them would take time in the square of the length.
         let step = (ends.len() / 24).max(1);
-        let near = |at: usize| at < 12 || at + 12 > ends.len() || at % step == 0;
+        let near = |at: usize| at < 12 || at + 12 > ends.len() || at.is_multiple_of(step);
         for (at, end) in ends.iter().enumerate().filter(|(at, _)| near(*at)) {
             findings.take(cut(&stream, at, *end));
         }

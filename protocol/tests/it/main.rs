@@ -7,9 +7,12 @@ mod conformance;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod gemini;
+#[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_responses;
+#[cfg(test)]
 mod passthrough;
-mod gemini;
 #[cfg(test)]
 mod support;
