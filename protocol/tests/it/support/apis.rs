@@ -1,6 +1,7 @@
 //! Which format and dialect the recorded folders speak, and how a stream's answer is compared across formats.
 
 use std::panic::catch_unwind;
+use std::sync::OnceLock;
 
 use myelin_protocol::dialect::{MaxTokensField, ReasoningField, ReasoningRequest, ReplayReasoning};
 use myelin_protocol::{ApiFormat, Dialect};
@@ -93,5 +94,8 @@ pub fn streams() -> Vec<Stream> {
 
 /// Whether the codec is built.
 pub fn is_there(format: ApiFormat) -> bool {
-    catch_unwind(|| format.codec().framing()).is_ok()
+    static BUILT: OnceLock<Vec<ApiFormat>> = OnceLock::new();
+    let built =
+        || ApiFormat::ALL.into_iter().filter(|format| catch_unwind(|| format.codec().framing()).is_ok()).collect();
+    BUILT.get_or_init(built).contains(&format)
 }
