@@ -54,11 +54,7 @@ pub enum LineError {
 
 impl Gateway {
     /// Puts a gateway together over an open store. `secrets` reads credentials from where the configuration says.
-    pub fn open(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        secrets: Arc<dyn SecretResolver + Send + Sync>,
-    ) -> Self {
+    pub fn open(store: Store, clock: Arc<dyn Clock>, secrets: Arc<dyn SecretResolver + Send + Sync>) -> Self {
         let entities = store.entities();
         let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new()));
         let services = Arc::new(Services { snapshot, clock, store });
@@ -180,9 +176,10 @@ impl Gateway {
         let mut first = true;
         loop {
             let entities = self.store().entities();
-            let wanted = entities.channels.iter().filter(|channel| {
-                channel.enabled && channel.models.is_none() && (!first || channel.listed.is_empty())
-            });
+            let wanted = entities
+                .channels
+                .iter()
+                .filter(|channel| channel.enabled && channel.models.is_none() && (!first || channel.listed.is_empty()));
             let names: Vec<String> = wanted.map(|channel| channel.name.clone()).collect();
             for name in names {
                 if let Err(error) = self.sync_models(&name).await {

@@ -43,7 +43,7 @@ pub(crate) struct Ask {
 
 impl Ask {
     /// Reads what has to be known of `body`.
-    pub fn read(
+    pub(super) fn read(
         format: ApiFormat,
         body: Bytes,
         path_model: Option<String>,
@@ -74,7 +74,7 @@ impl Ask {
     }
 
     /// The tree.
-    pub fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
+    pub(super) fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
         if let Some(tree) = &self.decoded {
             return Ok(tree.clone());
         }
@@ -89,12 +89,12 @@ impl Ask {
     }
 
     /// Replaces the tree (kept conversations are expanded into it); from then on the bytes no longer say everything.
-    pub fn replace_tree(&mut self, request: ChatRequest) {
+    pub(super) fn replace_tree(&mut self, request: ChatRequest) {
         self.decoded = Some(Arc::new(request));
     }
 
     /// Turns the request into one for a summary of the conversation.
-    pub fn compact(&mut self) -> Result<(), GatewayError> {
+    pub(super) fn compact(&mut self) -> Result<(), GatewayError> {
         let tree = self.tree()?;
         self.replace_tree(stored::summary_request(&tree));
         self.shortened = Some(tree);
@@ -103,11 +103,13 @@ impl Ask {
     }
 
     /// Writes a whole answer for the client.
-    pub fn write(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
+    pub(super) fn write(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
         match &self.shortened {
-            Some(conversation) => {
-                Lossy::whole(myelin_protocol::formats::openai_responses::compact::encode(conversation, response, context))
-            }
+            Some(conversation) => Lossy::whole(myelin_protocol::formats::openai_responses::compact::encode(
+                conversation,
+                response,
+                context,
+            )),
             None => self.format.codec().encode_response(response, context),
         }
     }

@@ -60,7 +60,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// The answer is whole.
-    pub fn ended(mut self, services: &Services, response: &ChatResponse) {
+    pub(crate) fn ended(mut self, services: &Services, response: &ChatResponse) {
         let parts = response.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
         self.exchange.answer = parts.iter().filter_map(Part::as_text).collect();
         self.conversation.turns.push(self.exchange);
@@ -87,7 +87,9 @@ struct Head {
 pub(crate) async fn run(mut job: Job, body: Bytes) -> Reply {
     let head: Head = match serde_json::from_slice(&body) {
         Ok(head) => head,
-        Err(error) => return job.fail(GatewayError::new(Kind::InvalidRequest, format!("the body cannot be read: {error}"))),
+        Err(error) => {
+            return job.fail(GatewayError::new(Kind::InvalidRequest, format!("the body cannot be read: {error}")));
+        }
     };
     let model = job.caller.key.only_model().unwrap_or(MODEL).to_owned();
     let stream = head.response_mode.as_deref() == Some("streaming");
@@ -130,7 +132,7 @@ async fn join(job: &Job, ask: &mut Ask, head: Head) -> Result<(), GatewayError> 
             let conversation = load(job, &id, &head.user).await?;
             (id, conversation)
         }
-        None => (uuid::Uuid::new_v4().to_string(), Conversation { user: head.user, turns: Vec::new() }),
+        None => (uuid::Uuid::now_v7().to_string(), Conversation { user: head.user, turns: Vec::new() }),
     };
     let mut tree = ChatRequest::clone(&*ask.tree()?);
     let skipped = conversation.turns.len().saturating_sub(CONTEXT_TURNS);
@@ -160,9 +162,13 @@ async fn join(job: &Job, ask: &mut Ask, head: Head) -> Result<(), GatewayError> 
 
 async fn load(job: &Job, id: &str, user: &str) -> Result<Conversation, GatewayError> {
     let gone = || GatewayError::new(Kind::NotFound, "Conversation Not Exists.");
-    let entry = job.services.store.kept().get(SPACE, id).await.map_err(|error| {
-        GatewayError::new(Kind::Internal, "the store cannot be read").caused_by(error)
-    })?;
+    let entry = job
+        .services
+        .store
+        .kept()
+        .get(SPACE, id)
+        .await
+        .map_err(|error| GatewayError::new(Kind::Internal, "the store cannot be read").caused_by(error))?;
     let entry = entry.filter(|entry| entry.owner == job.caller.key.key.id).ok_or_else(gone)?;
     let conversation: Conversation = serde_json::from_slice(&entry.value)
         .map_err(|error| GatewayError::new(Kind::Internal, "a stored conversation is damaged").caused_by(error))?;

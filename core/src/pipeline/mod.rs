@@ -42,11 +42,11 @@ pub use stream::StreamReply;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::model::{RequestRecord, RequestState};
-pub use surface::{StoredAction, Surface, pinned_profile, surface};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use admit::Caller;
 use settle::Settle;
+pub use surface::{StoredAction, Surface, pinned_profile, surface};
 
 /// What the pipeline works with; one value for the life of the gateway.
 #[derive(Debug)]
@@ -159,6 +159,7 @@ impl Admitted {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
             Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
             Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
+            Surface::Embeddings { .. } => job.fail(GatewayError::new(Kind::NotFound, "embeddings")),
             Surface::Models { format } => models::list(job, format),
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),
