@@ -119,6 +119,8 @@ fn survives(stream: &Stream) -> Outcome {
 fn essence(mut response: ChatResponse) -> ChatResponse {
     if let Some(usage) = &mut response.usage {
         usage.raw = None;
+        // The tier that was asked for stands in for the one that answered.
+        usage.service_tier = usage.service_tier.take().filter(|tier| tier != "auto");
     }
     response.model = None;
     response.id = None;

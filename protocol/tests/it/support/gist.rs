@@ -14,6 +14,10 @@ pub struct Carries {
     pub refusal: bool,
     pub cache_counts: bool,
     pub content_filter: bool,
+    /// Free-text calls as such; elsewhere they are functions of one string.
+    pub free_text: bool,
+    /// Arguments as text; elsewhere they are an object, and text that is none is put into one.
+    pub raw_arguments: bool,
 }
 
 /// What the formats have places for. A format without one must report the loss.
@@ -25,14 +29,19 @@ pub fn carries(format: ApiFormat) -> Carries {
         refusal: true,
         cache_counts: true,
         content_filter: true,
+        free_text: true,
+        raw_arguments: true,
     };
+    let objects = Carries { free_text: false, raw_arguments: false, ..all };
     match format {
         ApiFormat::OpenaiChat => all,
         ApiFormat::OpenaiResponses => Carries { choices: false, ..all },
-        ApiFormat::AnthropicMessages | ApiFormat::BedrockConverse => Carries { choices: false, refusal: false, ..all },
-        ApiFormat::Gemini => Carries { refusal: false, ..all },
+        ApiFormat::AnthropicMessages | ApiFormat::BedrockConverse => {
+            Carries { choices: false, refusal: false, free_text: false, ..all }
+        }
+        ApiFormat::Gemini => Carries { refusal: false, ..objects },
         ApiFormat::OllamaChat => {
-            Carries { choices: false, refusal: false, cache_counts: false, content_filter: false, ..all }
+            Carries { choices: false, refusal: false, cache_counts: false, content_filter: false, ..objects }
         }
         ApiFormat::OllamaGenerate => {
             Carries { choices: false, refusal: false, cache_counts: false, content_filter: false, calls: false, ..all }
@@ -45,6 +54,7 @@ pub fn carries(format: ApiFormat) -> Carries {
             refusal: false,
             cache_counts: false,
             content_filter: false,
+            ..objects
         },
     }
 }
@@ -75,8 +85,8 @@ pub struct Said {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Gist {
     pub choices: Vec<Said>,
-    /// Input, output.
-    pub counts: (Option<u64>, Option<u64>),
+    /// Input, output; unknown is zero on the wires that always write both.
+    pub counts: (u64, u64),
     pub cache_read: Option<u64>,
     pub failed: bool,
     pub complete: bool,
@@ -93,7 +103,7 @@ impl Gist {
         let usage = response.usage.clone().unwrap_or_default();
         Self {
             choices: response.choices.iter().map(said).collect(),
-            counts: (usage.input, usage.output),
+            counts: (usage.input.unwrap_or(0), usage.output.unwrap_or(0)),
             cache_read: positive(&usage),
             failed: false,
             complete: true,
@@ -116,6 +126,16 @@ impl Gist {
             }
             if !can.calls {
                 said.calls.clear();
+            }
+        }
+        let weakened = fitted.clone();
+        for call in fitted.choices.iter_mut().flat_map(|said| &mut said.calls) {
+            if !can.free_text && call.2 == ToolCallKind::Custom {
+                call.2 = ToolCallKind::Function;
+                call.1 = serde_json::json!({ "input": call.1 });
+            }
+            if !can.raw_arguments && call.1.is_string() {
+                call.1 = serde_json::json!({ "arguments": call.1 });
             }
         }
         let lost = fitted.choices.len() != self.choices.len()
@@ -141,7 +161,8 @@ impl Gist {
 
 /// Zero and unknown are the same on the wires that always write the counter.
 fn positive(usage: &Usage) -> Option<u64> {
-    usage.cache_read.filter(|count| *count > 0)
+    // Some hosts report more than there was to read.
+    usage.cache_read.filter(|count| *count > 0).map(|count| usage.input.map_or(count, |input| count.min(input)))
 }
 
 fn said(choice: &Choice) -> Said {
