@@ -3,6 +3,7 @@
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+mod body;
 pub mod dify;
 pub mod embeddings;
 pub mod gemini;
@@ -10,6 +11,7 @@ pub mod ollama;
 pub mod openai_chat;
 pub mod openai_completions;
 pub mod openai_responses;
+mod turns;
 
 use crate::{ApiFormat, FormatCodec};
 
