@@ -26,6 +26,7 @@ pub mod format;
 pub mod formats;
 pub mod framing;
 pub mod ir;
+mod json;
 pub mod laws;
 pub mod lower;
 pub mod opaque;
