@@ -15,6 +15,7 @@ pub mod openai_responses;
 pub(crate) mod pairing;
 pub(crate) mod think_tags;
 pub(crate) mod timestamp;
+pub(crate) mod transcript;
 
 use crate::{ApiFormat, FormatCodec};
 

@@ -7,4 +7,6 @@ mod framing;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod ollama;
+#[cfg(test)]
 mod support;
