@@ -17,6 +17,7 @@ pub(crate) mod pairing;
 pub(crate) mod think_tags;
 pub(crate) mod timestamp;
 mod turns;
+pub(crate) mod transcript;
 
 use crate::{ApiFormat, FormatCodec};
 

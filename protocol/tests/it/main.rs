@@ -14,5 +14,6 @@ mod openai_chat;
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
+mod ollama;
 #[cfg(test)]
 mod support;
