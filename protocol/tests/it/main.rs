@@ -9,11 +9,12 @@ mod framing;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod ollama;
+#[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
-mod ollama;
 #[cfg(test)]
 mod support;
