@@ -226,8 +226,7 @@ impl Run {
             && !passthrough::needs_tree(format, dialect, ask.envelope.body());
         if pass {
             let set = &self.deployments.set;
-            let (edits, losses) =
-                passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
+            let (edits, losses) = passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
             self.job.settle.losses(&losses);
             let pieces = ask.envelope.splice(&edits).map_err(|error| {
                 GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
@@ -269,12 +268,9 @@ impl Run {
             }
             return Ok(Whole { headers: passed_headers(&parts.headers), body: bytes });
         };
-        let mut response = if sent.streams {
-            folded(&sent.accepted, &bytes)
-        } else {
-            answer::read(format, &bytes, dialect)
-        }
-        .map_err(|error| self.job.in_band(&sent.channel, *error))?;
+        let mut response =
+            if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
+                .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         names.lift_response(&mut response);
         self.job.book(&response)?;
         let tree = self.ask.tree()?;
@@ -299,7 +295,13 @@ impl Run {
         while !relay.committed() && !over {
             let read = until_token.within(Waiting::FirstToken, sent.limits.idle, body.frame());
             let late = |error: UpstreamError| error.into_gateway(sent.channel.name());
-            match sent.deadline.within(Waiting::FirstToken, sent.limits.first_token, read).await.map_err(late)?.map_err(late)? {
+            match sent
+                .deadline
+                .within(Waiting::FirstToken, sent.limits.first_token, read)
+                .await
+                .map_err(late)?
+                .map_err(late)?
+            {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         relay.feed(data, &mut out);
@@ -425,9 +427,8 @@ impl Job {
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());
             attempt.first_byte_us = Some(elapsed.saturating_sub(attempt.offset_us));
-            attempt.upstream_request_id = REQUEST_IDS.iter().find_map(|name| {
-                response.headers().get(*name)?.to_str().ok().map(str::to_owned)
-            });
+            attempt.upstream_request_id =
+                REQUEST_IDS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok().map(str::to_owned));
         }
         Ok(response)
     }

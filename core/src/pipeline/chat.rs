@@ -12,7 +12,7 @@ use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::reply::{Reply, ReplyBody, describe};
 use super::target::Target;
-use super::{Job, attempt, dify, echo, session, stored};
+use super::{Job, attempt, dify, echo as model, session, stored};
 use crate::error::{GatewayError, Kind};
 use crate::model::RequestState;
 
@@ -43,7 +43,7 @@ pub(crate) struct Ask {
 
 impl Ask {
     /// Reads what has to be known of `body`.
-    pub fn read(
+    pub(super) fn read(
         format: ApiFormat,
         body: Bytes,
         path_model: Option<String>,
@@ -74,7 +74,7 @@ impl Ask {
     }
 
     /// The tree.
-    pub fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
+    pub(super) fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
         if let Some(tree) = &self.decoded {
             return Ok(tree.clone());
         }
@@ -89,12 +89,12 @@ impl Ask {
     }
 
     /// Replaces the tree (kept conversations are expanded into it); from then on the bytes no longer say everything.
-    pub fn replace_tree(&mut self, request: ChatRequest) {
+    pub(super) fn replace_tree(&mut self, request: ChatRequest) {
         self.decoded = Some(Arc::new(request));
     }
 
     /// Turns the request into one for a summary of the conversation.
-    pub fn compact(&mut self) -> Result<(), GatewayError> {
+    pub(super) fn compact(&mut self) -> Result<(), GatewayError> {
         let tree = self.tree()?;
         self.replace_tree(stored::summary_request(&tree));
         self.shortened = Some(tree);
@@ -103,11 +103,13 @@ impl Ask {
     }
 
     /// Writes a whole answer for the client.
-    pub fn write(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
+    pub(super) fn write(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
         match &self.shortened {
-            Some(conversation) => {
-                Lossy::whole(myelin_protocol::formats::openai_responses::compact::encode(conversation, response, context))
-            }
+            Some(conversation) => Lossy::whole(myelin_protocol::formats::openai_responses::compact::encode(
+                conversation,
+                response,
+                context,
+            )),
             None => self.format.codec().encode_response(response, context),
         }
     }
@@ -139,10 +141,7 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
     };
     match job.target(&ask.model) {
         Err(error) => job.fail(error),
-        Ok(Target::Echo) => match ask.tree() {
-            Ok(tree) => echoed(job, ask, &tree),
-            Err(error) => job.fail(error),
-        },
+        Ok(Target::Echo) => echo(job, ask),
         Ok(Target::Deployments(mut deployments)) => match follow.narrow(&job, &mut deployments) {
             Ok(()) => attempt::run(job, ask, deployments, follow).await,
             Err(error) => job.fail(error),
@@ -150,8 +149,8 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
     }
 }
 
-/// The built-in model compacts too.
-pub(crate) fn echo_compaction(job: Job, mut ask: Ask) -> Reply {
+/// Answers by the built-in model.
+pub(crate) fn echo(job: Job, mut ask: Ask) -> Reply {
     match ask.tree() {
         Ok(tree) => echoed(job, ask, &tree),
         Err(error) => job.fail(error),
@@ -183,7 +182,7 @@ pub(crate) fn stream_type(format: ApiFormat, json_array: bool) -> HeaderValue {
 
 fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     let context = reply_context(&job, &ask, Some(tree.clone()));
-    let response = echo::answer(tree, &context.id);
+    let response = model::answer(tree, &context.id);
     if let Some(usage) = &response.usage {
         job.settle.usage(usage.clone());
     }
@@ -198,7 +197,7 @@ fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     }
     let mut encoder = ask.format.codec().stream_encoder(context.clone());
     let mut body = Vec::new();
-    let events: Vec<StreamEvent> = echo::stream(tree, &context.id);
+    let events: Vec<StreamEvent> = model::stream(tree, &context.id);
     for event in &events {
         encoder.push(event, &mut body);
     }

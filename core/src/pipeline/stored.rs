@@ -71,19 +71,21 @@ pub(crate) enum Follow {
 
 impl Follow {
     /// The client's bytes no longer say everything.
-    pub fn is_expanded(&self) -> bool {
+    pub(super) fn is_expanded(&self) -> bool {
         *self == Follow::Expanded
     }
 
     /// Leaves only the candidates that can go on from the answer.
-    pub fn narrow(&self, job: &Job, deployments: &mut Deployments) -> Result<(), GatewayError> {
+    pub(super) fn narrow(&self, job: &Job, deployments: &mut Deployments) -> Result<(), GatewayError> {
         let Follow::Bound { channel, credential } = self else { return Ok(()) };
         deployments.candidates.retain(|candidate| {
             let name = job.snapshot.lines.get(candidate.channel).map(|line| line.channel.name());
             name == Some(channel.as_str()) && candidate.credential == *credential
         });
         if deployments.candidates.is_empty() {
-            let message = format!("the previous response is stored at the channel {channel}, which does not serve this model now");
+            let message = format!(
+                "the previous response is stored at the channel {channel}, which does not serve this model now"
+            );
             return Err(GatewayError::new(Kind::InvalidRequest, message));
         }
         Ok(())
@@ -95,7 +97,9 @@ pub(crate) async fn follow(job: &Job, ask: &mut Ask) -> Result<Follow, GatewayEr
     if ask.format != ApiFormat::OpenaiResponses {
         return Ok(Follow::Fresh);
     }
-    let Some(id) = ask.envelope.text("previous_response_id").map(|id| id.into_owned()) else { return Ok(Follow::Fresh) };
+    let Some(id) = ask.envelope.text("previous_response_id").map(|id| id.into_owned()) else {
+        return Ok(Follow::Fresh);
+    };
     match load(job, &id).await? {
         Row::Native { channel, credential } => Ok(Follow::Bound { channel, credential }),
         row @ Row::Local { .. } => {
@@ -180,7 +184,7 @@ fn terms(job: &Job, ask: &Ask) -> Option<Terms> {
 
 impl Keep {
     /// A stream ended well.
-    pub fn stream_ended(self, services: &Services, relay: &mut Relay) {
+    pub(crate) fn stream_ended(self, services: &Services, relay: &mut Relay) {
         match &self {
             Keep::Native { .. } => {
                 if let Some(id) = relay.response_id().map(str::to_owned) {
@@ -196,7 +200,7 @@ impl Keep {
     }
 
     /// A provider stored its answer under `id`.
-    pub fn native(self, services: &Services, id: &str) {
+    pub(crate) fn native(self, services: &Services, id: &str) {
         if let Keep::Native { channel, credential, terms } = self {
             put(services, id, &terms, &Row::Native { channel, credential });
         }
@@ -335,7 +339,7 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
     }
     match target {
         Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Expanded).await,
-        Target::Echo => super::chat::echo_compaction(job, ask),
+        Target::Echo => super::chat::echo(job, ask),
     }
 }
 
@@ -363,9 +367,13 @@ async fn compacted_by_provider(job: &mut Job, ask: &Ask, deployments: &Deploymen
 
 /// One stored answer of the caller's own.
 async fn load(job: &Job, id: &str) -> Result<Row, GatewayError> {
-    let entry = job.services.store.kept().get(SPACE, id).await.map_err(|error| {
-        GatewayError::new(Kind::Internal, "the store cannot be read").caused_by(error)
-    })?;
+    let entry = job
+        .services
+        .store
+        .kept()
+        .get(SPACE, id)
+        .await
+        .map_err(|error| GatewayError::new(Kind::Internal, "the store cannot be read").caused_by(error))?;
     let Some(entry) = entry else {
         let mut public = ApiError::new(ApiErrorKind::NotFound, format!("Previous response with id '{id}' not found."));
         public.code = Some("previous_response_not_found".to_owned());

@@ -69,10 +69,28 @@ pub(crate) struct Live {
 
 impl Live {
     /// A stream whose commit point was reached.
-    pub fn new(body: Option<upstream::ReplyBody>, relay: Relay, out: Output, settle: Settle, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        body: Option<upstream::ReplyBody>,
+        relay: Relay,
+        out: Output,
+        settle: Settle,
+        limits: &Limits,
+    ) -> Self {
         let now = Instant::now();
         let ends = limits.total.and_then(|total| now.checked_add(total));
-        Self { body, relay, out, settle, idle: limits.idle, ends, over: false, keep: None, timer: None, heard: now, spoken: now }
+        Self {
+            body,
+            relay,
+            out,
+            settle,
+            idle: limits.idle,
+            ends,
+            over: false,
+            keep: None,
+            timer: None,
+            heard: now,
+            spoken: now,
+        }
     }
 }
 
@@ -195,11 +213,17 @@ impl Live {
             let now = Instant::now();
             if now >= self.heard + self.idle {
                 let seconds = self.idle.as_secs();
-                self.break_off(ApiError::new(Kind::Timeout.api_kind(), format!("the provider was silent for {seconds} s")));
+                self.break_off(ApiError::new(
+                    Kind::Timeout.api_kind(),
+                    format!("the provider was silent for {seconds} s"),
+                ));
                 return Poll::Ready(());
             }
             if self.ends.is_some_and(|ends| now >= ends) {
-                self.break_off(ApiError::new(Kind::Timeout.api_kind(), "the provider took too long for its whole answer"));
+                self.break_off(ApiError::new(
+                    Kind::Timeout.api_kind(),
+                    "the provider took too long for its whole answer",
+                ));
                 return Poll::Ready(());
             }
             if now >= self.spoken + KEEP_ALIVE {

@@ -135,11 +135,6 @@ impl<'p> Fields<'p> {
         self.map
     }
 
-    /// The first field that nobody took.
-    pub(crate) fn first_name(&self) -> Option<&str> {
-        self.map.keys().next().map(String::as_str)
-    }
-
     /// Trouble with the field `name`.
     pub(crate) fn error(&self, name: &str, message: &str) -> DecodeError {
         DecodeError::new(self.format, Path::Key(self.path, name).to_string(), message)

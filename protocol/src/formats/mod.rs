@@ -3,6 +3,7 @@
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+mod body;
 pub mod dify;
 pub mod embeddings;
 pub(crate) mod fields;
@@ -15,6 +16,8 @@ pub mod openai_responses;
 pub(crate) mod pairing;
 pub(crate) mod think_tags;
 pub(crate) mod timestamp;
+pub(crate) mod transcript;
+mod turns;
 
 use crate::{ApiFormat, FormatCodec};
 

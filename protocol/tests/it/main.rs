@@ -13,6 +13,8 @@ mod goldens;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod ollama;
+#[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
 mod openai_responses;

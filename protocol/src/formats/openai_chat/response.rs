@@ -12,7 +12,7 @@ use crate::ir::{
 use crate::{ApiFormat, DecodeError, Dialect, opaque};
 
 /// The most choices that an answer may have; OpenAI allows 128.
-pub(super) const MAX_CHOICES: usize = 128;
+pub(crate) const MAX_CHOICES: usize = 128;
 
 /// Reads a whole answer.
 pub(super) fn decode(body: &[u8], dialect: &Dialect) -> Result<ChatResponse, DecodeError> {
@@ -56,7 +56,7 @@ pub(super) fn decode(body: &[u8], dialect: &Dialect) -> Result<ChatResponse, Dec
 }
 
 /// Fields that say nothing: padding, and nulls that only fill a form.
-pub(super) fn clean(fields: &mut Object) {
+pub(crate) fn clean(fields: &mut Object) {
     fields.retain(|name, value| !value.is_null() && name != "obfuscation");
 }
 
@@ -81,14 +81,14 @@ pub(super) fn drop_blank(fields: &mut Object) {
 }
 
 /// `service_tier` stands beside the counters and belongs to them. It stays in the envelope too.
-pub(super) fn note_tier(usage: &mut Option<Usage>, fields: &Object) {
+pub(crate) fn note_tier(usage: &mut Option<Usage>, fields: &Object) {
     if let (Some(usage), Some(tier)) = (usage, fields.get("service_tier").and_then(Value::as_str)) {
         usage.service_tier.get_or_insert_with(|| tier.to_owned());
     }
 }
 
 /// `created`; zero is no time.
-pub(super) fn take_created(fields: &mut Object) -> Option<u64> {
+pub(crate) fn take_created(fields: &mut Object) -> Option<u64> {
     let created = fields.get("created").and_then(|value| count(value).or_else(|| whole(value)));
     fields.shift_remove("created");
     created.filter(|created| *created > 0)
@@ -122,7 +122,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
 }
 
 /// Takes `finish_reason` with what hosts add to it.
-pub(super) fn take_finish(fields: &mut Object) -> Option<Finish> {
+pub(crate) fn take_finish(fields: &mut Object) -> Option<Finish> {
     let word = take_text(fields, "finish_reason");
     fields.shift_remove("finish_reason");
     let native = take_text(fields, "native_finish_reason");
@@ -163,7 +163,7 @@ pub(super) fn answer_id(id: Option<&str>, extras: &Extras, context: &ReplyContex
 }
 
 /// The model for a client: the name it asked for.
-pub(super) fn shown_model<'a>(model: Option<&'a str>, context: &'a ReplyContext) -> &'a str {
+pub(crate) fn shown_model<'a>(model: Option<&'a str>, context: &'a ReplyContext) -> &'a str {
     if context.model.is_empty() { model.unwrap_or_default() } else { &context.model }
 }
 
