@@ -10,20 +10,30 @@ use sha2::{Digest, Sha256};
 use crate::model::{Entities, Settings, VirtualKey};
 use crate::providers::LiveChannel;
 use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
+use crate::upstream::Client;
 
 /// One immutable picture of the configuration.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Settings of the gateway.
     pub settings: Settings,
-    /// Live channels; positions agree with [`RoutingTable::channels`].
-    pub channels: Vec<Arc<LiveChannel>>,
+    /// Channels that take part; positions agree with [`RoutingTable::channels`].
+    pub lines: Vec<Line>,
     /// What routing knows.
     pub routing: RoutingTable,
     profiles: HashMap<String, Arc<CompiledProfile>>,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
+}
+
+/// A live channel with its connections.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The channel.
+    pub channel: Arc<LiveChannel>,
+    /// Its connections; channels that connect alike share them.
+    pub client: Arc<Client>,
 }
 
 /// A virtual key with its allow-lists ready to match.
@@ -64,9 +74,9 @@ impl KeyEntry {
 }
 
 impl Snapshot {
-    /// Builds the picture. `channels` are the enabled ones. A profile that does not compile is left out and reported; `direct` is always there.
-    pub fn build(entities: &Entities, channels: Vec<Arc<LiveChannel>>) -> Self {
-        let table = channels.iter().map(|channel| table_channel(channel)).collect();
+    /// Builds the picture. `lines` are the enabled channels. A profile that does not compile is left out and reported; `direct` is always there.
+    pub fn build(entities: &Entities, lines: Vec<Line>) -> Self {
+        let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
         let routing = RoutingTable::new(table, entities.routes.iter().cloned());
         let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
         for profile in &entities.profiles {
@@ -95,7 +105,7 @@ impl Snapshot {
                 anonymous = Some(entry);
             }
         }
-        Self { settings: entities.settings.clone(), channels, routing, profiles, active_profile, keys, anonymous }
+        Self { settings: entities.settings.clone(), lines, routing, profiles, active_profile, keys, anonymous }
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.
@@ -122,7 +132,7 @@ impl Snapshot {
 }
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {
-    let config = channel.config();
+    let config = &channel.config;
     let models = match &config.models {
         Some(models) => models.iter().map(|model| (model.name().to_owned(), model.upstream().to_owned())).collect(),
         None => config.listed.iter().map(|model| (model.clone(), model.clone())).collect(),
@@ -132,7 +142,7 @@ fn table_channel(channel: &LiveChannel) -> TableChannel {
         tags: config.tags.clone(),
         weight: config.weight,
         models,
-        credentials: u32::try_from(config.credentials.len()).unwrap_or(u32::MAX),
+        credentials: u32::try_from(channel.credentials()).unwrap_or(u32::MAX),
     }
 }
 

@@ -74,6 +74,10 @@ pub struct Dialect {
     pub document_url: bool,
     /// Chat: `file_data` may be an address (OpenRouter).
     pub file_url: bool,
+    /// Embeddings: the length of the vectors is called `output_dimension`, not `dimensions` (Mistral, Voyage).
+    pub output_dimension: bool,
+    /// Embeddings: the field that names the purpose (`task` at Jina, `input_type` at Voyage). Without one it is a loss.
+    pub task_field: Option<String>,
     /// Dify: the app is an agent and only streams; `blocking` is refused.
     pub stream_only: bool,
 }

@@ -353,3 +353,30 @@ fn corrupt_frame(error: &DecodeError) -> ApiError {
 fn broken_framing(error: &FramingError) -> ApiError {
     ApiError::new(ApiErrorKind::Upstream, format!("upstream stream cannot be read: {error}"))
 }
+/// Reads a whole stream at once and folds it: for a client that wants one answer from a provider that only streams.
+pub fn fold_stream(upstream: ApiFormat, dialect: &Dialect, bytes: &[u8]) -> Folded {
+    let codec = upstream.codec();
+    let mut reader = Reader::new(codec.framing());
+    let mut decoder = codec.stream_decoder(dialect);
+    let mut events = Vec::new();
+    let mut input = bytes;
+    let corrupt = |error: &FramingError| {
+        StreamEvent::Error(ApiError::new(ApiErrorKind::Upstream, format!("upstream stream is corrupt: {error}")))
+    };
+    loop {
+        match reader.next(&mut input) {
+            // An odd frame is skipped, as in a stream that is passed on.
+            Ok(Some(frame)) => drop(decoder.feed(&frame, &mut events)),
+            Ok(None) => break,
+            Err(error) => {
+                events.push(corrupt(&error));
+                return crate::fold::fold(events);
+            }
+        }
+    }
+    if let Ok(Some(frame)) = reader.finish() {
+        drop(decoder.feed(&frame, &mut events));
+    }
+    decoder.finish(&mut events);
+    crate::fold::fold(events)
+}

@@ -5,7 +5,7 @@
 //! bytes ────────────── formats/*/request ─────────────> ir::ChatRequest  ── formats/*/request ─────> bytes
 //! ```
 //!
-//! - [`ir`] is the unified model; [`formats`] holds one folder a wire, each a [`FormatCodec`] in the one [`format::codec`] table;
+//! - [`ir`] is the unified model; [`formats`] holds one folder a wire, each a [`FormatCodec`] in the one table behind [`ApiFormat::codec`];
 //! - [`framing`] cuts byte streams into frames at any split; [`fold`] is the only place where events become an answer;
 //!   [`laws`] is the grammar of events;
 //! - [`envelope`] and [`tap`] serve the path on which nothing is converted: borrow the model's name, splice it, watch usage go by;
@@ -26,6 +26,7 @@ pub mod format;
 pub mod formats;
 pub mod framing;
 pub mod ir;
+mod json;
 pub mod laws;
 pub mod lower;
 pub mod opaque;

@@ -155,6 +155,11 @@ impl StreamTap {
         self.take_events();
     }
 
+    /// Between two frames: something else may be written to the client here.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty() && self.body.is_none() && self.reader.is_idle()
+    }
+
     /// What the stream has come to.
     pub fn state(&self) -> TapState {
         self.state

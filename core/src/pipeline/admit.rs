@@ -35,7 +35,10 @@ pub(crate) fn admit(
 ) -> Result<Caller, GatewayError> {
     let key = match secret(headers, query) {
         Some(secret) => snapshot.key(&secret, now_ms).ok_or_else(|| {
-            GatewayError::new(Kind::Unauthorized, "invalid api key: this gateway takes its own virtual keys (my-…), not a provider's")
+            GatewayError::new(
+                Kind::Unauthorized,
+                "invalid api key: this gateway takes its own virtual keys (my-…), not a provider's",
+            )
         })?,
         None => {
             let anonymous = if loopback { snapshot.anonymous_key() } else { None };

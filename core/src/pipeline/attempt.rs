@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use myelin_protocol::drive::{self, StreamDriver};
 use myelin_protocol::ir::{ChatRequest, ChatResponse, FinishReason};
@@ -24,23 +24,23 @@ use super::target::Deployments;
 use super::tries::Tries;
 use super::{Job, error, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::{AttemptOutcome, AttemptRecord, RequestState, Timeouts};
-use crate::providers::{Accepted, ClientHead, LiveChannel, Operation, Payload};
+use crate::model::{AttemptOutcome, AttemptRecord, RequestState};
+use crate::providers::{Accepted, ChannelError, ClientHead, LiveChannel, Operation, Payload};
 use crate::routing::Candidate;
-use crate::upstream;
+use crate::snapshot::Line;
+use crate::upstream::timeouts::{Deadline, Limits, Waiting};
+use crate::upstream::{self, UpstreamError};
 
 /// How long the head of a stream is held for a real status.
 const HEAD_HOLD: Duration = Duration::from_secs(10);
 /// Largest whole answer that is read.
 const ANSWER_BYTES: usize = 256 << 20;
+/// How long an error answer is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(10);
+/// Where only the attempt's own deadline counts.
+const FOREVER: Duration = Duration::from_secs(7 * 86_400);
 /// Largest error answer that is read; the rest says nothing new.
 const ERROR_BYTES: usize = 256 << 10;
-/// Limits on waiting where neither channel nor gateway sets any. Reasoning models can be silent for minutes.
-const FIRST_BYTE: Duration = Duration::from_secs(300);
-const FIRST_TOKEN: Duration = Duration::from_secs(300);
-const IDLE: Duration = Duration::from_secs(300);
-const TOTAL: Duration = Duration::from_secs(1_800);
-
 /// All attempts failed: with what, and the record to settle.
 pub(crate) struct AllFailed {
     /// The failure that tells the caller most.
@@ -62,8 +62,9 @@ struct Run {
 
 /// An upstream that answered with success; its body is still to be read.
 struct Sent {
-    response: Response<upstream::Body>,
+    response: upstream::Reply,
     channel: Arc<LiveChannel>,
+    deadline: Deadline,
     accepted: Accepted,
     /// `None`: bytes pass. Else: names to restore in the answer.
     names: Option<NameMap>,
@@ -71,28 +72,6 @@ struct Sent {
     streams: bool,
     limits: Limits,
     candidate: Candidate,
-}
-
-/// Limits on waiting of one attempt.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub first_byte: Duration,
-    pub first_token: Duration,
-    pub idle: Duration,
-    pub total: Duration,
-}
-
-impl Limits {
-    /// The channel's, else the gateway's, else the usual ones.
-    pub fn new(channel: &Timeouts, gateway: &Timeouts) -> Self {
-        let pick = |own: Option<u64>, common: Option<u64>, usual| own.or(common).map_or(usual, Duration::from_millis);
-        Self {
-            first_byte: pick(channel.first_byte_ms, gateway.first_byte_ms, FIRST_BYTE),
-            first_token: pick(channel.first_token_ms, gateway.first_token_ms, FIRST_TOKEN),
-            idle: pick(channel.idle_ms, gateway.idle_ms, IDLE),
-            total: pick(channel.total_ms, gateway.total_ms, TOTAL),
-        }
-    }
 }
 
 /// A whole answer in the client's format.
@@ -182,8 +161,8 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
         };
         match result {
             Ok(begun) => {
-                let Begun { body, relay, out, idle, keep, over } = begun;
-                let mut live = Live::new(body, relay, out, run.job.settle, idle);
+                let Begun { body, relay, out, limits, keep, over } = begun;
+                let mut live = Live::new(body, relay, out, run.job.settle, &limits);
                 live.keep = keep;
                 live.over = over;
                 return Ok(live);
@@ -199,10 +178,10 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
 
 /// A stream whose commit point was reached.
 struct Begun {
-    body: Option<upstream::Body>,
+    body: Option<upstream::ReplyBody>,
     relay: Relay,
     out: Output,
-    idle: Duration,
+    limits: Limits,
     keep: Option<Keep>,
     over: bool,
 }
@@ -210,7 +189,8 @@ struct Begun {
 impl Run {
     /// Sends the request to one candidate; anything but success is an error.
     async fn send(&mut self, candidate: &Candidate) -> Result<Sent, GatewayError> {
-        let channel = self.job.channel(candidate)?;
+        let line = self.job.line(candidate)?;
+        let channel = line.channel.clone();
         let accepted = channel.accepts(self.ask.format, &candidate.upstream).ok_or_else(|| {
             let message = format!("the channel {} has no endpoint for {:?}", channel.name(), candidate.upstream);
             GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere)
@@ -218,15 +198,15 @@ impl Run {
         self.job.open_attempt(&channel, candidate, accepted.format.as_str());
         let streams = self.ask.stream || accepted.dialect.stream_only;
         let (body, names) = self.encode(&accepted, &candidate.upstream, streams)?;
-        let limits = Limits::new(&channel.config.timeouts, &self.job.snapshot.settings.timeouts);
+        let limits = self.job.limits(&channel);
+        let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
-        let response = self.job.dispatch(&channel, candidate, &operation, accepted.native, body, limits).await?;
+        let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;
         if !response.status().is_success() {
-            return Err(self.job.refusal(&channel, response, limits, |status, body| {
-                accepted.format.codec().decode_error(status, body)
-            }).await);
+            let codec = accepted.format.codec();
+            return Err(self.job.refusal(&channel, response, |status, body| codec.decode_error(status, body)).await);
         }
-        Ok(Sent { response, channel, accepted, names, streams, limits, candidate: candidate.clone() })
+        Ok(Sent { response, channel, deadline, accepted, names, streams, limits, candidate: candidate.clone() })
     }
 
     /// The body for one candidate: the client's own bytes where they may pass, a converted request elsewhere.
@@ -239,14 +219,14 @@ impl Run {
         let ask = &mut self.ask;
         let (format, dialect) = (accepted.format, &*accepted.dialect);
         let pass = accepted.native
-            && ask.bytes_are_whole()
+            && !ask.compacts
+            && ask.turn.is_none()
             && stream == ask.stream
             && !self.follow.is_expanded()
             && !passthrough::needs_tree(format, dialect, ask.envelope.body());
         if pass {
             let set = &self.deployments.set;
-            let (edits, losses) =
-                passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
+            let (edits, losses) = passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
             self.job.settle.losses(&losses);
             let pieces = ask.envelope.splice(&edits).map_err(|error| {
                 GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
@@ -271,7 +251,7 @@ impl Run {
     /// Reads a whole answer and writes it in the client's format.
     async fn read_whole(&mut self, sent: Sent) -> Result<Whole, GatewayError> {
         let (parts, body) = sent.response.into_parts();
-        let bytes = collect(body, sent.limits.total).await?;
+        let bytes = collect(&sent.channel, body, sent.deadline).await?;
         let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
         let Some(names) = sent.names else {
             let facts = answer::facts(format, &bytes, dialect);
@@ -288,19 +268,16 @@ impl Run {
             }
             return Ok(Whole { headers: passed_headers(&parts.headers), body: bytes });
         };
-        let mut response = if sent.streams {
-            folded(&sent.accepted, &bytes)
-        } else {
-            answer::read(format, &bytes, dialect)
-        }
-        .map_err(|error| self.job.in_band(&sent.channel, *error))?;
+        let mut response =
+            if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
+                .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         names.lift_response(&mut response);
         self.job.book(&response)?;
         let tree = self.ask.tree()?;
-        let context = reply_context(&self.job, &self.ask, Some(tree.clone()));
-        let encoded = self.ask.format.codec().encode_response(&response, &context);
+        let context = reply_context(&self.job, &self.ask, Some(tree));
+        let encoded = self.ask.write(&response, &context);
         self.job.settle.losses(&encoded.losses);
-        stored::keep_answer(&self.job, &self.ask, &tree, &response);
+        stored::keep_answer(&self.job, &mut self.ask, &response);
         Ok(Whole { headers: HeaderMap::new(), body: encoded.value.into() })
     }
 
@@ -314,21 +291,24 @@ impl Run {
         let mut body = sent.response.into_body();
         let mut out = Output::new();
         let mut over = false;
-        let deadline = tokio::time::Instant::now() + sent.limits.first_token;
+        let until_token = Deadline::start(&Limits { total: Some(sent.limits.first_token), ..sent.limits });
         while !relay.committed() && !over {
-            match tokio::time::timeout_at(deadline, body.frame()).await {
-                Err(_) => {
-                    let seconds = sent.limits.first_token.as_secs_f32();
-                    let message = format!("the provider sent nothing of its answer within {seconds} s");
-                    return Err(GatewayError::new(Kind::Timeout, message).retry(Retry::Elsewhere));
-                }
-                Ok(Some(Ok(frame))) => {
+            let read = until_token.within(Waiting::FirstToken, sent.limits.idle, body.frame());
+            let late = |error: UpstreamError| error.into_gateway(sent.channel.name());
+            match sent
+                .deadline
+                .within(Waiting::FirstToken, sent.limits.first_token, read)
+                .await
+                .map_err(late)?
+                .map_err(late)?
+            {
+                Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         relay.feed(data, &mut out);
                     }
                 }
-                Ok(Some(Err(error))) => return Err(broken(error)),
-                Ok(None) => {
+                Some(Err(error)) => return Err(late(error)),
+                None => {
                     relay.finish(&mut out);
                     over = true;
                 }
@@ -340,7 +320,7 @@ impl Run {
             }
         }
         over |= relay.complete() || relay.failure().is_some();
-        Ok(Begun { body: Some(body), relay, out, idle: sent.limits.idle, keep, over })
+        Ok(Begun { body: Some(body), relay, out, limits: sent.limits, keep, over })
     }
 
     fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
@@ -359,7 +339,7 @@ impl Run {
 
     /// The client wants a stream, the provider answered at once.
     async fn whole_as_stream(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
-        let bytes = collect(sent.response.into_body(), sent.limits.total).await?;
+        let bytes = collect(&sent.channel, sent.response.into_body(), sent.deadline).await?;
         let mut response = answer::read(sent.accepted.format, &bytes, &sent.accepted.dialect)
             .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         if let Some(names) = &sent.names {
@@ -367,15 +347,15 @@ impl Run {
         }
         self.job.book(&response)?;
         let tree = self.ask.tree()?;
-        let context = reply_context(&self.job, &self.ask, Some(tree.clone()));
-        stored::keep_answer(&self.job, &self.ask, &tree, &response);
+        let context = reply_context(&self.job, &self.ask, Some(tree));
+        stored::keep_answer(&self.job, &mut self.ask, &response);
         let mut encoder = self.ask.format.codec().stream_encoder(context);
         let mut written = Vec::new();
         for event in fold::unfold(response) {
             encoder.push(&event, &mut written);
         }
         let out = Output::from([Bytes::from(written)]);
-        Ok(Begun { body: None, relay: Relay::Written, out, idle: sent.limits.idle, keep: None, over: true })
+        Ok(Begun { body: None, relay: Relay::Written, out, limits: sent.limits, keep: None, over: true })
     }
 
     /// What has to be stored when this candidate's answer is complete.
@@ -390,10 +370,15 @@ impl Run {
 }
 
 impl Job {
-    /// The live channel of a candidate.
-    pub(crate) fn channel(&self, candidate: &Candidate) -> Result<Arc<LiveChannel>, GatewayError> {
-        let channel = self.snapshot.channels.get(candidate.channel).cloned();
-        channel.ok_or_else(|| GatewayError::new(Kind::Internal, "a planned channel is not in the snapshot"))
+    /// The channel of a candidate with its connections.
+    pub(crate) fn line(&self, candidate: &Candidate) -> Result<Line, GatewayError> {
+        let line = self.snapshot.lines.get(candidate.channel).cloned();
+        line.ok_or_else(|| GatewayError::new(Kind::Internal, "a planned channel is not in the snapshot"))
+    }
+
+    /// The limits on waiting that hold for a channel.
+    pub(crate) fn limits(&self, channel: &LiveChannel) -> Limits {
+        Limits::of(&channel.config.timeouts, &self.snapshot.settings.timeouts)
     }
 
     /// Begins an attempt in the record.
@@ -410,14 +395,15 @@ impl Job {
     /// Builds, signs and sends one upstream request; waits for the head of the answer. `native`: the caller's head means something to this provider.
     pub(crate) async fn dispatch(
         &mut self,
-        channel: &Arc<LiveChannel>,
+        line: &Line,
         candidate: &Candidate,
         operation: &Operation<'_>,
         native: bool,
         body: Vec<Bytes>,
-        limits: Limits,
-    ) -> Result<Response<upstream::Body>, GatewayError> {
-        let refused = |error: crate::providers::ChannelError| {
+        deadline: Deadline,
+    ) -> Result<upstream::Reply, GatewayError> {
+        let channel = &line.channel;
+        let refused = |error: ChannelError| {
             let message = format!("the channel {} cannot be asked: {error}", channel.name());
             GatewayError::new(Kind::UpstreamDenied, message).retry(Retry::Elsewhere)
         };
@@ -427,27 +413,22 @@ impl Job {
             ClientHead::default()
         };
         let mut prepared = channel.request(0, operation, &candidate.upstream, head).map_err(refused)?;
-        let services = self.services.clone();
-        let credential = candidate.credential as usize;
+        let clock = self.services.clock.as_ref();
+        let payload = Payload::Whole(&body);
         channel
-            .authorize(credential, &mut prepared, Payload::Whole(&body), &services.upstream, services.clock.as_ref())
+            .authorize(candidate.credential as usize, &mut prepared, payload, line.client.as_ref(), clock)
             .await
             .map_err(refused)?;
-        let sent = services.upstream.send(&channel.dial, prepared.parts, body);
-        let response = match tokio::time::timeout(limits.first_byte, sent).await {
-            Ok(answer) => answer.map_err(broken)?,
-            Err(_) => {
-                let message = format!("the provider did not answer within {} s", limits.first_byte.as_secs_f32());
-                return Err(GatewayError::new(Kind::Timeout, message).retry(Retry::Elsewhere));
-            }
-        };
+        let request = http::Request::from_parts(prepared.parts, upstream::Body::pieces(body));
+        let limits = self.limits(channel);
+        let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
+        let response = answer.and_then(|answer| answer).map_err(|error| error.into_gateway(channel.name()))?;
         let elapsed = self.settle.elapsed_us();
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());
             attempt.first_byte_us = Some(elapsed.saturating_sub(attempt.offset_us));
-            attempt.upstream_request_id = REQUEST_IDS.iter().find_map(|name| {
-                response.headers().get(*name)?.to_str().ok().map(str::to_owned)
-            });
+            attempt.upstream_request_id =
+                REQUEST_IDS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok().map(str::to_owned));
         }
         Ok(response)
     }
@@ -456,12 +437,13 @@ impl Job {
     pub(crate) async fn refusal(
         &self,
         channel: &LiveChannel,
-        response: Response<upstream::Body>,
-        limits: Limits,
+        response: upstream::Reply,
         decode: impl FnOnce(u16, &[u8]) -> ApiError,
     ) -> GatewayError {
         let (parts, body) = response.into_parts();
-        let body = upstream::collect_prefix(body, ERROR_BYTES, limits.first_byte).await;
+        // An error body that cannot be read does not hide the status.
+        let read = tokio::time::timeout(ERROR_PATIENCE, body.collect(ERROR_BYTES)).await;
+        let body = read.ok().and_then(Result::ok).unwrap_or_default();
         let status = parts.status.as_u16();
         channel.classify(status, &parts.headers, decode(status, &body), self.services.clock.unix_ms())
     }
@@ -492,14 +474,13 @@ impl Job {
 const REQUEST_IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray"];
 
 /// Reads a whole answer.
-pub(crate) async fn collect(body: upstream::Body, limit: Duration) -> Result<Bytes, GatewayError> {
-    match tokio::time::timeout(limit, upstream::collect(body, ANSWER_BYTES)).await {
-        Ok(bytes) => bytes.map_err(broken),
-        Err(_) => {
-            let message = format!("the provider's answer was not whole within {} s", limit.as_secs_f32());
-            Err(GatewayError::new(Kind::Timeout, message).retry(Retry::Elsewhere))
-        }
-    }
+pub(crate) async fn collect(
+    channel: &LiveChannel,
+    body: upstream::ReplyBody,
+    deadline: Deadline,
+) -> Result<Bytes, GatewayError> {
+    let read = deadline.within(Waiting::Total, FOREVER, body.collect(ANSWER_BYTES)).await;
+    read.and_then(|bytes| bytes).map_err(|error| error.into_gateway(channel.name()))
 }
 
 /// A stream read whole: for a client that wants one answer from a provider that only streams.
@@ -512,17 +493,12 @@ fn folded(accepted: &Accepted, bytes: &[u8]) -> Result<ChatResponse, Box<ApiErro
     }
 }
 
-fn broken(error: upstream::UpstreamError) -> GatewayError {
-    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::UpstreamFailed };
-    GatewayError::new(kind, error.to_string()).retry(Retry::Again { after: None }).caused_by(error)
-}
-
 fn empty(message: &str) -> GatewayError {
     GatewayError::new(Kind::UpstreamFailed, message).retry(Retry::Elsewhere)
 }
 
 /// Whether a provider answered a call for a stream with one JSON body. Gemini labels its errors as streams; the tap looks at the bytes for that.
-fn is_json(response: &Response<upstream::Body>) -> bool {
+fn is_json(response: &upstream::Reply) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use myelin_protocol::envelope::{Envelope, EnvelopeError};
-use myelin_protocol::format::AddressHints;
-use myelin_protocol::ir::{ChatRequest, StreamEvent};
+use myelin_protocol::format::{AddressHints, Lossy};
+use myelin_protocol::ir::{ChatRequest, ChatResponse, StreamEvent};
 use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::reply::{Reply, ReplyBody, describe};
 use super::target::Target;
-use super::{Job, attempt, echo, session, stored};
+use super::{Job, attempt, dify, echo as model, session, stored};
 use crate::error::{GatewayError, Kind};
 use crate::model::RequestState;
 
@@ -31,13 +31,19 @@ pub(crate) struct Ask {
     pub include_usage: bool,
     /// Gemini without `alt=sse`: the stream is one JSON array.
     pub json_array: bool,
+    /// The answer becomes a compaction of the conversation (Responses).
+    pub compacts: bool,
+    /// The answer becomes a turn of a conversation that is kept here (Dify).
+    pub turn: Option<Box<dify::Turn>>,
     /// The tree, once something needed it. Stored conversations are already expanded in it.
     decoded: Option<Arc<ChatRequest>>,
+    /// What a compaction shortens.
+    shortened: Option<Arc<ChatRequest>>,
 }
 
 impl Ask {
     /// Reads what has to be known of `body`.
-    pub fn read(
+    pub(super) fn read(
         format: ApiFormat,
         body: Bytes,
         path_model: Option<String>,
@@ -53,18 +59,22 @@ impl Ask {
         let stream = path_stream.or_else(|| envelope.stream()).unwrap_or(streams_by_default);
         let include_usage = envelope.include_usage().unwrap_or(false);
         let json_array = format == ApiFormat::Gemini && stream && !query.split('&').any(|pair| pair == "alt=sse");
-        Ok(Self { format, envelope, model, stream, include_usage, json_array, decoded: None })
-    }
-
-    /// A request that is already a tree (Dify's facade).
-    pub fn from_tree(format: ApiFormat, envelope: Envelope, request: ChatRequest, stream: bool) -> Self {
-        let model = request.model.clone();
-        let decoded = Some(Arc::new(request));
-        Self { format, envelope, model, stream, include_usage: true, json_array: false, decoded }
+        Ok(Self {
+            format,
+            envelope,
+            model,
+            stream,
+            include_usage,
+            json_array,
+            compacts: false,
+            turn: None,
+            decoded: None,
+            shortened: None,
+        })
     }
 
     /// The tree.
-    pub fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
+    pub(super) fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
         if let Some(tree) = &self.decoded {
             return Ok(tree.clone());
         }
@@ -78,14 +88,30 @@ impl Ask {
         Ok(decoded)
     }
 
-    /// Replaces the tree (stored conversations are expanded into it); from then on the bytes no longer say everything.
-    pub fn replace_tree(&mut self, request: ChatRequest) {
+    /// Replaces the tree (kept conversations are expanded into it); from then on the bytes no longer say everything.
+    pub(super) fn replace_tree(&mut self, request: ChatRequest) {
         self.decoded = Some(Arc::new(request));
     }
 
-    /// Whether the bytes still say everything, so that they may be passed on.
-    pub fn bytes_are_whole(&self) -> bool {
-        self.format != ApiFormat::Dify
+    /// Turns the request into one for a summary of the conversation.
+    pub(super) fn compact(&mut self) -> Result<(), GatewayError> {
+        let tree = self.tree()?;
+        self.replace_tree(stored::summary_request(&tree));
+        self.shortened = Some(tree);
+        self.compacts = true;
+        Ok(())
+    }
+
+    /// Writes a whole answer for the client.
+    pub(super) fn write(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
+        match &self.shortened {
+            Some(conversation) => Lossy::whole(myelin_protocol::formats::openai_responses::compact::encode(
+                conversation,
+                response,
+                context,
+            )),
+            None => self.format.codec().encode_response(response, context),
+        }
     }
 }
 
@@ -115,11 +141,19 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
     };
     match job.target(&ask.model) {
         Err(error) => job.fail(error),
-        Ok(Target::Echo) => match ask.tree() {
-            Ok(tree) => echoed(job, &ask, &tree).await,
+        Ok(Target::Echo) => echo(job, ask),
+        Ok(Target::Deployments(mut deployments)) => match follow.narrow(&job, &mut deployments) {
+            Ok(()) => attempt::run(job, ask, deployments, follow).await,
             Err(error) => job.fail(error),
         },
-        Ok(Target::Deployments(deployments)) => attempt::run(job, ask, deployments, follow).await,
+    }
+}
+
+/// Answers by the built-in model.
+pub(crate) fn echo(job: Job, mut ask: Ask) -> Reply {
+    match ask.tree() {
+        Ok(tree) => echoed(job, ask, &tree),
+        Err(error) => job.fail(error),
     }
 }
 
@@ -146,25 +180,24 @@ pub(crate) fn stream_type(format: ApiFormat, json_array: bool) -> HeaderValue {
     })
 }
 
-async fn echoed(mut job: Job, ask: &Ask, tree: &Arc<ChatRequest>) -> Reply {
-    let context = reply_context(&job, ask, Some(tree.clone()));
-    let response = echo::answer(tree, &context.id);
+fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
+    let context = reply_context(&job, &ask, Some(tree.clone()));
+    let response = model::answer(tree, &context.id);
     if let Some(usage) = &response.usage {
         job.settle.usage(usage.clone());
     }
     if let Some(finish) = response.first().and_then(|choice| choice.finish.as_ref()) {
         job.settle.finish_reason(&finish.reason);
     }
-    stored::keep_answer(&job, ask, tree, &response).await;
-    let codec = ask.format.codec();
+    stored::keep_answer(&job, &mut ask, &response);
     if !ask.stream {
-        let encoded = codec.encode_response(&response, &context);
+        let encoded = ask.write(&response, &context);
         job.settle.losses(&encoded.losses);
         return job.json(200, encoded.value);
     }
-    let mut encoder = codec.stream_encoder(context.clone());
+    let mut encoder = ask.format.codec().stream_encoder(context.clone());
     let mut body = Vec::new();
-    let events: Vec<StreamEvent> = echo::stream(tree, &context.id);
+    let events: Vec<StreamEvent> = model::stream(tree, &context.id);
     for event in &events {
         encoder.push(event, &mut body);
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use myelin_protocol::{ApiFormat, tokens};
 use serde_json::{Map, json};
 
-use super::attempt::{Limits, collect};
+use super::attempt::collect;
 use super::chat::Ask;
 use super::reply::Reply;
 use super::target::Target;
@@ -13,6 +13,7 @@ use crate::error::GatewayError;
 use crate::model::AttemptOutcome;
 use crate::providers::Operation;
 use crate::routing::Candidate;
+use crate::upstream::timeouts::Deadline;
 
 /// Answers `count_tokens`, `countTokens` and `input_tokens`.
 pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path_model: Option<String>) -> Reply {
@@ -43,7 +44,8 @@ pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path_model
 
 /// The provider's own count, if it speaks the caller's format and counts. Any trouble leaves it to the estimate.
 async fn ask_provider(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Option<Bytes> {
-    let channel = job.channel(candidate).ok()?;
+    let line = job.line(candidate).ok()?;
+    let channel = line.channel.clone();
     let accepted = channel.accepts(ask.format, &candidate.upstream)?;
     let dialect = &accepted.dialect;
     if !accepted.native
@@ -56,15 +58,15 @@ async fn ask_provider(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Option
         passthrough::edits(&ask.envelope, ask.format, dialect, &ask.model, &candidate.upstream, false, &Map::new());
     let body = ask.envelope.splice(&edits).ok()?;
     job.open_attempt(&channel, candidate, accepted.format.as_str());
-    let limits = Limits::new(&channel.config.timeouts, &job.snapshot.settings.timeouts);
+    let deadline = Deadline::start(&job.limits(&channel));
     let operation = Operation::CountTokens { accepted: &accepted };
     let counted: Result<Bytes, GatewayError> = async {
-        let response = job.dispatch(&channel, candidate, &operation, true, body, limits).await?;
+        let response = job.dispatch(&line, candidate, &operation, true, body, deadline).await?;
         if !response.status().is_success() {
             let codec = accepted.format.codec();
-            return Err(job.refusal(&channel, response, limits, |status, body| codec.decode_error(status, body)).await);
+            return Err(job.refusal(&channel, response, |status, body| codec.decode_error(status, body)).await);
         }
-        collect(response.into_body(), limits.total).await
+        collect(&channel, response.into_body(), deadline).await
     }
     .await;
     match counted {

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 /// The answer to `request`. `token` makes ids of tool calls unique.
 pub(crate) fn answer(request: &ChatRequest, token: &str) -> ChatResponse {
     let mut parts = Vec::new();
-    if request.reasoning.as_ref().is_some_and(|reasoning| reasoning.enabled == Some(true) || reasoning.effort.is_some()) {
+    if request.reasoning.as_ref().is_some_and(|reasoning| reasoning.enabled == Some(true) || reasoning.effort.is_some())
+    {
         let text = "I repeat what I was told.".to_owned();
         parts.push(Part::new(Content::Reasoning(ReasoningPart { text, ..Default::default() })));
     }
@@ -45,7 +46,9 @@ pub(crate) fn stream(request: &ChatRequest, token: &str) -> Vec<StreamEvent> {
     for event in fold::unfold(answer(request, token)) {
         match event {
             StreamEvent::PartDelta { id, delta: Delta::Text(text) } => {
-                let words = text.split_inclusive(' ').map(|word| StreamEvent::PartDelta { id, delta: Delta::Text(word.to_owned()) });
+                let words = text
+                    .split_inclusive(' ')
+                    .map(|word| StreamEvent::PartDelta { id, delta: Delta::Text(word.to_owned()) });
                 events.extend(words);
             }
             event => events.push(event),
@@ -73,7 +76,7 @@ pub(crate) fn embed(request: &EmbeddingRequest) -> EmbeddingResponse {
         Embedding::Float(raw.into_iter().map(|number| number / length).collect())
     };
     let input = request.input.iter().map(|input| match input {
-        EmbeddingInput::Text(text) => tokens::estimate_text(text),
+        EmbeddingInput::Text(text) => tokens::count_text(text),
         EmbeddingInput::Tokens(tokens) => tokens.len() as u64,
     });
     let usage = Usage { input: Some(input.sum()), output: Some(0), ..Usage::default() };
@@ -112,9 +115,10 @@ fn call(request: &ChatRequest, token: &str) -> Option<ToolCall> {
     if request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None) {
         return None;
     }
-    let answered = request.messages.last().is_some_and(|message| {
-        message.parts.iter().any(|part| matches!(part.content, Content::ToolResult(_)))
-    });
+    let answered = request
+        .messages
+        .last()
+        .is_some_and(|message| message.parts.iter().any(|part| matches!(part.content, Content::ToolResult(_))));
     if answered {
         return None;
     }
@@ -168,7 +172,9 @@ fn call(request: &ChatRequest, token: &str) -> Option<ToolCall> {
 
 /// Cuts after `max_tokens` words, as a model would.
 fn limited(text: String, max_tokens: Option<u64>) -> (String, FinishReason) {
-    let Some(limit) = max_tokens.and_then(|limit| usize::try_from(limit).ok()) else { return (text, FinishReason::Stop) };
+    let Some(limit) = max_tokens.and_then(|limit| usize::try_from(limit).ok()) else {
+        return (text, FinishReason::Stop);
+    };
     let words: Vec<&str> = text.split_inclusive(' ').collect();
     if words.len() <= limit {
         return (text, FinishReason::Stop);
@@ -180,7 +186,7 @@ fn words(part: &Part) -> u64 {
     match &part.content {
         Content::Text(text) => text.text.split_whitespace().count() as u64,
         Content::Reasoning(reasoning) => reasoning.text.split_whitespace().count() as u64,
-        Content::ToolCall(call) => 1 + tokens::estimate_text(&call.arguments),
+        Content::ToolCall(call) => 1 + tokens::count_text(&call.arguments),
         _ => 0,
     }
 }
@@ -232,7 +238,11 @@ mod tests {
     #[test]
     fn the_same_text_has_the_same_vector() {
         let request = EmbeddingRequest {
-            input: vec![EmbeddingInput::Text("a".into()), EmbeddingInput::Text("a".into()), EmbeddingInput::Text("b".into())],
+            input: vec![
+                EmbeddingInput::Text("a".into()),
+                EmbeddingInput::Text("a".into()),
+                EmbeddingInput::Text("b".into()),
+            ],
             dimensions: Some(8),
             ..Default::default()
         };

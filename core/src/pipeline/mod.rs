@@ -17,7 +17,6 @@ mod chat;
 mod count;
 mod dify;
 mod echo;
-mod embed;
 mod error;
 mod models;
 mod passthrough;
@@ -43,12 +42,11 @@ pub use stream::StreamReply;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::model::{RequestRecord, RequestState};
-pub use surface::{StoredAction, Surface, pinned_profile, surface};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use crate::upstream;
 use admit::Caller;
 use settle::Settle;
+pub use surface::{StoredAction, Surface, pinned_profile, surface};
 
 /// What the pipeline works with; one value for the life of the gateway.
 #[derive(Debug)]
@@ -57,8 +55,6 @@ pub struct Services {
     pub snapshot: ArcSwap<Snapshot>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// The only way out.
-    pub upstream: upstream::Client,
     /// Where records go, and what is kept for a while.
     pub store: Store,
 }
@@ -163,14 +159,14 @@ impl Admitted {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
             Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
             Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
-            Surface::Embeddings { format, model, batch } => embed::run(job, format, body, model, batch).await,
+            Surface::Embeddings { .. } => job.fail(GatewayError::new(Kind::NotFound, "embeddings")),
             Surface::Models { format } => models::list(job, format),
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),
             Surface::OllamaVersion => models::ollama_version(job),
             Surface::StoredResponse { id, action } => stored::run(job, &id, action).await,
-            Surface::Compact => stored::compact(job, body).await,
             Surface::DifyMessages => dify::messages(job).await,
+            Surface::Compact => stored::compact(job, body).await,
             Surface::Unknown { .. } => {
                 let message = format!("there is no {}; see the table of addresses in the README", job.call.path);
                 job.fail(GatewayError::new(Kind::NotFound, message))

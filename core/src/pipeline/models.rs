@@ -37,8 +37,13 @@ pub(crate) fn ollama_show(mut job: Job, body: &[u8]) -> Reply {
         let error = GatewayError::new(Kind::UnknownModel, format!("model '{asked}' not found"));
         return job.fail(error);
     };
-    let body = myelin_protocol::formats::ollama::encode_show(&model);
-    job.json(200, body)
+    let body = json!({
+        "modelfile": "", "parameters": "", "template": "", "license": "",
+        "details": {"parent_model": "", "format": "", "family": "", "families": [], "parameter_size": "", "quantization_level": ""},
+        "model_info": {"general.basename": model.id},
+        "capabilities": ["completion", "tools", "vision", "thinking"],
+    });
+    job.json(200, body.to_string().into_bytes())
 }
 
 /// `GET /api/version`: ours, in a form that Ollama's clients can compare.

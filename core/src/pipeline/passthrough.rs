@@ -50,7 +50,8 @@ pub(crate) fn needs_tree(format: ApiFormat, dialect: &Dialect, body: &[u8]) -> b
         ApiFormat::AnthropicMessages if dialect != &Dialect::default() => &ANTHROPIC,
         _ => &[],
     };
-    contains(WRAPPED) || rules.iter().any(|rule| (rule.applies)(dialect) && rule.texts.iter().any(|text| contains(text)))
+    contains(WRAPPED)
+        || rules.iter().any(|rule| (rule.applies)(dialect) && rule.texts.iter().any(|text| contains(text)))
 }
 
 /// What to cut into the bytes, and what is lost by it.

@@ -37,7 +37,7 @@ pub(crate) struct Pass {
 
 impl Pass {
     /// `encoder` writes the client's format.
-    pub fn new(tap: StreamTap, encoder: Box<dyn StreamEncoder>) -> Self {
+    pub(crate) fn new(tap: StreamTap, encoder: Box<dyn StreamEncoder>) -> Self {
         Self { tap, encoder, passed: Vec::new(), broken: None }
     }
 
@@ -54,13 +54,14 @@ impl Pass {
 
 impl Relay {
     /// Takes bytes from upstream.
-    pub fn feed(&mut self, chunk: Bytes, out: &mut Output) {
+    pub(crate) fn feed(&mut self, chunk: Bytes, out: &mut Output) {
         match self {
             Relay::Pass(pass) => {
                 let outcome = pass.tap.feed(&chunk, &mut pass.passed);
                 out.extend(pass.passed.drain(..));
                 if let Err(error) = outcome {
-                    let error = ApiError::new(ApiErrorKind::Upstream, format!("the provider's stream is corrupt: {error}"));
+                    let error =
+                        ApiError::new(ApiErrorKind::Upstream, format!("the provider's stream is corrupt: {error}"));
                     if pass.tap.committed() {
                         pass.interrupt(&error, out);
                     }
@@ -77,7 +78,7 @@ impl Relay {
     }
 
     /// Upstream's bytes are over. A stream without its terminal is a failure, told to the client.
-    pub fn finish(&mut self, out: &mut Output) {
+    pub(crate) fn finish(&mut self, out: &mut Output) {
         match self {
             Relay::Pass(pass) => {
                 pass.tap.finish(&mut pass.passed);
@@ -100,7 +101,7 @@ impl Relay {
     }
 
     /// Something of the answer was seen: another deployment can no longer take over.
-    pub fn committed(&self) -> bool {
+    pub(crate) fn committed(&self) -> bool {
         match self {
             Relay::Pass(pass) => pass.tap.committed(),
             Relay::Convert(driver) => driver.committed(),
@@ -109,7 +110,7 @@ impl Relay {
     }
 
     /// The format's terminal was seen.
-    pub fn complete(&self) -> bool {
+    pub(crate) fn complete(&self) -> bool {
         match self {
             Relay::Pass(pass) => pass.tap.state() == TapState::Ended,
             Relay::Convert(driver) => driver.state() == DriveState::Ended,
@@ -118,7 +119,7 @@ impl Relay {
     }
 
     /// The failure that was reported in the stream, or that the stream itself is (corrupt, cut).
-    pub fn failure(&self) -> Option<&ApiError> {
+    pub(crate) fn failure(&self) -> Option<&ApiError> {
         match self {
             Relay::Pass(pass) => pass.broken.as_ref().or_else(|| pass.tap.error()),
             Relay::Convert(driver) => driver.error(),
@@ -127,7 +128,7 @@ impl Relay {
     }
 
     /// Counters so far.
-    pub fn usage(&self) -> Option<&Usage> {
+    pub(crate) fn usage(&self) -> Option<&Usage> {
         match self {
             Relay::Pass(pass) => pass.tap.usage(),
             Relay::Convert(driver) => driver.usage(),
@@ -136,7 +137,7 @@ impl Relay {
     }
 
     /// Why the answer ended.
-    pub fn finish_reason(&self) -> Option<&FinishReason> {
+    pub(crate) fn finish_reason(&self) -> Option<&FinishReason> {
         match self {
             Relay::Pass(pass) => pass.tap.finish_reason().map(|finish| &finish.reason),
             Relay::Convert(driver) => driver.finish_reason().map(|finish| &finish.reason),
@@ -145,7 +146,7 @@ impl Relay {
     }
 
     /// The provider's id of the answer.
-    pub fn response_id(&self) -> Option<&str> {
+    pub(crate) fn response_id(&self) -> Option<&str> {
         match self {
             Relay::Pass(pass) => pass.tap.response_id(),
             Relay::Convert(driver) => driver.response_id(),
@@ -154,7 +155,7 @@ impl Relay {
     }
 
     /// The answer as the client saw it, if it was kept.
-    pub fn folded(&mut self) -> Option<Folded> {
+    pub(crate) fn folded(&mut self) -> Option<Folded> {
         match self {
             Relay::Convert(driver) => driver.folded(),
             Relay::Pass(_) | Relay::Written => None,
@@ -162,7 +163,7 @@ impl Relay {
     }
 
     /// What could not be carried so far.
-    pub fn losses(&mut self) -> Vec<Loss> {
+    pub(crate) fn losses(&mut self) -> Vec<Loss> {
         match self {
             Relay::Convert(driver) => driver.losses(),
             Relay::Pass(_) | Relay::Written => Vec::new(),
@@ -170,7 +171,7 @@ impl Relay {
     }
 
     /// Breaks off with a failure that the client reads in its own format.
-    pub fn interrupt(&mut self, error: &ApiError, out: &mut Output) {
+    pub(crate) fn interrupt(&mut self, error: &ApiError, out: &mut Output) {
         match self {
             Relay::Pass(pass) => {
                 pass.interrupt(error, out);
@@ -187,7 +188,7 @@ impl Relay {
     }
 
     /// Writes what keeps the connection alive, if this is a place for it.
-    pub fn keep_alive(&mut self, out: &mut Output) {
+    pub(crate) fn keep_alive(&mut self, out: &mut Output) {
         let mut bytes = Vec::new();
         match self {
             Relay::Pass(pass) if pass.tap.is_idle() => pass.encoder.keep_alive(&mut bytes),

@@ -1,9 +1,9 @@
 //! The response body of the product: nothing, one piece, or a stream that settles its own request.
 
 use std::convert::Infallible;
-use std::time::Duration;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};

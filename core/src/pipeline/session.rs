@@ -32,9 +32,8 @@ pub(crate) fn note(headers: &HeaderMap, record: &mut RequestRecord) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
     record.session = SESSIONS.iter().find_map(|name| text(name)).map(cut);
     record.trace = TRACES.iter().find_map(|name| text(name)).map(cut).or_else(|| text("traceparent").and_then(w3c));
-    record.tool = text("user-agent").and_then(|agent| {
-        TOOLS.iter().find(|(start, _)| agent.starts_with(start)).map(|(_, tool)| (*tool).to_owned())
-    });
+    record.tool = text("user-agent")
+        .and_then(|agent| TOOLS.iter().find(|(start, _)| agent.starts_with(start)).map(|(_, tool)| (*tool).to_owned()));
 }
 
 /// The session inside a body's `metadata.user_id` (Claude Code: JSON with `session_id`, or `…_session_UUID`).
@@ -47,7 +46,11 @@ pub(crate) fn from_user(user: &str) -> Option<String> {
 
 /// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-01`.
 fn w3c(header: &str) -> Option<String> {
-    header.split('-').nth(1).filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).map(str::to_owned)
+    header
+        .split('-')
+        .nth(1)
+        .filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .map(str::to_owned)
 }
 
 fn cut(text: &str) -> String {

@@ -24,28 +24,33 @@ pub(crate) struct Settle {
 
 impl Settle {
     /// Begins a record.
-    pub fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
+    pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
         Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
     }
 
+    /// What the pipeline works with.
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     /// The record so far.
-    pub fn record(&self) -> &RequestRecord {
+    pub(crate) fn record(&self) -> &RequestRecord {
         &self.record
     }
 
     /// The record so far, to fill in.
-    pub fn record_mut(&mut self) -> &mut RequestRecord {
+    pub(crate) fn record_mut(&mut self) -> &mut RequestRecord {
         &mut self.record
     }
 
     /// Microseconds since the request came.
-    pub fn elapsed_us(&self) -> u64 {
+    pub(crate) fn elapsed_us(&self) -> u64 {
         self.services.clock.monotonic_us().saturating_sub(self.begun_us)
     }
 
     /// An attempt begins; it stays the last one of the record until it is closed.
-    pub fn open_attempt(&mut self, mut attempt: AttemptRecord) {
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
         attempt.offset_us = self.elapsed_us();
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
@@ -55,12 +60,12 @@ impl Settle {
     }
 
     /// The attempt that is open.
-    pub fn attempt_mut(&mut self) -> Option<&mut AttemptRecord> {
+    pub(crate) fn attempt_mut(&mut self) -> Option<&mut AttemptRecord> {
         self.record.attempts.last_mut().filter(|_| self.attempt_open)
     }
 
     /// The open attempt is over. Without an open one nothing happens.
-    pub fn close_attempt(&mut self, outcome: AttemptOutcome, error: Option<&str>) {
+    pub(crate) fn close_attempt(&mut self, outcome: AttemptOutcome, error: Option<&str>) {
         let now = self.elapsed_us();
         if let Some(attempt) = self.attempt_mut() {
             attempt.duration_us = now.saturating_sub(attempt.offset_us);
@@ -71,7 +76,7 @@ impl Settle {
     }
 
     /// Notes what a target could not carry.
-    pub fn losses(&mut self, losses: &[Loss]) {
+    pub(crate) fn losses(&mut self, losses: &[Loss]) {
         for loss in losses {
             let line = format!("{}: {}", loss.field, loss.why);
             if self.record.losses.len() < 32 && !self.record.losses.contains(&line) {
@@ -81,29 +86,29 @@ impl Settle {
     }
 
     /// Notes counters; later ones replace earlier ones field by field.
-    pub fn usage(&mut self, usage: Usage) {
+    pub(crate) fn usage(&mut self, usage: Usage) {
         self.record.usage.get_or_insert_default().update(usage);
     }
 
     /// Notes why the answer ended.
-    pub fn finish_reason(&mut self, reason: &FinishReason) {
+    pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());
     }
 
     /// The first content went out.
-    pub fn first_token(&mut self) {
+    pub(crate) fn first_token(&mut self) {
         let elapsed = self.elapsed_us();
         self.record.first_token_us.get_or_insert(elapsed);
     }
 
     /// Notes a failure; the record is written by [`Settle::complete`].
-    pub fn failure(&mut self, error: &GatewayError) {
+    pub(crate) fn failure(&mut self, error: &GatewayError) {
         self.record.error = Some(error.kind.label().to_owned());
         self.record.error_message = Some(error.public.message.chars().take(2_000).collect());
     }
 
     /// Writes the record. Only the first call does anything.
-    pub fn complete(&mut self, state: RequestState, status: u16) {
+    pub(crate) fn complete(&mut self, state: RequestState, status: u16) {
         if std::mem::replace(&mut self.done, true) {
             return;
         }

@@ -18,6 +18,7 @@ use super::settle::Settle;
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, RequestState};
 use crate::upstream;
+use crate::upstream::timeouts::Limits;
 
 /// How often a silent connection is kept alive.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ struct Waiting {
 /// An upstream that answers.
 pub(crate) struct Live {
     /// Its body.
-    pub body: Option<upstream::Body>,
+    pub body: Option<upstream::ReplyBody>,
     /// The way to the client's format.
     pub relay: Relay,
     /// What was written before the commit point.
@@ -54,7 +55,9 @@ pub(crate) struct Live {
     /// The record of the request.
     pub settle: Settle,
     /// Longest silence of the upstream.
-    pub idle: Duration,
+    idle: Duration,
+    /// When the whole attempt must be over.
+    ends: Option<Instant>,
     /// The upstream's body is over.
     pub over: bool,
     /// What is stored of the answer, if the client may go on from it.
@@ -66,9 +69,28 @@ pub(crate) struct Live {
 
 impl Live {
     /// A stream whose commit point was reached.
-    pub fn new(body: Option<upstream::Body>, relay: Relay, out: Output, settle: Settle, idle: Duration) -> Self {
+    pub(crate) fn new(
+        body: Option<upstream::ReplyBody>,
+        relay: Relay,
+        out: Output,
+        settle: Settle,
+        limits: &Limits,
+    ) -> Self {
         let now = Instant::now();
-        Self { body, relay, out, settle, idle, over: false, keep: None, timer: None, heard: now, spoken: now }
+        let ends = limits.total.and_then(|total| now.checked_add(total));
+        Self {
+            body,
+            relay,
+            out,
+            settle,
+            idle: limits.idle,
+            ends,
+            over: false,
+            keep: None,
+            timer: None,
+            heard: now,
+            spoken: now,
+        }
     }
 }
 
@@ -191,7 +213,17 @@ impl Live {
             let now = Instant::now();
             if now >= self.heard + self.idle {
                 let seconds = self.idle.as_secs();
-                self.break_off(ApiError::new(Kind::Timeout.api_kind(), format!("the provider was silent for {seconds} s")));
+                self.break_off(ApiError::new(
+                    Kind::Timeout.api_kind(),
+                    format!("the provider was silent for {seconds} s"),
+                ));
+                return Poll::Ready(());
+            }
+            if self.ends.is_some_and(|ends| now >= ends) {
+                self.break_off(ApiError::new(
+                    Kind::Timeout.api_kind(),
+                    "the provider took too long for its whole answer",
+                ));
                 return Poll::Ready(());
             }
             if now >= self.spoken + KEEP_ALIVE {
@@ -201,7 +233,8 @@ impl Live {
                     return Poll::Ready(());
                 }
             }
-            let next = (self.heard + self.idle).min(self.spoken + KEEP_ALIVE);
+            let soon = (self.heard + self.idle).min(self.spoken + KEEP_ALIVE);
+            let next = self.ends.map_or(soon, |ends| ends.min(soon));
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
             // The timer is not moved with every chunk; when it fires too early it is set anew.
             ready!(timer.as_mut().poll(cx));
@@ -239,7 +272,7 @@ impl Live {
         let words = self.settle.record().error_message.clone();
         self.settle.close_attempt(outcome, words.as_deref());
         if whole && let Some(keep) = self.keep.take() {
-            keep.stream_ended(&mut self.relay);
+            keep.stream_ended(self.settle.services(), &mut self.relay);
         }
         self.settle.complete(state, 200);
     }

@@ -89,9 +89,9 @@ impl Surface {
             | Surface::Model { format, .. }
             | Surface::Unknown { format } => *format,
             Surface::Embeddings { format: EmbeddingFormat::Gemini, .. } => ApiFormat::Gemini,
-            Surface::Embeddings { format: EmbeddingFormat::Ollama, .. } | Surface::OllamaShow | Surface::OllamaVersion => {
-                ApiFormat::OllamaChat
-            }
+            Surface::Embeddings { format: EmbeddingFormat::Ollama, .. }
+            | Surface::OllamaShow
+            | Surface::OllamaVersion => ApiFormat::OllamaChat,
             Surface::Embeddings { .. } => ApiFormat::OpenaiChat,
             Surface::StoredResponse { .. } | Surface::Compact => ApiFormat::OpenaiResponses,
             Surface::DifyMessages => ApiFormat::Dify,
@@ -218,7 +218,10 @@ fn suggested(family: Option<ApiFormat>, path: &str, headers: &HeaderMap, query: 
         return family;
     }
     let starts = |prefix| path.starts_with(prefix);
-    if starts("/v1beta/") || headers.contains_key("x-goog-api-key") || query.split('&').any(|pair| pair.starts_with("key=")) {
+    if starts("/v1beta/")
+        || headers.contains_key("x-goog-api-key")
+        || query.split('&').any(|pair| pair.starts_with("key="))
+    {
         ApiFormat::Gemini
     } else if starts("/v1/messages") || headers.contains_key("anthropic-version") {
         ApiFormat::AnthropicMessages

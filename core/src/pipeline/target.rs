@@ -68,7 +68,10 @@ impl Job {
         let names = self.snapshot.routing.names();
         let mut message = match targets {
             [only] if only == asked => format!("no enabled channel offers the model {asked:?}"),
-            _ => format!("{asked:?} is mapped to {} by the profile, but no enabled channel offers that", targets.join(", ")),
+            _ => format!(
+                "{asked:?} is mapped to {} by the profile, but no enabled channel offers that",
+                targets.join(", ")
+            ),
         };
         if names.is_empty() {
             message.push_str("; no channel is set up yet: `myelin channel add`, or try the built-in model \"echo\"");

@@ -25,7 +25,7 @@ pub(crate) struct Tries {
 
 impl Tries {
     /// At most `limit` tries over `candidates`.
-    pub fn new(candidates: &[Candidate], limit: u32) -> Self {
+    pub(super) fn new(candidates: &[Candidate], limit: u32) -> Self {
         Self {
             waiting: candidates.iter().cloned().collect(),
             again: Vec::new(),
@@ -37,7 +37,7 @@ impl Tries {
     }
 
     /// The next candidate. When all were tried, those that may recover are asked once more after a short wait.
-    pub async fn next(&mut self) -> Option<Candidate> {
+    pub(super) async fn next(&mut self) -> Option<Candidate> {
         if self.left == 0 || self.worst.as_ref().is_some_and(|error| error.retry == Retry::Never) {
             return None;
         }
@@ -53,7 +53,7 @@ impl Tries {
     }
 
     /// A candidate failed.
-    pub fn failed(&mut self, candidate: Candidate, error: GatewayError) {
+    pub(super) fn failed(&mut self, candidate: Candidate, error: GatewayError) {
         if let Retry::Again { after } = error.retry
             && after.is_none_or(|after| after <= PATIENCE)
             && (after.is_some() || error.kind != Kind::UpstreamRateLimited)
@@ -61,16 +61,15 @@ impl Tries {
             self.wait = self.wait.max(after.unwrap_or(BACKOFF));
             self.again.push(candidate);
         }
-        let tells_more = self.worst.as_ref().is_none_or(|worst| {
-            error.retry == Retry::Never || rank(&error) >= rank(worst)
-        });
+        let tells_more =
+            self.worst.as_ref().is_none_or(|worst| error.retry == Retry::Never || rank(&error) >= rank(worst));
         if tells_more {
             self.worst = Some(error);
         }
     }
 
     /// The failure to tell the caller.
-    pub fn verdict(self) -> GatewayError {
+    pub(super) fn verdict(self) -> GatewayError {
         self.worst.unwrap_or_else(|| GatewayError::new(Kind::NoCandidate, "no deployment could be tried"))
     }
 }

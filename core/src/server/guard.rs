@@ -17,7 +17,9 @@ impl Refusal {
     pub fn message(self) -> &'static str {
         match self {
             Refusal::Host => "this host name is not allowed; add it to allowed_hosts in myelin.toml",
-            Refusal::Origin => "calls from this browser origin are not allowed; add it to allowed_origins in myelin.toml",
+            Refusal::Origin => {
+                "calls from this browser origin are not allowed; add it to allowed_origins in myelin.toml"
+            }
         }
     }
 }

@@ -10,7 +10,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 
-
 use crate::error::{GatewayError, Kind};
 use crate::pipeline::{self, Call, ReplyBody, Services, pinned_profile, surface};
 
@@ -59,7 +58,10 @@ fn into_response(reply: pipeline::Reply) -> Response<Body> {
 async fn read(mut body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, GatewayError> {
     let too_large = || {
         let mib = limit >> 20;
-        GatewayError::new(Kind::TooLarge, format!("the request body is larger than {mib} MiB (max_body_bytes in myelin.toml)"))
+        GatewayError::new(
+            Kind::TooLarge,
+            format!("the request body is larger than {mib} MiB (max_body_bytes in myelin.toml)"),
+        )
     };
     if let Some(encoding) = headers.get(CONTENT_ENCODING)
         && encoding != "identity"
@@ -77,7 +79,8 @@ async fn read(mut body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, 
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            GatewayError::new(Kind::InvalidRequest, "the request body broke off before its announced end").caused_by(error)
+            GatewayError::new(Kind::InvalidRequest, "the request body broke off before its announced end")
+                .caused_by(error)
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() as u64 + data.len() as u64 > limit {
@@ -88,7 +91,9 @@ async fn read(mut body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, 
             // The usual small body comes in one piece: no copy.
             (None, true) if announced == Some(data.len() as u64) => first = Some(data),
             _ => {
-                if whole.is_empty() && let Some(announced) = announced {
+                if whole.is_empty()
+                    && let Some(announced) = announced
+                {
                     whole.reserve(usize::try_from(announced).unwrap_or(0));
                 }
                 whole.extend_from_slice(&data);

@@ -81,7 +81,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
                 }
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         }
     }
     drop(listener);
@@ -99,16 +99,23 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let router = router.clone();
         request.extensions_mut().insert(ConnectInfo(peer));
-        async move { Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})) }
+        async move {
+            Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).max_headers(HEAD_LINES);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEAD_LINES);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -116,4 +123,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection ended");
     }
+}
+
+/// Waits for the order to stop. (The guard that `wait_for` gives must not live across an await.)
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -58,6 +58,8 @@ fn dialect(case: &Case) -> Dialect {
         ..base.clone()
     };
     match host {
+        // GLM's models differ in which of the two they take.
+        "zhipu" if asks_with_effort(case) => thinking(ReasoningField::ReasoningContent, ReasoningRequest::Effort),
         "deepseek" => thinking(ReasoningField::ReasoningContent, ReasoningRequest::ThinkingTypeAndEffort),
         "moonshot" | "zhipu" | "doubao" => thinking(ReasoningField::ReasoningContent, ReasoningRequest::ThinkingType),
         "mistral" => thinking(ReasoningField::ContentThinking, ReasoningRequest::Effort),
@@ -76,6 +78,10 @@ fn dialect(case: &Case) -> Dialect {
         "openai" | "azure-openai" => base,
         _ => thinking(ReasoningField::ReasoningContent, ReasoningRequest::Effort),
     }
+}
+
+fn asks_with_effort(case: &Case) -> bool {
+    case.request().is_some_and(|body| serde_json::from_slice::<Value>(&body).unwrap().get("reasoning_effort").is_some())
 }
 
 /// What an answer amounts to, by whichever road it was read.
@@ -210,7 +216,7 @@ fn context(include_usage: bool) -> ReplyContext {
 
 /// A response without what only the way here decides: names that the client asked for, the raw counters.
 fn plain(mut response: ChatResponse) -> ChatResponse {
-    response.model = None;
+    (response.id, response.model, response.created) = (None, None, None);
     if let Some(usage) = &mut response.usage {
         usage.raw = None;
     }
@@ -315,7 +321,7 @@ fn a_recorded_stream_that_is_cut_anywhere_never_ends_well() {
         let whole = text.find("data: [DONE]").unwrap_or(text.len());
         let frames: Vec<usize> = text.match_indices("\n\n").map(|(at, _)| at + 2).filter(|at| *at <= whole).collect();
         for at in frames {
-            let events = streams::decode(CHAT, &dialect, &[text[..at].as_bytes()]);
+            let events = streams::decode(CHAT, &dialect, &[&text.as_bytes()[..at]]);
             let good = events.iter().any(|event| matches!(event, StreamEvent::Finish { .. } | StreamEvent::End));
             assert!(!good, "{} cut at {at}", case.id);
         }
@@ -343,7 +349,11 @@ fn every_recorded_request_survives_a_round_trip_in_its_hosts_dialect() {
         if request.stream == Some(true) {
             request.include_usage = Some(true);
         }
-        assert_eq!(decode(&written.value), request, "{}", case.id);
+        let again = decode(&written.value);
+        for (again, message) in again.messages.iter().zip(&request.messages) {
+            assert_eq!(again, message, "{}", case.id);
+        }
+        assert_eq!(again, request, "{}", case.id);
         // Nothing that the client said is gone.
         let written: Value = serde_json::from_slice(&written.value).unwrap();
         for name in raw.as_object().unwrap().keys() {
@@ -389,6 +399,9 @@ fn recorded_model_lists_are_read_with_their_limits() {
     for case in cases(&["openai/models", "groq/models", "mistral/models", "openrouter/models", "vllm/models"]) {
         let Some(body) = case.body(BodyKind::Json) else { continue };
         let raw: Value = serde_json::from_slice(&body).unwrap();
+        if raw["data"].is_null() {
+            continue;
+        }
         let models = CHAT.codec().decode_models(&body).unwrap();
         let ids: Vec<&str> =
             raw["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();

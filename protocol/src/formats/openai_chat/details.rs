@@ -15,14 +15,16 @@ use crate::opaque;
 
 const WRAPPED: &str = "myl1:";
 
-/// The reasoning parts that a list stands for; `shown` is the text beside it (`reasoning_content`, `reasoning`).
-pub(super) fn decode(list: &[Value], shown: Option<String>) -> Vec<(ReasoningPart, Option<String>)> {
-    if is_ours(list) {
-        return unwrap(list);
-    }
+/// What a client's list stands for: parts with the blobs of their makers if it is ours, else a host's own list.
+pub(super) fn of_client(list: &[Value], shown: Option<String>) -> Vec<(ReasoningPart, Option<String>)> {
+    if is_ours(list) { unwrap(list) } else { vec![(of_host(list, shown), None)] }
+}
+
+/// A host's own list; `shown` is the text beside it (`reasoning_content`, `reasoning`).
+pub(super) fn of_host(list: &[Value], shown: Option<String>) -> ReasoningPart {
     let text = shown.unwrap_or_else(|| list.iter().filter_map(text_of).collect());
     let blob = Opaque { kind: OpaqueKind::Details, format: FORMAT, data: json_text(&list) };
-    vec![(ReasoningPart { text, summary: Vec::new(), opaque: Some(blob) }, None)]
+    ReasoningPart { text, summary: Vec::new(), opaque: Some(blob) }
 }
 
 /// What a person sees of one entry.

@@ -126,7 +126,7 @@ const PHRASES: [(&str, Kind); 27] = [
 ];
 
 /// Whether an object is a failure in place of, or beside, an answer.
-pub(super) fn is_error(fields: &Object) -> bool {
+pub(crate) fn is_error(fields: &Object) -> bool {
     match fields.get("error") {
         Some(Value::Object(error)) => !error.is_empty(),
         Some(Value::String(text)) => !text.is_empty(),
@@ -135,7 +135,7 @@ pub(super) fn is_error(fields: &Object) -> bool {
 }
 
 /// A failure in a stream; the status is what the body tells.
-pub(super) fn of_chunk(fields: &Object) -> ApiError {
+pub(crate) fn of_chunk(fields: &Object) -> ApiError {
     read(None, &Value::Object(fields.clone()))
 }
 
@@ -268,7 +268,10 @@ fn judge(status: Option<u16>, words: &[&str], message: &str) -> Kind {
                 _ => plain,
             }
         }
-        (None, None) => phrase.unwrap_or(Kind::Upstream),
+        (None, None) => {
+            let refused = words.iter().any(|word| word.eq_ignore_ascii_case("invalid_request_error"));
+            phrase.unwrap_or(if refused { Kind::InvalidRequest } else { Kind::Upstream })
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl Reader {
 
     fn assistant(&mut self, mut fields: Object, at: &str) -> Result<Message, DecodeError> {
         let content = content_parts(fields.shift_remove("content"), &format!("{at}/content"))?;
-        let mut parts = answer_parts(content, &mut fields);
+        let mut parts = answer_parts(content, &mut fields, Side::Client);
         for part in &mut parts {
             let Content::ToolCall(call) = &mut part.content else { continue };
             if call.id.is_empty() {
@@ -180,10 +180,17 @@ pub(super) fn cache_mark(value: &Value) -> Option<CacheMark> {
     (fields.get("type").and_then(Value::as_str) == Some("ephemeral")).then_some(CacheMark { ttl })
 }
 
+/// Who wrote an assistant message: a client may replay thinking that we wrapped for it, a host knows only its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Host,
+}
+
 /// The parts of an assistant message, in the order in which formats with ordered parts want them: thinking, content, calls. Takes what it
 /// understands out of `fields`.
-pub(super) fn answer_parts(content: Vec<Part>, fields: &mut Object) -> Vec<Part> {
-    let mut parts = reasoning_parts(fields);
+pub(super) fn answer_parts(content: Vec<Part>, fields: &mut Object, side: Side) -> Vec<Part> {
+    let mut parts = reasoning_parts(fields, side);
     parts.extend(content);
     if let Some(text) = take_text(fields, "refusal") {
         parts.push(Part::new(Content::Refusal(text)));
@@ -210,7 +217,7 @@ pub(super) fn answer_parts(content: Vec<Part>, fields: &mut Object) -> Vec<Part>
     parts
 }
 
-fn reasoning_parts(fields: &mut Object) -> Vec<Part> {
+fn reasoning_parts(fields: &mut Object, side: Side) -> Vec<Part> {
     let content = take_text(fields, "reasoning_content");
     let short = take_text(fields, "reasoning");
     let shown = content.or(short);
@@ -224,7 +231,10 @@ fn reasoning_parts(fields: &mut Object) -> Vec<Part> {
     let known = if list.is_empty() {
         shown.map(|text| (ReasoningPart { text, ..ReasoningPart::default() }, None)).into_iter().collect()
     } else {
-        details::decode(&list, shown)
+        match side {
+            Side::Client => details::of_client(&list, shown),
+            Side::Host => vec![(details::of_host(&list, shown), None)],
+        }
     };
     known.into_iter().map(|(reasoning, item_id)| Part { item_id, ..Part::new(Content::Reasoning(reasoning)) }).collect()
 }

@@ -222,7 +222,7 @@ impl Writer<'_> {
             }
         }
         let has_calls = !calls.is_empty();
-        let replay = self.thoughts(&thoughts, has_calls, &mut content, at);
+        let replay = self.thoughts(&thoughts, has_calls, &message.extras, &mut content, at);
         let empty = content.is_empty();
         fields.insert(
             "content".into(),
@@ -291,6 +291,7 @@ impl Writer<'_> {
         &mut self,
         thoughts: &[(&Part, String)],
         has_calls: bool,
+        extras: &Extras,
         content: &mut Vec<Value>,
         at: &str,
     ) -> Object {
@@ -329,7 +330,10 @@ impl Writer<'_> {
             text.push_str(&shown);
         }
         // Only a tool loop is refused without its thinking.
-        if text.is_empty() && list.is_empty() && has_calls && self.thinks && !self.optional() {
+        // A client of the host itself may have said that there was none, by an empty field.
+        let said = extras.get("reasoning_content").or_else(|| extras.get("reasoning")).is_some();
+        let demanded = self.dialect.replay_reasoning == ReplayReasoning::ToolTurns && has_calls;
+        if demanded && text.is_empty() && list.is_empty() && !said && self.thinks && !self.optional() {
             text = LOST_THINKING.into();
             if !thoughts.is_empty() {
                 self.lose(format!("{at}.reasoning"), "could not be read by this host, a placeholder stands in");

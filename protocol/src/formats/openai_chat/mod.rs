@@ -20,11 +20,11 @@ pub(crate) mod finish;
 pub(crate) mod media;
 mod messages_in;
 mod messages_out;
-mod models;
+pub(crate) mod models;
 mod request_in;
 mod request_out;
-mod response;
-mod scalars;
+pub(crate) mod response;
+pub(crate) mod scalars;
 mod stream_in;
 mod stream_out;
 mod think_tags;
@@ -122,9 +122,8 @@ impl FormatCodec for OpenaiChat {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        // With and without the space that some servers' JSON writers put behind the colon. `"usage":null`, which OpenAI puts into every
-        // chunk, is not worth a parse.
-        &["\"usage\":{", "\"usage\": {", "\"finish_reason\":\"", "\"finish_reason\": \"", "\"error\"", "[DONE]"]
+        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark.
+        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]"]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {

@@ -20,7 +20,7 @@ const OUTPUT: [&str; 4] =
     ["/max_completion_tokens", "/top_provider/max_completion_tokens", "/max_output_tokens", "/max_output_length"];
 
 /// Reads a list: `{"data":[…]}`, a bare list (Together), or `{"models":[…]}`.
-pub(super) fn decode(body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {
+pub(crate) fn decode(body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {
     let value: Value = serde_json::from_slice(body).map_err(|error| DecodeError::json(FORMAT, &error))?;
     let list = value.as_array().or_else(|| value.get("data")?.as_array()).or_else(|| value.get("models")?.as_array());
     let list = list.ok_or_else(|| DecodeError::new(FORMAT, "/data", "expected a list of models"))?;
@@ -46,7 +46,7 @@ fn model(value: &Value) -> Option<ModelInfo> {
 }
 
 /// Writes a list.
-pub(super) fn encode(models: &[ModelInfo]) -> Vec<u8> {
+pub(crate) fn encode(models: &[ModelInfo]) -> Vec<u8> {
     let entry = |model: &ModelInfo| -> Value {
         let mut fields = one("id", model.id.as_str());
         fields.insert("object".into(), "model".into());

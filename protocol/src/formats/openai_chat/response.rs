@@ -12,7 +12,7 @@ use crate::ir::{
 use crate::{ApiFormat, DecodeError, Dialect, opaque};
 
 /// The most choices that an answer may have; OpenAI allows 128.
-pub(super) const MAX_CHOICES: usize = 128;
+pub(crate) const MAX_CHOICES: usize = 128;
 
 /// Reads a whole answer.
 pub(super) fn decode(body: &[u8], dialect: &Dialect) -> Result<ChatResponse, DecodeError> {
@@ -56,19 +56,39 @@ pub(super) fn decode(body: &[u8], dialect: &Dialect) -> Result<ChatResponse, Dec
 }
 
 /// Fields that say nothing: padding, and nulls that only fill a form.
-pub(super) fn clean(fields: &mut Object) {
+pub(crate) fn clean(fields: &mut Object) {
     fields.retain(|name, value| !value.is_null() && name != "obfuscation");
 }
 
+/// Known fields of a message that hosts send without anything in them.
+const BLANK: [&str; 8] = [
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "refusal",
+    "annotations",
+    "tool_calls",
+    "images",
+];
+
+/// Removes them.
+pub(super) fn drop_blank(fields: &mut Object) {
+    fields.retain(|name, value| {
+        let blank = value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty);
+        !(blank && BLANK.contains(&name.as_str()))
+    });
+}
+
 /// `service_tier` stands beside the counters and belongs to them. It stays in the envelope too.
-pub(super) fn note_tier(usage: &mut Option<Usage>, fields: &Object) {
+pub(crate) fn note_tier(usage: &mut Option<Usage>, fields: &Object) {
     if let (Some(usage), Some(tier)) = (usage, fields.get("service_tier").and_then(Value::as_str)) {
         usage.service_tier.get_or_insert_with(|| tier.to_owned());
     }
 }
 
 /// `created`; zero is no time.
-pub(super) fn take_created(fields: &mut Object) -> Option<u64> {
+pub(crate) fn take_created(fields: &mut Object) -> Option<u64> {
     let created = fields.get("created").and_then(|value| count(value).or_else(|| whole(value)));
     fields.shift_remove("created");
     created.filter(|created| *created > 0)
@@ -85,7 +105,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
     fields.shift_remove("delta");
     let content = message.shift_remove("content");
     let content = messages_in::content_parts(content, &format!("/choices/{index}/message/content"))?;
-    let mut parts = messages_in::answer_parts(content, &mut message);
+    let mut parts = messages_in::answer_parts(content, &mut message, messages_in::Side::Host);
     if dialect.think_tags {
         think_tags::split_parts(&mut parts);
     }
@@ -93,7 +113,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
     let has_calls = parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
     let finish = take_finish(&mut fields).map(|finish| finish::with_calls(finish, has_calls));
     clean(&mut message);
-    message.retain(|name, value| name != "annotations" || value.as_array().is_none_or(|list| !list.is_empty()));
+    drop_blank(&mut message);
     clean(&mut fields);
     if !message.is_empty() {
         fields.insert("message".into(), message.into());
@@ -102,7 +122,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
 }
 
 /// Takes `finish_reason` with what hosts add to it.
-pub(super) fn take_finish(fields: &mut Object) -> Option<Finish> {
+pub(crate) fn take_finish(fields: &mut Object) -> Option<Finish> {
     let word = take_text(fields, "finish_reason");
     fields.shift_remove("finish_reason");
     let native = take_text(fields, "native_finish_reason");
@@ -143,7 +163,7 @@ pub(super) fn answer_id(id: Option<&str>, extras: &Extras, context: &ReplyContex
 }
 
 /// The model for a client: the name it asked for.
-pub(super) fn shown_model<'a>(model: Option<&'a str>, context: &'a ReplyContext) -> &'a str {
+pub(crate) fn shown_model<'a>(model: Option<&'a str>, context: &'a ReplyContext) -> &'a str {
     if context.model.is_empty() { model.unwrap_or_default() } else { &context.model }
 }
 

@@ -7,13 +7,13 @@ use crate::DecodeError;
 use crate::ir::ChatRequest;
 
 /// One top-level field of the body.
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     /// Its name on the wire.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Writes it.
-    pub(super) get: fn(&ChatRequest) -> Option<Value>,
+    pub(crate) get: fn(&ChatRequest) -> Option<Value>,
     /// Reads it; `null` never comes here.
-    pub(super) set: fn(&mut ChatRequest, Value, &str) -> Result<(), DecodeError>,
+    pub(crate) set: fn(&mut ChatRequest, Value, &str) -> Result<(), DecodeError>,
 }
 
 macro_rules! scalar {
@@ -56,7 +56,7 @@ macro_rules! object {
 }
 
 /// Every plain field, in the order in which it is written.
-pub(super) const SCALARS: [Scalar; 20] = [
+pub(crate) const SCALARS: [Scalar; 20] = [
     scalar!("temperature", f64, sampling.temperature, number),
     scalar!("top_p", f64, sampling.top_p, number),
     scalar!("top_k", u64, sampling.top_k, Value::from),
@@ -80,7 +80,7 @@ pub(super) const SCALARS: [Scalar; 20] = [
 ];
 
 /// `stop` is a string or a list of strings.
-pub(super) fn set_stop(request: &mut ChatRequest, value: Value, at: &str) -> Result<(), DecodeError> {
+fn set_stop(request: &mut ChatRequest, value: Value, at: &str) -> Result<(), DecodeError> {
     let list = match value {
         Value::String(one) => vec![one],
         other => IN

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::calls::Calls;
-use super::response::{clean, note_tier, take_created, take_finish};
+use super::response::{clean, drop_blank, note_tier, take_created, take_finish};
 use super::think_tags::{Piece, Splitter};
 use super::wire::{FORMAT, IN, Object, count, take_object, take_text};
 use super::{details, error, finish, messages_in, usage};
@@ -45,6 +45,8 @@ struct Choice {
     open: Option<(PartId, Open)>,
     calls: Calls,
     details: details::Joined,
+    /// Thinking came in a text field.
+    shown: bool,
     think: Splitter,
     audio: Object,
     audio_bytes: Vec<u8>,
@@ -248,8 +250,10 @@ impl Feeder<'_> {
         let content = take_text(&mut delta, "reasoning_content");
         let short = take_text(&mut delta, "reasoning");
         let mut thought = content.or(short);
+        self.choice.shown |= thought.is_some();
         if let Some(Value::Array(list)) = delta.shift_remove("reasoning_details") {
-            if thought.is_none() {
+            // Hosts that show their thinking in a field of its own repeat it in the list.
+            if !self.choice.shown {
                 thought =
                     Some(list.iter().filter_map(details::text_of).collect::<String>()).filter(|text| !text.is_empty());
             }
@@ -264,6 +268,7 @@ impl Feeder<'_> {
         let legacy = take_object(&mut delta, "function_call");
         // Fields beside the text (logprobs) are about it: they go first, so that an encoder can write both as one chunk.
         clean(&mut delta);
+        drop_blank(&mut delta);
         if !delta.is_empty() {
             beside.insert("message".into(), delta.into());
         }

@@ -135,7 +135,9 @@ impl Encoder {
         }
         let mut beside = std::mem::take(&mut state.beside);
         if let Some(Value::Object(more)) = beside.shift_remove("message") {
-            delta.extend(more);
+            for (name, value) in more {
+                delta.entry(name).or_insert(value);
+            }
         }
         let has_calls = state.calls > 0;
         let mut fields = one("index", choice);

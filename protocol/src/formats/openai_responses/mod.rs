@@ -106,8 +106,10 @@ impl FormatCodec for Codec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        // Deltas hold none of these but in their text, where the quotes would be escaped.
+        // Deltas hold none of these but in their text, where the quotes would be escaped. Calls mark, since the finish depends on them.
         &[
+            "\"function_call\"",
+            "\"custom_tool_call\"",
             "\"response.completed\"",
             "\"response.incomplete\"",
             "\"response.failed\"",
