@@ -9,6 +9,10 @@ mod framing;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod ollama;
 #[cfg(test)]
 mod openai_chat;
