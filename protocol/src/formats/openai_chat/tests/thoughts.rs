@@ -220,7 +220,7 @@ fn case_06_signatures_of_calls_travel_both_ways() {
     let body = reply(&answer(vec![part.clone()]));
     let message = &body["choices"][0]["message"];
     assert_eq!(message["tool_calls"][0]["extra_content"], json!({ "google": { "thought_signature": "sig==" } }));
-    assert_eq!(replayed(message), [part.clone()]);
+    assert_eq!(replayed(message), std::slice::from_ref(&part));
     let (chunks, _) = streamed(&crate::fold::unfold(answer(vec![part])), context());
     let live: Vec<_> = chunks
         .iter()
