@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod embeddings;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
