@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod dify;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod gemini;
