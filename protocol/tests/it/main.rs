@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod conformance;
 mod embeddings;
+mod dify;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
