@@ -72,3 +72,8 @@ pub struct FetchError {
     /// It took too long.
     pub timed_out: bool,
 }
+
+#[cfg(test)]
+mod fixtures_test;
+#[cfg(test)]
+mod tests;
