@@ -1,0 +1,19 @@
+//! Integration tests of the crate: one binary, recorded traffic and our own cases against every codec.
+// `cfg(test)` is always true here; clippy wants to see it before it takes the modules for tests.
+#![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod gemini;
+#[cfg(test)]
+mod openai_chat;
+#[cfg(test)]
+mod openai_responses;
+#[cfg(test)]
+mod passthrough;
+mod ollama;
+#[cfg(test)]
+mod support;
