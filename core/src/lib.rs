@@ -12,6 +12,14 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config;
 pub mod error;
+pub mod gateway;
 pub mod model;
+pub mod pipeline;
+pub mod providers;
 pub mod routing;
+pub mod server;
+pub mod snapshot;
+pub mod store;
+pub mod upstream;

@@ -4,6 +4,8 @@
 //! older or newer reader keeps working.
 
 mod channel;
+pub mod check;
+mod entities;
 mod money;
 mod profile;
 mod record;
@@ -13,6 +15,7 @@ mod settings;
 mod virtual_key;
 
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
+pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use money::{NanoUsd, PicoUsd};
 pub use profile::{Profile, ProfileRule, RuleMatch};
 pub use record::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};

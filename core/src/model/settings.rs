@@ -49,7 +49,7 @@ impl Default for Settings {
             lan: false,
             anonymous_key: None,
             timeouts: Timeouts::default(),
-            max_body_bytes: 256 << 20,
+            max_body_bytes: 64 << 20,
             max_attempts: 5,
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,

@@ -3,6 +3,24 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod conformance;
+mod embeddings;
+mod dify;
+#[cfg(test)]
 mod framing;
+#[cfg(test)]
+mod gemini;
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod ollama;
+#[cfg(test)]
+mod openai_chat;
+#[cfg(test)]
+mod openai_responses;
+#[cfg(test)]
+mod passthrough;
 #[cfg(test)]
 mod support;
