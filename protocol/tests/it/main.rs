@@ -4,8 +4,10 @@
 
 #[cfg(test)]
 mod conformance;
-mod embeddings;
+#[cfg(test)]
 mod dify;
+#[cfg(test)]
+mod embeddings;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
