@@ -160,6 +160,12 @@ impl LiveChannel {
         self.embeddings.as_ref().map(|(wire, _)| *wire)
     }
 
+    /// How many inputs of embeddings one call may have, where the catalog knows.
+    pub fn embedding_batch(&self) -> Option<usize> {
+        let batch = self.provider.embeddings.as_ref()?.batch?;
+        usize::try_from(batch).ok()
+    }
+
     /// How reranking is written here; `None` if there is none.
     pub fn rerank(&self) -> Option<RerankWire> {
         self.rerank.as_ref().map(|(wire, _)| *wire)
