@@ -5,6 +5,10 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod dify;
+#[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod gemini;
