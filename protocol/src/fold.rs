@@ -148,8 +148,9 @@ fn unfold_part(part: Part, id: PartId, choice: u32, events: &mut Vec<StreamEvent
             PartHead::Reasoning
         }
         Content::ToolCall(ToolCall { id, name, namespace, kind, arguments, signature }) => {
-            deltas.push(Delta::Arguments(arguments));
+            // First, because some encoders must place it before the call.
             deltas.extend(signature.map(Delta::Opaque));
+            deltas.push(Delta::Arguments(arguments));
             PartHead::ToolCall { id, name, namespace, kind }
         }
         whole => PartHead::Whole(Box::new(whole)),

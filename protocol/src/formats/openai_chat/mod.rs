@@ -124,9 +124,8 @@ impl FormatCodec for OpenaiChat {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        // With and without the space that some servers' JSON writers put behind the colon. `"usage":null`, which OpenAI puts into every
-        // chunk, is not worth a parse.
-        &["\"usage\":{", "\"usage\": {", "\"finish_reason\":\"", "\"finish_reason\": \"", "\"error\"", "[DONE]"]
+        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark.
+        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]"]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {
