@@ -1,5 +1,4 @@
 //! Embeddings: one small codec a wire.
-<<<<<<< HEAD
 //!
 //! | format | provider side | client side |
 //! |---|---|---|
@@ -143,16 +142,4 @@ pub trait EmbeddingClient: Send + Sync + fmt::Debug {
         response: &EmbeddingResponse,
         reply: EmbeddingReply<'_>,
     ) -> Result<Lossy<Vec<u8>>, DecodeError>;
-=======
-
-/// Whose embeddings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EmbeddingFormat {
-    /// OpenAI.
-    Openai,
-    /// Gemini.
-    Gemini,
-    /// Ollama.
-    Ollama,
->>>>>>> main
 }

@@ -4,7 +4,10 @@ use super::codec;
 use crate::fold::{Folded, fold, unfold};
 use crate::format::{AddressHints, ReplyContext};
 use crate::framing::Frame;
-use crate::ir::{ChatRequest, ChatResponse, Choice, Extras, Finish, FinishReason, FunctionTool, Message, Part, Role, StreamEvent, Tool, Usage};
+use crate::ir::{
+    ChatRequest, ChatResponse, Choice, Extras, Finish, FinishReason, FunctionTool, Message, Part, Role, StreamEvent,
+    Tool, Usage,
+};
 use crate::{ApiError, ApiErrorKind, ApiFormat, Dialect, laws};
 
 fn request(body: &Value) -> ChatRequest {
@@ -18,7 +21,14 @@ fn sent(request: &ChatRequest) -> (Value, Vec<String>) {
 
 fn context(asked: Option<ChatRequest>) -> ReplyContext {
     let request = asked.map(std::sync::Arc::new);
-    ReplyContext { model: "asked-for".into(), id: "feed".into(), created: 9, include_usage: true, request, ..ReplyContext::default() }
+    ReplyContext {
+        model: "asked-for".into(),
+        id: "feed".into(),
+        created: 9,
+        include_usage: true,
+        request,
+        ..ReplyContext::default()
+    }
 }
 
 fn reply(response: &ChatResponse, context: &ReplyContext) -> Value {
@@ -31,7 +41,8 @@ fn streamed(events: &[StreamEvent], context: ReplyContext) -> (Vec<Value>, bool)
     events.iter().for_each(|event| encoder.push(event, &mut bytes));
     let text = String::from_utf8(bytes).unwrap();
     let data: Vec<&str> = text.split("\n\n").filter_map(|frame| frame.strip_prefix("data: ")).collect();
-    let chunks = data.iter().filter(|data| **data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect();
+    let chunks =
+        data.iter().filter(|data| **data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect();
     (chunks, data.last() == Some(&"[DONE]"))
 }
 
@@ -51,7 +62,11 @@ fn folded(chunks: &[Value], done: bool) -> Folded {
 
 fn answer(text: &str) -> ChatResponse {
     ChatResponse {
-        choices: vec![Choice { parts: vec![Part::text(text)], finish: Some(Finish::new(FinishReason::Length)), extras: Extras::NONE }],
+        choices: vec![Choice {
+            parts: vec![Part::text(text)],
+            finish: Some(Finish::new(FinishReason::Length)),
+            extras: Extras::NONE,
+        }],
         usage: Some(Usage { input: Some(3), output: Some(4), ..Usage::default() }),
         ..ChatResponse::default()
     }
@@ -74,10 +89,19 @@ fn a_prompt_is_one_user_message_and_back() {
 #[test]
 fn a_list_of_one_prompt_is_that_prompt_and_other_lists_are_refused() {
     assert_eq!(request(&json!({ "model": "m", "prompt": ["a"] })).messages, [Message::text(Role::User, "a")]);
-    for (prompt, word) in [(json!(["a", "b"]), "several"), (json!([1, 2]), "token ids"), (json!([[1], [2]]), "token ids"), (json!([[1]]), "token ids"), (json!({}), "string")] {
+    for (prompt, word) in [
+        (json!(["a", "b"]), "several"),
+        (json!([1, 2]), "token ids"),
+        (json!([[1], [2]]), "token ids"),
+        (json!([[1]]), "token ids"),
+        (json!({}), "string"),
+    ] {
         let body = json!({ "model": "m", "prompt": prompt }).to_string();
         let error = codec().decode_request(body.as_bytes(), AddressHints::default()).unwrap_err();
-        assert!(error.pointer == "/prompt" && error.message.contains(word) && error.format == ApiFormat::OpenaiCompletions, "{error}");
+        assert!(
+            error.pointer == "/prompt" && error.message.contains(word) && error.format == ApiFormat::OpenaiCompletions,
+            "{error}"
+        );
     }
     let bad = codec().decode_request(br#"{"prompt":"a","temperature":"hot"}"#, AddressHints::default()).unwrap_err();
     assert_eq!((bad.format, bad.pointer.as_str()), (ApiFormat::OpenaiCompletions, "/temperature"));
@@ -85,8 +109,18 @@ fn a_list_of_one_prompt_is_that_prompt_and_other_lists_are_refused() {
 
 #[test]
 fn conversations_become_text_with_a_loss() {
-    let messages = vec![Message::text(Role::System, "be brief"), Message::text(Role::User, "hi"), Message::text(Role::Assistant, "ho"), Message::text(Role::User, "so?")];
-    let asked = ChatRequest { model: "m".into(), messages, tools: vec![Tool::function(FunctionTool::default())], ..ChatRequest::default() };
+    let messages = vec![
+        Message::text(Role::System, "be brief"),
+        Message::text(Role::User, "hi"),
+        Message::text(Role::Assistant, "ho"),
+        Message::text(Role::User, "so?"),
+    ];
+    let asked = ChatRequest {
+        model: "m".into(),
+        messages,
+        tools: vec![Tool::function(FunctionTool::default())],
+        ..ChatRequest::default()
+    };
     let (body, losses) = sent(&asked);
     assert_eq!(body["prompt"], "System: be brief\n\nUser: hi\n\nAssistant: ho\n\nUser: so?\n\nAssistant:");
     assert_eq!(losses, ["messages", "tools"]);
@@ -144,10 +178,16 @@ fn chats_log_probabilities_take_the_old_shape() {
 fn streams_are_read_choice_by_choice_and_finish_at_the_terminal() {
     let piece = |index: u8, text: &str, end: Option<&str>| json!({ "id": "cmpl-1", "object": "text_completion", "model": "m", "choices": [{ "index": index, "text": text, "logprobs": null, "finish_reason": end }] });
     let counted = json!({ "id": "cmpl-1", "choices": [], "usage": { "prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3 } });
-    let chunks = [piece(0, "a", None), piece(1, "x", None), piece(0, "b", Some("stop")), piece(1, "", Some("length")), counted];
+    let chunks =
+        [piece(0, "a", None), piece(1, "x", None), piece(0, "b", Some("stop")), piece(1, "", Some("length")), counted];
     let whole = folded(&chunks, true);
     assert!(whole.complete);
-    let seen: Vec<_> = whole.response.choices.iter().map(|choice| (choice.parts[0].as_text().unwrap(), choice.finish.clone().unwrap().reason)).collect();
+    let seen: Vec<_> = whole
+        .response
+        .choices
+        .iter()
+        .map(|choice| (choice.parts[0].as_text().unwrap(), choice.finish.clone().unwrap().reason))
+        .collect();
     assert_eq!(seen, [("ab", FinishReason::Stop), ("x", FinishReason::Length)]);
     assert_eq!(whole.response.usage.unwrap().output, Some(2));
     let cut = folded(&chunks, false);
@@ -169,7 +209,10 @@ fn failures_in_streams_are_told_without_a_terminal() {
 #[test]
 fn thinking_and_calls_are_losses() {
     let mut response = answer("x");
-    response.choices[0].parts.insert(0, Part::new(crate::ir::Content::Reasoning(crate::ir::ReasoningPart { text: "hm".into(), ..Default::default() })));
+    response.choices[0].parts.insert(
+        0,
+        Part::new(crate::ir::Content::Reasoning(crate::ir::ReasoningPart { text: "hm".into(), ..Default::default() })),
+    );
     assert_eq!(codec().encode_response(&response, &context(None)).losses.len(), 1);
     let mut encoder = codec().stream_encoder(context(None));
     unfold(response).iter().for_each(|event| encoder.push(event, &mut Vec::new()));
