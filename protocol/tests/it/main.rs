@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod gemini;
