@@ -11,6 +11,7 @@ pub mod ollama;
 pub mod openai_chat;
 pub mod openai_completions;
 pub mod openai_responses;
+mod sequence;
 mod turns;
 
 use crate::{ApiFormat, FormatCodec};
