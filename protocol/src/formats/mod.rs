@@ -6,12 +6,18 @@ pub mod bedrock_converse;
 mod body;
 pub mod dify;
 pub mod embeddings;
+pub(crate) mod fields;
 pub mod gemini;
+pub mod media;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_completions;
 pub mod openai_responses;
+pub(crate) mod pairing;
 mod sequence;
+pub(crate) mod think_tags;
+pub(crate) mod timestamp;
+pub(crate) mod transcript;
 mod turns;
 
 use crate::{ApiFormat, FormatCodec};

@@ -57,6 +57,11 @@ impl AwsEventStreamReader {
         advance(self.limit, &mut self.buffer, &mut self.given, input)
     }
 
+    /// Nothing of an unfinished frame is inside.
+    pub fn is_idle(&self) -> bool {
+        self.given || self.buffer.is_empty()
+    }
+
     /// The bytes are over. An unfinished message is an error: nothing of it can be trusted.
     pub fn finish(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
         if self.given || self.buffer.is_empty() { Ok(None) } else { Err(FramingError::Truncated) }

@@ -111,6 +111,15 @@ impl Reader {
         }
     }
 
+    /// Nothing of an unfinished frame is inside: between two frames something else may be written.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Sse(reader) => reader.is_idle(),
+            Self::NdJson(reader) => reader.is_idle(),
+            Self::AwsEventStream(reader) => reader.is_idle(),
+        }
+    }
+
     /// The bytes are over: the last frame, if it lacked its terminator.
     pub fn finish(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
         match self {

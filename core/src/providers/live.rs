@@ -1,0 +1,240 @@
+//! One configured account at a provider, resolved: addresses parsed, dialects merged, credentials at hand.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use myelin_protocol::{ApiError, ApiFormat};
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+
+use super::auth::LiveCredential;
+use super::catalog::{AuthStyle, Catalog, EmbeddingWire, ModelListWire, Provider, RerankWire, Site, Surface};
+use super::endpoint::{Accepted, LiveEndpoint};
+use super::error::ChannelError;
+use super::plan::Plan;
+use super::template::Target;
+use super::{classify, guard, vertex};
+use crate::error::GatewayError;
+use crate::model::{Channel, Secret, SecretSource};
+
+/// Finds the secrets that channels only name.
+pub trait SecretResolver {
+    /// The secret, or in words why there is none.
+    fn resolve(&self, source: &SecretSource) -> Result<Secret, String>;
+}
+
+/// How the connection to a channel's provider is made. Channels with equal ones share connections.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Dial {
+    /// `http://`, `https://` or `socks5://` proxy, perhaps with a password in it.
+    pub proxy: Option<String>,
+    /// Link-local and metadata addresses are allowed.
+    pub allow_link_local: bool,
+    /// Limit for TCP and TLS, in milliseconds.
+    pub connect_ms: Option<u64>,
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dial")
+            .field("proxy", &self.proxy.is_some())
+            .field("allow_link_local", &self.allow_link_local)
+            .field("connect_ms", &self.connect_ms)
+            .finish()
+    }
+}
+
+/// One configured account at a provider, resolved. Immutable; a change of the channel makes a new one.
+#[derive(Debug)]
+pub struct LiveChannel {
+    /// As configured.
+    pub config: Arc<Channel>,
+    /// Its row in the catalog.
+    pub provider: Arc<Provider>,
+    /// How to connect.
+    pub dial: Dial,
+    pub(super) endpoints: Vec<LiveEndpoint>,
+    pub(super) embeddings: Option<(EmbeddingWire, Vec<Target>)>,
+    pub(super) rerank: Option<(RerankWire, Vec<Target>)>,
+    pub(super) surfaces: Vec<(Surface, Vec<Target>)>,
+    pub(super) models: Option<((ModelListWire, AuthStyle), Vec<Target>)>,
+    pub(super) headers: HeaderMap,
+    pub(super) credentials: Vec<LiveCredential>,
+    bases: usize,
+}
+
+impl LiveChannel {
+    /// Resolves a channel. `own` are the addresses that the gateway itself listens on: a channel that leads back to them is refused.
+    pub fn build(
+        channel: &Channel,
+        catalog: &Catalog,
+        secrets: &dyn SecretResolver,
+        own: &[std::net::SocketAddr],
+    ) -> Result<Self, ChannelError> {
+        let provider =
+            catalog.get(&channel.provider).ok_or_else(|| ChannelError::UnknownProvider(channel.provider.clone()))?;
+        let provider = &with_auth(provider, &channel.options)?;
+        let credentials = LiveCredential::all(channel, provider, secrets)?;
+        let mut options = channel.options.clone();
+        if provider.site == Site::Vertex {
+            vertex::complete(&mut options, &credentials);
+        }
+        let plan = Plan::new(channel, provider, options)?;
+        let endpoints = plan.endpoints()?;
+        let mut surfaces = Vec::new();
+        for surface in &provider.surfaces {
+            if let Some(targets) = plan.side(None, &format!("/{}", surface.segment()))? {
+                surfaces.push((*surface, targets));
+            }
+        }
+        let embeddings = provider.embeddings.as_ref().map(|row| (row.wire, row.base_url.as_deref(), &row.path));
+        let rerank = provider.rerank.as_ref().map(|row| (row.wire, row.base_url.as_deref(), &row.path));
+        let models = provider
+            .models
+            .as_ref()
+            .map(|row| ((row.wire, row.auth.unwrap_or(provider.auth)), row.base_url.as_deref(), &row.path));
+        let live = Self {
+            config: Arc::new(channel.clone()),
+            provider: Arc::clone(provider),
+            dial: Dial {
+                proxy: channel.proxy.clone(),
+                allow_link_local: channel.allow_link_local,
+                connect_ms: channel.timeouts.connect_ms,
+            },
+            endpoints,
+            embeddings: plan.aside(embeddings)?,
+            rerank: plan.aside(rerank)?,
+            surfaces,
+            models: plan.aside(models)?,
+            headers: headers(&[&provider.headers, &channel.headers])?,
+            credentials,
+            bases: plan.bases(),
+        };
+        live.check_hosts(own)?;
+        Ok(live)
+    }
+
+    /// The channel's name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// How many base addresses there are, at least one; [`Self::request`] takes their index.
+    pub fn bases(&self) -> usize {
+        self.bases
+    }
+
+    /// How many credentials there are, at least one (a channel without a key has one empty credential); [`Self::authorize`] takes their index.
+    pub fn credentials(&self) -> usize {
+        self.credentials.len()
+    }
+
+    /// In which format to ask for `upstream_model` when the caller speaks `client`: the caller's own if the channel speaks it, else the
+    /// channel's preferred one. `None`: no endpoint of the channel serves the model.
+    pub fn accepts(&self, client: ApiFormat, upstream_model: &str) -> Option<Accepted> {
+        let serving = || self.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.serves(upstream_model));
+        let (index, endpoint) = serving()
+            .find(|(_, endpoint)| endpoint.format == client)
+            .or_else(|| serving().find(|(_, endpoint)| endpoint.preferred(upstream_model)))
+            .or_else(|| serving().find(|(_, endpoint)| !is_last_resort(endpoint.format)))
+            .or_else(|| serving().next())?;
+        let dialect = Arc::clone(endpoint.dialect(upstream_model));
+        // A body with `anthropic_version` and without `model` (Vertex) is never the caller's.
+        let native = endpoint.format == client && dialect.anthropic_version.is_none();
+        Some(Accepted { format: endpoint.format, dialect, native, endpoint: index })
+    }
+
+    /// Every format in which the channel serves the model, its own order.
+    pub fn formats<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = ApiFormat> + 'a {
+        self.endpoints.iter().filter(move |endpoint| endpoint.serves(upstream_model)).map(|endpoint| endpoint.format)
+    }
+
+    /// Whether the host itself counts tokens for this format.
+    pub fn counts_tokens(&self, accepted: &Accepted) -> bool {
+        self.endpoints.get(accepted.endpoint).is_some_and(|endpoint| !endpoint.count.is_empty())
+    }
+
+    /// How embeddings are written here; `None` if there are none.
+    pub fn embeddings(&self) -> Option<EmbeddingWire> {
+        self.embeddings.as_ref().map(|(wire, _)| *wire)
+    }
+
+    /// How many inputs of embeddings one call may have, where the catalog knows.
+    pub fn embedding_batch(&self) -> Option<usize> {
+        let batch = self.provider.embeddings.as_ref()?.batch?;
+        usize::try_from(batch).ok()
+    }
+
+    /// How reranking is written here; `None` if there is none.
+    pub fn rerank(&self) -> Option<RerankWire> {
+        self.rerank.as_ref().map(|(wire, _)| *wire)
+    }
+
+    /// Whether this surface can be passed through.
+    pub fn offers(&self, surface: Surface) -> bool {
+        self.surfaces.iter().any(|(offered, _)| *offered == surface)
+    }
+
+    /// What a failed answer of this channel means. The channel's own secrets never appear in it.
+    pub fn classify(&self, status: u16, headers: &HeaderMap, error: ApiError, now_ms: u64) -> GatewayError {
+        let error = ApiError { message: self.redact(&error.message).into_owned(), ..error };
+        classify::classify(status, headers, error, &self.provider, &self.config.name, now_ms)
+    }
+
+    /// `text` with every secret of the channel taken out.
+    pub fn redact<'t>(&self, text: &'t str) -> std::borrow::Cow<'t, str> {
+        let mut text = std::borrow::Cow::Borrowed(text);
+        for secret in self.credentials.iter().flat_map(LiveCredential::secrets) {
+            if text.contains(secret) {
+                text = text.replace(secret, "***").into();
+            }
+        }
+        text
+    }
+
+    fn check_hosts(&self, own: &[std::net::SocketAddr]) -> Result<(), ChannelError> {
+        let all = self
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.chat.iter().chain(&endpoint.stream).chain(&endpoint.count));
+        let sides = self.embeddings.iter().flat_map(|(_, targets)| targets);
+        let sides = sides.chain(self.rerank.iter().flat_map(|(_, targets)| targets));
+        let sides = sides.chain(self.models.iter().flat_map(|(_, targets)| targets));
+        for target in all.chain(sides) {
+            let Some(authority) = target.authority() else { continue };
+            guard::check(authority, target.is_tls(), self.config.allow_link_local, own)
+                .map_err(|why| ChannelError::Refused { host: authority.host().to_owned(), why })?;
+        }
+        Ok(())
+    }
+}
+
+/// Formats that lose most when something else is converted to them.
+fn is_last_resort(format: ApiFormat) -> bool {
+    matches!(format, ApiFormat::OpenaiCompletions | ApiFormat::OllamaGenerate)
+}
+
+/// The row with the channel's own idea of where the key goes (`options.auth`), for hosts that look like another vendor but want it elsewhere.
+fn with_auth(provider: &Arc<Provider>, options: &Map<String, Value>) -> Result<Arc<Provider>, ChannelError> {
+    let Some(style) = options.get("auth") else { return Ok(Arc::clone(provider)) };
+    let auth = AuthStyle::deserialize(style).map_err(|_| ChannelError::Option("auth".to_owned()))?;
+    let mut row = Provider::clone(provider);
+    row.auth = auth;
+    row.endpoints.iter_mut().for_each(|endpoint| endpoint.auth = None);
+    if let Some(models) = &mut row.models {
+        models.auth = None;
+    }
+    Ok(Arc::new(row))
+}
+
+fn headers(layers: &[&Map<String, Value>]) -> Result<HeaderMap, ChannelError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in layers.iter().copied().flatten() {
+        let wrong = || ChannelError::Header(name.clone());
+        let text = value.as_str().ok_or_else(wrong)?;
+        let value = HeaderValue::from_str(text).map_err(|_| wrong())?;
+        headers.insert(HeaderName::try_from(name.as_str()).map_err(|_| wrong())?, value);
+    }
+    Ok(headers)
+}

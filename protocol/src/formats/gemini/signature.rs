@@ -1,0 +1,55 @@
+//! `thoughtSignature`: bytes in base64, which Google's libraries decode and encode again.
+//!
+//! Our wrapped blobs (see [`crate::opaque`]) are no base64, so they are armoured before they go into that field.
+
+use crate::formats::media::{from_base64, to_base64};
+use crate::ir::{Opaque, OpaqueKind};
+use crate::{ApiFormat, opaque};
+
+/// Passes Gemini's check in place of a signature that was lost; documented by Google for histories made elsewhere.
+pub(super) const PLACEHOLDER: &str = "skip_thought_signature_validator";
+
+/// Base64 of the first four bytes of a wrapped blob, as far as they decide the letters.
+const ARMOUR: &str = "bXlsMT";
+
+/// The field's text for a client: the signature itself at home, a wrapped blob of another maker in base64.
+pub(super) fn to_client(blob: &Opaque) -> String {
+    if blob.format == ApiFormat::Gemini {
+        return blob.data.clone();
+    }
+    to_base64(opaque::wrap(blob, ApiFormat::Gemini).as_bytes())
+}
+
+/// Reads the field.
+pub(super) fn from_wire(field: &str) -> Opaque {
+    let home = || opaque::unwrap(field, ApiFormat::Gemini, OpaqueKind::Signature);
+    let armoured = field.starts_with(ARMOUR).then(|| from_base64(field)).flatten();
+    let Some(inner) = armoured.and_then(|bytes| String::from_utf8(bytes).ok()) else { return home() };
+    let unwrapped = opaque::unwrap(&inner, ApiFormat::Gemini, OpaqueKind::Signature);
+    // What is no blob of ours only looked like one.
+    if unwrapped.data == inner { home() } else { unwrapped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_blob_survives_a_client_that_decodes_and_encodes_base64() {
+        for data in ["a", "ab==", "é:x", "EqQBCg/+=="] {
+            let blob = Opaque { kind: OpaqueKind::Redacted, format: ApiFormat::AnthropicMessages, data: data.into() };
+            let field = to_client(&blob);
+            let bytes = from_base64(&field).unwrap();
+            assert_eq!(from_wire(&to_base64(&bytes)), blob);
+            assert_eq!(from_wire(&to_base64(&bytes).replace('+', "-").replace('/', "_")), blob);
+        }
+    }
+
+    #[test]
+    fn a_signature_of_gemini_is_left_alone() {
+        for data in ["CpQCAb4+9vsb", "bXlsMTox", "bXlsMT!!", ""] {
+            assert_eq!(from_wire(data).data, data);
+            assert_eq!(to_client(&from_wire(data)), data);
+        }
+    }
+}
