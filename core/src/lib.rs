@@ -1,1 +1,25 @@
-//! The gateway as a library.
+//! The gateway as a library: one core for the headless server and the desktop app.
+//!
+//! Layers, each importing only lower ones (a test reads the `use` lines):
+//! ```text
+//! 0 model error clock
+//! 1 providers routing
+//! 2 config store upstream observe
+//! 3 pipeline
+//! 4 server
+//! 5 gateway
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod gateway;
+pub mod model;
+pub mod pipeline;
+pub mod providers;
+pub mod routing;
+pub mod server;
+pub mod snapshot;
+pub mod store;
+pub mod upstream;

@@ -60,6 +60,24 @@ pub struct Dialect {
     pub think_tags: bool,
     /// Converse: the model refuses `cachePoint`.
     pub no_cache_points: bool,
+    /// Chat: `content` must be a string wherever it holds nothing but texts: lists are joined by blank lines.
+    pub flat_content: bool,
+    /// `tool_choice: {"type": "allowed_tools"}` is unknown: the other tools are left out.
+    pub no_allowed_tools: bool,
+    /// Chat: `extra_content.google.thought_signature` on tool calls is understood (Gemini's compatible endpoint, gateways to it).
+    pub google_signatures: bool,
+    /// Chat: the stream ends without `[DONE]`; a finish of every choice is the terminal (Perplexity).
+    pub no_done: bool,
+    /// Chat: `top_k` and `min_p` are understood.
+    pub top_k: bool,
+    /// Chat: documents by address go as `{"type": "document_url"}` (Mistral).
+    pub document_url: bool,
+    /// Chat: `file_data` may be an address (OpenRouter).
+    pub file_url: bool,
+    /// Embeddings: the length of the vectors is called `output_dimension`, not `dimensions` (Mistral, Voyage).
+    pub output_dimension: bool,
+    /// Embeddings: the field that names the purpose (`task` at Jina, `input_type` at Voyage). Without one it is a loss.
+    pub task_field: Option<String>,
     /// Dify: the app is an agent and only streams; `blocking` is refused.
     pub stream_only: bool,
 }

@@ -6,6 +6,9 @@ use crate::ir::{
     Usage,
 };
 
+/// Providers number choices from 0 without gaps; a hostile index must not allocate without bound, so all beyond this one share its place.
+const LAST_CHOICE: usize = 127;
+
 /// Accumulates the events of one stream.
 #[derive(Debug, Default)]
 pub struct Fold {
@@ -40,7 +43,7 @@ impl Fold {
                 }
             }
             StreamEvent::PartStart { id, choice, head, item_id } => {
-                let choice_index = choice as usize;
+                let choice_index = (choice as usize).min(LAST_CHOICE);
                 let parts = &mut self.choice(choice).parts;
                 parts.push(Part { item_id, ..Part::new(content_of(head)) });
                 let position = parts.len() - 1;
@@ -79,8 +82,7 @@ impl Fold {
     }
 
     fn choice(&mut self, index: u32) -> &mut Choice {
-        // Providers number choices from 0 without gaps; a hostile index must not allocate without bound.
-        let index = (index as usize).min(127);
+        let index = (index as usize).min(LAST_CHOICE);
         if self.response.choices.len() <= index {
             self.response.choices.resize_with(index + 1, Choice::default);
         }
@@ -146,8 +148,9 @@ fn unfold_part(part: Part, id: PartId, choice: u32, events: &mut Vec<StreamEvent
             PartHead::Reasoning
         }
         Content::ToolCall(ToolCall { id, name, namespace, kind, arguments, signature }) => {
-            deltas.push(Delta::Arguments(arguments));
+            // First, because some encoders must place it before the call.
             deltas.extend(signature.map(Delta::Opaque));
+            deltas.push(Delta::Arguments(arguments));
             PartHead::ToolCall { id, name, namespace, kind }
         }
         whole => PartHead::Whole(Box::new(whole)),
@@ -204,3 +207,7 @@ fn merge(extras: &mut Extras, more: Extras) {
         extras.insert(format, name.clone(), value.clone());
     }
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

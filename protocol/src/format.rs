@@ -158,8 +158,12 @@ pub trait FormatCodec: Send + Sync + fmt::Debug {
     /// Reads nothing but the counters of a whole answer, without building it.
     fn decode_usage(&self, body: &[u8], dialect: &Dialect) -> Option<Usage>;
 
-    /// Byte strings of which at least one occurs in every frame that carries usage, a finish, an error or the terminal. Frames without
-    /// any are content and need not be parsed on the path where bytes pass unchanged.
+    /// Byte strings of which at least one occurs in every frame (its event name or its data) that carries usage, a finish (or what it depends on: the start of a call), an
+    /// error or the terminal: `"usage"`, `"finish_reason"`, `"error"`, `[DONE]`. Frames without any are content and are not parsed on the path where bytes pass
+    /// unchanged. A marker that is a quoted member name does not count where its value is `null` (`"usage" : null`), so write it without colon.
+    ///
+    /// The contract with [`stream_decoder`](FormatCodec::stream_decoder): up to the first content it is fed every frame, afterwards only marked
+    /// ones. Then it must still report usage, finish, error and terminal; other events and [`DecodeError`]s are ignored.
     fn tap_markers(&self) -> &'static [&'static str];
 
     // --- model lists -------------------------------------------------------------------------------------------------

@@ -5,17 +5,20 @@
 //! bytes ────────────── formats/*/request ─────────────> ir::ChatRequest  ── formats/*/request ─────> bytes
 //! ```
 //!
-//! - [`ir`] is the unified model; [`formats`] holds one folder a wire, each a [`FormatCodec`] in the one [`format::codec`] table;
+//! - [`ir`] is the unified model; [`formats`] holds one folder a wire, each a [`FormatCodec`] in the one table behind [`ApiFormat::codec`];
 //! - [`framing`] cuts byte streams into frames at any split; [`fold`] is the only place where events become an answer;
 //!   [`laws`] is the grammar of events;
 //! - [`envelope`] and [`tap`] serve the path on which nothing is converted: borrow the model's name, splice it, watch usage go by;
 //! - [`lower`] fits a request to what a target can take (names, namespaces, free-text tools) and lifts the answer back;
+//! - [`drive`] turns a provider's stream into a client's: the one place with a policy for what goes wrong in a stream; [`answer`] judges whole answers;
 //! - [`dialect`] says in data how hosts of one wire differ.
 //!
 //! Invariants: no IO, no async, no clock, no randomness; no panic on any bytes; nothing is dropped without a [`ir::Loss`].
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod dialect;
+pub mod drive;
 pub mod envelope;
 mod error;
 pub mod fold;
@@ -23,6 +26,7 @@ pub mod format;
 pub mod formats;
 pub mod framing;
 pub mod ir;
+mod json;
 pub mod laws;
 pub mod lower;
 pub mod opaque;

@@ -1,3 +1,91 @@
-//! Project tasks.
+//! Project tasks: `cargo xtask TASK`. Each task is one module; this file only says which there are.
 
-fn main() {}
+mod ci;
+mod dependencies;
+mod generate;
+mod process;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// A task: its name, what follows the name, what it does.
+struct Task {
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const TASKS: [Task; 4] = [
+    Task {
+        name: "run",
+        arguments: "[--release] [ARGS…]",
+        help: "install what is missing, build, start `myelin serve ARGS` in the foreground",
+        run: run::run,
+    },
+    Task { name: "test", arguments: "", help: "build and run every test", run: test::run },
+    Task {
+        name: "gen",
+        arguments: "[--check]",
+        help: "write the generated files (--check: are they up to date?)",
+        run: generate::run,
+    },
+    Task { name: "ci", arguments: "", help: "everything that a change must pass", run: ci::run },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first() else {
+        print!("{}", usage());
+        return Ok(());
+    };
+    if matches!(name.as_str(), "help" | "-h" | "--help") {
+        print!("{}", usage());
+        return Ok(());
+    }
+    match TASKS.iter().find(|task| task.name == name) {
+        Some(task) => (task.run)(rest),
+        None => bail!("no task `{name}`\n\n{}", usage()),
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("cargo xtask TASK\n\n");
+    for task in &TASKS {
+        let call = format!("{} {}", task.name, task.arguments);
+        text.push_str(&format!("  {call:<34} {}\n", task.help));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_names_every_task() {
+        for task in &TASKS {
+            assert!(usage().contains(task.name), "{}", task.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_task_is_an_error_that_lists_the_known_ones() {
+        let error = dispatch(&["nope".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no task `nope`") && error.contains("cargo xtask TASK"));
+    }
+}

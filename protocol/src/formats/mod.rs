@@ -3,6 +3,7 @@
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+mod body;
 pub mod dify;
 pub mod embeddings;
 pub(crate) mod fields;
@@ -16,6 +17,7 @@ pub(crate) mod pairing;
 pub(crate) mod think_tags;
 pub(crate) mod timestamp;
 pub(crate) mod transcript;
+mod turns;
 
 use crate::{ApiFormat, FormatCodec};
 

@@ -23,6 +23,7 @@ pub mod aws;
 pub mod ndjson;
 pub mod sse;
 
+pub use aws::AwsEventStreamReader;
 pub use ndjson::NdJsonReader;
 pub use sse::SseReader;
 
@@ -82,6 +83,8 @@ pub enum Reader {
     Sse(SseReader),
     /// One JSON value a line.
     NdJson(NdJsonReader),
+    /// AWS binary event stream.
+    AwsEventStream(AwsEventStreamReader),
 }
 
 impl Reader {
@@ -93,8 +96,9 @@ impl Reader {
     /// A reader whose frames may hold `limit` bytes.
     pub fn with_limit(framing: Framing, limit: usize) -> Self {
         match framing {
-            Framing::Sse | Framing::AwsEventStream => Self::Sse(SseReader::with_limit(limit)),
+            Framing::Sse => Self::Sse(SseReader::with_limit(limit)),
             Framing::NdJson => Self::NdJson(NdJsonReader::with_limit(limit)),
+            Framing::AwsEventStream => Self::AwsEventStream(AwsEventStreamReader::with_limit(limit)),
         }
     }
 
@@ -103,6 +107,16 @@ impl Reader {
         match self {
             Self::Sse(reader) => reader.next(input),
             Self::NdJson(reader) => reader.next(input),
+            Self::AwsEventStream(reader) => reader.next(input),
+        }
+    }
+
+    /// Nothing of an unfinished frame is inside: between two frames something else may be written.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Sse(reader) => reader.is_idle(),
+            Self::NdJson(reader) => reader.is_idle(),
+            Self::AwsEventStream(reader) => reader.is_idle(),
         }
     }
 
@@ -111,6 +125,7 @@ impl Reader {
         match self {
             Self::Sse(reader) => reader.finish(),
             Self::NdJson(reader) => reader.finish(),
+            Self::AwsEventStream(reader) => reader.finish(),
         }
     }
 }

@@ -63,6 +63,11 @@ impl NdJsonReader {
         }
     }
 
+    /// Nothing of an unfinished line is inside.
+    pub fn is_idle(&self) -> bool {
+        self.line.is_empty()
+    }
+
     /// The bytes are over: the last line, if its line end is missing.
     pub fn finish(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
         self.forget();

@@ -139,6 +139,11 @@ impl SseReader {
         }
     }
 
+    /// Nothing of an unfinished event is inside: what was used so far can be judged.
+    pub fn is_idle(&self) -> bool {
+        self.line.is_empty() && !self.has_data && !self.has_event && !self.skip_lf
+    }
+
     /// The bytes are over: the last event, if its blank line is missing.
     pub fn finish(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
         let mut data = if self.has_data { Place::Own } else { Place::Nowhere };

@@ -8,6 +8,9 @@ use crate::ApiFormat;
 ///
 /// An encoder of the same format writes them back verbatim and in order; any other encoder reports them as
 /// [`Loss`](super::Loss)es. Empty costs one pointer.
+///
+/// A name that begins with `@` is a codec's own note about the shape of its wire (where a tool was declared, whether a default was
+/// spelled out): it is no field, is never written as one, and is never a loss. Nor is a `null`, which says nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extras(Option<Box<(ApiFormat, Map<String, Value>)>>);
 
@@ -25,13 +28,15 @@ impl Extras {
         self.0.as_deref().filter(|(own, _)| *own == format).map(|(_, fields)| fields)
     }
 
-    /// The names that an encoder of `format` cannot carry, to be reported as losses.
+    /// The names that an encoder of `format` cannot carry, to be reported as losses. An explicit `null` says nothing that could be lost.
     pub fn foreign_to(&self, format: ApiFormat) -> impl Iterator<Item = &str> {
         self.0
             .as_deref()
             .filter(move |(own, _)| *own != format)
             .into_iter()
-            .flat_map(|(_, fields)| fields.keys().map(String::as_str))
+            .flat_map(|(_, fields)| fields.iter())
+            .filter(|(name, value)| !name.starts_with('@') && !value.is_null())
+            .map(|(name, _)| name.as_str())
     }
 
     /// One field, whatever format it came from. For knowledge that formats share under the same name.
@@ -71,5 +76,22 @@ impl Extras {
     /// Whether there is nothing to carry.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn notes_and_nulls_are_no_losses() {
+        let mut extras = Extras::NONE;
+        for (name, value) in [("@shape", json!(1)), ("truncation", Value::Null), ("client_metadata", json!({}))] {
+            extras.insert(ApiFormat::OpenaiResponses, name, value);
+        }
+        assert_eq!(extras.foreign_to(ApiFormat::Gemini).collect::<Vec<_>>(), ["client_metadata"]);
+        assert_eq!(extras.foreign_to(ApiFormat::OpenaiResponses).count(), 0);
     }
 }

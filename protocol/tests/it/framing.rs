@@ -27,6 +27,7 @@ fn case_13_recorded_streams_give_the_same_frames_at_every_split() {
         let framing = match kind {
             BodyKind::Sse => Framing::Sse,
             BodyKind::NdJson => Framing::NdJson,
+            BodyKind::EventStream => Framing::AwsEventStream,
             _ => continue,
         };
         let whole = frames(framing, &[&bytes]);

@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod dify;
 #[cfg(test)]
 mod framing;
@@ -10,5 +12,11 @@ mod framing;
 mod gemini;
 #[cfg(test)]
 mod ollama;
+#[cfg(test)]
+mod openai_chat;
+#[cfg(test)]
+mod openai_responses;
+#[cfg(test)]
+mod passthrough;
 #[cfg(test)]
 mod support;

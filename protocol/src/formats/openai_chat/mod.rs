@@ -1,8 +1,136 @@
 //! OpenAI Chat Completions and its many compatible hosts.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `wire` | readers and writers of the JSON |
+//! | `request_in`, `messages_in` | a client's request → the unified model |
+//! | `request_out`, `messages_out`, `tool_ids` | the unified model → a provider's request |
+//! | `scalars`, `tools`, `thinking`, `media`, `details`, `finish`, `usage`, `models` | one subject each, both directions |
+//! | `response` | whole answers, both directions |
+//! | `stream_in`, `calls`, `think_tags` | a provider's stream → events |
+//! | `stream_out` | events → a client's stream |
+//! | `error` | failures, both directions |
+//!
+//! How hosts differ is data ([`Dialect`]); no file knows the name of a host in its logic.
 
-use crate::FormatCodec;
+mod calls;
+mod details;
+pub(crate) mod error;
+pub(crate) mod finish;
+pub(crate) mod media;
+mod messages_in;
+mod messages_out;
+pub(crate) mod models;
+mod request_in;
+mod request_out;
+pub(crate) mod response;
+pub(crate) mod scalars;
+mod stream_in;
+mod stream_out;
+mod think_tags;
+mod thinking;
+mod tool_ids;
+mod tools;
+pub(crate) mod usage;
+pub(crate) mod wire;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::format::{AddressHints, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
+use crate::framing::Framing;
+use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
+use crate::{ApiError, ApiFormat, DecodeError, Dialect, FormatCodec};
 
 /// The codec.
 pub(crate) fn codec() -> &'static dyn FormatCodec {
-    unimplemented!()
+    &OpenaiChat
+}
+
+#[derive(Debug)]
+struct OpenaiChat;
+
+/// What of a whole answer holds its counters.
+#[derive(Deserialize)]
+pub(crate) struct Counted {
+    usage: Option<Value>,
+    service_tier: Option<Value>,
+    #[serde(default)]
+    choices: Vec<CountedChoice>,
+}
+
+#[derive(Deserialize)]
+struct CountedChoice {
+    usage: Option<Value>,
+}
+
+/// Reads nothing but the counters of a whole answer.
+pub(crate) fn decode_usage(body: &[u8], dialect: &Dialect) -> Option<Usage> {
+    let counted: Counted = serde_json::from_slice(body).ok()?;
+    let found = counted.usage.and_then(|value| usage::decode(&value, dialect));
+    let mut found =
+        found.or_else(|| counted.choices.into_iter().find_map(|choice| usage::decode(&choice.usage?, dialect)))?;
+    if let Some(Value::String(tier)) = counted.service_tier {
+        found.service_tier.get_or_insert(tier);
+    }
+    Some(found)
+}
+
+impl FormatCodec for OpenaiChat {
+    fn format(&self) -> ApiFormat {
+        wire::FORMAT
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn decode_request(&self, body: &[u8], hints: AddressHints<'_>) -> Result<ChatRequest, DecodeError> {
+        request_in::decode(body, hints)
+    }
+
+    fn encode_response(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
+        response::encode(response, context)
+    }
+
+    fn stream_encoder(&self, context: ReplyContext) -> Box<dyn StreamEncoder> {
+        Box::new(stream_out::Encoder::new(context))
+    }
+
+    fn encode_error(&self, error: &ApiError) -> Vec<u8> {
+        error::encode(error)
+    }
+
+    fn encode_request(&self, request: &ChatRequest, dialect: &Dialect) -> Result<Lossy<Vec<u8>>, DecodeError> {
+        request_out::encode(request, dialect)
+    }
+
+    fn decode_response(&self, body: &[u8], dialect: &Dialect) -> Result<ChatResponse, DecodeError> {
+        response::decode(body, dialect)
+    }
+
+    fn stream_decoder(&self, dialect: &Dialect) -> Box<dyn StreamDecoder> {
+        Box::new(stream_in::Decoder::new(dialect))
+    }
+
+    fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
+        error::decode(status, body)
+    }
+
+    fn decode_usage(&self, body: &[u8], dialect: &Dialect) -> Option<Usage> {
+        decode_usage(body, dialect)
+    }
+
+    fn tap_markers(&self) -> &'static [&'static str] {
+        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark.
+        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]"]
+    }
+
+    fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {
+        models::decode(body)
+    }
+
+    fn encode_models(&self, models: &[ModelInfo]) -> Vec<u8> {
+        models::encode(models)
+    }
 }

@@ -1,6 +1,9 @@
 //! What several tests share: recorded traffic, splits, and one way to run a stream decoder.
 
+pub mod apis;
+pub mod findings;
 pub mod fixtures;
+pub mod gist;
 pub mod splits;
 pub mod streams;
 

@@ -1,0 +1,1 @@
+//! The configuration file: `myelin.toml`, the environment over it, flags over both.

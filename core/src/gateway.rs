@@ -1,0 +1,205 @@
+//! The composition root: opens the store, reads the file, builds the snapshot, keeps it fresh, serves.
+//!
+//! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::model::{ChannelState, Entities};
+use crate::pipeline::Services;
+use crate::providers::{Catalog, ChannelError, LiveChannel, SecretResolver, list_models};
+use crate::server::{self, listen};
+use crate::snapshot::{Line, Snapshot};
+use crate::store::{Change, Store};
+use crate::upstream::{Clients, UpstreamError};
+
+/// A running gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    services: Arc<Services>,
+    secrets: Arc<dyn SecretResolver + Send + Sync>,
+    clients: Clients,
+    /// Addresses that we listen on: never an upstream.
+    own: std::sync::OnceLock<Vec<SocketAddr>>,
+    stop: watch::Sender<bool>,
+    /// Model lists are to be fetched now.
+    sync: Notify,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").finish_non_exhaustive()
+    }
+}
+
+/// A channel that cannot take part, with the reason that its owner reads.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// Its configuration cannot work.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// Its proxy cannot work.
+    #[error(transparent)]
+    Connect(#[from] UpstreamError),
+}
+
+impl Gateway {
+    /// Puts a gateway together over an open store. `secrets` reads credentials from where the configuration says.
+    pub fn open(store: Store, clock: Arc<dyn Clock>, secrets: Arc<dyn SecretResolver + Send + Sync>) -> Self {
+        let entities = store.entities();
+        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new()));
+        let services = Arc::new(Services { snapshot, clock, store });
+        let (stop, _) = watch::channel(false);
+        let gateway = Self(Arc::new(Inner {
+            services,
+            secrets,
+            clients: Clients::default(),
+            own: std::sync::OnceLock::new(),
+            stop,
+            sync: Notify::new(),
+        }));
+        gateway.rebuild(&entities);
+        gateway
+    }
+
+    /// What the pipeline works with.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.0.services
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.services.store
+    }
+
+    /// Every route of the gateway.
+    pub fn router(&self) -> Router {
+        server::router(self.0.services.clone())
+    }
+
+    /// A channel with its connections, whether it takes part or not: for tests and model lists.
+    pub fn line(&self, name: &str) -> Option<Result<Line, LineError>> {
+        let entities = self.store().entities();
+        entities.channel(name).map(|channel| self.connect(channel))
+    }
+
+    /// Listens and serves until [`Gateway::shutdown`]. Calls `ready` with the addresses once they are bound.
+    pub async fn serve(&self, ready: impl FnOnce(&[SocketAddr])) -> Result<(), listen::ListenError> {
+        let listeners = listen::bind(&self.store().entities().settings.listen).await?;
+        let own: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let _ = self.0.own.set(own.clone());
+        self.rebuild(&self.store().entities());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().follow_configuration());
+        tasks.spawn(self.clone().follow_model_lists());
+        let mut serving = JoinSet::new();
+        for listener in listeners {
+            serving.spawn(listen::serve(listener, self.router(), self.0.stop.subscribe()));
+        }
+        ready(&own);
+        while serving.join_next().await.is_some() {}
+        tasks.shutdown().await;
+        Ok(())
+    }
+
+    /// Stops accepting, lets open answers finish, then closes the store.
+    pub fn shutdown(&self) {
+        self.0.stop.send_replace(true);
+    }
+
+    /// Fetches model lists soon, for channels that have none yet.
+    pub fn sync_models_soon(&self) {
+        self.0.sync.notify_one();
+    }
+
+    /// Fetches the model list of one channel and keeps it.
+    pub async fn sync_models(&self, name: &str) -> Result<Vec<String>, String> {
+        let line = match self.line(name) {
+            Some(line) => line.map_err(|error| error.to_string())?,
+            None => return Err(format!("there is no channel {name:?}")),
+        };
+        let listed = list_models(&line.channel, line.client.as_ref(), self.0.services.clock.as_ref()).await;
+        let models: Vec<String> =
+            listed.map_err(|error| error.public.message.clone())?.into_iter().map(|model| model.id).collect();
+        if !models.is_empty() {
+            let change = Change::ChannelListed { name: name.to_owned(), models: models.clone() };
+            self.store().apply(change, "model sync").await.map_err(|error| error.to_string())?;
+        }
+        Ok(models)
+    }
+
+    fn connect(&self, channel: &crate::model::Channel) -> Result<Line, LineError> {
+        let own = self.0.own.get().map(Vec::as_slice).unwrap_or_default();
+        let live = LiveChannel::build(channel, Catalog::builtin(), self.0.secrets.as_ref(), own)?;
+        let client = self.0.clients.get(&live.dial)?;
+        Ok(Line { channel: Arc::new(live), client })
+    }
+
+    /// Builds the snapshot and swaps it in. A channel that cannot work is left out and reported; the others go on.
+    fn rebuild(&self, entities: &Entities) {
+        let enabled = entities.channels.iter().filter(|channel| channel.enabled);
+        let lines = enabled.filter_map(|channel| match self.connect(channel) {
+            Ok(line) => Some(line),
+            Err(error) => {
+                tracing::error!(channel = channel.name, %error, "a channel is left out");
+                None
+            }
+        });
+        let snapshot = Snapshot::build(entities, lines.collect());
+        self.0.services.snapshot.store(Arc::new(snapshot));
+        self.store().ledger().keep_days(entities.settings.metadata_days);
+    }
+
+    /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.
+    async fn follow_configuration(self) {
+        let mut changes = self.store().subscribe();
+        while changes.changed().await.is_ok() {
+            let entities = changes.borrow_and_update().clone();
+            self.rebuild(&entities);
+            if entities.channels.iter().any(needs_list) {
+                self.sync_models_soon();
+            }
+        }
+    }
+
+    /// Model lists of providers are fetched at the start, when a channel is new, and again after a while.
+    async fn follow_model_lists(self) {
+        let mut first = true;
+        loop {
+            let entities = self.store().entities();
+            let wanted = entities
+                .channels
+                .iter()
+                .filter(|channel| channel.enabled && channel.models.is_none() && (!first || channel.listed.is_empty()));
+            let names: Vec<String> = wanted.map(|channel| channel.name.clone()).collect();
+            for name in names {
+                if let Err(error) = self.sync_models(&name).await {
+                    tracing::warn!(channel = name, error, "the model list could not be fetched");
+                }
+            }
+            first = false;
+            let every = entities.settings.model_sync_seconds;
+            let pause = if every == 0 { Duration::from_secs(365 * 86_400) } else { Duration::from_secs(every) };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.0.sync.notified() => first = true,
+            }
+        }
+    }
+}
+
+fn needs_list(channel: &crate::model::Channel) -> bool {
+    channel.enabled
+        && channel.models.is_none()
+        && channel.listed.is_empty()
+        && !matches!(channel.state, ChannelState::Failing { .. })
+}

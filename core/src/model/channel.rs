@@ -1,0 +1,142 @@
+//! Channels: configured accounts at providers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Origin, SecretSource};
+
+/// One configured account at a provider. Its name is its identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// Unique name: letters, digits, `-`, `_`, `.`; no `/`.
+    pub name: String,
+    /// A row of the provider catalog.
+    pub provider: String,
+    /// Base addresses; empty takes the catalog's. Written as users write them (OpenAI with `/v1`).
+    #[serde(default)]
+    pub base_urls: Vec<String>,
+    /// Credentials; several are rotated. Empty where the provider needs none.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
+    /// The models offered; `None`: whatever the provider lists.
+    #[serde(default)]
+    pub models: Option<Vec<ChannelModel>>,
+    /// Labels for routes and profiles (`tag:paid`).
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Share among channels that list the same model.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// Takes part in routing. New channels are off until their test passes.
+    #[serde(default)]
+    pub enabled: bool,
+    /// What the last test or traffic said.
+    #[serde(default)]
+    pub state: ChannelState,
+    /// Provider settings that are no secret: `region`, `project`, `location`, `api_version`, `resource` …
+    #[serde(default)]
+    pub options: Map<String, Value>,
+    /// Headers added to every upstream request.
+    #[serde(default)]
+    pub headers: Map<String, Value>,
+    /// Overrides of the catalog's [`myelin_protocol::Dialect`], by its field names.
+    #[serde(default)]
+    pub dialect: Map<String, Value>,
+    /// Limits on waiting; `None` takes the gateway's.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// `http://`, `https://` or `socks5://` proxy for this channel.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// Link-local and metadata addresses are refused as upstream unless this is set.
+    #[serde(default)]
+    pub allow_link_local: bool,
+    /// Models that the provider listed at the last sync, for `models: None`.
+    #[serde(default)]
+    pub listed: Vec<String>,
+    /// Where it is declared.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// One credential of a channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Credential {
+    /// Where its secret comes from. AWS: `ACCESS_KEY:SECRET[:SESSION]` or a bearer key; Vertex: a service-account JSON or an API key.
+    pub secret: SecretSource,
+}
+
+/// A model of a channel: a bare name, or a name with what the provider calls it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ChannelModel {
+    /// Same name on both sides.
+    Same(String),
+    /// `{ name = "fast", upstream = "gpt-5-mini" }`.
+    Renamed {
+        /// What clients ask for.
+        name: String,
+        /// What the provider calls it.
+        upstream: String,
+    },
+}
+
+impl ChannelModel {
+    /// What clients ask for.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Same(name) | Self::Renamed { name, .. } => name,
+        }
+    }
+
+    /// What the provider calls it.
+    pub fn upstream(&self) -> &str {
+        match self {
+            Self::Same(name) => name,
+            Self::Renamed { upstream, .. } => upstream,
+        }
+    }
+}
+
+/// What the last test or traffic said about a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum ChannelState {
+    /// Never tested.
+    #[default]
+    Untested,
+    /// The last test passed.
+    Working {
+        /// Milliseconds since 1970.
+        at: u64,
+    },
+    /// The last test failed.
+    Failing {
+        /// Milliseconds since 1970.
+        at: u64,
+        /// What the provider said.
+        why: String,
+    },
+}
+
+/// Limits on waiting, in milliseconds. `None` takes the gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect_ms: Option<u64>,
+    /// Until the answer's head.
+    pub first_byte_ms: Option<u64>,
+    /// Until the first content of a stream.
+    pub first_token_ms: Option<u64>,
+    /// Between two reads of a stream.
+    pub idle_ms: Option<u64>,
+    /// The whole attempt.
+    pub total_ms: Option<u64>,
+}

@@ -1,0 +1,233 @@
+//! Channels: known provider, sane addresses, credentials, models, overrides.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use myelin_protocol::Dialect;
+use serde_json::Value;
+
+use super::{Catalog, Problem, name, unique};
+use crate::model::{Channel, ChannelModel, SecretSource, Settings};
+
+/// Host names of cloud metadata services: they hand out the machine's own credentials.
+const METADATA_HOSTS: [&str; 3] = ["metadata.google.internal", "metadata", "instance-data.ec2.internal"];
+/// Their addresses outside the link-local ranges.
+const METADATA_ADDRESSES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))];
+
+/// Checks one channel.
+pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) -> Vec<Problem> {
+    let at = |field: &str| format!("channels.{}.{field}", channel.name);
+    let mut problems: Vec<Problem> = name(&at("name"), &channel.name).into_iter().collect();
+    if !catalog.has_provider(&channel.provider) {
+        problems.push(Problem::error(at("provider"), format!("there is no provider '{}'", channel.provider)));
+    }
+    for (index, url) in channel.base_urls.iter().enumerate() {
+        if let Err(why) = address(url, channel.allow_link_local, settings) {
+            problems.push(Problem::error(at(&format!("base_urls[{index}]")), why));
+        }
+    }
+    for (index, credential) in channel.credentials.iter().enumerate() {
+        if let Some(why) = source(&credential.secret) {
+            problems.push(Problem::error(at(&format!("credentials[{index}]")), why));
+        }
+    }
+    problems.extend(models(channel, &at("models")));
+    for (index, tag) in channel.tags.iter().enumerate() {
+        problems.extend(name(&at(&format!("tags[{index}]")), tag));
+    }
+    problems.extend(headers(channel, &at("headers")));
+    if let Err(why) = serde_json::from_value::<Dialect>(Value::Object(channel.dialect.clone())) {
+        problems.push(Problem::error(at("dialect"), why.to_string()));
+    }
+    if let Some(proxy) = &channel.proxy
+        && !["http://", "https://", "socks5://", "socks5h://"].iter().any(|scheme| proxy.starts_with(scheme))
+    {
+        problems.push(Problem::error(at("proxy"), "a proxy starts with http://, https:// or socks5://"));
+    }
+    problems.extend(super::settings::timeouts(&at("timeouts"), &channel.timeouts));
+    problems
+}
+
+fn models(channel: &Channel, path: &str) -> Vec<Problem> {
+    let Some(models) = &channel.models else {
+        return Vec::new();
+    };
+    let mut problems = unique(path, models.iter().map(ChannelModel::name));
+    if models.is_empty() {
+        problems.push(Problem::warning(path, "the list is empty: the channel serves nothing"));
+    }
+    if models.iter().any(|model| model.name().trim().is_empty() || model.upstream().trim().is_empty()) {
+        problems.push(Problem::error(path, "a model's name is empty"));
+    }
+    problems
+}
+
+fn headers(channel: &Channel, path: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (header, value) in &channel.headers {
+        let path = format!("{path}.{header}");
+        if http::HeaderName::try_from(header.as_str()).is_err() {
+            problems.push(Problem::error(&path, "this is no header name"));
+        }
+        match value.as_str() {
+            None => problems.push(Problem::error(path, "a header's value is text")),
+            Some(text) if http::HeaderValue::try_from(text).is_err() => {
+                problems.push(Problem::error(path, "the value cannot stand in a header"));
+            }
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+/// What is wrong with where a secret comes from, without reading it.
+fn source(source: &SecretSource) -> Option<&'static str> {
+    match source {
+        SecretSource::Env(name) | SecretSource::Keychain(name) if name.trim().is_empty() => {
+            Some("a name must follow 'env:' or 'keychain:'")
+        }
+        SecretSource::File(path) if path.trim().is_empty() => Some("a path must follow 'file:'"),
+        SecretSource::Inline(secret) if secret.expose().trim().is_empty() => Some("the credential is empty"),
+        _ => None,
+    }
+}
+
+/// Checks a base address: shape, not ourselves, not link-local or a metadata service.
+fn address(url: &str, allow_link_local: bool, settings: &Settings) -> Result<(), String> {
+    let uri: http::Uri = url.parse().map_err(|_| format!("'{url}' is no address"))?;
+    let default_port = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return Err(format!("'{url}' does not start with http:// or https://")),
+    };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    if host.is_empty() {
+        return Err(format!("'{url}' names no host"));
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("the address holds a user name: put credentials under 'credentials'".to_owned());
+    }
+    let port = uri.port_u16().unwrap_or(default_port);
+    if settings.listen.iter().any(|listen| is_same(listen, &host, port)) {
+        return Err(format!("'{url}' is the gateway itself: requests would go in circles"));
+    }
+    if !allow_link_local && is_link_local(&host) {
+        return Err(format!(
+            "'{url}' is a link-local or metadata address: set allow_link_local if that is really meant"
+        ));
+    }
+    Ok(())
+}
+
+fn is_same(listen: &str, host: &str, port: u16) -> bool {
+    let Ok(listen) = listen.parse::<SocketAddr>() else {
+        return listen.eq_ignore_ascii_case(&format!("{host}:{port}"));
+    };
+    if listen.port() != port || port == 0 {
+        return false;
+    }
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ip == listen.ip() || ip.is_unspecified() || (ip.is_loopback() && listens_on_loopback(listen.ip())),
+        Err(_) => (host == "localhost" || host.ends_with(".localhost")) && listens_on_loopback(listen.ip()),
+    }
+}
+
+fn listens_on_loopback(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified()
+}
+
+fn is_link_local(host: &str) -> bool {
+    let Ok(ip) = host.parse::<IpAddr>() else {
+        return METADATA_HOSTS.contains(&host);
+    };
+    let ip = ip.to_canonical();
+    METADATA_ADDRESSES.contains(&ip)
+        || match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Credential;
+
+    fn sample() -> Channel {
+        serde_json::from_str(r#"{"name":"main","provider":"openai"}"#).unwrap()
+    }
+
+    fn check(change: impl FnOnce(&mut Channel)) -> Vec<String> {
+        let mut sample = sample();
+        change(&mut sample);
+        let known = |provider: &str| provider == "openai";
+        channel(&sample, &Settings::default(), &known).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_sound_channel_has_no_problems() {
+        assert_eq!(check(|_| {}), Vec::<String>::new());
+        assert!(
+            check(|c| c.base_urls = vec!["https://api.openai.com/v1".into(), "http://127.0.0.1:11434".into()])
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn our_own_address_is_no_upstream() {
+        for url in [
+            "http://127.0.0.1:6935/v1",
+            "http://localhost:6935",
+            "http://[::1]:6935/v1",
+            "http://127.0.0.2:6935",
+            "http://0.0.0.0:6935/v1",
+        ] {
+            let problems = check(|c| c.base_urls = vec![url.into()]);
+            assert!(problems.len() == 1 && problems[0].contains("gateway itself"), "{url}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_addresses_are_refused_unless_allowed() {
+        for url in [
+            "http://169.254.169.254/latest",
+            "http://[fe80::1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://metadata.google.internal/",
+            "http://100.100.100.200/",
+        ] {
+            assert_eq!(check(|c| c.base_urls = vec![url.into()]).len(), 1, "{url}");
+            assert!(check(|c| (c.base_urls, c.allow_link_local) = (vec![url.into()], true)).is_empty(), "{url}");
+        }
+    }
+
+    #[test]
+    fn every_field_names_itself_when_it_is_wrong() {
+        let cases: [(&str, fn(&mut Channel)); 12] = [
+            ("channels.a/b.name", |c| c.name = "a/b".into()),
+            ("channels.main.provider", |c| c.provider = "opnai".into()),
+            ("channels.main.base_urls[0]", |c| c.base_urls = vec!["api.openai.com".into()]),
+            ("channels.main.base_urls[0]", |c| c.base_urls = vec!["ftp://api.openai.com".into()]),
+            ("channels.main.base_urls[0]", |c| c.base_urls = vec!["https://user:pw@api.openai.com".into()]),
+            ("channels.main.credentials[0]", |c| c.credentials = vec![Credential { secret: SecretSource::parse("") }]),
+            ("channels.main.credentials[0]", |c| {
+                c.credentials = vec![Credential { secret: SecretSource::parse("env:") }];
+            }),
+            ("channels.main.models.a", |c| {
+                c.models = Some(vec![ChannelModel::Same("a".into()), ChannelModel::Same("a".into())]);
+            }),
+            ("channels.main.tags[0]", |c| c.tags = vec!["pa id".into()]),
+            ("channels.main.headers.x y", |c| {
+                c.headers.insert("x y".into(), "v".into());
+            }),
+            ("channels.main.dialect", |c| {
+                c.dialect.insert("max-tokenz".into(), true.into());
+            }),
+            ("channels.main.proxy", |c| c.proxy = Some("localhost:1".into())),
+        ];
+        for (path, change) in cases {
+            let problems = check(change);
+            assert!(problems.iter().any(|problem| problem.starts_with(&format!("{path}: "))), "{path}: {problems:?}");
+        }
+    }
+}

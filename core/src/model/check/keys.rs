@@ -1,0 +1,42 @@
+//! Virtual keys: what they name must be there.
+
+use myelin_protocol::ApiFormat;
+
+use super::{Problem, name};
+use crate::model::{Entities, VirtualKey};
+
+/// Surfaces that are no conversation format and can be allowed to a key too.
+const SURFACES: [&str; 2] = ["embeddings", "models"];
+
+/// Checks one key against everything else. What it names may still come, so that is only warned about.
+pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {
+    let at = |field: &str| format!("keys.{}.{field}", key.name);
+    let mut problems: Vec<Problem> = name(&at("name"), &key.name).into_iter().collect();
+    if let Some(profile) = key.profile.as_ref().filter(|profile| !entities.has_profile(profile)) {
+        problems.push(Problem::warning(at("profile"), format!("there is no profile '{profile}'")));
+    }
+    for (index, format) in key.formats.iter().enumerate() {
+        problems.extend(client_format(&at(&format!("formats[{index}]")), format));
+    }
+    for (index, channel) in key.channels.iter().enumerate() {
+        let there = match channel.strip_prefix("tag:") {
+            Some(tag) => entities.channels.iter().any(|channel| channel.tags.iter().any(|own| own == tag)),
+            None => entities.channel(channel).is_some(),
+        };
+        if !there {
+            let why = format!("no channel is meant by '{channel}'");
+            problems.push(Problem::warning(at(&format!("channels[{index}]")), why));
+        }
+    }
+    problems
+}
+
+/// A client format that a key may be limited to.
+pub fn client_format(path: &str, format: &str) -> Option<Problem> {
+    let mut known = ApiFormat::ALL.iter().map(|format| format.as_str()).chain(SURFACES);
+    if known.any(|name| name == format) {
+        return None;
+    }
+    let known: Vec<&str> = ApiFormat::ALL.iter().map(|format| format.as_str()).chain(SURFACES).collect();
+    Some(Problem::error(path, format!("there is no format '{format}': known are {}", known.join(", "))))
+}

@@ -1,0 +1,117 @@
+//! Is what is configured sound? Pure checks over the model, used when the file is read and when anything is saved.
+//!
+//! Must not know where an entity comes from nor how it is kept. Nothing here fixes anything: it only says what is wrong and where.
+
+mod channels;
+mod keys;
+mod names;
+mod pattern;
+mod profiles;
+mod routes;
+mod settings;
+
+use std::fmt;
+
+pub use channels::channel;
+pub use keys::{client_format, key};
+pub use names::{name, unique};
+pub use pattern::{glob_covers, glob_matches};
+pub use profiles::profile;
+pub use routes::route;
+pub use settings::{is_loopback, settings};
+
+use super::Entities;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Works, but surely not as meant.
+    Warning,
+    /// Cannot be taken.
+    Error,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Problem {
+    /// How bad.
+    pub severity: Severity,
+    /// Where: `channels.main.base_urls`, `profiles.cheap.rules[2].to`, `listen`.
+    pub path: String,
+    /// What, as a lower-case fragment.
+    pub message: String,
+    /// Line in the file, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+}
+
+impl Problem {
+    /// A problem that forbids taking the value.
+    pub fn error(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, path: path.into(), message: message.into(), line: None }
+    }
+
+    /// A problem to be told about.
+    pub fn warning(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, path: path.into(), message: message.into(), line: None }
+    }
+
+    /// Whether it forbids taking the value.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+    }
+}
+
+/// What the checks ask of the provider catalog, so that they need not know it.
+pub trait Catalog: Send + Sync {
+    /// Whether there is a row of that name.
+    fn has_provider(&self, provider: &str) -> bool;
+
+    /// Whether the provider's own models include that one, for rules that name a model nobody lists. `None`: not known.
+    fn offers(&self, provider: &str, model: &str) -> Option<bool> {
+        let _ = (provider, model);
+        None
+    }
+}
+
+impl<F: Fn(&str) -> bool + Send + Sync> Catalog for F {
+    fn has_provider(&self, provider: &str) -> bool {
+        self(provider)
+    }
+}
+
+/// Checks everything at once, as at start and after the file was read again.
+pub fn all(entities: &Entities, catalog: &dyn Catalog) -> Vec<Problem> {
+    let mut problems = settings(&entities.settings);
+    for entity in &entities.channels {
+        problems.extend(channel(entity, &entities.settings, catalog));
+    }
+    for entity in &entities.routes {
+        problems.extend(route(entity, entities));
+    }
+    for entity in &entities.profiles {
+        problems.extend(profile(entity, entities));
+    }
+    for entity in &entities.keys {
+        problems.extend(key(entity, entities));
+    }
+    if !entities.has_profile(&entities.active_profile) {
+        problems.push(Problem::warning("active_profile", format!("there is no profile '{}'", entities.active_profile)));
+    }
+    if let Some(anonymous) = &entities.settings.anonymous_key
+        && !entities.keys.iter().any(|key| key.name == *anonymous)
+    {
+        problems.push(Problem::warning("anonymous_key", format!("there is no key '{anonymous}'")));
+    }
+    problems
+}

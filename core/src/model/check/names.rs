@@ -1,0 +1,57 @@
+//! Names: what they may be made of, and that there are no two alike.
+
+use std::collections::HashSet;
+
+use super::Problem;
+
+/// Longest name of anything.
+const LONGEST: usize = 100;
+
+/// A name is letters, digits, `-`, `_`, `.`: it stands in `channel/model`, in paths (`/p/{profile}`) and in headers.
+pub fn name(path: &str, name: &str) -> Option<Problem> {
+    let message = if name.is_empty() {
+        "the name is empty".to_owned()
+    } else if name.chars().count() > LONGEST {
+        format!("the name is longer than {LONGEST} characters")
+    } else if let Some(odd) = name.chars().find(|c| !c.is_alphanumeric() && !"-_.".contains(*c)) {
+        format!("the name '{name}' holds '{odd}': only letters, digits, '-', '_' and '.' are allowed")
+    } else {
+        return None;
+    };
+    Some(Problem::error(path, message))
+}
+
+/// One error for every name that was there before.
+pub fn unique<'a>(what: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<Problem> {
+    let mut seen = HashSet::new();
+    let mut problems = Vec::new();
+    for name in names {
+        if !seen.insert(name) {
+            problems.push(Problem::error(format!("{what}.{name}"), format!("'{name}' is declared twice")));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_break_a_path_or_a_target_are_refused() {
+        for good in ["main", "a.b-c_9", "主通道"] {
+            assert_eq!(name("x", good), None);
+        }
+        for bad in ["", "a/b", "a b", "tag:x", "*", "a\n"] {
+            assert!(name("x", bad).is_some_and(|problem| problem.is_error()), "{bad:?}");
+        }
+        assert!(name("x", &"n".repeat(101)).is_some());
+    }
+
+    #[test]
+    fn the_second_of_two_is_named() {
+        let problems = unique("channels", ["a", "b", "a"]);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path, "channels.a");
+    }
+}

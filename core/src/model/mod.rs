@@ -1,0 +1,38 @@
+//! The words of the product as types: channels, keys, routes, profiles, records, money, secrets.
+//!
+//! Layer 0: pure data with serde, no IO, no clock. Everything above speaks in these. Entities are stored as JSON, so every field has a default and an
+//! older or newer reader keeps working.
+
+mod channel;
+pub mod check;
+mod entities;
+mod money;
+mod profile;
+mod record;
+mod route;
+mod secret;
+mod settings;
+mod virtual_key;
+
+pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
+pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
+pub use money::{NanoUsd, PicoUsd};
+pub use profile::{Profile, ProfileRule, RuleMatch};
+pub use record::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+pub use route::{Route, RouteGroup, Strategy};
+pub use secret::{Secret, SecretSource};
+pub use settings::{BodyPolicy, Settings};
+pub use virtual_key::{KeyGrace, VirtualKey};
+
+use serde::{Deserialize, Serialize};
+
+/// Where an entity is declared. What the file declares is read-only elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In the store: made by CLI, console or API.
+    #[default]
+    Store,
+    /// In `myelin.toml`.
+    File,
+}

@@ -1,0 +1,74 @@
+//! Settings of the gateway itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timeouts;
+
+/// Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Addresses to listen on. Default: loopback, IPv4 and IPv6, port 6935.
+    pub listen: Vec<String>,
+    /// The profile that is active at the very first start; later switches are stored and win.
+    pub active_profile: String,
+    /// Extra host names that the `Host` check accepts (`[::1]`, `localhost` and `127.0.0.1` always are).
+    pub allowed_hosts: Vec<String>,
+    /// Browser origins that may call; none by default.
+    pub allowed_origins: Vec<String>,
+    /// Listening on anything but loopback is refused unless this is set; keys are then always required.
+    pub lan: bool,
+    /// Name of the virtual key that keyless requests on a loopback listener count as.
+    pub anonymous_key: Option<String>,
+    /// Limits on waiting for every channel that has none of its own.
+    pub timeouts: Timeouts,
+    /// Largest request body in bytes.
+    pub max_body_bytes: u64,
+    /// How many deployments one request may try.
+    pub max_attempts: u32,
+    /// How often provider model lists are fetched again, in seconds; 0 never.
+    pub model_sync_seconds: u64,
+    /// How long stored responses (`previous_response_id`) are kept, in seconds.
+    pub stored_response_seconds: u64,
+    /// Which bodies are kept.
+    pub bodies: BodyPolicy,
+    /// How long request metadata is kept, in days.
+    pub metadata_days: u32,
+    /// Master key that seals provider secrets; `env:` or `file:`. Absent: keychain or a 0600 key file.
+    #[serde(skip_serializing)]
+    pub master_key: Option<super::SecretSource>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1:6935".to_owned(), "[::1]:6935".to_owned()],
+            active_profile: "direct".to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            lan: false,
+            anonymous_key: None,
+            timeouts: Timeouts::default(),
+            max_body_bytes: 64 << 20,
+            max_attempts: 5,
+            model_sync_seconds: 6 * 3_600,
+            stored_response_seconds: 30 * 86_400,
+            bodies: BodyPolicy::Errors,
+            metadata_days: 90,
+            master_key: None,
+        }
+    }
+}
+
+/// Which bodies are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyPolicy {
+    /// None.
+    Off,
+    /// Those of failed requests.
+    #[default]
+    Errors,
+    /// All.
+    All,
+}

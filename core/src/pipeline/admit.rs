@@ -1,0 +1,108 @@
+//! Who calls: the virtual key in the request, whether it still holds, what it may ask for, and which profile applies.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::error::{GatewayError, Kind};
+use crate::routing::CompiledProfile;
+use crate::snapshot::{KeyEntry, Snapshot};
+
+/// Header that pins a profile for one request.
+const PROFILE_HEADER: &str = "x-myelin-profile";
+/// Where keys are looked for, in this order; `Authorization: Bearer` comes first, `?key=` last.
+const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
+/// A caller that was let in.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The caller's key.
+    pub key: Arc<KeyEntry>,
+    /// The profile that applies.
+    pub profile: Arc<CompiledProfile>,
+}
+
+/// Lets a caller in, or says why not. `loopback`: the connection came in over a loopback listener, where an anonymous key may stand in for none.
+pub(crate) fn admit(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    query: &str,
+    pinned: Option<&str>,
+    surface: &str,
+    loopback: bool,
+    now_ms: u64,
+) -> Result<Caller, GatewayError> {
+    let key = match secret(headers, query) {
+        Some(secret) => snapshot.key(&secret, now_ms).ok_or_else(|| {
+            GatewayError::new(
+                Kind::Unauthorized,
+                "invalid api key: this gateway takes its own virtual keys (my-…), not a provider's",
+            )
+        })?,
+        None => {
+            let anonymous = if loopback { snapshot.anonymous_key() } else { None };
+            anonymous.ok_or_else(|| {
+                GatewayError::new(
+                    Kind::Unauthorized,
+                    "no api key: send a virtual key as `Authorization: Bearer my-…`, `x-api-key`, `api-key`, `x-goog-api-key` or `?key=`",
+                )
+            })?
+        }
+    };
+    if key.key.blocked {
+        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} is blocked", key.key.name)));
+    }
+    if key.key.expires.is_some_and(|expires| now_ms >= expires) {
+        return Err(GatewayError::new(Kind::Unauthorized, format!("the key {} has expired", key.key.name)));
+    }
+    if !key.key.formats.is_empty() && !key.key.formats.iter().any(|format| format == surface) {
+        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} may not use {surface}", key.key.name)));
+    }
+    let header = headers.get(PROFILE_HEADER).and_then(|value| value.to_str().ok());
+    let name = pinned.or(header).or(key.key.profile.as_deref());
+    let profile = match name {
+        Some(name) => snapshot
+            .profile(name)
+            .ok_or_else(|| GatewayError::new(Kind::InvalidRequest, format!("there is no profile {name:?}")))?,
+        None => snapshot.active_profile(),
+    };
+    Ok(Caller { key, profile })
+}
+
+/// The first secret found in the places where clients put keys.
+fn secret(headers: &HeaderMap, query: &str) -> Option<String> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, secret) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+    });
+    let header = || KEY_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok());
+    let parameter = || query.split('&').find_map(|pair| pair.strip_prefix("key="));
+    bearer.or_else(header).or_else(parameter).map(str::trim).filter(|secret| !secret.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_wherever_clients_put_it() {
+        let headers = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            headers
+        };
+        for (name, value) in [
+            ("authorization", "Bearer my-1"),
+            ("authorization", "bearer  my-1"),
+            ("x-api-key", "my-1"),
+            ("api-key", "my-1"),
+            ("x-goog-api-key", "my-1"),
+        ] {
+            assert_eq!(secret(&headers(name, value), "").as_deref(), Some("my-1"), "{name}: {value}");
+        }
+        assert_eq!(secret(&HeaderMap::new(), "alt=sse&key=my-1").as_deref(), Some("my-1"));
+        assert_eq!(secret(&headers("authorization", "Basic abc"), ""), None);
+        assert_eq!(secret(&headers("authorization", "Bearer "), ""), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! Dify's facade: a conversation that is kept here, for a model that is no Dify app.
+//!
+//! Dify's requests name no model and hold no history. The model is the only one that the key may use, else the name `dify`, which a profile or a route maps. A
+//! request that goes to a real Dify app passes unchanged, and the app keeps its conversation itself.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use myelin_protocol::ApiFormat;
+use myelin_protocol::ir::{ChatRequest, ChatResponse, Message, Part, Role};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::chat::{self, Ask};
+use super::reply::Reply;
+use super::stored::Follow;
+use super::target::Target;
+use super::{Job, Services, attempt};
+use crate::error::{GatewayError, Kind};
+use crate::routing::Candidate;
+
+/// Namespace in the store.
+const SPACE: &str = "dify-conversations";
+/// The name to map when the key does not say which model.
+const MODEL: &str = "dify";
+/// Turns that go along to the model; older ones stay in the history only.
+const CONTEXT_TURNS: usize = 100;
+/// A page of the history if the caller names no size.
+const PAGE: usize = 20;
+
+/// A kept conversation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Conversation {
+    /// The caller's end user; another one does not see it.
+    user: String,
+    turns: Vec<Exchange>,
+}
+
+/// One question and its answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Exchange {
+    id: String,
+    query: String,
+    answer: String,
+    /// Seconds since 1970.
+    created_at: u64,
+    #[serde(default)]
+    inputs: Value,
+}
+
+/// A turn under way: becomes part of its conversation when its answer is whole.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    id: String,
+    owner: String,
+    keep: Duration,
+    conversation: Conversation,
+    exchange: Exchange,
+}
+
+impl Turn {
+    /// The answer is whole.
+    pub(crate) fn ended(mut self, services: &Services, response: &ChatResponse) {
+        let parts = response.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
+        self.exchange.answer = parts.iter().filter_map(Part::as_text).collect();
+        self.conversation.turns.push(self.exchange);
+        let kept = serde_json::to_vec(&self.conversation)
+            .is_ok_and(|value| services.store.kept().put(SPACE, &self.id, &self.owner, self.keep, &value));
+        if !kept {
+            tracing::warn!(id = self.id, "a conversation could not be stored");
+        }
+    }
+}
+
+/// What Dify's body says beside the question itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    query: String,
+    inputs: Value,
+    response_mode: Option<String>,
+    conversation_id: Option<String>,
+    user: String,
+}
+
+/// Answers `POST /dify/v1/chat-messages`.
+pub(crate) async fn run(mut job: Job, body: Bytes) -> Reply {
+    let head: Head = match serde_json::from_slice(&body) {
+        Ok(head) => head,
+        Err(error) => {
+            return job.fail(GatewayError::new(Kind::InvalidRequest, format!("the body cannot be read: {error}")));
+        }
+    };
+    let model = job.caller.key.only_model().unwrap_or(MODEL).to_owned();
+    let stream = head.response_mode.as_deref() == Some("streaming");
+    let mut ask = match Ask::read(ApiFormat::Dify, body, Some(model), Some(stream), "") {
+        Ok(ask) => ask,
+        Err(error) => return job.fail(error),
+    };
+    job.settle.record_mut().stream = stream;
+    job.settle.record_mut().session.clone_from(&head.conversation_id);
+    let target = match job.target(&ask.model) {
+        Ok(target) => target,
+        Err(error) => return job.fail(hint(error)),
+    };
+    let is_app = |candidate: &Candidate| {
+        job.line(candidate).is_ok_and(|line| {
+            line.channel.accepts(ApiFormat::Dify, &candidate.upstream).is_some_and(|accepted| accepted.native)
+        })
+    };
+    let target = match target {
+        Target::Deployments(deployments) if deployments.candidates.first().is_some_and(is_app) => {
+            return attempt::run(job, ask, deployments, Follow::Fresh).await;
+        }
+        target => target,
+    };
+    if let Err(error) = join(&job, &mut ask, head).await {
+        return job.fail(error);
+    }
+    match target {
+        Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Fresh).await,
+        Target::Echo => chat::echo(job, ask),
+    }
+}
+
+/// Puts the earlier turns in front of the question.
+async fn join(job: &Job, ask: &mut Ask, head: Head) -> Result<(), GatewayError> {
+    let owner = job.caller.key.key.id.clone();
+    let known = head.conversation_id.filter(|id| !id.is_empty());
+    let (id, conversation) = match known {
+        Some(id) => {
+            let conversation = load(job, &id, &head.user).await?;
+            (id, conversation)
+        }
+        None => (uuid::Uuid::now_v7().to_string(), Conversation { user: head.user, turns: Vec::new() }),
+    };
+    let mut tree = ChatRequest::clone(&*ask.tree()?);
+    let skipped = conversation.turns.len().saturating_sub(CONTEXT_TURNS);
+    let earlier = conversation.turns.iter().skip(skipped).flat_map(|turn| {
+        [Message::text(Role::User, turn.query.as_str()), Message::text(Role::Assistant, turn.answer.as_str())]
+    });
+    let question = tree.messages.iter().rposition(|message| message.role == Role::User).unwrap_or(0);
+    tree.messages.splice(question..question, earlier);
+    tree.extras.insert(ApiFormat::Dify, "conversation_id", json!(id));
+    ask.replace_tree(tree);
+    let record = job.settle.record();
+    ask.turn = Some(Box::new(Turn {
+        id,
+        owner,
+        keep: Duration::from_secs(job.snapshot.settings.stored_response_seconds),
+        conversation,
+        exchange: Exchange {
+            id: record.id.trim_start_matches("req_").to_owned(),
+            query: head.query,
+            answer: String::new(),
+            created_at: record.started / 1_000,
+            inputs: head.inputs,
+        },
+    }));
+    Ok(())
+}
+
+async fn load(job: &Job, id: &str, user: &str) -> Result<Conversation, GatewayError> {
+    let gone = || GatewayError::new(Kind::NotFound, "Conversation Not Exists.");
+    let entry = job
+        .services
+        .store
+        .kept()
+        .get(SPACE, id)
+        .await
+        .map_err(|error| GatewayError::new(Kind::Internal, "the store cannot be read").caused_by(error))?;
+    let entry = entry.filter(|entry| entry.owner == job.caller.key.key.id).ok_or_else(gone)?;
+    let conversation: Conversation = serde_json::from_slice(&entry.value)
+        .map_err(|error| GatewayError::new(Kind::Internal, "a stored conversation is damaged").caused_by(error))?;
+    if conversation.user == user { Ok(conversation) } else { Err(gone()) }
+}
+
+/// Answers `GET /dify/v1/messages`: a page that ends before `first_id`, or with the newest; oldest first.
+pub(crate) async fn messages(job: Job) -> Reply {
+    let query = job.call.query.clone();
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let id = value("conversation_id").unwrap_or_default().to_owned();
+    let conversation = match load(&job, &id, value("user").unwrap_or_default()).await {
+        Ok(conversation) => conversation,
+        Err(error) => return job.fail(error),
+    };
+    let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
+    let end = value("first_id").and_then(|first| conversation.turns.iter().position(|turn| turn.id == first));
+    let end = end.unwrap_or(conversation.turns.len());
+    let start = end.saturating_sub(limit);
+    let page = conversation.turns.iter().skip(start).take(end - start).map(|turn| {
+        json!({
+            "id": turn.id, "conversation_id": id, "inputs": turn.inputs, "query": turn.query, "answer": turn.answer,
+            "message_files": [], "feedback": null, "retriever_resources": [], "created_at": turn.created_at,
+        })
+    });
+    let data: Vec<Value> = page.collect();
+    let body = json!({"limit": limit, "has_more": start > 0, "data": data}).to_string();
+    job.json(200, body.into_bytes())
+}
+
+/// Says how a Dify client gets a model.
+fn hint(mut error: GatewayError) -> GatewayError {
+    if error.kind == Kind::UnknownModel {
+        error.public.message.push_str(
+            "; Dify's requests name no model: limit the key to one model, or map \"dify\" in a profile or a route",
+        );
+    }
+    error
+}

@@ -1,0 +1,52 @@
+//! A failure in the caller's own words: body shape, status, `retry-after`, request id.
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use myelin_protocol::{ApiError, ApiFormat};
+
+use super::reply::{Reply, ReplyBody, describe};
+use super::settle::Settle;
+use crate::error::{GatewayError, Kind, Side};
+use crate::model::RequestState;
+
+/// Answers with `error` in `format` and settles the request as failed.
+pub(crate) fn reply(format: ApiFormat, error: GatewayError, mut settle: Settle) -> Reply {
+    let public = publish(&error, &settle);
+    let status = StatusCode::from_u16(public.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    log(&error, &settle);
+    settle.failure(&error);
+    let body = format.codec().encode_error(&public);
+    let mut reply = http::Response::new(ReplyBody::Empty);
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = public.retry_after {
+        // Whole seconds, rounded up: coming back too early costs another refusal.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    describe(headers, settle.record());
+    settle.record_mut().bytes_out = body.len() as u64;
+    settle.complete(RequestState::Failed, status.as_u16());
+    *reply.body_mut() = ReplyBody::Whole(body.into());
+    reply
+}
+
+/// What the caller may read, with our request id.
+pub(crate) fn publish(error: &GatewayError, settle: &Settle) -> ApiError {
+    let mut public = error.public.clone();
+    public.request_id = Some(settle.record().id.clone());
+    public
+}
+
+/// One line a failure, where it is handled.
+pub(crate) fn log(error: &GatewayError, settle: &Settle) {
+    let record = settle.record();
+    let cause = error.source.as_deref().map(tracing::field::display);
+    let (id, kind, model) = (&record.id, error.kind.label(), &record.model);
+    match error.kind.side() {
+        _ if error.kind == Kind::ClientGone => tracing::debug!(%id, kind, model, "client gone"),
+        Side::Client => tracing::info!(%id, kind, model, cause, "{}", error.public.message),
+        Side::Gateway | Side::Upstream => tracing::warn!(%id, kind, model, cause, "{}", error.public.message),
+    }
+}

@@ -1,0 +1,200 @@
+//! The life of a request, in order:
+//!
+//! ```text
+//! begin    admit (key, profile) ─ a refusal is answered before the body is read
+//! run      chat | count | embed | models | stored      one file a surface
+//!            target   (name → profile → candidates)
+//!            attempt  (pass bytes through or convert; send; classify; next candidate)
+//!            stream   (commit point, keep-alive, truncation, end)
+//! settle   one record, however it ended
+//! ```
+//!
+//! Knows no axum and no store tables; the server hands in a [`Call`] and gets a [`Reply`].
+
+mod admit;
+mod attempt;
+mod chat;
+mod count;
+mod dify;
+mod echo;
+mod error;
+mod models;
+mod passthrough;
+mod relay;
+mod reply;
+mod session;
+mod settle;
+mod stored;
+mod stream;
+mod surface;
+mod target;
+mod tries;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::HeaderMap;
+
+pub use reply::{Reply, ReplyBody};
+pub use stream::StreamReply;
+
+use crate::clock::Clock;
+use crate::error::{GatewayError, Kind};
+use crate::model::{RequestRecord, RequestState};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+use admit::Caller;
+use settle::Settle;
+pub use surface::{StoredAction, Surface, pinned_profile, surface};
+
+/// What the pipeline works with; one value for the life of the gateway.
+#[derive(Debug)]
+pub struct Services {
+    /// The picture of the configuration, swapped whole.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where records go, and what is kept for a while.
+    pub store: Store,
+}
+
+impl Services {
+    fn record(&self, record: RequestRecord) {
+        tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
+        self.store.ledger().append(record);
+    }
+}
+
+/// One client call, as the server understood it.
+#[derive(Debug)]
+pub struct Call {
+    /// What it asks for.
+    pub surface: Surface,
+    /// The path as asked.
+    pub path: String,
+    /// The query string, possibly empty.
+    pub query: String,
+    /// The profile that the path pins.
+    pub pinned: Option<String>,
+    /// The head.
+    pub headers: HeaderMap,
+    /// It came in from this machine.
+    pub loopback: bool,
+}
+
+/// A call whose caller was let in; its body is still to be read.
+pub struct Admitted {
+    job: Job,
+}
+
+/// What every surface works with.
+pub(crate) struct Job {
+    pub services: Arc<Services>,
+    pub snapshot: Arc<Snapshot>,
+    pub call: Call,
+    pub caller: Caller,
+    pub settle: Settle,
+}
+
+/// Lets the caller in and begins the record. `Err` is the whole answer.
+#[expect(clippy::result_large_err, reason = "the error is the answer itself, moved once")]
+pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
+    let snapshot = services.snapshot.load_full();
+    let now = services.clock.unix_ms();
+    let record = RequestRecord {
+        id: request_id(),
+        started: now,
+        path: call.path.clone(),
+        format: call.surface.label().to_owned(),
+        ..RequestRecord::default()
+    };
+    let mut settle = Settle::begin(services.clone(), record);
+    session::note(&call.headers, settle.record_mut());
+    let admitted = admit::admit(
+        &snapshot,
+        &call.headers,
+        &call.query,
+        call.pinned.as_deref(),
+        call.surface.label(),
+        call.loopback,
+        now,
+    );
+    let caller = match admitted {
+        Ok(caller) => caller,
+        Err(error) => return Err(error::reply(call.surface.error_format(), error, settle)),
+    };
+    let key = &caller.key.key;
+    let record = settle.record_mut();
+    record.key = Some(key.id.clone());
+    record.profile.clone_from(&caller.profile.name);
+    if key.tool.is_some() {
+        record.tool.clone_from(&key.tool);
+    }
+    settle.strict = key.strict;
+    Ok(Admitted { job: Job { services, snapshot, call, caller, settle } })
+}
+
+impl Admitted {
+    /// The head of the call.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.job.call.headers
+    }
+
+    /// The largest body that is taken.
+    pub fn max_body_bytes(&self) -> u64 {
+        self.job.snapshot.settings.max_body_bytes
+    }
+
+    /// Answers with a failure that came up while the body was read.
+    pub fn refuse(self, error: GatewayError) -> Reply {
+        error::reply(self.job.call.surface.error_format(), error, self.job.settle)
+    }
+
+    /// Answers the call.
+    pub async fn run(self, body: Bytes) -> Reply {
+        let mut job = self.job;
+        job.settle.record_mut().bytes_in = body.len() as u64;
+        match job.call.surface.clone() {
+            Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
+            Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
+            Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
+            Surface::Embeddings { .. } => job.fail(GatewayError::new(Kind::NotFound, "embeddings")),
+            Surface::Models { format } => models::list(job, format),
+            Surface::Model { format, id } => models::one(job, format, &id),
+            Surface::OllamaShow => models::ollama_show(job, &body),
+            Surface::OllamaVersion => models::ollama_version(job),
+            Surface::StoredResponse { id, action } => stored::run(job, &id, action).await,
+            Surface::DifyMessages => dify::messages(job).await,
+            Surface::Compact => stored::compact(job, body).await,
+            Surface::Unknown { .. } => {
+                let message = format!("there is no {}; see the table of addresses in the README", job.call.path);
+                job.fail(GatewayError::new(Kind::NotFound, message))
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Answers with a failure in the caller's format.
+    fn fail(self, error: GatewayError) -> Reply {
+        error::reply(self.call.surface.error_format(), error, self.settle)
+    }
+
+    /// Answers with a whole JSON body.
+    fn json(mut self, status: u16, body: Vec<u8>) -> Reply {
+        let mut reply = http::Response::new(ReplyBody::Empty);
+        *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
+        reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        reply::describe(reply.headers_mut(), self.settle.record());
+        self.settle.record_mut().bytes_out = body.len() as u64;
+        self.settle.complete(RequestState::Completed, status);
+        *reply.body_mut() = ReplyBody::Whole(body.into());
+        reply
+    }
+}
+
+/// `req_` and 32 hex digits of a UUIDv7.
+fn request_id() -> String {
+    format!("req_{}", uuid::Uuid::now_v7().simple())
+}

@@ -1,0 +1,74 @@
+//! What may be asked for, as a list in each format's shape.
+
+use myelin_protocol::ApiFormat;
+use myelin_protocol::ir::ModelInfo;
+use serde_json::json;
+
+use super::Job;
+use super::reply::Reply;
+use crate::error::{GatewayError, Kind};
+use crate::routing::ECHO;
+
+/// `GET …/models` and Ollama's `/api/tags`.
+pub(crate) fn list(job: Job, format: ApiFormat) -> Reply {
+    let body = format.codec().encode_models(&offered(&job));
+    job.json(200, body)
+}
+
+/// `GET …/models/{id}`.
+pub(crate) fn one(job: Job, format: ApiFormat, id: &str) -> Reply {
+    let Some(model) = offered(&job).into_iter().find(|model| model.id == id) else {
+        let error = GatewayError::new(Kind::UnknownModel, format!("there is no model {id:?}"));
+        return job.fail(error);
+    };
+    // Every format writes one model as it writes the only entry of a list.
+    let list: serde_json::Value = serde_json::from_slice(&format.codec().encode_models(&[model])).unwrap_or_default();
+    let entry = ["data", "models"].iter().find_map(|key| list.get(key)?.get(0)).cloned().unwrap_or_default();
+    job.json(200, entry.to_string().into_bytes())
+}
+
+/// `POST /api/show`.
+pub(crate) fn ollama_show(mut job: Job, body: &[u8]) -> Reply {
+    let request: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let asked = ["model", "name"].iter().find_map(|key| request.get(key)?.as_str()).unwrap_or_default();
+    asked.clone_into(&mut job.settle.record_mut().model);
+    let bare = asked.strip_suffix(":latest").unwrap_or(asked);
+    let Some(model) = offered(&job).into_iter().find(|model| model.id == asked || model.id == bare) else {
+        let error = GatewayError::new(Kind::UnknownModel, format!("model '{asked}' not found"));
+        return job.fail(error);
+    };
+    let body = json!({
+        "modelfile": "", "parameters": "", "template": "", "license": "",
+        "details": {"parent_model": "", "format": "", "family": "", "families": [], "parameter_size": "", "quantization_level": ""},
+        "model_info": {"general.basename": model.id},
+        "capabilities": ["completion", "tools", "vision", "thinking"],
+    });
+    job.json(200, body.to_string().into_bytes())
+}
+
+/// `GET /api/version`: ours, in a form that Ollama's clients can compare.
+pub(crate) fn ollama_version(job: Job) -> Reply {
+    let body = json!({"version": env!("CARGO_PKG_VERSION")}).to_string();
+    job.json(200, body.into_bytes())
+}
+
+/// Every name that the caller's key may ask for; echo comes last.
+fn offered(job: &Job) -> Vec<ModelInfo> {
+    let routing = &job.snapshot.routing;
+    let key = &job.caller.key;
+    let reachable = |name: &str| {
+        routing.routes.contains_key(name)
+            || routing.owners(name).any(|owner| {
+                routing.channels.iter().any(|channel| channel.name == owner && key.allows_channel(channel))
+            })
+    };
+    let names = routing.names().into_iter().filter(|name| key.allows_model(name) && reachable(name));
+    let owned_by = |name: &str| routing.owners(name).next().unwrap_or("route").to_owned();
+    let mut models: Vec<ModelInfo> = names
+        .map(|name| ModelInfo { id: name.to_owned(), owned_by: Some(owned_by(name)), ..ModelInfo::default() })
+        .collect();
+    if key.allows_model(ECHO) {
+        models.push(ModelInfo { id: ECHO.to_owned(), owned_by: Some("myelin".to_owned()), ..ModelInfo::default() });
+    }
+    models
+}

@@ -1,0 +1,163 @@
+//! Same format on both sides: may the bytes pass, and what has to be cut into them.
+//!
+//! Top-level fields can be cut (model, limits under another name, fields that the host refuses). What lies deeper cannot: then the request is
+//! converted from its format to the same format, which keeps every field that the unified model has no word for.
+
+use memchr::memmem;
+use myelin_protocol::dialect::{MaxTokensField, ReasoningRequest, ReplayReasoning, ToolCallIds};
+use myelin_protocol::envelope::{Edits, Envelope};
+use myelin_protocol::ir::Loss;
+use myelin_protocol::{ApiFormat, Dialect};
+use serde_json::{Map, Value};
+
+/// A reason to convert: this text in the body, at a host whose dialect says so.
+struct Deep {
+    applies: fn(&Dialect) -> bool,
+    /// Any of these in the body.
+    texts: &'static [&'static str],
+}
+
+/// What Chat hosts refuse below the top level. The texts are keys or values with their quotes, so that prose rarely matches; a false match costs a conversion.
+const CHAT: [Deep; 12] = [
+    Deep { applies: |host| host.no_developer_role, texts: &["\"developer\""] },
+    Deep { applies: |host| !host.cache_control, texts: &["\"cache_control\""] },
+    Deep {
+        applies: |host| host.replay_reasoning == ReplayReasoning::Never,
+        texts: &["\"reasoning_content\"", "\"reasoning_details\"", "\"reasoning\""],
+    },
+    Deep { applies: |host| host.replay_reasoning == ReplayReasoning::ToolTurns, texts: &["\"tool_calls\""] },
+    Deep { applies: |host| host.tool_call_ids == ToolCallIds::NineAlphanumeric, texts: &["\"tool_calls\""] },
+    Deep { applies: |host| host.required_is_any, texts: &["\"required\""] },
+    Deep { applies: |host| host.no_json_schema, texts: &["\"json_schema\""] },
+    Deep { applies: |host| host.no_strict, texts: &["\"strict\""] },
+    Deep { applies: |host| host.no_images, texts: &["\"image_url\""] },
+    Deep { applies: |host| host.no_custom_tools, texts: &["\"custom\""] },
+    Deep { applies: |host| host.reasoning_request != ReasoningRequest::Effort, texts: &["\"reasoning_effort\""] },
+    Deep { applies: |host| host.think_tags, texts: &["\"reasoning_content\"", "\"reasoning_details\""] },
+];
+
+const ANTHROPIC: [Deep; 1] =
+    [Deep { applies: |host| host.no_inline_system, texts: &["\"role\":\"system\"", "\"role\": \"system\""] }];
+
+/// Every format can carry a blob of another maker that its client holds for it (see `myelin_protocol::opaque`): never to be passed on.
+const WRAPPED: &str = "\"myl1:";
+
+/// Whether something deeper than the top level has to change.
+pub(crate) fn needs_tree(format: ApiFormat, dialect: &Dialect, body: &[u8]) -> bool {
+    let contains = |text: &str| memmem::find(body, text.as_bytes()).is_some();
+    let rules: &[Deep] = match format {
+        ApiFormat::OpenaiChat if dialect != &Dialect::default() => &CHAT,
+        ApiFormat::AnthropicMessages if dialect != &Dialect::default() => &ANTHROPIC,
+        _ => &[],
+    };
+    contains(WRAPPED)
+        || rules.iter().any(|rule| (rule.applies)(dialect) && rule.texts.iter().any(|text| contains(text)))
+}
+
+/// What to cut into the bytes, and what is lost by it.
+pub(crate) fn edits(
+    envelope: &Envelope,
+    format: ApiFormat,
+    dialect: &Dialect,
+    asked: &str,
+    upstream: &str,
+    stream: bool,
+    set: &Map<String, Value>,
+) -> (Edits, Vec<Loss>) {
+    let mut edits = Edits::new();
+    let mut losses = Vec::new();
+    if !matches!(format, ApiFormat::Gemini | ApiFormat::BedrockConverse) && asked != upstream {
+        edits.model(upstream);
+    }
+    if let (ApiFormat::AnthropicMessages, Some(version)) = (format, &dialect.anthropic_version) {
+        edits.remove("model").remove("stream").set("anthropic_version", &Value::from(version.as_str()));
+    }
+    if matches!(format, ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions) {
+        if stream && !dialect.no_stream_options {
+            edits.include_usage();
+        }
+        if dialect.no_stream_options && envelope.contains("stream_options") {
+            edits.remove("stream_options");
+        }
+    }
+    if format == ApiFormat::OpenaiChat {
+        if dialect.max_tokens == MaxTokensField::MaxTokens && envelope.contains("max_completion_tokens") {
+            edits.rename("max_completion_tokens", "max_tokens");
+        }
+        for (refused, field) in [(dialect.no_parallel_tool_calls, "parallel_tool_calls"), (dialect.no_n, "n")] {
+            if refused && envelope.contains(field) {
+                edits.remove(field);
+                losses.push(Loss::new(field, format, "is refused by this host"));
+            }
+        }
+    }
+    for field in &dialect.unsupported {
+        if envelope.contains(field) {
+            edits.remove(field.clone());
+            losses.push(Loss::new(field.clone(), format, "is refused by this host"));
+        }
+    }
+    for (field, value) in &dialect.defaults {
+        edits.set_default(field.clone(), value);
+    }
+    for (field, value) in set {
+        edits.set(field.clone(), value);
+    }
+    (edits, losses)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn spliced(body: &str, dialect: &Dialect, stream: bool) -> (String, Vec<Loss>) {
+        let envelope = Envelope::read(Bytes::copy_from_slice(body.as_bytes())).unwrap();
+        let (edits, losses) =
+            edits(&envelope, ApiFormat::OpenaiChat, dialect, "fast", "gpt-5-mini", stream, &Map::new());
+        let pieces = envelope.splice(&edits).unwrap();
+        (pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect(), losses)
+    }
+
+    #[test]
+    fn only_the_model_changes_at_the_inventor() {
+        let body = r#"{ "model" : "fast", "unknown":[1,  2], "messages":[] }"#;
+        let (sent, losses) = spliced(body, &Dialect::default(), false);
+        assert_eq!(sent, r#"{ "model" : "gpt-5-mini", "unknown":[1,  2], "messages":[] }"#);
+        assert!(losses.is_empty());
+    }
+
+    #[test]
+    fn case_36_usage_is_always_asked_for_in_streams() {
+        let (sent, _) = spliced(r#"{"model":"fast","stream":true}"#, &Dialect::default(), true);
+        assert_eq!(sent, r#"{"model":"gpt-5-mini","stream":true,"stream_options":{"include_usage":true}}"#);
+    }
+
+    #[test]
+    fn case_21_limits_survive_renames_and_refused_fields_are_reported() {
+        let host = Dialect {
+            max_tokens: MaxTokensField::MaxTokens,
+            unsupported: vec!["logit_bias".into()],
+            ..Dialect::default()
+        };
+        let (sent, losses) = spliced(r#"{"model":"fast","max_completion_tokens":9,"logit_bias":{}}"#, &host, false);
+        assert_eq!(sent, r#"{"model":"gpt-5-mini","max_tokens":9}"#);
+        assert_eq!(losses.len(), 1);
+    }
+
+    #[test]
+    fn what_lies_deeper_makes_a_conversion() {
+        let host = Dialect { no_developer_role: true, ..Dialect::default() };
+        let body = br#"{"messages":[{"role":"developer","content":"x"}]}"#;
+        assert!(needs_tree(ApiFormat::OpenaiChat, &host, body));
+        assert!(!needs_tree(ApiFormat::OpenaiChat, &Dialect::default(), body));
+        assert!(!needs_tree(ApiFormat::OpenaiChat, &host, br#"{"messages":[{"role":"user"}]}"#));
+    }
+
+    #[test]
+    fn a_blob_of_another_maker_is_never_passed_on() {
+        let body = br#"{"messages":[{"content":[{"type":"thinking","signature":"myl1:gemini:sig:abc"}]}]}"#;
+        assert!(needs_tree(ApiFormat::AnthropicMessages, &Dialect::default(), body));
+    }
+}

@@ -1,0 +1,206 @@
+//! One upstream stream on its way to the client: passed on as it came under a watching tap, or converted.
+//!
+//! The rest of the pipeline does not care which; it asks for the commit point, the end, counters and failures.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use myelin_protocol::drive::{DriveState, StreamDriver};
+use myelin_protocol::fold::Folded;
+use myelin_protocol::ir::{FinishReason, Loss, StreamEvent, Usage};
+use myelin_protocol::tap::{StreamTap, TapState};
+use myelin_protocol::{ApiError, ApiErrorKind, StreamEncoder};
+
+/// Bytes for the client, in order.
+pub(crate) type Output = VecDeque<Bytes>;
+
+/// One upstream stream on its way to the client.
+pub(crate) enum Relay {
+    /// Same format: the bytes pass, the tap watches.
+    Pass(Box<Pass>),
+    /// Another format.
+    Convert(Box<StreamDriver>),
+    /// Everything was written at once: the provider answered a stream request with one JSON body.
+    Written,
+}
+
+/// Same format on both sides.
+pub(crate) struct Pass {
+    tap: StreamTap,
+    /// Writes keep-alives and error events, nothing else.
+    encoder: Box<dyn StreamEncoder>,
+    /// What the tap lets through, before it is queued.
+    passed: Vec<Bytes>,
+    /// The bytes are no frames, or they ended too early.
+    broken: Option<ApiError>,
+}
+
+impl Pass {
+    /// `encoder` writes the client's format.
+    pub(crate) fn new(tap: StreamTap, encoder: Box<dyn StreamEncoder>) -> Self {
+        Self { tap, encoder, passed: Vec::new(), broken: None }
+    }
+
+    fn interrupt(&mut self, error: &ApiError, out: &mut Output) {
+        let mut bytes = Vec::new();
+        if !self.tap.is_idle() {
+            // The client is inside a frame: end it, so that ours is read.
+            bytes.extend_from_slice(b"\n\n");
+        }
+        self.encoder.push(&StreamEvent::Error(error.clone()), &mut bytes);
+        push(out, bytes);
+    }
+}
+
+impl Relay {
+    /// Takes bytes from upstream.
+    pub(crate) fn feed(&mut self, chunk: Bytes, out: &mut Output) {
+        match self {
+            Relay::Pass(pass) => {
+                let outcome = pass.tap.feed(&chunk, &mut pass.passed);
+                out.extend(pass.passed.drain(..));
+                if let Err(error) = outcome {
+                    let error =
+                        ApiError::new(ApiErrorKind::Upstream, format!("the provider's stream is corrupt: {error}"));
+                    if pass.tap.committed() {
+                        pass.interrupt(&error, out);
+                    }
+                    pass.broken = Some(error);
+                }
+            }
+            Relay::Convert(driver) => {
+                let mut bytes = Vec::new();
+                driver.feed(&chunk, &mut bytes);
+                push(out, bytes);
+            }
+            Relay::Written => {}
+        }
+    }
+
+    /// Upstream's bytes are over. A stream without its terminal is a failure, told to the client.
+    pub(crate) fn finish(&mut self, out: &mut Output) {
+        match self {
+            Relay::Pass(pass) => {
+                pass.tap.finish(&mut pass.passed);
+                out.extend(pass.passed.drain(..));
+                if !matches!(pass.tap.state(), TapState::Ended | TapState::Failed) && pass.broken.is_none() {
+                    let error = ApiError::new(ApiErrorKind::Upstream, "the provider's stream ended early");
+                    if pass.tap.committed() {
+                        pass.interrupt(&error, out);
+                    }
+                    pass.broken = Some(error);
+                }
+            }
+            Relay::Convert(driver) => {
+                let mut bytes = Vec::new();
+                driver.finish(&mut bytes);
+                push(out, bytes);
+            }
+            Relay::Written => {}
+        }
+    }
+
+    /// Something of the answer was seen: another deployment can no longer take over.
+    pub(crate) fn committed(&self) -> bool {
+        match self {
+            Relay::Pass(pass) => pass.tap.committed(),
+            Relay::Convert(driver) => driver.committed(),
+            Relay::Written => true,
+        }
+    }
+
+    /// The format's terminal was seen.
+    pub(crate) fn complete(&self) -> bool {
+        match self {
+            Relay::Pass(pass) => pass.tap.state() == TapState::Ended,
+            Relay::Convert(driver) => driver.state() == DriveState::Ended,
+            Relay::Written => true,
+        }
+    }
+
+    /// The failure that was reported in the stream, or that the stream itself is (corrupt, cut).
+    pub(crate) fn failure(&self) -> Option<&ApiError> {
+        match self {
+            Relay::Pass(pass) => pass.broken.as_ref().or_else(|| pass.tap.error()),
+            Relay::Convert(driver) => driver.error(),
+            Relay::Written => None,
+        }
+    }
+
+    /// Counters so far.
+    pub(crate) fn usage(&self) -> Option<&Usage> {
+        match self {
+            Relay::Pass(pass) => pass.tap.usage(),
+            Relay::Convert(driver) => driver.usage(),
+            Relay::Written => None,
+        }
+    }
+
+    /// Why the answer ended.
+    pub(crate) fn finish_reason(&self) -> Option<&FinishReason> {
+        match self {
+            Relay::Pass(pass) => pass.tap.finish_reason().map(|finish| &finish.reason),
+            Relay::Convert(driver) => driver.finish_reason().map(|finish| &finish.reason),
+            Relay::Written => None,
+        }
+    }
+
+    /// The provider's id of the answer.
+    pub(crate) fn response_id(&self) -> Option<&str> {
+        match self {
+            Relay::Pass(pass) => pass.tap.response_id(),
+            Relay::Convert(driver) => driver.response_id(),
+            Relay::Written => None,
+        }
+    }
+
+    /// The answer as the client saw it, if it was kept.
+    pub(crate) fn folded(&mut self) -> Option<Folded> {
+        match self {
+            Relay::Convert(driver) => driver.folded(),
+            Relay::Pass(_) | Relay::Written => None,
+        }
+    }
+
+    /// What could not be carried so far.
+    pub(crate) fn losses(&mut self) -> Vec<Loss> {
+        match self {
+            Relay::Convert(driver) => driver.losses(),
+            Relay::Pass(_) | Relay::Written => Vec::new(),
+        }
+    }
+
+    /// Breaks off with a failure that the client reads in its own format.
+    pub(crate) fn interrupt(&mut self, error: &ApiError, out: &mut Output) {
+        match self {
+            Relay::Pass(pass) => {
+                pass.interrupt(error, out);
+                pass.broken = Some(error.clone());
+            }
+            Relay::Convert(driver) => {
+                let mut bytes = Vec::new();
+                driver.fail(error.clone(), &mut bytes);
+                driver.write_error(&mut bytes);
+                push(out, bytes);
+            }
+            Relay::Written => {}
+        }
+    }
+
+    /// Writes what keeps the connection alive, if this is a place for it.
+    pub(crate) fn keep_alive(&mut self, out: &mut Output) {
+        let mut bytes = Vec::new();
+        match self {
+            Relay::Pass(pass) if pass.tap.is_idle() => pass.encoder.keep_alive(&mut bytes),
+            Relay::Convert(driver) => driver.keep_alive(&mut bytes),
+            Relay::Pass(_) | Relay::Written => {}
+        }
+        push(out, bytes);
+    }
+}
+
+fn push(out: &mut Output, bytes: Vec<u8>) {
+    if !bytes.is_empty() {
+        out.push_back(Bytes::from(bytes));
+    }
+}

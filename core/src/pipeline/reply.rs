@@ -1,0 +1,92 @@
+//! The response body of the product: nothing, one piece, or a stream that settles its own request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+
+use super::stream::StreamReply;
+use crate::model::RequestRecord;
+
+/// A response body.
+pub enum ReplyBody {
+    /// Nothing (left).
+    Empty,
+    /// One piece, known whole.
+    Whole(Bytes),
+    /// A stream in the client's format.
+    Stream(Box<StreamReply>),
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            ReplyBody::Empty => Poll::Ready(None),
+            ReplyBody::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = ReplyBody::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            ReplyBody::Stream(stream) => stream.poll_chunk(cx).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ReplyBody::Empty => true,
+            ReplyBody::Whole(bytes) => bytes.is_empty(),
+            ReplyBody::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ReplyBody::Empty => SizeHint::with_exact(0),
+            ReplyBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ReplyBody::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A response of the product.
+pub type Reply = http::Response<ReplyBody>;
+
+/// Writes what a caller may know of its request into the head: id, channel, model, profile, attempts, losses, time.
+pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
+    let mut put = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    put("x-request-id", &record.id);
+    if !record.profile.is_empty() {
+        put("x-myelin-profile", &record.profile);
+    }
+    if let Some(channel) = &record.channel {
+        put("x-myelin-channel", channel);
+    }
+    if let Some(model) = &record.upstream_model {
+        put("x-myelin-model", model);
+    }
+    if !record.attempts.is_empty() {
+        put("x-myelin-attempts", &record.attempts.len().to_string());
+        let upstream: u64 = record.attempts.iter().map(|attempt| attempt.duration_us).sum();
+        let before = record.attempts.first().map_or(0, |attempt| attempt.offset_us);
+        put("server-timing", &format!("myelin;dur={:.3}, upstream;dur={:.3}", ms(before), ms(upstream)));
+    }
+    if !record.losses.is_empty() {
+        let line: String = record.losses.join("; ").chars().filter(|c| !c.is_control()).take(2_000).collect();
+        put("x-myelin-loss", &line);
+    }
+}
+
+fn ms(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64() * 1_000.0
+}

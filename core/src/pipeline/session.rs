@@ -1,0 +1,79 @@
+//! Which conversation, task and tool a request belongs to, read from the head that real clients send.
+
+use http::HeaderMap;
+
+use crate::model::RequestRecord;
+
+/// Headers that name a conversation: ours, AxonHub's, Codex's, Claude Code's.
+const SESSIONS: [&str; 6] =
+    ["x-thread-id", "x-session-id", "session_id", "session-id", "conversation_id", "x-claude-code-session-id"];
+/// Headers that name a task.
+const TRACES: [&str; 2] = ["x-trace-id", "ah-trace-id"];
+/// What user agents of known tools begin with.
+const TOOLS: [(&str, &str); 12] = [
+    ("claude-cli", "claude-code"),
+    ("claude-code", "claude-code"),
+    ("codex", "codex"),
+    ("GeminiCLI", "gemini-cli"),
+    ("opencode", "opencode"),
+    ("aider", "aider"),
+    ("Cline", "cline"),
+    ("QwenCode", "qwen-code"),
+    ("Continue", "continue"),
+    ("Cursor", "cursor"),
+    ("OpenAI/", "openai-sdk"),
+    ("Anthropic/", "anthropic-sdk"),
+];
+/// Longest id that is kept.
+const LONGEST: usize = 200;
+
+/// Fills in session, trace and tool.
+pub(crate) fn note(headers: &HeaderMap, record: &mut RequestRecord) {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
+    record.session = SESSIONS.iter().find_map(|name| text(name)).map(cut);
+    record.trace = TRACES.iter().find_map(|name| text(name)).map(cut).or_else(|| text("traceparent").and_then(w3c));
+    record.tool = text("user-agent")
+        .and_then(|agent| TOOLS.iter().find(|(start, _)| agent.starts_with(start)).map(|(_, tool)| (*tool).to_owned()));
+}
+
+/// The session inside a body's `metadata.user_id` (Claude Code: JSON with `session_id`, or `…_session_UUID`).
+pub(crate) fn from_user(user: &str) -> Option<String> {
+    if let Ok(fields) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(user) {
+        return fields.get("session_id")?.as_str().map(cut);
+    }
+    user.rsplit_once("_session_").map(|(_, session)| cut(session))
+}
+
+/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-01`.
+fn w3c(header: &str) -> Option<String> {
+    header
+        .split('-')
+        .nth(1)
+        .filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .map(str::to_owned)
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_clients_are_recognised() {
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", "codex_exec/0.169.0 (Debian)".parse().unwrap());
+        headers.insert("session_id", "0199-abc".parse().unwrap());
+        headers.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
+        let mut record = RequestRecord::default();
+        note(&headers, &mut record);
+        assert_eq!(record.tool.as_deref(), Some("codex"));
+        assert_eq!(record.session.as_deref(), Some("0199-abc"));
+        assert_eq!(record.trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(from_user(r#"{"device_id":"d","session_id":"s-1"}"#).as_deref(), Some("s-1"));
+        assert_eq!(from_user("user_abc_account__session_s-2").as_deref(), Some("s-2"));
+        assert_eq!(from_user("someone"), None);
+    }
+}

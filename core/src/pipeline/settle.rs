@@ -1,0 +1,147 @@
+//! One record a request, written exactly once, however it ends.
+//!
+//! [`Settle`] travels with the request, at last inside the response body: when that is dropped without having been completed, the client has left.
+
+use std::sync::Arc;
+
+use myelin_protocol::ir::{FinishReason, Loss, Usage};
+
+use super::Services;
+use crate::error::GatewayError;
+use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+
+/// The record of one request in the making.
+pub(crate) struct Settle {
+    services: Arc<Services>,
+    /// Boxed: it moves between futures.
+    record: Box<RequestRecord>,
+    begun_us: u64,
+    /// The client's key wants the record on disk before the last byte.
+    pub strict: bool,
+    attempt_open: bool,
+    done: bool,
+}
+
+impl Settle {
+    /// Begins a record.
+    pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
+        let begun_us = services.clock.monotonic_us();
+        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
+    }
+
+    /// What the pipeline works with.
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// The record so far.
+    pub(crate) fn record(&self) -> &RequestRecord {
+        &self.record
+    }
+
+    /// The record so far, to fill in.
+    pub(crate) fn record_mut(&mut self) -> &mut RequestRecord {
+        &mut self.record
+    }
+
+    /// Microseconds since the request came.
+    pub(crate) fn elapsed_us(&self) -> u64 {
+        self.services.clock.monotonic_us().saturating_sub(self.begun_us)
+    }
+
+    /// An attempt begins; it stays the last one of the record until it is closed.
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
+        attempt.offset_us = self.elapsed_us();
+        self.record.channel = Some(attempt.channel.clone());
+        self.record.upstream_model = Some(attempt.upstream_model.clone());
+        self.record.upstream_format = Some(attempt.format.clone());
+        self.record.attempts.push(attempt);
+        self.attempt_open = true;
+    }
+
+    /// The attempt that is open.
+    pub(crate) fn attempt_mut(&mut self) -> Option<&mut AttemptRecord> {
+        self.record.attempts.last_mut().filter(|_| self.attempt_open)
+    }
+
+    /// The open attempt is over. Without an open one nothing happens.
+    pub(crate) fn close_attempt(&mut self, outcome: AttemptOutcome, error: Option<&str>) {
+        let now = self.elapsed_us();
+        if let Some(attempt) = self.attempt_mut() {
+            attempt.duration_us = now.saturating_sub(attempt.offset_us);
+            attempt.outcome = outcome;
+            attempt.error = error.map(|error| error.chars().take(500).collect());
+        }
+        self.attempt_open = false;
+    }
+
+    /// Notes what a target could not carry.
+    pub(crate) fn losses(&mut self, losses: &[Loss]) {
+        for loss in losses {
+            let line = format!("{}: {}", loss.field, loss.why);
+            if self.record.losses.len() < 32 && !self.record.losses.contains(&line) {
+                self.record.losses.push(line);
+            }
+        }
+    }
+
+    /// Notes counters; later ones replace earlier ones field by field.
+    pub(crate) fn usage(&mut self, usage: Usage) {
+        self.record.usage.get_or_insert_default().update(usage);
+    }
+
+    /// Notes why the answer ended.
+    pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
+        self.record.finish = Some(reason_word(reason).to_owned());
+    }
+
+    /// The first content went out.
+    pub(crate) fn first_token(&mut self) {
+        let elapsed = self.elapsed_us();
+        self.record.first_token_us.get_or_insert(elapsed);
+    }
+
+    /// Notes a failure; the record is written by [`Settle::complete`].
+    pub(crate) fn failure(&mut self, error: &GatewayError) {
+        self.record.error = Some(error.kind.label().to_owned());
+        self.record.error_message = Some(error.public.message.chars().take(2_000).collect());
+    }
+
+    /// Writes the record. Only the first call does anything.
+    pub(crate) fn complete(&mut self, state: RequestState, status: u16) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        self.record.state = state;
+        self.record.status = status;
+        self.record.duration_us = self.elapsed_us();
+        let record = std::mem::take(&mut *self.record);
+        self.services.record(record);
+    }
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        if !self.done {
+            self.close_attempt(AttemptOutcome::Canceled, None);
+            // 499 is the customary status of a request whose client left.
+            let status = if self.record.status == 0 { 499 } else { self.record.status };
+            self.complete(RequestState::Canceled, status);
+        }
+    }
+}
+
+fn reason_word(reason: &FinishReason) -> &str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::StopSequence => "stop_sequence",
+        FinishReason::Length => "length",
+        FinishReason::ContextLength => "context_length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Refusal => "refusal",
+        FinishReason::Pause => "pause",
+        FinishReason::Error => "error",
+        FinishReason::Other(word) => word,
+    }
+}

@@ -1,0 +1,289 @@
+//! A committed stream as a response body: forwards, keeps alive, notices silence, cuts and the client's leaving, and settles exactly once.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body as _;
+use myelin_protocol::ir::StreamEvent;
+use myelin_protocol::{ApiError, StreamEncoder};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::attempt::{AllFailed, Failed};
+use super::error;
+use super::relay::{Output, Relay};
+use super::settle::Settle;
+use crate::error::{GatewayError, Kind};
+use crate::model::{AttemptOutcome, RequestState};
+use crate::upstream;
+use crate::upstream::timeouts::Limits;
+
+/// How often a silent connection is kept alive.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// A stream on its way to the client.
+pub struct StreamReply(State);
+
+enum State {
+    /// The head went out after 10 s; attempts are still going on.
+    Waiting(Box<Waiting>),
+    /// An upstream answers.
+    Live(Box<Live>),
+    /// Last bytes.
+    Draining(Output),
+    Done,
+}
+
+/// Attempts that go on behind a head that was already sent.
+struct Waiting {
+    attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>>,
+    /// Writes keep-alives, and the failure if all attempts fail.
+    encoder: Box<dyn StreamEncoder>,
+    tick: Pin<Box<Sleep>>,
+}
+
+/// An upstream that answers.
+pub(crate) struct Live {
+    /// Its body.
+    pub body: Option<upstream::ReplyBody>,
+    /// The way to the client's format.
+    pub relay: Relay,
+    /// What was written before the commit point.
+    pub out: Output,
+    /// The record of the request.
+    pub settle: Settle,
+    /// Longest silence of the upstream.
+    idle: Duration,
+    /// When the whole attempt must be over.
+    ends: Option<Instant>,
+    /// The upstream's body is over.
+    pub over: bool,
+    /// What is stored of the answer, if the client may go on from it.
+    pub keep: Option<super::stored::Keep>,
+    timer: Option<Pin<Box<Sleep>>>,
+    heard: Instant,
+    spoken: Instant,
+}
+
+impl Live {
+    /// A stream whose commit point was reached.
+    pub(crate) fn new(
+        body: Option<upstream::ReplyBody>,
+        relay: Relay,
+        out: Output,
+        settle: Settle,
+        limits: &Limits,
+    ) -> Self {
+        let now = Instant::now();
+        let ends = limits.total.and_then(|total| now.checked_add(total));
+        Self {
+            body,
+            relay,
+            out,
+            settle,
+            idle: limits.idle,
+            ends,
+            over: false,
+            keep: None,
+            timer: None,
+            heard: now,
+            spoken: now,
+        }
+    }
+}
+
+impl StreamReply {
+    /// A stream whose head goes out now.
+    pub(crate) fn live(live: Live) -> Self {
+        Self(State::Live(Box::new(live)))
+    }
+
+    /// A head that goes out before any attempt has answered.
+    pub(crate) fn waiting(
+        attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>>,
+        encoder: Box<dyn StreamEncoder>,
+    ) -> Self {
+        let tick = Box::pin(sleep_until(Instant::now()));
+        Self(State::Waiting(Box::new(Waiting { attempts, encoder, tick })))
+    }
+
+    /// The next bytes for the client.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match &mut self.0 {
+                State::Waiting(waiting) => match ready!(waiting.poll(cx)) {
+                    Next::Bytes(bytes) => return Poll::Ready(Some(bytes)),
+                    Next::State(state) => self.0 = state,
+                },
+                State::Live(live) => match ready!(live.poll(cx)) {
+                    Next::Bytes(bytes) => return Poll::Ready(Some(bytes)),
+                    Next::State(state) => self.0 = state,
+                },
+                State::Draining(out) => match out.pop_front() {
+                    Some(bytes) => return Poll::Ready(Some(bytes)),
+                    None => self.0 = State::Done,
+                },
+                State::Done => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+enum Next {
+    Bytes(Bytes),
+    State(State),
+}
+
+impl Waiting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self.attempts.as_mut().poll(cx) {
+            Poll::Ready(Ok(live)) => Poll::Ready(Next::State(State::Live(Box::new(live)))),
+            Poll::Ready(Err(failed)) => {
+                let AllFailed { error, mut settle } = *failed;
+                let mut bytes = Vec::new();
+                self.encoder.push(&StreamEvent::Error(error::publish(&error, &settle)), &mut bytes);
+                error::log(&error, &settle);
+                settle.failure(&error);
+                settle.record_mut().bytes_out += bytes.len() as u64;
+                settle.complete(RequestState::Failed, 200);
+                Poll::Ready(Next::State(State::Draining(Output::from([Bytes::from(bytes)]))))
+            }
+            Poll::Pending => {
+                ready!(self.tick.as_mut().poll(cx));
+                self.tick.as_mut().reset(Instant::now() + KEEP_ALIVE);
+                // Registers the new deadline.
+                let _ = self.tick.as_mut().poll(cx);
+                let mut bytes = Vec::new();
+                self.encoder.keep_alive(&mut bytes);
+                Poll::Ready(Next::Bytes(Bytes::from(bytes)))
+            }
+        }
+    }
+}
+
+impl Live {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            if let Some(bytes) = self.out.pop_front() {
+                self.settle.first_token();
+                self.settle.record_mut().bytes_out += bytes.len() as u64;
+                self.spoken = Instant::now();
+                if self.over && self.out.is_empty() {
+                    // The record is written before the last byte leaves.
+                    self.close();
+                    return Poll::Ready(Next::State(State::Draining(Output::from([bytes]))));
+                }
+                return Poll::Ready(Next::Bytes(bytes));
+            }
+            if self.over {
+                self.close();
+                return Poll::Ready(Next::State(State::Done));
+            }
+            let Some(body) = &mut self.body else {
+                self.over = true;
+                continue;
+            };
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.heard = Instant::now();
+                    if let Ok(data) = frame.into_data() {
+                        self.relay.feed(data, &mut self.out);
+                        self.over = self.relay.complete() || self.relay.failure().is_some();
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let broken = ApiError::new(Kind::UpstreamFailed.api_kind(), "the provider's stream broke off");
+                    tracing::debug!(%error, "upstream stream");
+                    self.break_off(broken);
+                }
+                Poll::Ready(None) => {
+                    self.relay.finish(&mut self.out);
+                    self.over = true;
+                }
+                Poll::Pending => ready!(self.poll_timer(cx)),
+            }
+        }
+    }
+
+    /// Ready when silence made something happen.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = Instant::now();
+            if now >= self.heard + self.idle {
+                let seconds = self.idle.as_secs();
+                self.break_off(ApiError::new(
+                    Kind::Timeout.api_kind(),
+                    format!("the provider was silent for {seconds} s"),
+                ));
+                return Poll::Ready(());
+            }
+            if self.ends.is_some_and(|ends| now >= ends) {
+                self.break_off(ApiError::new(
+                    Kind::Timeout.api_kind(),
+                    "the provider took too long for its whole answer",
+                ));
+                return Poll::Ready(());
+            }
+            if now >= self.spoken + KEEP_ALIVE {
+                self.spoken = now;
+                self.relay.keep_alive(&mut self.out);
+                if !self.out.is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+            let soon = (self.heard + self.idle).min(self.spoken + KEEP_ALIVE);
+            let next = self.ends.map_or(soon, |ends| ends.min(soon));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            // The timer is not moved with every chunk; when it fires too early it is set anew.
+            ready!(timer.as_mut().poll(cx));
+            timer.as_mut().reset(next);
+            ready!(timer.as_mut().poll(cx));
+        }
+    }
+
+    fn break_off(&mut self, error: ApiError) {
+        let kind = if error.kind == Kind::Timeout.api_kind() { Kind::Timeout } else { Kind::UpstreamFailed };
+        self.settle.failure(&GatewayError { public: error.clone(), ..GatewayError::new(kind, "") });
+        self.relay.interrupt(&error, &mut self.out);
+        self.over = true;
+    }
+
+    /// Books everything; runs once, at the end.
+    fn close(&mut self) {
+        let losses = self.relay.losses();
+        self.settle.losses(&losses);
+        if let Some(usage) = self.relay.usage() {
+            self.settle.usage(usage.clone());
+        }
+        if let Some(reason) = self.relay.finish_reason() {
+            self.settle.finish_reason(reason);
+        }
+        if let Some(failure) = self.relay.failure() {
+            let error = GatewayError { public: failure.clone(), ..GatewayError::new(Kind::UpstreamFailed, "") };
+            self.settle.failure(&error);
+        }
+        let whole = self.relay.complete() && self.settle.record().error.is_none();
+        let (state, outcome) = match whole {
+            true => (RequestState::Completed, AttemptOutcome::Answered),
+            false => (RequestState::Interrupted, AttemptOutcome::Interrupted),
+        };
+        let words = self.settle.record().error_message.clone();
+        self.settle.close_attempt(outcome, words.as_deref());
+        if whole && let Some(keep) = self.keep.take() {
+            keep.stream_ended(self.settle.services(), &mut self.relay);
+        }
+        self.settle.complete(state, 200);
+    }
+}
+
+impl Drop for Live {
+    /// The client left: what was used so far is still booked; dropping `body` cancels the upstream.
+    fn drop(&mut self) {
+        if let Some(usage) = self.relay.usage() {
+            self.settle.usage(usage.clone());
+        }
+        self.settle.record_mut().status = 200;
+    }
+}

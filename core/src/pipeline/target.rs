@@ -1,0 +1,98 @@
+//! From the asked model to candidates: profile, key's allow-list, routing, plan.
+
+use serde_json::{Map, Value};
+
+use super::Job;
+use crate::error::{GatewayError, Kind};
+use crate::routing::{Candidate, Group, Resolution, plan};
+
+/// Where a request may go.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The built-in model.
+    Echo,
+    /// Candidates in order.
+    Deployments(Deployments),
+}
+
+/// Candidates in order, with what the profile wants set.
+#[derive(Debug)]
+pub(crate) struct Deployments {
+    /// Never empty.
+    pub candidates: Vec<Candidate>,
+    /// Body fields to set, in the caller's own words.
+    pub set: Map<String, Value>,
+}
+
+impl Job {
+    /// Finds where `asked` goes and notes it in the record.
+    pub(crate) fn target(&mut self, asked: &str) -> Result<Target, GatewayError> {
+        if asked.is_empty() {
+            return Err(GatewayError::new(Kind::InvalidRequest, "the request names no model"));
+        }
+        asked.clone_into(&mut self.settle.record_mut().model);
+        let key = &self.caller.key;
+        if !key.allows_model(asked) {
+            let message = format!("the key {} may not use the model {asked:?}", key.key.name);
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        let mapped = self.caller.profile.map(asked);
+        let mut groups: Vec<Group> = Vec::new();
+        for target in &mapped.targets {
+            match self.snapshot.routing.resolve(target, asked) {
+                Resolution::Echo if groups.is_empty() => {
+                    self.settle.record_mut().rule = mapped.rule;
+                    return Ok(Target::Echo);
+                }
+                // As a fallback echo would hide that everything failed.
+                Resolution::Echo => {}
+                Resolution::Groups(found) => groups.extend(found),
+                Resolution::Unknown => tracing::debug!(target, "a target names nothing"),
+            }
+        }
+        if groups.is_empty() {
+            return Err(self.unknown_model(asked, &mapped.targets));
+        }
+        let table = &self.snapshot.routing;
+        let allowed = |channel: usize| table.channels.get(channel).is_some_and(|channel| key.allows_channel(channel));
+        let candidates = plan(table, &groups, allowed, |n| fastrand::u64(0..n));
+        self.settle.record_mut().rule = mapped.rule;
+        if candidates.is_empty() {
+            let message = format!("the key {} may not use any channel that serves {asked:?}", key.key.name);
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
+    }
+
+    fn unknown_model(&self, asked: &str, targets: &[String]) -> GatewayError {
+        let names = self.snapshot.routing.names();
+        let mut message = match targets {
+            [only] if only == asked => format!("no enabled channel offers the model {asked:?}"),
+            _ => format!(
+                "{asked:?} is mapped to {} by the profile, but no enabled channel offers that",
+                targets.join(", ")
+            ),
+        };
+        if names.is_empty() {
+            message.push_str("; no channel is set up yet: `myelin channel add`, or try the built-in model \"echo\"");
+        } else {
+            let mut close: Vec<&&str> = names.iter().filter(|name| related(name, asked)).take(5).collect();
+            if close.is_empty() {
+                close = names.iter().take(5).collect();
+            }
+            let close: Vec<String> = close.iter().map(|name| format!("{name:?}")).collect();
+            message.push_str("; there are ");
+            message.push_str(&close.join(", "));
+            if names.len() > close.len() {
+                message.push_str(" and others (GET /v1/models)");
+            }
+        }
+        GatewayError::new(Kind::UnknownModel, message)
+    }
+}
+
+/// Whether two names share their first word: `claude-…`, `gpt-…`.
+fn related(name: &str, asked: &str) -> bool {
+    let word = |name: &str| name.split(['-', '/', '.', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    word(name) == word(asked)
+}

@@ -1,0 +1,24 @@
+//! Probes. They need no key and tell nothing that a stranger could use.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::pipeline::Services;
+
+/// `GET /health/live`: the process answers.
+pub async fn live() -> Response {
+    Json(json!({"status": "live"})).into_response()
+}
+
+/// `GET /health/ready`: requests can be served and remembered. A store in trouble does not stop traffic, but it is shown.
+pub async fn ready(State(services): State<Arc<Services>>) -> Response {
+    let health = services.store.ledger().health();
+    let status = if health.failing { "degraded" } else { "ready" };
+    let body = json!({"status": status, "records_lost": health.lost});
+    (StatusCode::OK, Json(body)).into_response()
+}

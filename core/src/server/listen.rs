@@ -1,0 +1,131 @@
+//! Accepting connections: addresses, TCP_NODELAY, limits against slow and oversized heads, graceful end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+/// A head that takes longer than this to arrive is given up: a guard against slow-loris clients.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest head in bytes. Real clients send a few KiB.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Most header lines in a head.
+const HEAD_LINES: usize = 200;
+/// How long open streams may go on after the order to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", explain(.source))]
+pub struct ListenError {
+    /// The address as configured.
+    pub address: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is taken, perhaps by another Myelin (`myelin status`); set `listen` in myelin.toml or pass --listen to use another".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => format!("{error}; ports below 1024 need privileges"),
+        _ => error.to_string(),
+    }
+}
+
+/// Binds every address. Loopback is written twice (IPv4 and IPv6); a machine without IPv6 does without the second.
+pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match TcpListener::bind(address.as_str()).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if no_ipv6(address, &error) && !listeners.is_empty() => {
+                tracing::debug!(%address, %error, "no IPv6 here");
+            }
+            Err(source) => return Err(ListenError { address: address.clone(), source }),
+        }
+    }
+    Ok(listeners)
+}
+
+fn no_ipv6(address: &str, error: &io::Error) -> bool {
+    address.starts_with("[::1]") && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+}
+
+/// Serves `router` on `listener` until `stop` becomes true; then lets open answers finish for a while.
+pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn(connection(stream, peer, router.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    // Out of file descriptors, or a client that was gone before it was accepted: neither ends the server.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = stopped(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("streams were still open after {} s and are cut", DRAIN.as_secs());
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+    // Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let router = router.clone();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        async move {
+            Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEAD_LINES);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// Waits for the order to stop. (The guard that `wait_for` gives must not live across an await.)
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

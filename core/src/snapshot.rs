@@ -1,0 +1,158 @@
+//! What the hot path reads: one immutable picture of keys, profiles, channels and models, swapped whole when anything changes.
+//!
+//! Built from the store's entities and the live channels. A request holds the picture that it started with, so a reload never breaks one in flight.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{Entities, Settings, VirtualKey};
+use crate::providers::LiveChannel;
+use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
+use crate::upstream::Client;
+
+/// One immutable picture of the configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Settings of the gateway.
+    pub settings: Settings,
+    /// Channels that take part; positions agree with [`RoutingTable::channels`].
+    pub lines: Vec<Line>,
+    /// What routing knows.
+    pub routing: RoutingTable,
+    profiles: HashMap<String, Arc<CompiledProfile>>,
+    active_profile: Arc<CompiledProfile>,
+    keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
+    anonymous: Option<Arc<KeyEntry>>,
+}
+
+/// A live channel with its connections.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The channel.
+    pub channel: Arc<LiveChannel>,
+    /// Its connections; channels that connect alike share them.
+    pub client: Arc<Client>,
+}
+
+/// A virtual key with its allow-lists ready to match.
+#[derive(Debug)]
+pub struct KeyEntry {
+    /// The key.
+    pub key: VirtualKey,
+    models: Vec<Glob>,
+}
+
+impl KeyEntry {
+    fn new(key: VirtualKey) -> Self {
+        let models = key.models.iter().map(Glob::new).collect();
+        Self { key, models }
+    }
+
+    /// Whether the key may ask for `model`.
+    pub fn allows_model(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|glob| glob.matches(model))
+    }
+
+    /// Whether `channel` may serve the key.
+    pub fn allows_channel(&self, channel: &TableChannel) -> bool {
+        self.key.channels.is_empty()
+            || self.key.channels.iter().any(|allowed| match allowed.strip_prefix("tag:") {
+                Some(tag) => channel.tags.iter().any(|own| own == tag),
+                None => *allowed == channel.name,
+            })
+    }
+
+    /// The one model that the key may ask for, if there is just one: Dify's requests name none.
+    pub fn only_model(&self) -> Option<&str> {
+        match self.key.models.as_slice() {
+            [only] if self.models.iter().all(Glob::is_exact) => Some(only),
+            _ => None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Builds the picture. `lines` are the enabled channels. A profile that does not compile is left out and reported; `direct` is always there.
+    pub fn build(entities: &Entities, lines: Vec<Line>) -> Self {
+        let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
+        let routing = RoutingTable::new(table, entities.routes.iter().cloned());
+        let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
+        for profile in &entities.profiles {
+            match CompiledProfile::compile(profile) {
+                Ok(compiled) => {
+                    profiles.insert(profile.name.clone(), Arc::new(compiled));
+                }
+                Err(error) => tracing::error!(%error, "a profile is left out"),
+            }
+        }
+        let active_profile = profiles.get(&entities.active_profile).cloned().unwrap_or_else(|| {
+            tracing::warn!(profile = entities.active_profile, "the active profile does not exist; using direct");
+            Arc::new(CompiledProfile::direct())
+        });
+        let mut keys = HashMap::new();
+        let mut anonymous = None;
+        for key in &entities.keys {
+            let entry = Arc::new(KeyEntry::new(key.clone()));
+            let hashes = key.grace.iter().map(|grace| (grace.hash.as_str(), Some(grace.until)));
+            for (hash, until) in hashes.chain([(key.hash.as_str(), None)]) {
+                if let Some(hash) = unhex(hash) {
+                    keys.insert(hash, (entry.clone(), until));
+                }
+            }
+            if entities.settings.anonymous_key.as_deref() == Some(key.name.as_str()) {
+                anonymous = Some(entry);
+            }
+        }
+        Self { settings: entities.settings.clone(), lines, routing, profiles, active_profile, keys, anonymous }
+    }
+
+    /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.
+    pub fn key(&self, secret: &str, now_ms: u64) -> Option<Arc<KeyEntry>> {
+        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let (entry, until) = self.keys.get(&hash)?;
+        until.is_none_or(|until| now_ms < until).then(|| entry.clone())
+    }
+
+    /// The key that keyless requests on a loopback listener count as.
+    pub fn anonymous_key(&self) -> Option<Arc<KeyEntry>> {
+        self.anonymous.clone()
+    }
+
+    /// A profile by name.
+    pub fn profile(&self, name: &str) -> Option<Arc<CompiledProfile>> {
+        self.profiles.get(name).cloned()
+    }
+
+    /// The gateway's active profile.
+    pub fn active_profile(&self) -> Arc<CompiledProfile> {
+        self.active_profile.clone()
+    }
+}
+
+fn table_channel(channel: &LiveChannel) -> TableChannel {
+    let config = &channel.config;
+    let models = match &config.models {
+        Some(models) => models.iter().map(|model| (model.name().to_owned(), model.upstream().to_owned())).collect(),
+        None => config.listed.iter().map(|model| (model.clone(), model.clone())).collect(),
+    };
+    TableChannel {
+        name: config.name.clone(),
+        tags: config.tags.clone(),
+        weight: config.weight,
+        models,
+        credentials: u32::try_from(channel.credentials()).unwrap_or(u32::MAX),
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}

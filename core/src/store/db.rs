@@ -1,0 +1,131 @@
+//! The one database file: opening it as its only owner, transactions, opening it again after the disk failed.
+//!
+//! The only place that holds a `redb::Database`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, WriteTransaction};
+
+use super::{StoreError, migrate};
+
+/// The database in the data directory.
+pub(super) const FILE: &str = "myelin.redb";
+/// Says which process has the store.
+const OWNER: &str = "owner.pid";
+/// redb's default of 1 GiB fills up within minutes of traffic.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// The database, as long as it can be had.
+pub(super) struct Db {
+    dir: PathBuf,
+    path: PathBuf,
+    // Taken for writing only to open the file again: readers and the writer do not wait for each other.
+    database: RwLock<Option<Database>>,
+}
+
+impl Db {
+    /// Opens or makes the file, locked for this process, at the newest schema.
+    pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
+        make_private(dir)?;
+        let path = dir.join(FILE);
+        let database = match open_file(&path) {
+            Err(StoreError::Database(error)) if matches!(*error, redb::Error::DatabaseAlreadyOpen) => {
+                let owner = fs::read_to_string(dir.join(OWNER)).ok().and_then(|text| text.trim().parse().ok());
+                return Err(StoreError::InUse { dir: dir.to_owned(), owner });
+            }
+            other => other?,
+        };
+        let database = migrate::to_newest(database, &path, open_file)?;
+        fs::write(dir.join(OWNER), std::process::id().to_string()).map_err(StoreError::io(dir.join(OWNER)))?;
+        Ok(Self { dir: dir.to_owned(), path, database: RwLock::new(Some(database)) })
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads a consistent state.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = guard.as_ref().ok_or(StoreError::Closed)?;
+        work(&database.begin_read()?)
+    }
+
+    /// Writes all or nothing; on disk when this returns.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = self.write_once(work);
+        if let Err(StoreError::Database(error)) = &done
+            && matches!(**error, redb::Error::PreviousIo | redb::Error::Io(_))
+        {
+            // After an IO error redb refuses all work until the file is opened again.
+            self.reopen()?;
+        }
+        done
+    }
+
+    fn write_once<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let txn = guard.as_ref().ok_or(StoreError::Closed)?.begin_write()?;
+        let out = work(&txn)?;
+        txn.commit()?;
+        Ok(out)
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *guard = None;
+        *guard = Some(open_file(&self.path)?);
+        Ok(())
+    }
+
+    /// Opens again a file that an earlier [`Db::write`] could not.
+    pub(super) fn ensure_open(&self) -> Result<(), StoreError> {
+        let closed = self.database.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        if closed { self.reopen() } else { Ok(()) }
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        // Only ever removed while the file is still locked: the next owner's note must stay.
+        let _ = fs::remove_file(self.dir.join(OWNER));
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Db").field(&self.path).finish()
+    }
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path).map_err(StoreError::io(path))?);
+    Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|error: DatabaseError| error.into())
+}
+
+/// Makes the data directory, readable by its owner only.
+pub(super) fn make_private(dir: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(dir).map_err(StoreError::io(dir))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(StoreError::io(dir))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The request records: handing them over, reading them back, watching them come.
+//!
+//! Must not know where a record comes from nor how it is shown.
+
+mod codec;
+mod live;
+mod query;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+pub use live::{Live, LiveRecord};
+pub use query::{Cursor, Filter, Page};
+
+use super::StoreError;
+use super::db::Db;
+use super::tables::REQUESTS;
+use super::writer::Queue;
+use crate::model::RequestRecord;
+
+/// Begins every id of a request.
+const ID_PREFIX: &str = "req_";
+/// Failures in words are cut to this, so that a provider's whole error page does not end up in the store.
+const MOST_MESSAGE: usize = 2_000;
+
+/// The request records.
+pub struct Ledger {
+    queue: Arc<Queue>,
+    db: Arc<Db>,
+}
+
+/// How the writing of records goes. Counters are since the start of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LedgerHealth {
+    /// Records and kept things that are in the database.
+    pub committed: u64,
+    /// Handed over, not yet in the database; they are in the journal.
+    pub waiting: u64,
+    /// Found in the journal at the start and folded in.
+    pub replayed: u64,
+    /// Went to the journal only, because too much waited; folded in later.
+    pub deferred: u64,
+    /// Gone for good: neither memory nor journal could take them.
+    pub lost: u64,
+    /// Commits that failed.
+    pub commit_failures: u64,
+    /// Writes to the journal that failed.
+    pub journal_failures: u64,
+    /// Bytes in the journal.
+    pub journal_bytes: u64,
+    /// The last commit failed: the disk is full or broken.
+    pub failing: bool,
+    /// What the disk said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(queue: Arc<Queue>, db: Arc<Db>) -> Self {
+        Self { queue, db }
+    }
+
+    /// Hands a record over. Never waits for the disk, never fails: what cannot be kept is counted in [`Ledger::health`]. The record survives the death
+    /// of the process from when this returns.
+    pub fn append(&self, record: RequestRecord) {
+        self.hand_over(record, None);
+    }
+
+    /// Hands a record over and tells when it is on disk. An error: it is not, and traffic should go on.
+    pub fn append_durable(&self, record: RequestRecord) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.hand_over(record, Some(sender));
+        receiver
+    }
+
+    fn hand_over(&self, mut record: RequestRecord, waiter: Option<oneshot::Sender<Result<(), StoreError>>>) {
+        let messages = record.attempts.iter_mut().map(|attempt| &mut attempt.error);
+        for message in messages.chain([&mut record.error_message]).flatten() {
+            cut(message);
+        }
+        let (key, canonical) = key_of(&record);
+        let bytes = codec::encode(&record, !canonical);
+        self.queue.record(key, bytes, Arc::new(record), waiter);
+    }
+
+    /// How the writing goes.
+    pub fn health(&self) -> LedgerHealth {
+        self.queue.health()
+    }
+
+    /// The newest records that a filter lets through, from before a cursor. A page looks at a bounded number of rows: it may hold fewer than `limit`, even
+    /// none, and still lead on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list(&self, filter: Filter, before: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let db = Arc::clone(&self.db);
+        tokio::task::spawn_blocking(move || db.read(|txn| query::list(txn, &filter, before, limit)))
+            .await
+            .unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// One record. Found within the 40 ms that a commit may wait, too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn get(&self, id: &str) -> Result<Option<RequestRecord>, StoreError> {
+        if let Some(record) = self.queue.live().find(id) {
+            return Ok(Some(record.as_ref().clone()));
+        }
+        let (db, id) = (Arc::clone(&self.db), id.to_owned());
+        tokio::task::spawn_blocking(move || db.read(|txn| query::get(txn, &id)))
+            .await
+            .unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The records as they come, for `logs -f`.
+    pub fn live(&self) -> &Live {
+        self.queue.live()
+    }
+
+    /// Records older than this go, now and from now on.
+    pub fn keep_days(&self, days: u32) {
+        self.queue.keep_days(days);
+    }
+
+    /// How many records there are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count(&self) -> Result<u64, StoreError> {
+        use redb::ReadableTableMetadata as _;
+        self.db.read(|txn| Ok(txn.open_table(REQUESTS)?.len()?))
+    }
+}
+
+fn cut(message: &mut String) {
+    if message.len() > MOST_MESSAGE {
+        message.truncate(message.floor_char_boundary(MOST_MESSAGE));
+        message.push('…');
+    }
+}
+
+/// The key of a record, and whether its id can be made from the key again.
+///
+/// An id that is none of ours still gets a key in the order of time, and always the same one.
+fn key_of(record: &RequestRecord) -> (u128, bool) {
+    match key_of_id(&record.id) {
+        Some(key) => (key, true),
+        None => (foreign_key(record.started, &record.id), false),
+    }
+}
+
+fn key_of_id(id: &str) -> Option<u128> {
+    let digits = id.strip_prefix(ID_PREFIX)?;
+    let lower_hex = digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    lower_hex.then(|| u128::from_str_radix(digits, 16).ok()).flatten()
+}
+
+fn foreign_key(started: u64, id: &str) -> u128 {
+    let digest: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+    let low = digest.iter().take(10).fold(0_u128, |low, byte| (low << 8) | u128::from(*byte));
+    (u128::from(started & 0xffff_ffff_ffff) << 80) | low
+}
+
+fn id_of_key(key: u128) -> String {
+    format!("{ID_PREFIX}{key:032x}")
+}

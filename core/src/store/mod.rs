@@ -1,0 +1,401 @@
+//! The embedded store: what is configured, what was asked, what is kept.
+//!
+//! One redb file, one owning process, one writer thread with a journal in front of it. The only part that knows redb. Configuration is read from
+//! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
+
+mod change;
+mod db;
+mod error;
+mod held;
+mod issue;
+mod kept;
+mod ledger;
+mod merge;
+mod migrate;
+mod plan;
+mod seal;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
+use tokio::sync::watch;
+
+pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
+pub use error::{ChangeError, StoreError};
+pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
+pub use kept::{Kept, KeptEntry, KeptKey};
+pub use ledger::{Cursor, Filter, Ledger, LedgerHealth, Live, LiveRecord, Page};
+pub use seal::MasterKey;
+
+use crate::clock::Clock;
+use crate::model::check::{self, Catalog, Problem};
+use crate::model::{Declared, Entities};
+use db::Db;
+use held::{FileKey, Held};
+use plan::{Outcome, Scene};
+use seal::Seal;
+use tables::{CHANGES, META};
+use writer::Writer;
+
+/// Lines of the change log that are kept.
+const MOST_CHANGES: u64 = 10_000;
+/// Row of [`META`] that tells whether the master key is the right one.
+const SEAL_ROW: &str = "seal";
+/// What is sealed in it.
+const SEAL_TEXT: &[u8] = b"myelin";
+
+/// The store. Cheap to clone; the file is closed when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    // Dropped in this order: the writer commits what it has before the file is closed.
+    ledger: Ledger,
+    kept: Kept,
+    writer: Writer,
+    db: Arc<Db>,
+    seal: Seal,
+    key_file: bool,
+    clock: Arc<dyn Clock>,
+    catalog: Arc<dyn Catalog>,
+    // Held for the whole of a change: changes happen one after the other. Never held across an await.
+    state: Mutex<State>,
+    published: watch::Sender<Arc<Entities>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.db.path()).finish()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    held: Held,
+    declared: Declared,
+    version: u64,
+}
+
+impl Store {
+    /// Opens the store of a data directory, making both if they are not there. What the journal holds is folded in first.
+    ///
+    /// # Errors
+    /// When another process has it, a newer Myelin wrote it, the master key is wrong, or the disk fails.
+    pub fn open(
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        master: &MasterKey,
+        catalog: Arc<dyn Catalog>,
+    ) -> Result<Self, StoreError> {
+        let db = Arc::new(Db::open(dir)?);
+        let seal = open_seal(&db, dir, master)?;
+        let held = db.read(|txn| Held::load(txn, &seal))?;
+        let declared = Declared::default();
+        let (entities, _) = merge::merge(&held, &declared, 0);
+        let writer = Writer::start(dir, Arc::clone(&db), Arc::clone(&clock))?;
+        let (published, _) = watch::channel(Arc::new(entities));
+        Ok(Self(Arc::new(Inner {
+            ledger: Ledger::new(writer.queue(), Arc::clone(&db)),
+            kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
+            writer,
+            db,
+            seal,
+            key_file: *master == MasterKey::KeyFile,
+            clock,
+            catalog,
+            state: Mutex::new(State { held, declared, version: 0 }),
+            published,
+        })))
+    }
+
+    /// What is configured now.
+    pub fn entities(&self) -> Arc<Entities> {
+        self.0.published.borrow().clone()
+    }
+
+    /// Tells of every change of what is configured.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Entities>> {
+        self.0.published.subscribe()
+    }
+
+    /// The request records.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// Things that are kept for a while.
+    pub fn kept(&self) -> &Kept {
+        &self.0.kept
+    }
+
+    /// The database file.
+    pub fn path(&self) -> PathBuf {
+        self.0.db.path().to_owned()
+    }
+
+    /// Whether provider secrets are sealed with a key file beside the store: `doctor` warns of it.
+    pub fn uses_key_file(&self) -> bool {
+        self.0.key_file
+    }
+
+    /// Takes what the file declares, at start and whenever it was read again. Keys without a secret get one, once.
+    ///
+    /// # Errors
+    /// When two keys have the same secret, or the store cannot be written.
+    pub fn declare(&self, declared: Declared) -> Result<Applied, ChangeError> {
+        let mut state = self.state();
+        let mut held = state.held.clone();
+        let issued = declare_keys(&mut held, &declared, self.0.clock.unix_ms())?;
+        let log = issued.iter().map(|key| ("create key", key.name.clone(), "for the file".to_owned())).collect();
+        self.publish(&mut state, held, declared, issued, log, "file")
+    }
+
+    /// Makes one change; on disk when this returns. Blocks for a commit: async callers take [`Store::apply`].
+    ///
+    /// # Errors
+    /// When the change is not possible, or the store cannot be written.
+    pub fn apply_blocking(&self, change: Change, who: &str) -> Result<Applied, ChangeError> {
+        self.apply_with_blocking(who, |_| Ok(change))
+    }
+
+    /// Makes one change that depends on what is there (PATCH): nothing changes in between. Blocks for a commit.
+    ///
+    /// # Errors
+    /// When the closure refuses, the change is not possible, or the store cannot be written.
+    pub fn apply_with_blocking(
+        &self,
+        who: &str,
+        make: impl FnOnce(&Entities) -> Result<Change, ChangeError>,
+    ) -> Result<Applied, ChangeError> {
+        let mut state = self.state();
+        let entities = self.entities();
+        let change = make(&entities)?;
+        let mut held = state.held.clone();
+        let scene = Scene {
+            entities: &entities,
+            declared: &state.declared,
+            catalog: self.0.catalog.as_ref(),
+            now: self.0.clock.unix_ms(),
+        };
+        let Outcome { issued, log } = plan::plan(&mut held, change, &scene)?;
+        let declared = state.declared.clone();
+        self.publish(&mut state, held, declared, issued, log.into_iter().collect(), who)
+    }
+
+    /// Makes one change; on disk when this is done.
+    ///
+    /// # Errors
+    /// As [`Store::apply_blocking`].
+    pub async fn apply(&self, change: Change, who: &str) -> Result<Applied, ChangeError> {
+        self.apply_with(who, move |_| Ok(change)).await
+    }
+
+    /// Makes one change that depends on what is there (PATCH); on disk when this is done.
+    ///
+    /// # Errors
+    /// As [`Store::apply_with_blocking`].
+    pub async fn apply_with(
+        &self,
+        who: &str,
+        make: impl FnOnce(&Entities) -> Result<Change, ChangeError> + Send + 'static,
+    ) -> Result<Applied, ChangeError> {
+        let (store, who) = (self.clone(), who.to_owned());
+        tokio::task::spawn_blocking(move || store.apply_with_blocking(&who, make))
+            .await
+            .unwrap_or(Err(ChangeError::Store(StoreError::Closed)))
+    }
+
+    /// The admin token that this is, if it is one.
+    pub fn admin_token(&self, presented: &str) -> Option<AdminToken> {
+        let hash = hash_secret(presented);
+        let state = self.state();
+        // Every token is compared, so that the time tells nothing about which one it was.
+        state.held.tokens.values().fold(
+            None,
+            |found, token| {
+                if same_hash(&token.hash, &hash) { Some(token.clone()) } else { found }
+            },
+        )
+    }
+
+    /// All admin tokens, by name.
+    pub fn admin_tokens(&self) -> Vec<AdminToken> {
+        let mut tokens: Vec<AdminToken> = self.state().held.tokens.values().cloned().collect();
+        tokens.sort_by(|a, b| a.name.cmp(&b.name));
+        tokens
+    }
+
+    /// The change log, newest first, from before a position.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn changes(&self, before: Option<u64>, limit: usize) -> Result<Vec<ChangeEntry>, StoreError> {
+        self.0.db.read(|txn| {
+            let table = match txn.open_table(CHANGES) {
+                Ok(table) => table,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut out = Vec::new();
+            for row in table.range(..before.unwrap_or(u64::MAX))?.rev().take(limit) {
+                let (id, value) = row?;
+                let entry: ChangeEntry = serde_json::from_slice(value.value()).map_err(|why| StoreError::Corrupt {
+                    what: "a line of the change log".to_owned(),
+                    why: why.to_string(),
+                })?;
+                out.push(ChangeEntry { id: id.value(), ..entry });
+            }
+            Ok(out)
+        })
+    }
+
+    /// What is configured that is surely not as meant.
+    pub fn problems(&self) -> Vec<Problem> {
+        let state = self.state();
+        let (entities, mut problems) = merge::merge(&state.held, &state.declared, state.version);
+        problems.extend(check::all(&entities, self.0.catalog.as_ref()));
+        problems
+    }
+
+    /// Commits what waits and closes the journal. Later appends are counted as lost.
+    pub fn close(&self) {
+        self.0.writer.close();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the difference, then shows the new whole.
+    fn publish(
+        &self,
+        state: &mut State,
+        held: Held,
+        declared: Declared,
+        issued: Vec<Issued>,
+        log: Vec<(&'static str, String, String)>,
+        who: &str,
+    ) -> Result<Applied, ChangeError> {
+        let version = state.version + 1;
+        let (entities, mut warnings) = merge::merge(&held, &declared, version);
+        let rows = state.held.difference(&held, &self.0.seal)?;
+        let at = self.0.clock.unix_ms();
+        if !rows.is_empty() || !log.is_empty() {
+            self.0.db.ensure_open()?;
+            self.0.db.write(|txn| {
+                rows.iter().try_for_each(|row| row.write(txn))?;
+                log.iter().try_for_each(|(what, name, detail)| {
+                    let entry = ChangeEntry {
+                        id: 0,
+                        at,
+                        who: who.to_owned(),
+                        what: (*what).to_owned(),
+                        name: name.clone(),
+                        detail: detail.clone(),
+                    };
+                    log_change(txn, &entry)
+                })
+            })?;
+        }
+        warnings.extend(check::all(&entities, self.0.catalog.as_ref()));
+        *state = State { held, declared, version };
+        let entities = Arc::new(entities);
+        self.0.published.send_replace(Arc::clone(&entities));
+        Ok(Applied { entities, warnings, issued })
+    }
+}
+
+fn log_change(txn: &WriteTransaction, entry: &ChangeEntry) -> Result<(), StoreError> {
+    let mut table = txn.open_table(CHANGES)?;
+    let last = table.last()?.map_or(0, |(id, _)| id.value());
+    let bytes = serde_json::to_vec(entry)
+        .map_err(|why| StoreError::Corrupt { what: "a line of the change log".to_owned(), why: why.to_string() })?;
+    table.insert(last + 1, bytes.as_slice())?;
+    while table.len()? > MOST_CHANGES {
+        table.pop_first()?;
+    }
+    Ok(())
+}
+
+/// Gives every key of the file its row, and those without a secret a new one.
+fn declare_keys(held: &mut Held, declared: &Declared, now: u64) -> Result<Vec<Issued>, ChangeError> {
+    let mut issued = Vec::new();
+    let (known, _) = merge::merge(held, declared, 0);
+    for key in &declared.keys {
+        let name = &key.key.name;
+        let before = held.file_keys.get(name);
+        let (secret, made) = match (&key.secret, before) {
+            (Some(secret), _) => (plan::usable(secret.clone(), name, &known)?, false),
+            (None, Some(row)) if row.made => continue,
+            (None, _) => (issue::secret(KEY_PREFIX)?, true),
+        };
+        let row = FileKey {
+            id: before.map_or_else(|| issue::id("key_"), |row| Ok(row.id.clone()))?,
+            created: before.map_or(now, |row| row.created),
+            hash: hash_secret(secret.expose()),
+            hint: issue::hint(&secret),
+            grace: Vec::new(),
+            made,
+        };
+        if made {
+            issued.push(Issued { id: row.id.clone(), name: name.clone(), secret });
+        }
+        held.file_keys.insert(name.clone(), row);
+    }
+    // Two new keys of the file may share a secret that no known key has yet.
+    let (merged, _) = merge::merge(held, declared, 0);
+    for (index, key) in merged.keys.iter().enumerate() {
+        if merged.keys.iter().skip(index + 1).any(|other| same_hash(&other.hash, &key.hash)) {
+            let problem = Problem::error(format!("keys.{}.secret", key.name), "is the secret of another key");
+            return Err(ChangeError::Invalid { problems: vec![problem] });
+        }
+    }
+    Ok(issued)
+}
+
+/// The seal, proven to be the one that the store's secrets were sealed with.
+fn open_seal(db: &Db, dir: &Path, master: &MasterKey) -> Result<Seal, StoreError> {
+    let wrong = || StoreError::WrongKey { path: db.path().to_owned() };
+    let proof = db.read(|txn| match txn.open_table(META) {
+        Ok(table) => Ok(table.get(SEAL_ROW)?.map(|row| String::from_utf8_lossy(row.value()).into_owned())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    })?;
+    let Some(proof) = proof else {
+        let seal = Seal::open(dir, master)?;
+        prove(db, &seal, &[])?;
+        return Ok(seal);
+    };
+    if *master == MasterKey::KeyFile && !dir.join(seal::KEY_FILE).exists() {
+        return Err(wrong());
+    }
+    let seal = Seal::open(dir, master)?;
+    if seal.unseal(SEAL_ROW, &proof).is_ok() {
+        return Ok(seal);
+    }
+    // The owner went from the key file to a key of their own: everything is sealed anew and the file goes.
+    let old = match master {
+        MasterKey::Given(_) => Seal::of_key_file(dir).ok_or_else(wrong)?,
+        MasterKey::KeyFile => return Err(wrong()),
+    };
+    old.unseal(SEAL_ROW, &proof).map_err(|_| wrong())?;
+    let held = db.read(|txn| Held::load(txn, &old))?;
+    let sealed = Held { channels: Default::default(), ..held.clone() };
+    prove(db, &seal, &sealed.difference(&held, &seal)?)?;
+    let _ = std::fs::remove_file(dir.join(seal::KEY_FILE));
+    Ok(seal)
+}
+
+fn prove(db: &Db, seal: &Seal, rows: &[held::Row]) -> Result<(), StoreError> {
+    let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
+    db.write(|txn| {
+        rows.iter().try_for_each(|row| row.write(txn))?;
+        txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
+        Ok(())
+    })
+}

@@ -1,0 +1,40 @@
+//! Every table of the store's file.
+
+use redb::TableDefinition;
+
+/// The schema that this program reads and writes.
+pub(super) const SCHEMA: u64 = 1;
+
+/// A table of JSON rows by name or id.
+pub(super) type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
+
+/// Facts about the file itself: `schema`, `seal` (a text sealed with the master key), `active_profile`.
+pub(super) const META: Rows = TableDefinition::new("meta");
+/// Channels by name, secrets sealed.
+pub(super) const CHANNELS: Rows = TableDefinition::new("channels");
+/// What tests and syncs said, by channel; for channels of the file too.
+pub(super) const CHANNEL_STATES: Rows = TableDefinition::new("channel_states");
+/// Virtual keys by id.
+pub(super) const KEYS: Rows = TableDefinition::new("keys");
+/// Identity and hash of the file's keys, by name.
+pub(super) const FILE_KEYS: Rows = TableDefinition::new("file_keys");
+/// Routes by model.
+pub(super) const ROUTES: Rows = TableDefinition::new("routes");
+/// Profiles by name.
+pub(super) const PROFILES: Rows = TableDefinition::new("profiles");
+/// Settings set through the API, by dotted name.
+pub(super) const SETTINGS: Rows = TableDefinition::new("settings");
+/// Profile switches: `gateway`, or a key's id.
+pub(super) const SWITCHES: Rows = TableDefinition::new("switches");
+/// Admin tokens by id.
+pub(super) const TOKENS: Rows = TableDefinition::new("admin_tokens");
+/// The change log by position.
+pub(super) const CHANGES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("changes");
+/// Request records by the 128 bits of their id: in the order of their start.
+pub(super) const REQUESTS: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("requests");
+/// Kept things by namespace and key.
+pub(super) const KEPT: TableDefinition<'static, (&'static str, &'static str), &'static [u8]> =
+    TableDefinition::new("kept");
+/// When kept things end: milliseconds since 1970, namespace, key.
+pub(super) const KEPT_ENDS: TableDefinition<'static, (u64, &'static str, &'static str), ()> =
+    TableDefinition::new("kept_ends");

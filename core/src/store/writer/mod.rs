@@ -1,0 +1,391 @@
+//! The one writer: a bounded queue with a journal in front, and a thread that commits groups.
+//!
+//! Handing over is cheap (one short lock, one `write(2)`) and never waits for a commit. Must not know what a record or a kept thing means beyond
+//! where its row goes.
+
+mod frame;
+mod job;
+mod journal;
+mod upkeep;
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use redb::WriteTransaction;
+use tokio::sync::oneshot;
+
+pub(super) use job::Job;
+
+use super::StoreError;
+use super::db::Db;
+use super::kept;
+use super::ledger::{LedgerHealth, Live};
+use super::tables::REQUESTS;
+use crate::clock::Clock;
+use crate::model::RequestRecord;
+use journal::Journal;
+use upkeep::Upkeep;
+pub(super) use upkeep::first_key;
+
+/// A commit waits so long for company, unless somebody waits for it.
+const HOLD: Duration = Duration::from_millis(40);
+/// Or until so many jobs wait.
+const GROUP: usize = 256;
+/// Jobs in memory; beyond it they stand in the journal only.
+const MOST_JOBS: usize = 65_536;
+/// And bytes.
+const MOST_BYTES: usize = 64 << 20;
+/// Larger kept things skip the journal and are committed at once.
+const MOST_JOURNALED: usize = 256 << 10;
+/// Wait after a failed commit: doubled each time, up to the longest.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// How often an idle writer looks whether there is upkeep.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A job on its way.
+struct Queued {
+    seq: u64,
+    job: Job,
+    record: Option<Arc<RequestRecord>>,
+    waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+struct State {
+    journal: Journal,
+    jobs: Vec<Queued>,
+    bytes: usize,
+    seq: u64,
+    committed_to: u64,
+    urgent: bool,
+    idle: bool,
+    upkeep_due: bool,
+    closed: bool,
+    health: LedgerHealth,
+}
+
+/// Where jobs are handed over.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    live: Live,
+    upkeep: Upkeep,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a record over.
+    pub(super) fn record(
+        &self,
+        key: u128,
+        bytes: Vec<u8>,
+        record: Arc<RequestRecord>,
+        waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
+        let _ = self.push(Job::Record { key, bytes }, Some(record), waiter);
+    }
+
+    /// Hands over what concerns a kept thing; returns its place in the order of all jobs. `None`: it is lost.
+    pub(super) fn kept(&self, job: Job) -> Option<u64> {
+        self.push(job, None, None)
+    }
+
+    /// Every job up to this place is in the database.
+    pub(super) fn committed_to(&self) -> u64 {
+        self.state().committed_to
+    }
+
+    fn push(
+        &self,
+        job: Job,
+        record: Option<Arc<RequestRecord>>,
+        waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) -> Option<u64> {
+        let size = job.size();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if state.closed {
+            state.health.lost += 1;
+            return None;
+        }
+        let full = state.jobs.len() >= MOST_JOBS || state.bytes >= MOST_BYTES;
+        let is_record = record.is_some();
+        if full && !is_record {
+            state.health.lost += 1;
+            return None;
+        }
+        state.seq += 1;
+        let seq = state.seq;
+        let journaled = is_record || size <= MOST_JOURNALED;
+        let written = if journaled { state.journal.append(seq, &job, !full) } else { Ok(()) };
+        state.health.journal_bytes = state.journal.bytes();
+        if let Err(why) = &written {
+            state.health.journal_failures += 1;
+            state.health.last_error = Some(format!("journal: {why}"));
+        }
+        if full {
+            match written {
+                Ok(()) => state.health.deferred += 1,
+                Err(_) => state.health.lost += 1,
+            }
+            return None;
+        }
+        state.urgent |= waiter.is_some() || !journaled;
+        state.bytes += size;
+        state.jobs.push(Queued { seq, job, record, waiter });
+        state.health.waiting = state.jobs.len() as u64;
+        let wake = state.idle || state.urgent || state.jobs.len() == GROUP;
+        drop(guard);
+        if wake {
+            self.wake.notify_one();
+        }
+        Some(seq)
+    }
+
+    /// How it goes.
+    pub(super) fn health(&self) -> LedgerHealth {
+        self.state().health.clone()
+    }
+
+    /// The records that were written lately.
+    pub(super) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Records older than this many days go. Looked after at once and then every hour.
+    pub(super) fn keep_days(&self, days: u32) {
+        if self.upkeep.keep_days(days) {
+            self.state().upkeep_due = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for jobs, or for something else to do.
+    fn next_group(&self) -> Group {
+        let mut state = self.state();
+        if state.jobs.is_empty() && !state.closed && !state.upkeep_due {
+            state.idle = true;
+            state = self.wake.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner).0;
+            state.idle = false;
+        }
+        if !state.jobs.is_empty() {
+            let waits = |state: &mut State| !state.urgent && !state.closed && state.jobs.len() < GROUP;
+            state = self.wake.wait_timeout_while(state, HOLD, waits).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let state = &mut *state;
+        state.urgent = false;
+        state.upkeep_due = false;
+        state.bytes = 0;
+        Group { jobs: std::mem::take(&mut state.jobs), closed: state.closed }
+    }
+
+    /// Waits before another try; returns at once when the store closes.
+    fn pause(&self, wait: Duration) -> bool {
+        let state = self.state();
+        let (state, _) =
+            self.wake.wait_timeout_while(state, wait, |state| !state.closed).unwrap_or_else(PoisonError::into_inner);
+        state.closed
+    }
+}
+
+struct Group {
+    jobs: Vec<Queued>,
+    closed: bool,
+}
+
+/// The thread that commits. Closing waits for it.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Folds in what the journal holds, then starts.
+    pub(super) fn start(dir: &Path, db: Arc<Db>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let (mut journal, jobs) = Journal::open(dir).map_err(StoreError::io(dir))?;
+        db.write(|txn| {
+            // The tables are made here, so that readers find them.
+            txn.open_table(REQUESTS)?;
+            kept::make_tables(txn)?;
+            jobs.iter().try_for_each(|job| write(txn, job))
+        })?;
+        journal.empty().map_err(StoreError::io(dir))?;
+        let health = LedgerHealth { replayed: jobs.len() as u64, ..LedgerHealth::default() };
+        let state = State {
+            journal,
+            jobs: Vec::new(),
+            bytes: 0,
+            seq: 0,
+            committed_to: 0,
+            urgent: false,
+            idle: false,
+            upkeep_due: false,
+            closed: false,
+            health,
+        };
+        let queue = Arc::new(Queue {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            live: Live::default(),
+            upkeep: Upkeep::new(clock),
+        });
+        let own = Arc::clone(&queue);
+        let thread = std::thread::Builder::new()
+            .name("myelin-store".to_owned())
+            .spawn(move || run(&own, &db))
+            .map_err(StoreError::io(dir))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Commits what waits and stops.
+    pub(super) fn close(&self) {
+        self.queue.state().closed = true;
+        self.queue.wake.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The life of the writer's thread.
+fn run(queue: &Queue, db: &Db) {
+    loop {
+        let group = queue.next_group();
+        let committed = group.jobs.is_empty() || commit_group(queue, db, group.jobs);
+        if group.closed {
+            if committed && queue.state().jobs.is_empty() {
+                finish(queue, db);
+            }
+            return;
+        }
+        settle_journal(queue, db);
+        queue.upkeep.run(db, || !queue.state().jobs.is_empty());
+    }
+}
+
+/// Commits one group, however often it takes. `false`: the store closed before it worked; the journal still has it.
+fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
+    let mut wait = FIRST_RETRY;
+    let mut shown = false;
+    loop {
+        let done = db.ensure_open().and_then(|()| db.write(|txn| jobs.iter().try_for_each(|one| write(txn, &one.job))));
+        if !shown {
+            // People see what happened even while the disk does not take it.
+            queue.live.push(jobs.iter_mut().filter_map(|one| one.record.take()));
+            shown = true;
+        }
+        let mut state = queue.state();
+        match done {
+            Ok(()) => {
+                state.health.committed += jobs.len() as u64;
+                state.health.waiting = state.jobs.len() as u64;
+                state.health.failing = false;
+                state.committed_to = jobs.last().map_or(0, |one| one.seq);
+                drop(state);
+                for one in jobs {
+                    if let Some(waiter) = one.waiter {
+                        let _ = waiter.send(Ok(()));
+                    }
+                }
+                return true;
+            }
+            Err(why) => {
+                state.health.commit_failures += 1;
+                state.health.failing = true;
+                state.health.last_error = Some(why.to_string());
+                drop(state);
+                tracing::warn!(error = %why, waiting = jobs.len(), "records could not be written, trying again");
+                // Nobody waits for a disk that fails: traffic goes on.
+                for one in &mut jobs {
+                    if let Some(waiter) = one.waiter.take() {
+                        let _ = waiter.send(Err(StoreError::Closed));
+                    }
+                }
+                if queue.pause(wait) {
+                    return false;
+                }
+                wait = (wait * 2).min(LONGEST_RETRY);
+            }
+        }
+    }
+}
+
+/// Empties the journal file that is all committed, reading back what stood only there.
+fn settle_journal(queue: &Queue, db: &Db) {
+    let (committed, only_here) = {
+        let mut state = queue.state();
+        let committed = state.committed_to;
+        let only_here = state.journal.read_back(committed);
+        if matches!(&only_here, Ok(jobs) if jobs.is_empty()) {
+            let settled = state.journal.settle(committed, false);
+            note(&mut state.health, settled);
+            state.journal.turn();
+            state.health.journal_bytes = state.journal.bytes();
+            return;
+        }
+        (committed, only_here)
+    };
+    let done = only_here.map_err(StoreError::io("journal")).and_then(|jobs| {
+        let records = jobs.into_iter().filter(|job| matches!(job, Job::Record { .. }));
+        let records: Vec<Job> = records.collect();
+        db.write(|txn| records.iter().try_for_each(|job| write(txn, job)))
+    });
+    let mut state = queue.state();
+    match done {
+        Ok(()) => {
+            let settled = state.journal.settle(committed, true);
+            note(&mut state.health, settled);
+            state.journal.turn();
+        }
+        Err(why) => state.health.last_error = Some(why.to_string()),
+    }
+    state.health.journal_bytes = state.journal.bytes();
+}
+
+fn note(health: &mut LedgerHealth, done: std::io::Result<()>) {
+    if let Err(why) = done {
+        health.journal_failures += 1;
+        health.last_error = Some(format!("journal: {why}"));
+    }
+}
+
+/// After the last commit: both journal files are emptied.
+fn finish(queue: &Queue, db: &Db) {
+    for _ in 0..2 {
+        queue.state().journal.turn();
+        settle_journal(queue, db);
+    }
+    let mut state = queue.state();
+    if state.health.deferred == 0 || state.journal.bytes() == 0 {
+        let emptied = state.journal.empty();
+        note(&mut state.health, emptied);
+    }
+}
+
+/// Puts one job into its table.
+fn write(txn: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
+    match job {
+        Job::Record { key, bytes } => {
+            txn.open_table(REQUESTS)?.insert(*key, bytes.as_slice())?;
+            Ok(())
+        }
+        Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
+        Job::Delete { space, key } => kept::delete_row(txn, space, key),
+    }
+}

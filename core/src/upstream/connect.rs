@@ -1,0 +1,338 @@
+//! How a connection to a provider is made: name, guard, TCP or proxy, TLS, all within one limit.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Uri};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::{Dial, UpstreamError, error::Waiting};
+use crate::providers::guard;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+type Plain = TokioIo<TcpStream>;
+
+/// Makes connections: [`Hop`] with TLS on top where the address wants it.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tls: HttpsConnector<Hop>,
+    limit: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(dial: &Dial, limit: Duration) -> Result<Self, UpstreamError> {
+        let tls = tls_config()?;
+        let hop = Hop::new(dial, &tls)?;
+        Ok(Self { tls: https(tls, hop), limit })
+    }
+
+    /// What a plain request through the proxy must carry.
+    pub(super) fn proxy_authorization(dial: &Dial) -> Option<HeaderValue> {
+        let proxy = Proxy::parse(dial.proxy.as_deref()?).ok()?;
+        (proxy.kind == ProxyKind::Http).then(|| proxy.basic()).flatten()
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<Wire>;
+    type Error = BoxError;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tls.poll_ready(context)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let connecting = self.tls.call(to);
+        let limit = self.limit;
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => {
+                    let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                    Err(UpstreamError::Timeout { what: Waiting::Connect, ms }.into())
+                }
+            }
+        })
+    }
+}
+
+/// The way to a provider, without its TLS.
+#[derive(Clone)]
+pub(super) struct Hop {
+    way: Way,
+    allow_link_local: bool,
+}
+
+#[derive(Clone)]
+enum Way {
+    Direct(HttpConnector<Resolver>),
+    /// Plain requests are handed to the proxy whole, TLS goes through a tunnel.
+    Http {
+        proxy: Uri,
+        to_proxy: HttpsConnector<HttpConnector>,
+        basic: Option<HeaderValue>,
+    },
+    /// Names are resolved by the proxy: who needs one to reach a provider cannot trust the names here.
+    Socks(SocksV5<HttpConnector>),
+}
+
+impl Hop {
+    fn new(dial: &Dial, tls: &ClientConfig) -> Result<Self, UpstreamError> {
+        let allow_link_local = dial.allow_link_local;
+        let way = match dial.proxy.as_deref().map(Proxy::parse).transpose()? {
+            None => {
+                let mut direct =
+                    HttpConnector::new_with_resolver(Resolver { gai: GaiResolver::new(), allow_link_local });
+                tune(&mut direct);
+                Way::Direct(direct)
+            }
+            Some(proxy) if proxy.kind == ProxyKind::Http => {
+                Way::Http { basic: proxy.basic(), to_proxy: https(tls.clone(), tcp()), proxy: proxy.address }
+            }
+            Some(proxy) => {
+                let socks = SocksV5::new(proxy.address, tcp());
+                Way::Socks(match proxy.login {
+                    Some((user, password)) => socks.with_auth(user, password),
+                    None => socks,
+                })
+            }
+        };
+        Ok(Self { way, allow_link_local })
+    }
+}
+
+impl Service<Uri> for Hop {
+    type Response = Wire;
+    type Error = BoxError;
+    type Future = Connecting<Wire>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let tls = to.scheme_str() == Some("https");
+        if let Some(authority) = to.authority()
+            && let Err(why) = guard::check(authority, tls, self.allow_link_local, &[])
+        {
+            let refused = UpstreamError::Refused { host: authority.to_string(), why };
+            return Box::pin(async move { Err(refused.into()) });
+        }
+        match &self.way {
+            Way::Direct(direct) => {
+                let connecting = direct.clone().call(to);
+                Box::pin(async move { Ok(Wire { stream: MaybeHttpsStream::Http(connecting.await?), forward: false }) })
+            }
+            Way::Http { proxy, to_proxy, .. } if !tls => {
+                let connecting = to_proxy.clone().call(proxy.clone());
+                Box::pin(async move { Ok(Wire { stream: connecting.await?, forward: true }) })
+            }
+            Way::Http { proxy, to_proxy, basic } => {
+                let mut tunnel = Tunnel::new(proxy.clone(), to_proxy.clone());
+                if let Some(basic) = basic {
+                    tunnel = tunnel.with_auth(basic.clone());
+                }
+                let connecting = tunnel.call(to);
+                Box::pin(async move { Ok(Wire { stream: connecting.await?, forward: false }) })
+            }
+            Way::Socks(socks) => {
+                let connecting = socks.clone().call(to);
+                Box::pin(async move { Ok(Wire { stream: MaybeHttpsStream::Http(connecting.await?), forward: false }) })
+            }
+        }
+    }
+}
+
+/// A connection to a provider or to the proxy on the way.
+pub(super) struct Wire {
+    stream: MaybeHttpsStream<Plain>,
+    /// Requests go to a proxy whole.
+    forward: bool,
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        self.stream.connected().proxy(self.forward)
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buf)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bufs)
+    }
+}
+
+/// Resolves names and leaves out addresses that no provider has.
+#[derive(Clone)]
+struct Resolver {
+    gai: GaiResolver,
+    allow_link_local: bool,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.gai.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let host = name.as_str().to_owned();
+        let resolving = self.gai.call(name);
+        let allow = self.allow_link_local;
+        Box::pin(async move {
+            let mut all: Vec<SocketAddr> = resolving.await?.collect();
+            let found = !all.is_empty();
+            all.retain(|address| allow || !guard::forbidden(address.ip()));
+            if found && all.is_empty() {
+                let why = "it resolves to link-local or metadata addresses, which need allow_link_local";
+                return Err(UpstreamError::Refused { host, why }.into());
+            }
+            Ok(all.into_iter())
+        })
+    }
+}
+
+/// A proxy as it is written: `http://`, `https://`, `socks5://` or `socks5h://`, perhaps with `user:password@`.
+struct Proxy {
+    kind: ProxyKind,
+    address: Uri,
+    login: Option<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ProxyKind {
+    Http,
+    Socks,
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Result<Self, UpstreamError> {
+        let wrong = |why: &str| UpstreamError::Connect { host: "the proxy".to_owned(), why: why.to_owned() };
+        let (scheme, rest) =
+            text.trim().split_once("://").ok_or_else(|| wrong("a proxy is http://, https:// or socks5://"))?;
+        let (kind, scheme, port) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (ProxyKind::Http, "http", 80),
+            "https" => (ProxyKind::Http, "https", 443),
+            "socks5" | "socks5h" => (ProxyKind::Socks, "http", 1080),
+            _ => return Err(wrong("a proxy is http://, https:// or socks5://")),
+        };
+        let rest = rest.split('/').next().unwrap_or_default();
+        let (login, host) = match rest.rsplit_once('@') {
+            Some((login, host)) => (Some(login.split_once(':').unwrap_or((login, ""))), host),
+            None => (None, rest),
+        };
+        let address = format!("{scheme}://{host}").parse::<Uri>().map_err(|error| wrong(&error.to_string()))?;
+        let address = match address.port() {
+            Some(_) => address,
+            None => format!("{scheme}://{host}:{port}").parse().map_err(|_| wrong("its host cannot be read"))?,
+        };
+        let login = login.map(|(user, password)| (decode(user), decode(password)));
+        Ok(Self { kind, address, login })
+    }
+
+    fn basic(&self) -> Option<HeaderValue> {
+        let (user, password) = self.login.as_ref()?;
+        let mut value =
+            HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// `%40` and the like in a user's name or password.
+fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let byte = hex.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tune(&mut tcp);
+    tcp
+}
+
+fn tune<R>(tcp: &mut HttpConnector<R>) {
+    tcp.enforce_http(false);
+    // Nagle holds back the chunks of a stream by up to 40 ms.
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+}
+
+fn https<C>(config: ClientConfig, inner: C) -> HttpsConnector<C> {
+    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(inner)
+}
+
+/// One configuration for all: the system's roots, or Mozilla's where the system has none. Sessions are resumed across clients.
+fn tls_config() -> Result<ClientConfig, UpstreamError> {
+    static SHARED: OnceLock<ClientConfig> = OnceLock::new();
+    if let Some(config) = SHARED.get() {
+        return Ok(config.clone());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = || {
+        ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| UpstreamError::Connect { host: "any host".to_owned(), why: error.to_string() })
+    };
+    let rooted = match builder()?.with_native_roots() {
+        Ok(rooted) => rooted,
+        Err(_) => builder()?.with_webpki_roots(),
+    };
+    Ok(SHARED.get_or_init(|| rooted.with_no_client_auth()).clone())
+}

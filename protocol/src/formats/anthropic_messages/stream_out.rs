@@ -1,0 +1,346 @@
+//! Events → a client's stream.
+//!
+//! Clients of this format take blocks strictly one after another, numbered without gaps. Parts that interleave are put in line: the one that began
+//! first is written as it comes, the others wait. A block begins with its first piece, so that empty parts leave no trace and a
+//! part turns out to be `redacted_thinking` in time.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+
+use super::block_stream::BlockStream;
+use super::blocks_out::{BlockWriter, Reader, client_refusal, foreign_losses};
+use super::{FORMAT, error, response, usage};
+use crate::fold::unfold;
+use crate::format::{ReplyContext, StreamEncoder};
+use crate::framing::sse;
+use crate::ir::{
+    ChatResponse, Choice, Content, Delta, Extras, Finish, FinishReason, Loss, Native, Part, PartHead, PartId,
+    StreamEvent, Usage,
+};
+use crate::json::{self, Object};
+
+/// Writes one stream.
+#[derive(Debug)]
+pub(super) struct StreamOut {
+    context: ReplyContext,
+    start: Option<(Option<String>, Option<String>)>,
+    started: bool,
+    closed: bool,
+    /// The number of the next block.
+    index: u64,
+    /// The part that is being written.
+    open: Option<(PartId, BlockStream)>,
+    /// Parts that began meanwhile, in order.
+    waiting: VecDeque<Waiting>,
+    calls: bool,
+    usage: Usage,
+    finish: Option<Finish>,
+    beside: Map<String, Value>,
+    losses: Vec<Loss>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: PartId,
+    head: PartHead,
+    deltas: Vec<Delta>,
+    ended: bool,
+}
+
+impl StreamOut {
+    /// A stream for the client that `context` describes.
+    pub(super) fn new(context: ReplyContext) -> Self {
+        Self {
+            context,
+            start: None,
+            started: false,
+            closed: false,
+            index: 0,
+            open: None,
+            waiting: VecDeque::new(),
+            calls: false,
+            usage: Usage::default(),
+            finish: None,
+            beside: Map::new(),
+            losses: Vec::new(),
+        }
+    }
+}
+
+impl StreamEncoder for StreamOut {
+    fn push(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+        if self.closed {
+            return;
+        }
+        match event {
+            StreamEvent::Start { id, model, extras, .. } => {
+                foreign_losses(extras, "", &mut self.losses);
+                self.start = Some((id.clone(), model.clone()));
+            }
+            StreamEvent::PartStart { id, choice: 0, head, .. } => self.start_part(*id, head, out),
+            StreamEvent::PartStart { choice, .. } => {
+                self.lose(format!("choices[{choice}]"), "there is only one answer");
+            }
+            StreamEvent::PartDelta { id, delta } => self.delta(*id, delta, out),
+            StreamEvent::PartEnd { id } => self.end_part(*id, out),
+            StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish.clone()),
+            StreamEvent::ChoiceExtras { choice: 0, extras } => self.keep_beside(extras),
+            StreamEvent::Finish { .. } | StreamEvent::ChoiceExtras { .. } => {}
+            StreamEvent::Usage(usage) => self.usage.update(usage.clone()),
+            StreamEvent::Raw { format, value } if *format == FORMAT => {
+                self.begin(out);
+                let name = value.get("type").and_then(Value::as_str).unwrap_or("message");
+                let mut data = Vec::new();
+                json::value(&mut data, value);
+                sse::write_event(out, Some(name), &data);
+            }
+            StreamEvent::Raw { .. } => self.lose("event".to_owned(), "only its own format understands it"),
+            StreamEvent::Error(error) => {
+                self.closed = true;
+                sse::write_event(out, Some("error"), &error::encode(error));
+            }
+            StreamEvent::End => self.end(out),
+        }
+    }
+
+    fn keep_alive(&mut self, out: &mut Vec<u8>) {
+        if !self.closed {
+            sse::write_event(out, Some("ping"), br#"{"type": "ping"}"#);
+        }
+    }
+
+    fn losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+}
+
+impl StreamOut {
+    fn lose(&mut self, field: String, why: &'static str) {
+        let loss = Loss::new(field, FORMAT, why);
+        if !self.losses.contains(&loss) {
+            self.losses.push(loss);
+        }
+    }
+
+    fn keep_beside(&mut self, extras: &Extras) {
+        foreign_losses(extras, "choices[0].", &mut self.losses);
+        for (name, value) in extras.for_format(FORMAT).into_iter().flatten() {
+            self.beside.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// Writes `message_start`, once. Held until there is something to show, so that counters that came early are in it.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.started, true) {
+            return;
+        }
+        let (id, model) = self.start.take().unwrap_or_default();
+        let mut data = Vec::new();
+        json::object(&mut data, |o| {
+            o.value("type", "message_start");
+            o.object("message", |o| {
+                o.value("id", &response::message_id(id.as_deref(), &self.context));
+                o.value("type", "message");
+                o.value("role", "assistant");
+                o.value("model", response::shown_model(model.as_deref(), &self.context));
+                o.value("content", &[(); 0]);
+                o.value("stop_reason", &());
+                o.value("stop_sequence", &());
+                o.object("usage", |o| usage::write(o, &self.usage));
+            });
+        });
+        sse::write_event(out, Some("message_start"), &data);
+    }
+
+    fn start_part(&mut self, id: PartId, head: &PartHead, out: &mut Vec<u8>) {
+        if self.open.is_some() || !self.waiting.is_empty() {
+            self.waiting.push_back(Waiting { id, head: head.clone(), deltas: Vec::new(), ended: false });
+        } else {
+            self.open_part(id, head, out);
+        }
+    }
+
+    /// Makes a part the one that is written. A whole part is written at once and waits for its end only.
+    fn open_part(&mut self, id: PartId, head: &PartHead, out: &mut Vec<u8>) {
+        let block = match head {
+            PartHead::Text | PartHead::Refusal => BlockStream::text(),
+            PartHead::Reasoning => BlockStream::thinking(),
+            PartHead::ToolCall { id, name, kind, .. } => {
+                self.calls = true;
+                let index = usize::try_from(self.index).unwrap_or(usize::MAX);
+                let id = if id.is_empty() { response::minted_call_id(index, &self.context) } else { id.clone() };
+                BlockStream::tool_use(id, name.clone(), *kind)
+            }
+            PartHead::Whole(content) => {
+                self.whole(content, out);
+                BlockStream::spent()
+            }
+        };
+        self.open = Some((id, block));
+    }
+
+    fn delta(&mut self, id: PartId, delta: &Delta, out: &mut Vec<u8>) {
+        if let Delta::Extras(extras) = delta {
+            foreign_losses(extras, "choices[0].parts[].", &mut self.losses);
+        }
+        match &mut self.open {
+            Some((open, block)) if *open == id => {
+                if block.is_spent() {
+                    return;
+                }
+                let Some(mut block) = self.open.take().map(|(_, block)| block) else { return };
+                self.begin(out);
+                block.push(delta, &mut self.index, out, &mut self.losses);
+                self.open = Some((id, block));
+            }
+            _ => {
+                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
+                    hold(&mut waiting.deltas, delta);
+                }
+            }
+        }
+    }
+
+    fn end_part(&mut self, id: PartId, out: &mut Vec<u8>) {
+        match &self.open {
+            Some((open, _)) if *open == id => self.close_open(out),
+            _ => {
+                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
+                    waiting.ended = true;
+                }
+                return;
+            }
+        }
+        while let Some(Waiting { id, head, deltas, ended }) = self.waiting.pop_front() {
+            self.open_part(id, &head, out);
+            for delta in &deltas {
+                self.delta(id, delta, out);
+            }
+            if !ended {
+                break;
+            }
+            self.close_open(out);
+        }
+    }
+
+    fn close_open(&mut self, out: &mut Vec<u8>) {
+        let Some((_, mut block)) = self.open.take() else { return };
+        if block.leaves_trace() {
+            self.begin(out);
+            block.end(&mut self.index, out);
+        }
+    }
+
+    fn whole(&mut self, content: &Content, out: &mut Vec<u8>) {
+        if let Some(why) = client_refusal(content) {
+            return self.lose("choices[0].parts[]".to_owned(), why);
+        }
+        self.begin(out);
+        if !matches!(content, Content::Native(_) | Content::Media(_)) {
+            return self.unfolded(content, out);
+        }
+        let index = self.index;
+        self.index = index.saturating_add(1);
+        let (start, delta) = match content {
+            Content::Native(native) => split_native(native),
+            other => (written(other, &mut self.losses), None),
+        };
+        event(out, "content_block_start", index, |o| o.raw("content_block", &start));
+        if let Some(delta) = delta {
+            event(out, "content_block_delta", index, |o| o.value("delta", &delta));
+        }
+        event(out, "content_block_stop", index, |_| {});
+    }
+
+    /// A part that could have streamed but came whole.
+    fn unfolded(&mut self, content: &Content, out: &mut Vec<u8>) {
+        let parts = vec![Part::new(content.clone())];
+        let choice = Choice { parts, ..Choice::default() };
+        for event in unfold(ChatResponse { choices: vec![choice], ..ChatResponse::default() }) {
+            match event {
+                StreamEvent::PartStart { head, .. } => self.open_part(PartId::MAX, &head, out),
+                StreamEvent::PartDelta { delta, .. } => self.delta(PartId::MAX, &delta, out),
+                StreamEvent::PartEnd { .. } => self.close_open(out),
+                _ => {}
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        while let Some((id, _)) = self.open {
+            self.end_part(id, out);
+        }
+        self.closed = true;
+        let finish = self.finish.take().unwrap_or_else(|| Finish::new(FinishReason::Stop));
+        if let Some(failure) = response::finish_error(&finish) {
+            return sse::write_event(out, Some("error"), &error::encode(&failure));
+        }
+        self.begin(out);
+        let mut data = Vec::new();
+        json::object(&mut data, |o| self.message_delta(o, &finish));
+        sse::write_event(out, Some("message_delta"), &data);
+        sse::write_event(out, Some("message_stop"), br#"{"type":"message_stop"}"#);
+    }
+
+    fn message_delta(&self, o: &mut Object<'_>, finish: &Finish) {
+        // The one field that stands beside the delta and not in it.
+        const OUTSIDE: &str = "context_management";
+        o.value("type", "message_delta");
+        o.object("delta", |o| {
+            o.value("stop_reason", response::stop_reason(finish, self.calls));
+            o.value("stop_sequence", &finish.stop_sequence);
+            o.fields(self.beside.iter().filter(|(name, _)| *name != OUTSIDE));
+        });
+        o.object("usage", |o| usage::write(o, &self.usage));
+        o.some(OUTSIDE, self.beside.get(OUTSIDE));
+    }
+}
+
+/// Adds a delta to those that wait; text grows in place.
+fn hold(deltas: &mut Vec<Delta>, delta: &Delta) {
+    match (deltas.last_mut(), delta) {
+        (Some(Delta::Text(text)), Delta::Text(more)) | (Some(Delta::Arguments(text)), Delta::Arguments(more)) => {
+            text.push_str(more);
+        }
+        _ => deltas.push(delta.clone()),
+    }
+}
+
+/// Writes one event about a block.
+pub(super) fn event(out: &mut Vec<u8>, name: &str, index: u64, write: impl FnOnce(&mut Object<'_>)) {
+    let mut data = Vec::new();
+    json::object(&mut data, |o| {
+        o.value("type", name);
+        o.value("index", &index);
+        write(o);
+    });
+    sse::write_event(out, Some(name), &data);
+}
+
+fn written(content: &Content, losses: &mut Vec<Loss>) -> String {
+    let mut block = Vec::new();
+    json::list(&mut block, |list| {
+        let mut writer = BlockWriter { reader: Reader::Client, losses };
+        writer.part(list, &Part::new(content.clone()), "", &|name| format!("choices[0].parts[].{name}"));
+    });
+    let text = String::from_utf8_lossy(&block);
+    text.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// How a native block goes out: those that stream when the provider makes them start empty.
+fn split_native(native: &Native) -> (String, Option<Value>) {
+    let mut block = native.value.clone();
+    let delta = match (block.get_mut("input"), native.kind.as_str()) {
+        (Some(input @ Value::Object(_)), _) => {
+            let input = std::mem::replace(input, json!({}));
+            Some(json!({ "type": "input_json_delta", "partial_json": input.to_string() }))
+        }
+        (_, "compaction") => block.get_mut("content").filter(|content| content.is_string()).map(|content| {
+            let text = content.take();
+            json!({ "type": "compaction_delta", "content": text })
+        }),
+        _ => None,
+    };
+    (block.to_string(), delta)
+}

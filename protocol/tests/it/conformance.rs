@@ -1,0 +1,314 @@
+//! Every recorded answer to every client format: nothing that the format can carry may get lost, and nothing may get lost in silence.
+
+use myelin_protocol::drive::{DriveState, StreamDriver};
+use myelin_protocol::fold::{Folded, fold, unfold};
+use myelin_protocol::framing::Reader;
+use myelin_protocol::ir::{ChatResponse, Loss, StreamEvent};
+use myelin_protocol::lower::NameMap;
+use myelin_protocol::{ApiError, ApiFormat, Dialect, ReplyContext, answer, laws};
+use serde_json::Value;
+
+use crate::support::apis::{self, Stream};
+use crate::support::findings::{Findings, ensure, ensure_eq};
+use crate::support::fixtures::{BodyKind, Case, cases};
+use crate::support::gist::{Gist, carries};
+use crate::support::splits::Seed;
+use crate::support::streams;
+
+fn targets() -> Vec<ApiFormat> {
+    ApiFormat::ALL.into_iter().filter(|format| apis::is_there(*format)).collect()
+}
+
+fn context() -> ReplyContext {
+    ReplyContext {
+        model: "asked-for".into(),
+        id: "0123456789abcdef".into(),
+        created: 1_700_000_000,
+        include_usage: true,
+        ..ReplyContext::default()
+    }
+}
+
+type Outcome = Result<(), String>;
+
+struct Driven {
+    out: Vec<u8>,
+    driver: StreamDriver,
+    losses: Vec<Loss>,
+}
+
+fn drive(stream: &Stream, target: ApiFormat, pieces: &[&[u8]]) -> Result<Driven, String> {
+    let mut driver = StreamDriver::new(stream.format, &stream.dialect, NameMap::default(), target, context()).folding();
+    let mut out = Vec::new();
+    pieces.iter().for_each(|piece| driver.feed(piece, &mut out));
+    driver.finish(&mut out);
+    let losses = driver.losses();
+    ensure_eq!(driver.broken_law(), None, "{} → {target}", stream.case.id);
+    Ok(Driven { out, driver, losses })
+}
+
+/// Reads back what was written for a client, as if that client's format were a provider's.
+fn read_back(target: ApiFormat, out: &[u8], what: &str) -> Result<Folded, String> {
+    let codec = target.codec();
+    let mut reader = Reader::new(codec.framing());
+    let mut decoder = codec.stream_decoder(&Dialect::default());
+    let mut events = Vec::new();
+    let mut input = out;
+    while let Some(frame) = reader.next(&mut input).map_err(|error| format!("{what}: {error}"))? {
+        let fed = decoder.feed(&frame, &mut events);
+        ensure!(fed.is_ok(), "{what}: {fed:?}\n{}", String::from_utf8_lossy(frame.data));
+    }
+    let left = reader.finish().map_err(|error| format!("{what}: {error}"))?;
+    ensure!(left.is_none(), "{what}: an unfinished frame is written");
+    decoder.finish(&mut events);
+    ensure_eq!(laws::check(&events), Ok(()), "{what}");
+    Ok(fold(events))
+}
+
+fn compare(what: &str, source: &Gist, target: ApiFormat, back: &Gist, losses: &[Loss]) -> Outcome {
+    let (expected, lost) = source.fitted(carries(target));
+    ensure_eq!(&expected, back, "{what}");
+    ensure!(!lost || !losses.is_empty(), "{what}: something was lost in silence");
+    Ok(())
+}
+
+#[test]
+fn every_recorded_stream_reaches_every_client() {
+    let mut findings = Findings::default();
+    for stream in apis::streams() {
+        let source = fold(streams::decode(stream.format, &stream.dialect, &[&stream.bytes]));
+        for target in targets() {
+            findings.take(reaches(&stream, &source, target));
+        }
+    }
+    findings.report();
+}
+
+fn reaches(stream: &Stream, source: &Folded, target: ApiFormat) -> Outcome {
+    let what = format!("{} → {target}", stream.case.id);
+    let driven = drive(stream, target, &[&stream.bytes])?;
+    if driven.driver.state() == DriveState::Failed && !driven.driver.committed() {
+        ensure!(driven.out.is_empty(), "{what}: written before the answer began");
+        ensure!(source.error.is_some(), "{what}: {:?}", driven.driver.error());
+        return Ok(());
+    }
+    let back = read_back(target, &driven.out, &what)?;
+    compare(&what, &Gist::of_stream(source), target, &Gist::of_stream(&back), &driven.losses)
+}
+
+#[test]
+fn every_recorded_stream_survives_its_own_format() {
+    let mut findings = Findings::default();
+    for stream in apis::streams() {
+        findings.take(survives(&stream));
+    }
+    findings.report();
+}
+
+fn survives(stream: &Stream) -> Outcome {
+    let what = format!("{} → itself", stream.case.id);
+    let mut driven = drive(stream, stream.format, &[&stream.bytes])?;
+    if let (true, Some(source)) = (driven.driver.committed(), driven.driver.folded()) {
+        let back = read_back(stream.format, &driven.out, &what)?;
+        ensure_eq!(essence(source.response), essence(back.response), "{what}");
+    }
+    Ok(())
+}
+
+/// An answer without what the gateway puts in place of the provider's own, and with its counters in normal form only.
+fn essence(mut response: ChatResponse) -> ChatResponse {
+    if let Some(usage) = &mut response.usage {
+        usage.raw = None;
+        // The tier that was asked for stands in for the one that answered.
+        usage.service_tier = usage.service_tier.take().filter(|tier| tier != "auto");
+    }
+    response.model = None;
+    response.id = None;
+    response.created = None;
+    // Padding against guessing words by lengths, which some hosts put into chunks.
+    response.extras.remove("p");
+    response
+}
+
+#[test]
+fn case_13_clients_see_the_same_bytes_however_the_upstreams_arrive() {
+    let mut findings = Findings::default();
+    for stream in apis::streams() {
+        let mut seed = Seed::new(stream.bytes.len() as u64);
+        for target in [stream.format, targets()[seed.below(targets().len())]] {
+            let outcome = drive(&stream, target, &[&stream.bytes]).and_then(|whole| {
+                let pieces: Vec<&[u8]> = stream.bytes.chunks(1).collect();
+                ensure!(drive(&stream, target, &pieces)?.out == whole.out, "{} → {target}", stream.case.id);
+                Ok(())
+            });
+            findings.take(outcome);
+        }
+    }
+    findings.report();
+}
+
+/// Whether a frame is its format's terminal, or reports a failure, by what the wire says.
+fn is_terminal(format: ApiFormat, event: Option<&str>, data: &[u8]) -> bool {
+    let value: Value = serde_json::from_slice(data).unwrap_or_default();
+    let kind = value["type"].as_str().unwrap_or_default();
+    let failed = value.get("error").is_some_and(|error| !error.is_null());
+    failed
+        || match format {
+            ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => data == b"[DONE]",
+            ApiFormat::OpenaiResponses => {
+                matches!(kind, "response.completed" | "response.incomplete" | "response.failed" | "error")
+            }
+            ApiFormat::AnthropicMessages => matches!(kind, "message_stop" | "error"),
+            ApiFormat::Gemini => {
+                value.pointer("/candidates/0/finishReason").is_some()
+                    || value.pointer("/promptFeedback/blockReason").is_some()
+            }
+            ApiFormat::BedrockConverse => event == Some("metadata"),
+            ApiFormat::OllamaChat | ApiFormat::OllamaGenerate => value["done"] == true,
+            ApiFormat::Dify => {
+                matches!(value["event"].as_str(), Some("message_end" | "workflow_finished" | "error"))
+            }
+        }
+}
+
+#[test]
+fn a_stream_cut_at_any_frame_before_its_terminal_is_a_failure_and_never_an_end() {
+    let mut findings = Findings::default();
+    for stream in apis::streams().into_iter().filter(|stream| !stream.dialect.no_done) {
+        let mut reader = Reader::new(stream.format.codec().framing());
+        let mut input = stream.bytes.as_slice();
+        let mut ends = vec![0];
+        while let Some(frame) = reader.next(&mut input).unwrap() {
+            if frame.exception || is_terminal(stream.format, frame.event, frame.data) {
+                break;
+            }
+            ends.push(stream.bytes.len() - input.len());
+        }
+        // Every boundary near both ends, some in the middle: all of them would take time in the square of the length.
+        let step = (ends.len() / 24).max(1);
+        let near = |at: usize| at < 12 || at + 12 > ends.len() || at.is_multiple_of(step);
+        for (at, end) in ends.iter().enumerate().filter(|(at, _)| near(*at)) {
+            findings.take(cut(&stream, at, *end));
+        }
+    }
+    findings.report();
+}
+
+fn cut(stream: &Stream, frames: usize, end: usize) -> Outcome {
+    let target = targets()[frames % targets().len()];
+    let what = format!("{} cut after {frames} frames → {target}", stream.case.id);
+    let driven = drive(stream, target, &[&stream.bytes[..end]])?;
+    ensure_eq!(DriveState::Failed, driven.driver.state(), "{what}");
+    if !driven.driver.committed() {
+        ensure!(driven.out.is_empty(), "{what}: written before the answer began");
+        return Ok(());
+    }
+    let back = read_back(target, &driven.out, &what)?;
+    ensure!(back.error.is_some() && !back.complete, "{what}: {back:?}");
+    Ok(())
+}
+
+/// Recorded whole answers with the way to read them.
+fn wholes() -> Vec<(Case, ApiFormat, Dialect, Vec<u8>)> {
+    let answered = |case: Case| {
+        let format = apis::format(&case).filter(|format| apis::is_there(*format))?;
+        let bytes = case.body(BodyKind::Json).filter(|_| case.status() == 200)?;
+        Some((case.clone(), format, apis::dialect(&case), bytes))
+    };
+    cases(&[]).into_iter().filter_map(answered).collect()
+}
+
+#[test]
+fn every_recorded_answer_reaches_every_client_whole_and_as_a_stream() {
+    let mut findings = Findings::default();
+    for (case, format, dialect, bytes) in wholes() {
+        match answer::read(format, &bytes, &dialect) {
+            Ok(response) => {
+                for target in targets() {
+                    findings.take(whole_reaches(&case, format, &response, target));
+                    findings.take(whole_reaches_as_stream(&case, &response, target));
+                }
+            }
+            Err(error) => findings.take(Err(format!("{}: {error:?}", case.id))),
+        }
+    }
+    findings.report();
+}
+
+fn whole_reaches(case: &Case, format: ApiFormat, response: &ChatResponse, target: ApiFormat) -> Outcome {
+    let what = format!("{} → {target}", case.id);
+    let encoded = target.codec().encode_response(response, &context());
+    let back = target.codec().decode_response(&encoded.value, &Dialect::default());
+    let back = back.map_err(|error| format!("{what}: {error}\n{}", String::from_utf8_lossy(&encoded.value)))?;
+    compare(&what, &Gist::of(response), target, &Gist::of(&back), &encoded.losses)?;
+    if target == format {
+        ensure_eq!(essence(response.clone()), essence(back), "{what}");
+    }
+    Ok(())
+}
+
+fn whole_reaches_as_stream(case: &Case, response: &ChatResponse, target: ApiFormat) -> Outcome {
+    let what = format!("{} → {target} as a stream", case.id);
+    let mut encoder = target.codec().stream_encoder(context());
+    let mut out = Vec::new();
+    unfold(response.clone()).iter().for_each(|event| encoder.push(event, &mut out));
+    let streamed = read_back(target, &out, &what)?;
+    compare(&what, &Gist::of(response), target, &Gist::of_stream(&streamed), &encoder.losses())
+}
+
+#[test]
+fn errors_reach_every_client_with_their_meaning_and_words() {
+    let mut findings = Findings::default();
+    for case in cases(&[]) {
+        let Some(format) = apis::format(&case).filter(|format| apis::is_there(*format)) else { continue };
+        let Some((bytes, _)) = case.response().filter(|_| case.status() >= 400) else { continue };
+        let error = format.codec().decode_error(case.status(), &bytes);
+        for target in targets() {
+            findings.take(error_reaches(&case, &error, target));
+        }
+    }
+    findings.report();
+}
+
+fn error_reaches(case: &Case, error: &ApiError, target: ApiFormat) -> Outcome {
+    let what = format!("{} → {target}", case.id);
+    ensure!(!error.message.is_empty(), "{what}: no words");
+    let encoded = target.codec().encode_error(error);
+    let back = target.codec().decode_error(error.status(), &encoded);
+    ensure!(back.message.contains(&error.message), "{what}: {:?} became {:?}", error.message, back.message);
+    ensure_eq!(error.kind.status() / 100, back.kind.status() / 100, "{what}: {:?} became {:?}", error.kind, back.kind);
+    let mut encoder = target.codec().stream_encoder(context());
+    let mut out = Vec::new();
+    encoder.push(&StreamEvent::Error(error.clone()), &mut out);
+    encoder.push(&StreamEvent::End, &mut out);
+    let streamed = read_back(target, &out, &what)?;
+    ensure!(!streamed.complete, "{what}: an error became an end");
+    let told = streamed.error.ok_or_else(|| format!("{what}: the error is not told in a stream"))?;
+    ensure!(told.message.contains(&error.message), "{what}: {:?} became {:?}", error.message, told.message);
+    Ok(())
+}
+
+#[test]
+fn no_format_dodges_this_suite() {
+    let formats = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/formats");
+    let folders: Vec<String> = std::fs::read_dir(formats)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "embeddings")
+        .collect();
+    for folder in &folders {
+        let named = |format: ApiFormat| format.as_str().replace('-', "_").starts_with(folder.as_str());
+        assert!(ApiFormat::ALL.into_iter().any(named), "{folder} belongs to no format");
+    }
+    for (index, format) in ApiFormat::ALL.into_iter().enumerate() {
+        assert_eq!(format as usize, index, "the list follows the enum");
+        let folder = |folder: &String| format.as_str().replace('-', "_").starts_with(folder.as_str());
+        assert!(folders.iter().any(folder), "{format} has no folder");
+        if apis::is_there(format) {
+            assert_eq!(format.codec().format(), format);
+            assert!(!format.codec().tap_markers().is_empty(), "{format}");
+        }
+    }
+}
