@@ -6,8 +6,9 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::catalog::{AuthStyle, Provider};
+use super::error::ChannelError;
 use super::gcp::Account;
-use super::live::{ChannelError, LiveChannel, SecretResolver};
+use super::live::{LiveChannel, SecretResolver};
 use super::{Fetch, sigv4};
 use crate::clock::Clock;
 use crate::model::{Channel, Secret};

@@ -67,9 +67,11 @@ pub struct Provider {
     /// Environment variables in which people keep its key, for hints.
     #[serde(default)]
     pub keys: Vec<String>,
-    /// Address as its users write it; `{name}` is an option of the channel. `None`: every channel has its own.
+    /// Address as its users write it; `{name}` is an option of the channel.
+    pub base_url: String,
+    /// `base_url` only shows how to write one: every channel must have its own.
     #[serde(default)]
-    pub base_url: Option<String>,
+    pub needs_address: bool,
     /// Whether a channel may have no credential.
     #[serde(default)]
     pub keyless: bool,
@@ -79,7 +81,10 @@ pub struct Provider {
     /// Vendors whose addresses or keys need code.
     #[serde(default)]
     pub site: Site,
-    /// What it speaks, the preferred one first.
+    /// Column of the table of `anthropic-beta` values that its Claude takes; `None`: the host is nobody's that the table knows.
+    #[serde(default)]
+    pub betas: Option<String>,
+    /// What it speaks, the preferred one first; empty for those that only embed and rerank.
     pub endpoints: Vec<Endpoint>,
     /// Embeddings, if it has any.
     #[serde(default)]

@@ -5,7 +5,8 @@ use http::{Method, Request};
 use myelin_protocol::ApiFormat;
 
 use super::auth::Prepared;
-use super::live::{ChannelError, LiveChannel};
+use super::error::ChannelError;
+use super::live::LiveChannel;
 use super::operation::{ClientHead, Operation};
 use super::template::Target;
 use super::{AuthStyle, headers};
@@ -36,7 +37,7 @@ impl LiveChannel {
                 (Method::POST, target.below_for(upstream_model, tail, query)?)
             }
             Operation::Models { page } => {
-                let targets = self.models.as_ref().map(|(_, _, targets)| targets.as_slice());
+                let targets = self.models.as_ref().map(|(_, targets)| targets.as_slice());
                 (Method::GET, self.target(targets, base, "model list")?.uri("", *page)?)
             }
             _ => (Method::POST, self.conversation(operation, base)?.uri(upstream_model, query)?),
@@ -85,7 +86,7 @@ impl LiveChannel {
             }
             Operation::Models { .. } => {
                 let (wire, auth) =
-                    self.models.as_ref().map_or((None, self.provider.auth), |(wire, auth, _)| (Some(*wire), *auth));
+                    self.models.as_ref().map_or((None, self.provider.auth), |((wire, auth), _)| (Some(*wire), *auth));
                 let anthropic = wire == Some(super::ModelListWire::Anthropic);
                 (anthropic.then_some(ApiFormat::AnthropicMessages), auth)
             }

@@ -7,9 +7,15 @@ mod conformance;
 #[cfg(test)]
 mod dify;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod gemini;
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod ollama;
 #[cfg(test)]
