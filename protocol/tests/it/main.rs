@@ -4,8 +4,10 @@
 
 #[cfg(test)]
 mod conformance;
-mod embeddings;
+#[cfg(test)]
 mod dify;
+#[cfg(test)]
+mod embeddings;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
@@ -19,8 +21,12 @@ mod ollama;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_completions;
+#[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod support;
