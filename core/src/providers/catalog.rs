@@ -219,20 +219,18 @@ pub struct ModelOverride {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmbeddingWire {
-    /// `POST …/embeddings` of OpenAI.
+    /// `POST …/embeddings` of OpenAI; Voyage, Jina and Mistral differ by dialect.
     Openai,
     /// `:batchEmbedContents`.
     Gemini,
     /// Vertex `:predict` with `instances`.
-    Vertex,
-    /// Cohere v2 `/v2/embed`.
-    Cohere,
+    VertexPredict,
     /// Ollama `/api/embed`.
     Ollama,
-    /// Voyage: OpenAI's shape with `output_dimension` and `input_type`.
-    Voyage,
-    /// Jina: OpenAI's shape with `task` and typed inputs.
-    Jina,
+    /// Cohere v2 `/v2/embed`.
+    Cohere,
+    /// Bedrock `/model/{id}/invoke` of Titan's and Cohere's models.
+    BedrockInvoke,
 }
 
 /// Where embeddings are made.
@@ -249,6 +247,9 @@ pub struct Embeddings {
     /// How many inputs one request may have; `None`: no known limit.
     #[serde(default)]
     pub batch: Option<u32>,
+    /// How it differs from the inventor of the wire: fields of [`myelin_protocol::Dialect`].
+    #[serde(default)]
+    pub dialect: Map<String, Value>,
 }
 
 /// How a vendor's reranking is written.

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use myelin_protocol::{ApiError, ApiFormat};
+use myelin_protocol::{ApiError, ApiFormat, Dialect};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::auth::LiveCredential;
 use super::catalog::{AuthStyle, Catalog, EmbeddingWire, ModelListWire, Provider, RerankWire, Site, Surface};
-use super::endpoint::{Accepted, LiveEndpoint};
+use super::endpoint::{Accepted, LiveEndpoint, merged};
 use super::error::ChannelError;
 use super::plan::Plan;
 use super::template::Target;
@@ -56,6 +56,7 @@ pub struct LiveChannel {
     pub dial: Dial,
     pub(super) endpoints: Vec<LiveEndpoint>,
     pub(super) embeddings: Option<(EmbeddingWire, Vec<Target>)>,
+    embedding_dialect: Arc<Dialect>,
     pub(super) rerank: Option<(RerankWire, Vec<Target>)>,
     pub(super) surfaces: Vec<(Surface, Vec<Target>)>,
     pub(super) models: Option<((ModelListWire, AuthStyle), Vec<Target>)>,
@@ -104,6 +105,7 @@ impl LiveChannel {
             },
             endpoints,
             embeddings: plan.aside(embeddings)?,
+            embedding_dialect: merged(provider.embeddings.iter().map(|row| &row.dialect).chain([&channel.dialect]))?,
             rerank: plan.aside(rerank)?,
             surfaces,
             models: plan.aside(models)?,
@@ -164,6 +166,9 @@ impl LiveChannel {
     pub fn embedding_batch(&self) -> Option<usize> {
         let batch = self.provider.embeddings.as_ref()?.batch?;
         usize::try_from(batch).ok()
+    /// How embeddings here differ from the inventor of their wire.
+    pub fn embedding_dialect(&self) -> &Arc<Dialect> {
+        &self.embedding_dialect
     }
 
     /// How reranking is written here; `None` if there is none.

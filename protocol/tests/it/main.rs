@@ -21,6 +21,8 @@ mod ollama;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_completions;
+#[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
