@@ -117,7 +117,7 @@ impl FormatCodec for OllamaCodec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        &["\"done\":true", "\"done\": true", "\"error\""]
+        &["\"done\":true", "\"done\": true", "\"error\"", "\"tool_calls\""]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {
