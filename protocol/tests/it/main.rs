@@ -27,4 +27,6 @@ mod openai_responses;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod support;
