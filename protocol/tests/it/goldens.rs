@@ -104,8 +104,7 @@ fn streams_reach_every_client_as_they_were_read() {
         let mut text = String::new();
         for target in targets() {
             heading(target, &mut text);
-            let mut driver =
-                StreamDriver::new(case.format, &Dialect::default(), NameMap::default(), target, context());
+            let mut driver = StreamDriver::new(case.format, &Dialect::default(), NameMap::default(), target, context());
             let mut out = Vec::new();
             driver.feed(bytes, &mut out);
             driver.finish(&mut out);

@@ -47,15 +47,7 @@ pub fn carries(format: ApiFormat) -> Carries {
             Carries { choices: false, refusal: false, cache_counts: false, content_filter: false, calls: false, ..all }
         }
         ApiFormat::OpenaiCompletions => Carries { reasoning: false, calls: false, refusal: false, ..all },
-        ApiFormat::Dify => Carries {
-            reasoning: false,
-            calls: false,
-            choices: false,
-            refusal: false,
-            cache_counts: false,
-            content_filter: false,
-            ..objects
-        },
+        ApiFormat::Dify => Carries { calls: false, choices: false, refusal: false, cache_counts: false, ..objects },
     }
 }
 
