@@ -4,6 +4,7 @@
 //! - [`guard`] stands before every route;
 //! - [`listen`] accepts connections and lets them end gracefully.
 
+pub mod admin;
 pub mod guard;
 pub mod health;
 mod inference;
