@@ -1,6 +1,7 @@
 //! The HTTP face of the gateway: routes, guard, listeners. The only part that knows axum.
 //!
 //! - [`router`] is one list of routes; whatever it does not name goes to [`inference`], whose table of addresses is `pipeline::surface`;
+//! - [`admin`] is the API of console and CLI, with an admin token, or over [`socket`] without;
 //! - [`guard`] stands before every route;
 //! - [`listen`] accepts connections and lets them end gracefully.
 
@@ -9,6 +10,8 @@ pub mod guard;
 pub mod health;
 mod inference;
 pub mod listen;
+#[cfg(unix)]
+pub mod socket;
 
 use std::sync::Arc;
 
@@ -23,10 +26,11 @@ use http::{Request, StatusCode};
 use crate::pipeline::Services;
 
 /// Every route of the gateway.
-pub fn router(services: Arc<Services>) -> Router {
+pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
     Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .merge(admin::over_tcp(services.clone(), desk))
         .fallback(infer)
         .layer(middleware::from_fn_with_state(services.clone(), guarded))
         .with_state(services)

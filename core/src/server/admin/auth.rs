@@ -92,7 +92,8 @@ pub(super) async fn with_token(State(admin): State<Admin>, mut request: Request,
             request.extensions_mut().insert(Who("admin".to_owned()));
         }
         None => {
-            let message = "an admin token (mya-…) is needed: `myelin admin token` makes one; virtual keys do not work here";
+            let message =
+                "an admin token (mya-…) is needed: `myelin admin token` makes one; virtual keys do not work here";
             let refusal = AdminError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
             return ([("www-authenticate", "Bearer")], refusal).into_response();
         }

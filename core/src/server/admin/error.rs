@@ -80,5 +80,6 @@ impl IntoResponse for AdminError {
 
 /// The answer under `/api/v1` where nothing is.
 pub(super) async fn not_found() -> Response {
-    AdminError::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address of the admin API").into_response()
+    AdminError::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address of the admin API")
+        .into_response()
 }

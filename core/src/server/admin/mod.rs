@@ -6,7 +6,7 @@
 mod auth;
 mod channels;
 mod docs;
-mod error;
+pub mod error;
 mod extract;
 mod keys;
 mod logs;
@@ -85,7 +85,8 @@ struct Locks;
 impl utoipa::Modify for Locks {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let parts = document.components.get_or_insert_with(Default::default);
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An admin token: mya-…")).build();
+        let bearer =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An admin token: mya-…")).build();
         parts.add_security_scheme("token", SecurityScheme::Http(bearer));
         parts.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE))));
     }

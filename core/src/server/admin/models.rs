@@ -79,7 +79,7 @@ pub(super) async fn providers() -> Json<ProviderList> {
         name: row.name.clone(),
         docs: row.docs.clone(),
         keys: row.keys.clone(),
-        base_url: row.base_url.clone(),
+        base_url: (!row.base_url.is_empty()).then(|| row.base_url.clone()),
         keyless: row.keyless,
         formats: row.formats().map(|format| format.as_str().to_owned()).collect(),
         notes: row.notes.clone(),

@@ -27,6 +27,8 @@ pub(crate) mod response;
 pub(crate) mod scalars;
 mod stream_in;
 mod stream_out;
+#[cfg(test)]
+mod tests;
 mod think_tags;
 mod thinking;
 mod tool_ids;
@@ -122,8 +124,9 @@ impl FormatCodec for OpenaiChat {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark.
-        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]"]
+        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark. A name begins a call, and
+        // calls decide what a host's `stop` means.
+        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]", "\"name\""]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {

@@ -97,6 +97,8 @@ impl Decoder {
             counted = counted.or_else(|| usage::decode(&inner, &self.dialect));
         }
         self.head(&mut fields, !choices.is_empty(), out);
+        // Whoever passes bytes on and looks at some frames only still wants counters and finishes: a corrupt delta costs neither.
+        let mut outcome = Ok(());
         for choice in choices {
             let Value::Object(mut choice) = choice else { continue };
             if let Some(inner) = choice.shift_remove("usage") {
@@ -107,10 +109,10 @@ impl Decoder {
                 self.state = State::Over;
                 return Ok(());
             }
-            self.choice(choice, out)?;
+            outcome = outcome.and(self.choice(choice, out));
         }
         self.count(counted, &fields, out);
-        Ok(())
+        outcome
     }
 
     fn count(&mut self, mut counted: Option<Usage>, fields: &Object, out: &mut Vec<StreamEvent>) {
@@ -180,10 +182,9 @@ impl Decoder {
         };
         fields.shift_remove("delta");
         let finish = take_finish(&mut fields);
-        Feeder { choice, think_tags: self.dialect.think_tags, next: &mut self.next, out }.delta(delta, fields)?;
         // A second finish repeats the first (OpenRouter's usage chunk).
         choice.finish = choice.finish.take().or(finish);
-        Ok(())
+        Feeder { choice, think_tags: self.dialect.think_tags, next: &mut self.next, out }.delta(delta, fields)
     }
 
     /// Ends what is open and reports the finishes.
