@@ -30,10 +30,10 @@ pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
     Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .merge(admin::over_tcp(services.clone(), desk))
         .fallback(infer)
-        .layer(middleware::from_fn_with_state(services.clone(), guarded))
-        .with_state(services)
+        .with_state(services.clone())
+        .merge(admin::over_tcp(services.clone(), desk))
+        .layer(middleware::from_fn_with_state(services, guarded))
 }
 
 async fn infer(State(services): State<Arc<Services>>, request: Request<Body>) -> Response {
