@@ -14,6 +14,10 @@ pub struct Carries {
     pub refusal: bool,
     pub cache_counts: bool,
     pub content_filter: bool,
+    /// Why the answer ended.
+    pub ends: bool,
+    /// Nothing but text: thinking stands in tags, media in links.
+    pub plain_text: bool,
     /// Free-text calls as such; elsewhere they are functions of one string.
     pub free_text: bool,
     /// Arguments as text; elsewhere they are an object, and text that is none is put into one.
@@ -29,6 +33,8 @@ pub fn carries(format: ApiFormat) -> Carries {
         refusal: true,
         cache_counts: true,
         content_filter: true,
+        ends: true,
+        plain_text: false,
         free_text: true,
         raw_arguments: true,
     };
@@ -48,7 +54,8 @@ pub fn carries(format: ApiFormat) -> Carries {
         }
         ApiFormat::OpenaiCompletions => Carries { reasoning: false, calls: false, refusal: false, ..all },
         ApiFormat::Dify => Carries {
-            reasoning: false,
+            ends: false,
+            plain_text: true,
             calls: false,
             choices: false,
             refusal: false,
@@ -56,6 +63,7 @@ pub fn carries(format: ApiFormat) -> Carries {
             content_filter: false,
             ..objects
         },
+        ApiFormat::Dify => Carries { calls: false, choices: false, refusal: false, cache_counts: false, ..objects },
     }
 }
 
@@ -165,9 +173,13 @@ impl Gist {
 
     fn judged(mut self, source: &Self, can: Carries) -> Self {
         for said in &mut self.choices {
+            if can.plain_text {
+                plain(said);
+            }
             said.end = match said.end {
                 // A call that is asked for is a reason to end whatever the provider says, if the call can be told.
                 Some(End::Stop) if !said.calls.is_empty() => Some(End::Calls),
+                Some(_) if !can.ends => Some(End::Stop),
                 Some(End::Calls) if !can.calls => Some(End::Stop),
                 end => end,
             };
@@ -188,6 +200,14 @@ impl Gist {
         }
         self
     }
+}
+
+/// The words of an answer however its thinking is marked, without media.
+fn plain(said: &mut Said) {
+    let words = format!("{}{}", std::mem::take(&mut said.reasoning), said.text);
+    let words = words.replace("<think>", "").replace("</think>", "");
+    let media = words.find("](data:").and_then(|at| words.get(..at)?.rfind('['));
+    said.text = words.get(..media.unwrap_or(words.len())).unwrap_or_default().trim().to_owned();
 }
 
 /// Zero and unknown are the same on the wires that always write the counter.
