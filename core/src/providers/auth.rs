@@ -6,8 +6,9 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::catalog::{AuthStyle, Provider};
+use super::error::ChannelError;
 use super::gcp::Account;
-use super::live::{ChannelError, LiveChannel, SecretResolver};
+use super::live::{LiveChannel, SecretResolver};
 use super::{Fetch, sigv4};
 use crate::clock::Clock;
 use crate::model::{Channel, Secret};
@@ -17,6 +18,8 @@ use crate::model::{Channel, Secret};
 pub struct Prepared {
     /// Method, address and headers.
     pub parts: Parts,
+    /// `anthropic-beta` values of the caller that the host does not take: a loss each.
+    pub dropped_betas: Vec<String>,
     /// Where the key goes.
     pub(super) auth: AuthStyle,
 }

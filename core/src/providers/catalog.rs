@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use myelin_protocol::ApiFormat;
+use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -67,9 +68,11 @@ pub struct Provider {
     /// Environment variables in which people keep its key, for hints.
     #[serde(default)]
     pub keys: Vec<String>,
-    /// Address as its users write it; `{name}` is an option of the channel. `None`: every channel has its own.
+    /// Address as its users write it; `{name}` is an option of the channel.
+    pub base_url: String,
+    /// `base_url` only shows how to write one: every channel must have its own.
     #[serde(default)]
-    pub base_url: Option<String>,
+    pub needs_address: bool,
     /// Whether a channel may have no credential.
     #[serde(default)]
     pub keyless: bool,
@@ -79,7 +82,10 @@ pub struct Provider {
     /// Vendors whose addresses or keys need code.
     #[serde(default)]
     pub site: Site,
-    /// What it speaks, the preferred one first.
+    /// Column of the table of `anthropic-beta` values that its Claude takes; `None`: the host is nobody's that the table knows.
+    #[serde(default)]
+    pub betas: Option<String>,
+    /// What it speaks, the preferred one first; empty for those that only embed and rerank.
     pub endpoints: Vec<Endpoint>,
     /// Embeddings, if it has any.
     #[serde(default)]
@@ -210,32 +216,12 @@ pub struct ModelOverride {
     pub dialect: Map<String, Value>,
 }
 
-/// How a vendor's embeddings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EmbeddingWire {
-    /// `POST …/embeddings` of OpenAI.
-    Openai,
-    /// `:batchEmbedContents`.
-    Gemini,
-    /// Vertex `:predict` with `instances`.
-    Vertex,
-    /// Cohere v2 `/v2/embed`.
-    Cohere,
-    /// Ollama `/api/embed`.
-    Ollama,
-    /// Voyage: OpenAI's shape with `output_dimension` and `input_type`.
-    Voyage,
-    /// Jina: OpenAI's shape with `task` and typed inputs.
-    Jina,
-}
-
 /// Where embeddings are made.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Embeddings {
     /// How they are written.
-    pub wire: EmbeddingWire,
+    pub wire: EmbeddingFormat,
     /// Its own address, where it is not the vendor's.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -244,6 +230,9 @@ pub struct Embeddings {
     /// How many inputs one request may have; `None`: no known limit.
     #[serde(default)]
     pub batch: Option<u32>,
+    /// How it differs from the inventor of the wire: fields of [`myelin_protocol::Dialect`].
+    #[serde(default)]
+    pub dialect: Map<String, Value>,
 }
 
 /// How a vendor's reranking is written.

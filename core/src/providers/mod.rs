@@ -19,6 +19,7 @@ mod base;
 pub mod catalog;
 pub mod classify;
 mod endpoint;
+mod error;
 mod gcp;
 pub mod guard;
 mod headers;
@@ -26,6 +27,7 @@ mod live;
 mod models;
 mod operation;
 mod pattern;
+mod plan;
 mod probe;
 mod request;
 mod retry_after;
@@ -34,10 +36,11 @@ mod template;
 mod vertex;
 
 pub use auth::{Payload, Prepared};
-pub use catalog::{AuthStyle, Catalog, EmbeddingWire, ModelListWire, Provider, RerankWire, Surface};
+pub use catalog::{AuthStyle, Catalog, ModelListWire, Provider, RerankWire, Surface};
 pub use classify::classify;
 pub use endpoint::Accepted;
-pub use live::{ChannelError, Dial, LiveChannel, SecretResolver};
+pub use error::ChannelError;
+pub use live::{Dial, LiveChannel, SecretResolver};
 pub use models::list_models;
 pub use operation::{ClientHead, Operation};
 pub use pattern::Pattern;
@@ -69,3 +72,8 @@ pub struct FetchError {
     /// It took too long.
     pub timed_out: bool,
 }
+
+#[cfg(test)]
+mod fixtures_test;
+#[cfg(test)]
+mod tests;

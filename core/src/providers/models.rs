@@ -22,7 +22,7 @@ pub async fn list_models(
     fetch: &dyn Fetch,
     clock: &dyn Clock,
 ) -> Result<Vec<ModelInfo>, GatewayError> {
-    let Some((wire, _, _)) = &channel.models else { return Ok(Vec::new()) };
+    let Some(((wire, _), _)) = &channel.models else { return Ok(Vec::new()) };
     let mut models = Vec::new();
     let mut page = None;
     for _ in 0..MOST_PAGES {

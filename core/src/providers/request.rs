@@ -5,7 +5,8 @@ use http::{Method, Request};
 use myelin_protocol::ApiFormat;
 
 use super::auth::Prepared;
-use super::live::{ChannelError, LiveChannel};
+use super::error::ChannelError;
+use super::live::LiveChannel;
 use super::operation::{ClientHead, Operation};
 use super::template::Target;
 use super::{AuthStyle, headers};
@@ -36,7 +37,7 @@ impl LiveChannel {
                 (Method::POST, target.below_for(upstream_model, tail, query)?)
             }
             Operation::Models { page } => {
-                let targets = self.models.as_ref().map(|(_, _, targets)| targets.as_slice());
+                let targets = self.models.as_ref().map(|(_, targets)| targets.as_slice());
                 (Method::GET, self.target(targets, base, "model list")?.uri("", *page)?)
             }
             _ => (Method::POST, self.conversation(operation, base)?.uri(upstream_model, query)?),
@@ -45,7 +46,9 @@ impl LiveChannel {
         parts.method = method;
         parts.uri = uri;
         parts.headers = headers::compose(operation, format, client, &self.headers);
-        Ok(Prepared { parts, auth })
+        let betas = headers::betas(format, self.provider.betas.as_deref(), client);
+        headers::put_betas(&betas, &mut parts.headers);
+        Ok(Prepared { parts, dropped_betas: betas.dropped, auth })
     }
 
     fn conversation(&self, operation: &Operation<'_>, base: usize) -> Result<&Target, ChannelError> {
@@ -85,7 +88,7 @@ impl LiveChannel {
             }
             Operation::Models { .. } => {
                 let (wire, auth) =
-                    self.models.as_ref().map_or((None, self.provider.auth), |(wire, auth, _)| (Some(*wire), *auth));
+                    self.models.as_ref().map_or((None, self.provider.auth), |((wire, auth), _)| (Some(*wire), *auth));
                 let anthropic = wire == Some(super::ModelListWire::Anthropic);
                 (anthropic.then_some(ApiFormat::AnthropicMessages), auth)
             }

@@ -5,17 +5,28 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod dify;
+#[cfg(test)]
+mod embeddings;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod ollama;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_completions;
+#[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod support;
