@@ -26,7 +26,7 @@ async function inFolder(work) {
 }
 
 /** Runs a program to its end, or stops it after a while. Nothing of our own environment but the path reaches it. */
-function execute(program, words, { home, project }, env) {
+function execute(program, words, { home, project }, env, input = '') {
   return new Promise((resolve) => {
     const clean = {
       PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
@@ -36,7 +36,9 @@ function execute(program, words, { home, project }, env) {
       LANG: 'C.UTF-8',
       ...env,
     };
-    const child = spawn(program, words, { cwd: project, env: clean, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, words, { cwd: project, env: clean, stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
     let [out, err] = ['', ''];
     child.stdout.on('data', (data) => (out += data));
     child.stderr.on('data', (data) => (err += data));
@@ -144,13 +146,14 @@ apps = false
         join(places.project, 'opencode.json'),
         JSON.stringify({ provider: { myelin: provider }, model: `myelin/${target.model}`, small_model: `myelin/${target.model}`, share: 'disabled', autoupdate: false }),
       );
-      return execute(file, ['run', '--model', `myelin/${target.model}`, prompt], places, {
+      // As an argument it would be quoted for the model.
+      return execute(file, ['run', '--model', `myelin/${target.model}`], places, {
         MYELIN_KEY: KEY,
         OPENCODE_DISABLE_AUTOUPDATE: '1',
         OPENCODE_DISABLE_MODELS_FETCH: '1',
         OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
         OPENCODE_DISABLE_DEFAULT_PLUGINS: '1',
-      });
+      }, prompt);
     },
   },
 };

@@ -68,7 +68,11 @@ pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     let secrets = Arc::new(Resolver(Arc::clone(loader.secrets())));
     let file = loaded.file.clone();
     let watcher = watch(loader, store.clone());
-    Ok(Launched { gateway: Gateway::open(store, clock, secrets), keys, admin_token, warnings, file, watcher })
+    let gateway = Gateway::open(store, clock, secrets);
+    if let Some(file) = &file {
+        gateway.set_config_file(file.clone());
+    }
+    Ok(Launched { gateway, keys, admin_token, warnings, file, watcher })
 }
 
 /// Takes the file again whenever it changes; one with a mistake is reported and changes nothing.

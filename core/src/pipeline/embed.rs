@@ -14,7 +14,7 @@ use super::tries::Tries;
 use super::{Job, echo};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::AttemptOutcome;
-use crate::providers::{EmbeddingWire, Operation};
+use crate::providers::Operation;
 use crate::routing::Candidate;
 use crate::snapshot::Line;
 use crate::upstream::timeouts::Deadline;
@@ -102,16 +102,17 @@ async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result
 
 async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answer, GatewayError> {
     let line = job.line(candidate)?;
-    let Some(wire) = line.channel.embeddings() else {
+    let Some(target) = line.channel.embeddings() else {
         let message = format!("the channel {} offers no embeddings", line.channel.name());
         return Err(GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere));
     };
-    let (target, dialect) = wire_of(wire);
+    let dialect = line.channel.embedding_dialect().clone();
     let codec = target.codec();
     job.open_attempt(&line.channel, candidate, target.as_str());
     let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
     let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
-    if wire == EmbeddingWire::Openai && ask.format == EmbeddingFormat::Openai && ask.request.input.len() <= most {
+    let passes = target == EmbeddingFormat::Openai && target == ask.format && *dialect == Dialect::default();
+    if passes && ask.request.input.len() <= most {
         let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;
         let answer = send(job, &line, candidate, target, body).await?;
         let read = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
@@ -187,24 +188,6 @@ fn join(whole: &mut EmbeddingResponse, part: EmbeddingResponse) {
         (Some(a), Some(b)) => Some(Usage { input: add(a.input, b.input), output: add(a.output, b.output), ..a }),
         _ => None,
     };
-}
-
-/// The codec of a provider's wire, and how the host differs from its inventor.
-fn wire_of(wire: EmbeddingWire) -> (EmbeddingFormat, Dialect) {
-    let renamed = |task: &str, output_dimension| Dialect {
-        task_field: Some(task.to_owned()),
-        output_dimension,
-        ..Dialect::default()
-    };
-    match wire {
-        EmbeddingWire::Openai => (EmbeddingFormat::Openai, Dialect::default()),
-        EmbeddingWire::Jina => (EmbeddingFormat::Openai, renamed("task", false)),
-        EmbeddingWire::Voyage => (EmbeddingFormat::Openai, renamed("input_type", true)),
-        EmbeddingWire::Gemini => (EmbeddingFormat::Gemini, Dialect::default()),
-        EmbeddingWire::Vertex => (EmbeddingFormat::VertexPredict, Dialect::default()),
-        EmbeddingWire::Ollama => (EmbeddingFormat::Ollama, Dialect::default()),
-        EmbeddingWire::Cohere => (EmbeddingFormat::Cohere, Dialect::default()),
-    }
 }
 
 fn unreadable(why: &str) -> GatewayError {

@@ -103,6 +103,7 @@ impl FormatCodec for GeminiCodec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
+        // Calls change what `STOP` means.
         &["\"usageMetadata\"", "\"finishReason\"", "\"blockReason\"", "\"functionCall\"", "\"error\""]
     }
 

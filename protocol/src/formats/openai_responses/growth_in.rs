@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::content;
+use super::content::{self, fields_of};
 use super::stream_in::{Decoder, Events};
 use super::tracks::{Kind, Track};
 use super::wire::Event;
@@ -24,7 +24,7 @@ impl Decoder {
         }
         let track = self.tracks.get(index)?;
         if let Some(content) = track.content(inner) {
-            return (!content.ended).then_some(content.part);
+            return (!content.ended && content.refusal == refusal).then_some(content.part);
         }
         let (item_id, first) = (track.item_id.clone(), track.contents.is_empty());
         let extras = if first { track.extras.clone() } else { Extras::NONE };
@@ -33,7 +33,7 @@ impl Decoder {
         if !extras.is_empty() {
             out.push(StreamEvent::PartDelta { id, delta: Delta::Extras(extras) });
         }
-        self.tracks.get_mut(index)?.add_content(inner, id);
+        self.tracks.get_mut(index)?.add_content(inner, id, refusal);
         Some(id)
     }
 
@@ -117,7 +117,7 @@ impl Decoder {
         let item_id = self.tracks.get(index).and_then(|track| track.item_id.clone());
         let id = self.whole(Part { item_id, ..part }, out);
         if let Some(track) = self.tracks.get_mut(index) {
-            track.add_content(inner, id).ended = true;
+            track.add_content(inner, id, false).ended = true;
         }
     }
 
@@ -125,19 +125,17 @@ impl Decoder {
         event.output_index.unwrap_or_else(|| self.tracks.last_index())
     }
 
-    /// The part of a reasoning item or call, begun if the host left that out.
-    pub(super) fn part_of(&mut self, index: u64, item: Value, out: &mut Events) -> Option<PartId> {
-        if self.tracks.get(index).is_none()
-            && let Value::Object(item) = item
-        {
-            self.begin_item(index, item, out);
+    /// The part of a reasoning item, begun if the host left that out.
+    fn reasoning(&mut self, index: u64, out: &mut Events) -> Option<PartId> {
+        if self.tracks.get(index).is_none() {
+            self.begin_item(index, fields_of(json!({"type": "reasoning"})), out);
         }
-        self.tracks.get(index)?.part
+        self.tracks.get(index).filter(|track| track.kind == Kind::Reasoning)?.part
     }
 
     pub(super) fn summary(&mut self, event: &Event<'_>, text: Option<&str>, done: bool, out: &mut Events) {
         let (index, place) = (self.index(event), event.summary_index.unwrap_or(0));
-        let (Some(text), Some(id)) = (text, self.part_of(index, json!({"type": "reasoning"}), out)) else { return };
+        let (Some(text), Some(id)) = (text, self.reasoning(index, out)) else { return };
         let Some(track) = self.tracks.get_mut(index) else { return };
         if track.minted {
             // Thinking of another format, shown as a summary by a gateway of this kind.
@@ -163,7 +161,7 @@ impl Decoder {
 
     pub(super) fn thinking(&mut self, event: &Event<'_>, text: Option<&str>, done: bool, out: &mut Events) {
         let index = self.index(event);
-        let (Some(text), Some(id)) = (text, self.part_of(index, json!({"type": "reasoning"}), out)) else { return };
+        let (Some(text), Some(id)) = (text, self.reasoning(index, out)) else { return };
         let Some(track) = self.tracks.get_mut(index) else { return };
         let inner = event.content_index.unwrap_or(0);
         if let Some(delta) = track.take_thinking(inner, text, done) {

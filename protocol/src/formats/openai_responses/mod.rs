@@ -1,10 +1,10 @@
 //! OpenAI Responses, as OpenAI and Azure, xAI, DeepSeek, OpenRouter, Copilot and Bedrock speak it and as Codex, the official
 //! libraries and the Vercel AI SDK need it.
 //!
-//! - [`items`] reads the items that requests and answers share, [`history`] writes them toward a provider, [`stream_out`] toward a client;
-//!   with [`message_out`] and [`call_out`];
-//! - [`content`] and [`media`] are their parts, [`tools`] the tools, [`carrier`] and [`ids`] what belongs to other formats;
-//! - [`request`], [`response`], [`stream_in`] with [`growth_in`], [`error`], [`usage`], [`models`] are the codec's methods;
+//! - `items` reads the items that requests and answers share, `history` writes them toward a provider, `stream_out` toward a client;
+//!   with `message_out` and `call_out`;
+//! - `content` and `media` are their parts, `tools` the tools, `carrier` and `ids` what belongs to other formats;
+//! - `request`, `response`, `stream_in` with `growth_in`, `error`, `usage`, `models` are the codec's methods;
 //! - [`compact`], [`input_tokens`] and [`stored`] are the paths beside `/responses`.
 //!
 //! Items that no other format has (server tools, compactions, items of next year) are kept whole as

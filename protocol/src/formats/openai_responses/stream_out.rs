@@ -6,7 +6,7 @@
 //! An item is closed (`output_item.done`) when the next one begins or when the answer ends, not when its part ends: only then it is
 //! known whether it is `completed` or was cut (`incomplete`). Clients such as Codex act on nothing but closed items.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::content::fields_of;
 use super::envelope::{Envelope, Produced, write_raw};
@@ -16,7 +16,7 @@ use super::slots::{Slot, SlotKind};
 use super::take::{FORMAT, Fields};
 use super::writer::Writer;
 use super::{error, history, ids, items, media_out, usage};
-use crate::ir::{Content, Delta, Extras, Finish, Loss, PartHead, PartId, StreamEvent, ToolCallKind, Usage};
+use crate::ir::{Content, Delta, Extras, Finish, Loss, PartHead, PartId, StreamEvent, Usage};
 use crate::{ApiError, ReplyContext, StreamEncoder};
 
 /// Where the stream stands.
@@ -49,6 +49,8 @@ pub(super) struct Encoder {
     pub(super) losses: Vec<Loss>,
     /// The terminal response object.
     pub(super) answer: Option<Fields>,
+    /// A stored answer that is streamed again: it echoes what it echoed.
+    pub(super) stored: Option<Fields>,
 }
 
 impl Encoder {
@@ -67,6 +69,7 @@ impl Encoder {
             finish: None,
             losses: Vec::new(),
             answer: None,
+            stored: None,
         }
     }
 
@@ -85,7 +88,10 @@ impl Encoder {
         }
         let model = if self.context.model.is_empty() { model.unwrap_or_default() } else { &self.context.model };
         let id = ids::response(id, &self.context.id);
-        let envelope = Envelope::new(id, created.unwrap_or(self.context.created), model.to_owned(), &self.context);
+        let mut envelope = Envelope::new(id, created.unwrap_or(self.context.created), model.to_owned(), &self.context);
+        if let Some(stored) = &self.stored {
+            envelope.echo_stored(stored);
+        }
         let snapshot = envelope.render(Produced::nothing("in_progress"));
         self.writer.response(out, "response.created", &snapshot);
         self.envelope = Some(envelope);
@@ -290,10 +296,9 @@ impl Encoder {
                 None => self.lose(Loss::new("media", FORMAT, "answers hold images alone, and those inline")),
             },
             Content::ToolResult(result) => {
-                let custom = result.kind == ToolCallKind::Custom;
-                let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
-                let output = history::output(&result.content, "result", &mut self.losses);
-                let fields = fields_of(json!({"type": kind, "call_id": result.call_id, "output": output}));
+                let extras = &part.part.extras;
+                let mut fields = history::result_item(result, &result.call_id, extras, "result", &mut self.losses);
+                super::content::add_extras(&mut fields, extras);
                 self.whole(SlotKind::Output, part.part.item_id.as_deref(), fields, out);
             }
         }

@@ -1,6 +1,7 @@
 //! Rules of the wire that no single file owns: requests, whole answers and streams together, and what other formats hand over.
 
 mod answers;
+mod properties;
 mod requests;
 mod streams;
 
