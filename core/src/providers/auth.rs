@@ -18,6 +18,8 @@ use crate::model::{Channel, Secret};
 pub struct Prepared {
     /// Method, address and headers.
     pub parts: Parts,
+    /// `anthropic-beta` values of the caller that the host does not take: a loss each.
+    pub dropped_betas: Vec<String>,
     /// Where the key goes.
     pub(super) auth: AuthStyle,
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use myelin_protocol::ApiFormat;
+use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -215,32 +216,12 @@ pub struct ModelOverride {
     pub dialect: Map<String, Value>,
 }
 
-/// How a vendor's embeddings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EmbeddingWire {
-    /// `POST …/embeddings` of OpenAI.
-    Openai,
-    /// `:batchEmbedContents`.
-    Gemini,
-    /// Vertex `:predict` with `instances`.
-    Vertex,
-    /// Cohere v2 `/v2/embed`.
-    Cohere,
-    /// Ollama `/api/embed`.
-    Ollama,
-    /// Voyage: OpenAI's shape with `output_dimension` and `input_type`.
-    Voyage,
-    /// Jina: OpenAI's shape with `task` and typed inputs.
-    Jina,
-}
-
 /// Where embeddings are made.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Embeddings {
     /// How they are written.
-    pub wire: EmbeddingWire,
+    pub wire: EmbeddingFormat,
     /// Its own address, where it is not the vendor's.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -249,6 +230,9 @@ pub struct Embeddings {
     /// How many inputs one request may have; `None`: no known limit.
     #[serde(default)]
     pub batch: Option<u32>,
+    /// How it differs from the inventor of the wire: fields of [`myelin_protocol::Dialect`].
+    #[serde(default)]
+    pub dialect: Map<String, Value>,
 }
 
 /// How a vendor's reranking is written.

@@ -159,6 +159,7 @@ pub fn classify(
 ) -> GatewayError {
     let status =
         if (200..300).contains(&status) { error.status.unwrap_or_else(|| error.kind.status()) } else { status };
+    name_aws(headers, &mut error);
     let class = class(status, &error, provider);
     let after = retry_after(headers, &error, now_ms);
     if looks_like_a_page(&error.message) {
@@ -176,6 +177,15 @@ pub fn classify(
         (retry, _) => retry,
     };
     failure
+}
+
+/// AWS says what is wrong in a header, `ValidationException:http://…`; the body has only words.
+fn name_aws(headers: &HeaderMap, error: &mut ApiError) {
+    if error.r#type.is_none()
+        && let Some(kind) = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok())
+    {
+        error.r#type = Some(kind.split(':').next().unwrap_or(kind).to_owned());
+    }
 }
 
 fn meaning(class: Class, mut error: ApiError, channel: &str, status: u16) -> GatewayError {

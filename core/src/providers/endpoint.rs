@@ -23,6 +23,16 @@ pub struct Accepted {
     pub(super) endpoint: usize,
 }
 
+/// The dialect that layers of fields amount to; later ones win. Names may be written with `_` or `-`.
+pub(super) fn merged<'l>(
+    layers: impl IntoIterator<Item = &'l Map<String, Value>>,
+) -> Result<Arc<Dialect>, ChannelError> {
+    let fields = layers.into_iter().flatten().map(|(name, value)| (name.replace('_', "-"), value.clone()));
+    serde_json::from_value(Value::Object(fields.collect()))
+        .map(Arc::new)
+        .map_err(|error| ChannelError::Dialect(error.to_string()))
+}
+
 /// One endpoint, addresses parsed.
 #[derive(Debug)]
 pub(super) struct LiveEndpoint {
@@ -97,15 +107,7 @@ impl LiveEndpoint {
     ) -> Result<Self, ChannelError> {
         let dialect = |more: Option<&Map<String, Value>>| {
             let layers = [Some(&endpoint.dialect), more, Some(custom)];
-            let fields: Map<String, Value> = layers
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|(name, value)| (name.replace('_', "-"), value.clone()))
-                .collect();
-            serde_json::from_value::<Dialect>(Value::Object(fields))
-                .map(Arc::new)
-                .map_err(|error| ChannelError::Dialect(error.to_string()))
+            merged(layers.into_iter().flatten())
         };
         let overrides = provider
             .overrides

@@ -5,6 +5,7 @@
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use myelin_protocol::ApiFormat;
+use myelin_protocol::formats::anthropic_messages::betas::{Betas, for_host};
 
 use super::operation::{ClientHead, Operation};
 
@@ -26,7 +27,7 @@ const ALWAYS: [&str; 12] = [
 
 /// Headers of callers that only hosts of one family of formats understand.
 const BY_FORMAT: [(&[ApiFormat], &[&str]); 3] = [
-    (&[ApiFormat::AnthropicMessages], &["anthropic-version", "anthropic-beta"]),
+    (&[ApiFormat::AnthropicMessages], &["anthropic-version"]),
     (
         &[ApiFormat::OpenaiChat, ApiFormat::OpenaiResponses, ApiFormat::OpenaiCompletions],
         &[
@@ -45,8 +46,28 @@ const BY_FORMAT: [(&[ApiFormat], &[&str]); 3] = [
 /// Headers that begin like this go with OpenAI's formats.
 const OPENAI_PREFIXES: [&str; 2] = ["x-codex-", "x-openrouter-"];
 
+const BETA: &str = "anthropic-beta";
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 const OWN_AGENT: &str = concat!("myelin/", env!("CARGO_PKG_VERSION"));
+
+/// What of a caller's `anthropic-beta` the host takes, and what was left out. Hosts that are nobody's that the table knows get nothing.
+pub(super) fn betas(format: Option<ApiFormat>, host: Option<&str>, client: ClientHead<'_>) -> Betas {
+    let Some(sent) = client.headers.filter(|_| format == Some(ApiFormat::AnthropicMessages)) else {
+        return Betas::default();
+    };
+    let values = sent.get_all(BETA).iter().filter_map(|value| value.to_str().ok());
+    for_host(host.unwrap_or_default(), values)
+}
+
+/// Puts the values that are left into a request.
+pub(super) fn put_betas(betas: &Betas, headers: &mut HeaderMap) {
+    if !headers.contains_key(BETA)
+        && !betas.header.is_empty()
+        && let Ok(value) = HeaderValue::try_from(betas.header.join(","))
+    {
+        headers.insert(HeaderName::from_static(BETA), value);
+    }
+}
 
 /// The headers of a request: the channel's own (`fixed`) win over the caller's, the caller's over the usual ones.
 pub(super) fn compose(

@@ -46,7 +46,9 @@ impl LiveChannel {
         parts.method = method;
         parts.uri = uri;
         parts.headers = headers::compose(operation, format, client, &self.headers);
-        Ok(Prepared { parts, auth })
+        let betas = headers::betas(format, self.provider.betas.as_deref(), client);
+        headers::put_betas(&betas, &mut parts.headers);
+        Ok(Prepared { parts, dropped_betas: betas.dropped, auth })
     }
 
     fn conversation(&self, operation: &Operation<'_>, base: usize) -> Result<&Target, ChannelError> {

@@ -85,7 +85,7 @@ fn sign_for(
     let (signed, _) = instructions.into_parts();
     for header in signed {
         let mut value = HeaderValue::from_str(header.value()).map_err(|error| failed(&error))?;
-        value.set_sensitive(header.sensitive());
+        value.set_sensitive(true);
         parts.headers.insert(HeaderName::from_static(header.name()), value);
     }
     Ok(())
@@ -111,4 +111,115 @@ fn scope(host: &str) -> Option<(&str, &str)> {
     };
     let region = second;
     (region.matches('-').count() >= 2).then_some((service, region))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+    use ring::hmac;
+
+    use super::*;
+
+    /// 2015-08-30 12:36:00, the moment of AWS's published vectors.
+    const THEN: u64 = 1_440_938_160_000;
+    const ACCESS: &str = "AKIDEXAMPLE";
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+    fn parts(method: &str, uri: &str) -> Parts {
+        Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0
+    }
+
+    fn signature(parts: &Parts) -> (String, String) {
+        let text = parts.headers["authorization"].to_str().unwrap();
+        let field = |name: &str| text.split(name).nth(1).unwrap().split(',').next().unwrap().to_owned();
+        (field("SignedHeaders="), field("Signature="))
+    }
+
+    #[test]
+    fn published_vectors_hold() {
+        let keys = Keys::parse(&format!("{ACCESS}:{SECRET}")).unwrap();
+        let mut vanilla = parts("GET", "https://example.amazonaws.com/");
+        sign_for(&keys, &mut vanilla, &[], THEN, "service", "us-east-1").unwrap();
+        let (signed, signature_of) = signature(&vanilla);
+        assert_eq!(signed, "host;x-amz-date");
+        assert_eq!(signature_of, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
+        assert_eq!(vanilla.headers["x-amz-date"], "20150830T123600Z");
+
+        let session = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
+        let keys = Keys::parse(&format!("{ACCESS}:{SECRET}:{session}")).unwrap();
+        let mut with_session = parts("POST", "https://example.amazonaws.com/");
+        sign_for(&keys, &mut with_session, &[], THEN, "service", "us-east-1").unwrap();
+        let (signed, signature_of) = signature(&with_session);
+        assert_eq!(signed, "host;x-amz-date;x-amz-security-token");
+        assert_eq!(signature_of, "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead");
+        assert_eq!(with_session.headers["x-amz-security-token"], session);
+        assert_eq!(keys.secrets(), [SECRET, session]);
+        assert!(!format!("{keys:?}").contains(SECRET));
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The signature of a canonical request, worked out step by step as AWS documents it.
+    fn by_hand(canonical: &str, service: &str, region: &str) -> String {
+        let hashed = hex(ring::digest::digest(&ring::digest::SHA256, canonical.as_bytes()).as_ref());
+        let scope = format!("20150830/{region}/{service}/aws4_request");
+        let to_sign = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n{scope}\n{hashed}");
+        let step = |key: &[u8], text: &str| {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
+        };
+        let key = ["20150830", region, service, "aws4_request"]
+            .iter()
+            .fold(format!("AWS4{SECRET}").into_bytes(), |key, text| step(&key, text));
+        hex(&step(&key, &to_sign))
+    }
+
+    #[test]
+    fn the_path_of_a_model_is_encoded_once_more_when_it_is_signed() {
+        let keys = Keys::parse(&format!("{ACCESS}:{SECRET}")).unwrap();
+        let uri = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/us.anthropic.claude-v1%3A0/converse";
+        let mut parts = parts("POST", uri);
+        parts.headers.insert("content-type", HeaderValue::from_static("application/json"));
+        parts.headers.insert("user-agent", HeaderValue::from_static("changed by proxies"));
+        let body = [Bytes::from("{\"a\""), Bytes::from(":1}")];
+        sign(&keys, &mut parts, Payload::Whole(&body), THEN).unwrap();
+        let hashed = hex(ring::digest::digest(&ring::digest::SHA256, b"{\"a\":1}").as_ref());
+        let canonical = format!(
+            "POST\n/model/us.anthropic.claude-v1%253A0/converse\n\ncontent-type:application/json\n\
+             host:bedrock-runtime.eu-west-1.amazonaws.com\nx-amz-date:20150830T123600Z\n\ncontent-type;host;x-amz-date\n{hashed}"
+        );
+        let (signed, signature_of) = signature(&parts);
+        assert_eq!(signed, "content-type;host;x-amz-date");
+        assert_eq!(signature_of, by_hand(&canonical, "bedrock", "eu-west-1"));
+        assert_eq!(parts.uri, uri, "what is sent is encoded once");
+        assert!(parts.headers["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn service_and_region_follow_from_the_host() {
+        for (host, means) in [
+            ("bedrock-runtime.us-east-1.amazonaws.com", Some(("bedrock", "us-east-1"))),
+            ("bedrock.eu-central-1.amazonaws.com", Some(("bedrock", "eu-central-1"))),
+            ("bedrock-runtime.us-gov-west-1.amazonaws.com", Some(("bedrock", "us-gov-west-1"))),
+            ("bedrock-runtime.cn-north-1.amazonaws.com.cn", Some(("bedrock", "cn-north-1"))),
+            ("bedrock-mantle.us-east-1.api.aws", Some(("bedrock-mantle", "us-east-1"))),
+            ("vpce-1-x.bedrock-runtime.us-east-1.vpce.amazonaws.com", Some(("bedrock", "us-east-1"))),
+            ("127.0.0.1", None),
+            ("api.openai.com", None),
+        ] {
+            assert_eq!(scope(host), means, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_signed_says_why() {
+        assert!(Keys::parse("only:").is_err() && Keys::parse(":secret").is_err());
+        let keys = Keys::parse("a:b").unwrap();
+        let mut streamed = parts("POST", "https://bedrock-runtime.us-east-1.amazonaws.com/x");
+        assert!(sign(&keys, &mut streamed, Payload::Streamed, THEN).unwrap_err().contains("whole body"));
+        let mut relay = parts("POST", "https://relay.example/x");
+        assert!(sign(&keys, &mut relay, Payload::Whole(&[]), THEN).unwrap_err().contains("region"));
+    }
 }

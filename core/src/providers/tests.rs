@@ -79,6 +79,10 @@ fn the_catalog_can_be_read_and_ids_are_unique() {
     assert!(ids.iter().all(plain));
     ids.sort_unstable();
     assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
+    let hosts: Vec<_> = myelin_protocol::formats::anthropic_messages::betas::hosts().collect();
+    for provider in catalog.iter() {
+        assert!(provider.betas.as_deref().is_none_or(|host| hosts.contains(&host)), "{}", provider.id);
+    }
     for id in "openai anthropic gemini azure bedrock vertex deepseek moonshot zhipu zai doubao qwen minimax siliconflow openrouter groq mistral \
                xai together fireworks cerebras perplexity nvidia github-models huggingface cohere jina voyage ollama lmstudio vllm llamacpp dify \
                openai-compatible anthropic-compatible gemini-compatible"
@@ -444,6 +448,37 @@ fn only_harmless_and_useful_headers_of_a_caller_go_on() {
     assert_eq!(anthropic.uri.query(), Some("beta=true"));
     assert_eq!(anthropic.headers["anthropic-version"], "2023-06-01");
     assert!(!anthropic.headers.contains_key("openai-beta"));
+}
+
+#[test]
+fn case_22_a_host_of_claude_gets_only_the_betas_that_it_knows() {
+    let sent: HeaderMap = [(
+        "anthropic-beta".parse().unwrap(),
+        HeaderValue::from_static("interleaved-thinking-2025-05-14,nobody-knows-2099-01-01"),
+    )]
+    .into_iter()
+    .collect();
+    let asked = |value: serde_json::Value| {
+        let channel = live(value);
+        let accepted = channel.accepts(ApiFormat::AnthropicMessages, "claude-sonnet-4-5").unwrap();
+        let operation = Operation::Chat { accepted: &accepted, stream: true };
+        channel.request(0, &operation, "claude-sonnet-4-5", ClientHead { headers: Some(&sent), query: None }).unwrap()
+    };
+    let beta = |prepared: &Prepared| {
+        prepared.parts.headers.get("anthropic-beta").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let anthropic = asked(json!({"provider": "anthropic", "credentials": [KEY]}));
+    assert_eq!(beta(&anthropic).unwrap(), "interleaved-thinking-2025-05-14,nobody-knows-2099-01-01");
+    let vertex = asked(json!({"provider": "vertex", "credentials": [KEY], "options": {"project": "p"}}));
+    assert_eq!(beta(&vertex).unwrap(), "interleaved-thinking-2025-05-14");
+    assert_eq!(vertex.dropped_betas, ["nobody-knows-2099-01-01"]);
+    let deepseek = asked(json!({"provider": "deepseek", "credentials": [KEY]}));
+    assert_eq!(beta(&deepseek), None);
+    assert_eq!(deepseek.dropped_betas.len(), 2);
+    let fixed = asked(
+        json!({"provider": "vertex", "credentials": [KEY], "options": {"project": "p"}, "headers": {"anthropic-beta": "mine"}}),
+    );
+    assert_eq!(beta(&fixed).unwrap(), "mine");
 }
 
 #[test]

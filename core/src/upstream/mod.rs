@@ -21,3 +21,6 @@ pub use client::{Client, Clients, Reply};
 pub use error::UpstreamError;
 
 use crate::providers::Dial;
+
+#[cfg(test)]
+mod tests;

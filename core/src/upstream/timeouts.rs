@@ -100,14 +100,16 @@ pub struct Timed<B> {
     deadline: Deadline,
     /// The first content has to be there by then; `None` once it is.
     first_token: Option<Instant>,
-    /// The current wait; armed by a read that finds nothing.
-    wait: Option<(Pin<Box<Sleep>>, Waiting, Duration)>,
+    /// The timer, made by the first read that finds nothing and used again by all others.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// What the timer runs for; `None`: nothing is waited for.
+    wait: Option<(Waiting, Duration)>,
 }
 
 impl<B> Timed<B> {
     /// Limits the reads of `body`; the wait for the first content begins now.
     pub fn new(body: B, limits: Limits, deadline: Deadline) -> Self {
-        Self { body, limits, deadline, first_token: now().checked_add(limits.first_token), wait: None }
+        Self { body, limits, deadline, first_token: now().checked_add(limits.first_token), timer: None, wait: None }
     }
 
     /// The first content has come.
@@ -143,13 +145,20 @@ where
             this.wait = None;
             return Poll::Ready(frame);
         }
-        if this.wait.is_none() {
-            let (at, what, limit) = this.nearest();
-            this.wait = Some((Box::pin(sleep_until(at)), what, limit));
-        }
-        let Some((wait, what, limit)) = &mut this.wait else { return Poll::Pending };
-        std::task::ready!(wait.as_mut().poll(context));
-        Poll::Ready(Some(Err(late(*what, *limit))))
+        let (what, limit) = match this.wait {
+            Some(wait) => wait,
+            None => {
+                let (at, what, limit) = this.nearest();
+                match &mut this.timer {
+                    Some(timer) => timer.as_mut().reset(at),
+                    None => this.timer = Some(Box::pin(sleep_until(at))),
+                }
+                *this.wait.insert((what, limit))
+            }
+        };
+        let Some(timer) = &mut this.timer else { return Poll::Pending };
+        std::task::ready!(timer.as_mut().poll(context));
+        Poll::Ready(Some(Err(late(what, limit))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -21,8 +21,12 @@ mod ollama;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_completions;
+#[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod support;

@@ -15,7 +15,7 @@ use crate::ir::{
 use crate::opaque;
 
 /// Extras of the first part of a message item: fields of the item that no rule knows.
-pub(super) const ITEM: &str = "item";
+pub(super) const ITEM: &str = "item_fields";
 /// Note on the first part of a message item: its `phase` and, in history, its `status`.
 pub(super) const ITEM_NOTE: &str = "@item";
 /// Note on any other item in history: its `status`.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::content::{Side, fields_of, lose_foreign};
 use super::items::{self, Item, Place, Turns};
 use super::take::{self, FORMAT, Fields};
-use super::{history, tools};
+use super::{history, tools, usage};
 use crate::ir::{ChatRequest, Effort, Loss, Message, OutputFormat, Part, Reasoning, Role, Sampling};
 use crate::{DecodeError, Dialect};
 
@@ -237,7 +237,7 @@ fn encode_settings(request: &ChatRequest, dialect: &Dialect, body: &mut Fields, 
         ("store", request.store.map(Value::from)),
         ("previous_response_id", request.previous_response_id.clone().map(Value::from)),
         ("prompt_cache_key", request.cache_key.clone().map(Value::from)),
-        ("service_tier", request.service_tier.clone().map(Value::from)),
+        ("service_tier", request.service_tier.as_deref().map(|tier| json!(usage::tier_to_ask(tier)))),
         ("user", request.user.clone().map(Value::from)),
         ("metadata", request.metadata.clone().map(Value::from)),
     ];

@@ -345,3 +345,14 @@ fn geminis_signature_on_a_call_is_kept() {
     let signature = calls(&stream.response)[0].signature.clone().unwrap();
     assert_eq!((signature.format, signature.data.as_str()), (crate::ApiFormat::Gemini, "sig=="));
 }
+
+#[test]
+fn a_corrupt_delta_costs_neither_counters_nor_finish() {
+    let mut decoder = codec().stream_decoder(&Dialect::default());
+    let mut out = Vec::new();
+    let odd = json!({ "choices": [{ "index": 0, "delta": { "content": { "no": "text" } } }, { "index": 0, "delta": { "content": [1] }, "finish_reason": "stop" }], "usage": { "prompt_tokens": 1 } });
+    assert!(decoder.feed(&Frame::data(odd.to_string().as_bytes()), &mut out).is_err());
+    decoder.feed(&Frame::data(b"[DONE]"), &mut out).unwrap();
+    assert!(out.iter().any(|event| matches!(event, StreamEvent::Usage(_))));
+    assert!(out.iter().any(|event| matches!(event, StreamEvent::Finish { .. })));
+}
