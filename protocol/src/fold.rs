@@ -156,7 +156,8 @@ fn unfold_part(part: Part, id: PartId, choice: u32, events: &mut Vec<StreamEvent
         whole => PartHead::Whole(Box::new(whole)),
     };
     if !extras.is_empty() {
-        deltas.push(Delta::Extras(extras));
+        // First likewise: fields of a format's own item around the part are written when that begins.
+        deltas.insert(0, Delta::Extras(extras));
     }
     events.push(StreamEvent::PartStart { id, choice, head, item_id });
     events.extend(deltas.into_iter().map(|delta| StreamEvent::PartDelta { id, delta }));

@@ -17,6 +17,7 @@ mod chat;
 mod count;
 mod dify;
 mod echo;
+mod embed;
 mod error;
 mod models;
 mod passthrough;
@@ -159,7 +160,7 @@ impl Admitted {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
             Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
             Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
-            Surface::Embeddings { .. } => job.fail(GatewayError::new(Kind::NotFound, "embeddings")),
+            Surface::Embeddings { format, model, .. } => embed::run(job, format, body, model).await,
             Surface::Models { format } => models::list(job, format),
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),

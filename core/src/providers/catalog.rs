@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use myelin_protocol::ApiFormat;
+use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -215,30 +216,12 @@ pub struct ModelOverride {
     pub dialect: Map<String, Value>,
 }
 
-/// How a vendor's embeddings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EmbeddingWire {
-    /// `POST …/embeddings` of OpenAI; Voyage, Jina and Mistral differ by dialect.
-    Openai,
-    /// `:batchEmbedContents`.
-    Gemini,
-    /// Vertex `:predict` with `instances`.
-    VertexPredict,
-    /// Ollama `/api/embed`.
-    Ollama,
-    /// Cohere v2 `/v2/embed`.
-    Cohere,
-    /// Bedrock `/model/{id}/invoke` of Titan's and Cohere's models.
-    BedrockInvoke,
-}
-
 /// Where embeddings are made.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Embeddings {
     /// How they are written.
-    pub wire: EmbeddingWire,
+    pub wire: EmbeddingFormat,
     /// Its own address, where it is not the vendor's.
     #[serde(default)]
     pub base_url: Option<String>,

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use myelin_protocol::{ApiError, ApiFormat, Dialect};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::auth::LiveCredential;
-use super::catalog::{AuthStyle, Catalog, EmbeddingWire, ModelListWire, Provider, RerankWire, Site, Surface};
+use super::catalog::{AuthStyle, Catalog, ModelListWire, Provider, RerankWire, Site, Surface};
 use super::endpoint::{Accepted, LiveEndpoint, merged};
 use super::error::ChannelError;
 use super::plan::Plan;
@@ -55,7 +56,7 @@ pub struct LiveChannel {
     /// How to connect.
     pub dial: Dial,
     pub(super) endpoints: Vec<LiveEndpoint>,
-    pub(super) embeddings: Option<(EmbeddingWire, Vec<Target>)>,
+    pub(super) embeddings: Option<(EmbeddingFormat, Vec<Target>)>,
     embedding_dialect: Arc<Dialect>,
     pub(super) rerank: Option<(RerankWire, Vec<Target>)>,
     pub(super) surfaces: Vec<(Surface, Vec<Target>)>,
@@ -158,13 +159,24 @@ impl LiveChannel {
     }
 
     /// How embeddings are written here; `None` if there are none.
-    pub fn embeddings(&self) -> Option<EmbeddingWire> {
+    pub fn embeddings(&self) -> Option<EmbeddingFormat> {
         self.embeddings.as_ref().map(|(wire, _)| *wire)
+    }
+
+    /// Whether a caller's request for embeddings in the same format may pass as bytes.
+    pub fn embeddings_unchanged(&self) -> bool {
+        self.provider.embeddings.as_ref().is_some_and(|row| row.dialect.is_empty())
     }
 
     /// How embeddings here differ from the inventor of their wire.
     pub fn embedding_dialect(&self) -> &Arc<Dialect> {
         &self.embedding_dialect
+    }
+
+    /// How many inputs of embeddings one call may have, where the catalog knows.
+    pub fn embedding_batch(&self) -> Option<usize> {
+        let batch = self.provider.embeddings.as_ref()?.batch?;
+        usize::try_from(batch).ok()
     }
 
     /// How reranking is written here; `None` if there is none.

@@ -36,7 +36,7 @@ mod template;
 mod vertex;
 
 pub use auth::{Payload, Prepared};
-pub use catalog::{AuthStyle, Catalog, EmbeddingWire, ModelListWire, Provider, RerankWire, Surface};
+pub use catalog::{AuthStyle, Catalog, ModelListWire, Provider, RerankWire, Surface};
 pub use classify::classify;
 pub use endpoint::Accepted;
 pub use error::ChannelError;

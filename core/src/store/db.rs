@@ -87,6 +87,20 @@ impl Db {
         Ok(())
     }
 
+    /// Makes the file unusable; the result makes it usable again.
+    #[cfg(test)]
+    pub(super) fn break_for_test(&self) -> impl FnOnce() + use<> {
+        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *guard = None;
+        let (path, aside) = (self.path.clone(), self.path.with_extension("aside"));
+        fs::rename(&path, &aside).unwrap();
+        fs::create_dir(&path).unwrap();
+        move || {
+            fs::remove_dir(&path).unwrap();
+            fs::rename(&aside, &path).unwrap();
+        }
+    }
+
     /// Opens again a file that an earlier [`Db::write`] could not.
     pub(super) fn ensure_open(&self) -> Result<(), StoreError> {
         let closed = self.database.read().unwrap_or_else(PoisonError::into_inner).is_none();

@@ -16,8 +16,8 @@ pub mod openai_responses;
 pub(crate) mod pairing;
 pub(crate) mod think_tags;
 pub(crate) mod timestamp;
-mod turns;
 pub(crate) mod transcript;
+mod turns;
 
 use crate::{ApiFormat, FormatCodec};
 

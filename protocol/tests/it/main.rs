@@ -5,15 +5,24 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod dify;
+#[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod gemini;
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod ollama;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
-mod ollama;
 #[cfg(test)]
 mod support;

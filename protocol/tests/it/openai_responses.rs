@@ -262,14 +262,9 @@ fn a_whole_answer_comes_out_as_it_went_in() {
             assert!(written.get(required).is_some(), "{}: {required}", case.id);
         }
         if case.request().is_some() {
-            for echoed in
-                ["instructions", "max_output_tokens", "parallel_tool_calls", "tool_choice", "metadata", "store"]
-            {
-                let usual = json!({"metadata": {}});
-                // DeepSeek, Azure and xAI answer for themselves.
-                let own = ["store", "metadata"].contains(&echoed) && !case.id.starts_with("openai/");
-                if raw.get(echoed).is_some() && !own && raw[echoed] != usual[echoed] {
-                    assert_eq!(written[echoed], raw[echoed], "{}: {echoed}", case.id);
+            for echoed in ["instructions", "max_output_tokens", "parallel_tool_calls", "tool_choice"] {
+                if let Some(original) = raw.get(echoed) {
+                    assert_eq!(&written[echoed], original, "{}: {echoed}", case.id);
                 }
             }
         }
@@ -454,7 +449,11 @@ fn comparable(data: &Value) -> Value {
     for name in ["obfuscation", "sequence_number", "response", "logprobs"] {
         fields.remove(name);
     }
-    if let Some(item) = fields.get("item").map(essence) {
+    if let Some(mut item) = fields.get("item").map(essence) {
+        if fields["type"] == "response.output_item.added" && item["type"] == "reasoning" {
+            // A first state of the blob, which the end replaces.
+            item.as_object_mut().unwrap().remove("encrypted_content");
+        }
         fields.insert("item".into(), item);
     }
     if let Some(part) = fields.get_mut("part").and_then(Value::as_object_mut) {

@@ -78,7 +78,7 @@ fn camel(value: &Value) -> Value {
     }
 }
 
-fn camel_word(word: &str) -> String {
+pub(super) fn camel_word(word: &str) -> String {
     let mut out = String::new();
     let mut upper = false;
     for (at, letter) in word.chars().enumerate() {

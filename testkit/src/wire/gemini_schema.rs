@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::refusal::{Refusal, Verdict, object, require};
+use crate::wire::gemini::camel_word;
 
 const KEYWORDS: &[&str] = &[
     "type",
@@ -34,7 +35,7 @@ const FORMATS: &[(&str, &[&str])] =
 /// Checks a schema and what is in it.
 pub(crate) fn check(schema: &Value, path: &str) -> Verdict {
     let map = object(schema, path)?;
-    if let Some(unknown) = map.keys().find(|key| !KEYWORDS.contains(&key.as_str())) {
+    if let Some(unknown) = map.keys().find(|key| !KEYWORDS.contains(&camel_word(key).as_str())) {
         let message =
             format!("Invalid JSON payload received. Unknown name \"{unknown}\" at '{path}': Cannot find field.");
         return Err(Refusal::new("gemini-schema-keyword", message).at(format!("{path}.{unknown}")));
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn json_schema_beyond_the_subset_is_refused_by_its_keyword() {
-        check(&json!({"type": "OBJECT", "properties": {"a": {"type": "string"}}, "required": ["a"]}), "p").unwrap();
+        // Google's own package writes these keywords in snake case.
+        check(&json!({"type": "OBJECT", "properties": {"a": {"type": "string"}}, "required": ["a"], "property_ordering": ["a"]}), "p").unwrap();
         let cases = [
             (json!({"type": "object", "additionalProperties": false}), "gemini-schema-keyword"),
             (json!({"type": "object", "properties": {"a": {"$ref": "#/x"}}}), "gemini-schema-keyword"),

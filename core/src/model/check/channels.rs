@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn every_field_names_itself_when_it_is_wrong() {
-        let cases: [(&str, fn(&mut Channel)); 12] = [
+        type Break = fn(&mut Channel);
+        let cases: [(&str, Break); 12] = [
             ("channels.a/b.name", |c| c.name = "a/b".into()),
             ("channels.main.provider", |c| c.provider = "opnai".into()),
             ("channels.main.base_urls[0]", |c| c.base_urls = vec!["api.openai.com".into()]),

@@ -431,7 +431,6 @@ impl<'a> Fields<'a> {
     }
 
     /// Outer `None`: damaged. Inner `None`: the end.
-    #[expect(clippy::should_implement_trait, reason = "damage and the end are two different things here")]
     fn next(&mut self) -> Option<Option<(u64, Value<'a>)>> {
         if self.0.is_empty() {
             return Some(None);

@@ -94,6 +94,11 @@ impl Journal {
         }
     }
 
+    /// Whether the resting file holds something that stands nowhere else.
+    pub(super) fn must_read_back(&self) -> bool {
+        self.resting.only_here
+    }
+
     /// What stands only in the resting file, once everything else there is committed up to `committed`. Empty when there is nothing to read back.
     pub(super) fn read_back(&self, committed: u64) -> io::Result<Vec<Job>> {
         if !self.resting.only_here || self.resting.queued_to > committed {

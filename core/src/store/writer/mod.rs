@@ -336,6 +336,8 @@ fn settle_journal(queue: &Queue, db: &Db) {
             let settled = state.journal.settle(committed, false);
             note(&mut state.health, settled);
             state.journal.turn();
+            // What must be read back should not wait for traffic.
+            state.upkeep_due |= state.journal.must_read_back();
             state.health.journal_bytes = state.journal.bytes();
             return;
         }
@@ -388,4 +390,11 @@ fn write(txn: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
         Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
         Job::Delete { space, key } => kept::delete_row(txn, space, key),
     }
+}
+
+/// How many whole jobs the journal of a directory holds, as the next start would read them.
+#[cfg(test)]
+pub(super) fn read_journal(dir: &Path) -> std::io::Result<(u64, usize)> {
+    let (journal, jobs) = Journal::open(dir)?;
+    Ok((journal.bytes(), jobs.len()))
 }

@@ -27,6 +27,8 @@ pub(crate) mod response;
 pub(crate) mod scalars;
 mod stream_in;
 mod stream_out;
+#[cfg(test)]
+mod tests;
 mod think_tags;
 mod thinking;
 mod tool_ids;

@@ -36,6 +36,8 @@ pub(super) struct Encoder {
 /// What is known of a choice.
 #[derive(Debug, Default)]
 struct ChoiceOut {
+    /// The role has been told.
+    begun: bool,
     calls: usize,
     /// Characters of the text parts so far.
     written: u64,
@@ -120,9 +122,8 @@ impl Encoder {
 
     /// Writes one chunk of one choice.
     fn chunk(&mut self, choice: u32, mut delta: Object, finish: Option<&Finish>, out: &mut Vec<u8>) {
-        let new = !self.choices.contains_key(&choice);
         let state = self.choices.entry(choice).or_default();
-        if new {
+        if !std::mem::replace(&mut state.begun, true) {
             // The role comes first, as OpenAI sends it.
             let mut with_role = one("role", "assistant");
             if !delta.contains_key("tool_calls") && !delta.contains_key("function_call") {
@@ -241,10 +242,7 @@ impl Encoder {
         let choice = *choice;
         let thought = self.choices.get(&choice).is_some_and(|state| state.thought);
         let written = match (kind, delta) {
-            (Kind::Text { .. }, Delta::Text(text)) => {
-                self.choices.entry(choice).or_default();
-                one("content", text.as_str())
-            }
+            (Kind::Text { .. }, Delta::Text(text)) => one("content", text.as_str()),
             (Kind::Text { offset }, Delta::Citation(citation)) => {
                 one("annotations", vec![annotation(citation, *offset)])
             }
@@ -413,9 +411,6 @@ impl StreamEncoder for Encoder {
                 let mut fields = Object::new();
                 messages_out::write_extras(extras, &format!("choices[{choice}]"), &mut fields, &mut self.losses);
                 if !fields.is_empty() {
-                    if !self.choices.contains_key(choice) {
-                        self.chunk(*choice, Object::new(), None, out);
-                    }
                     self.choices.entry(*choice).or_default().beside.extend(fields);
                 }
             }

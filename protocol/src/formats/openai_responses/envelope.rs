@@ -133,8 +133,9 @@ impl Envelope {
         for (name, value) in &self.echo {
             fields.insert(name.clone(), value.clone());
         }
-        if let Some(tier) = produced.service_tier {
-            fields.insert("service_tier".to_owned(), json!(tier));
+        // While it runs, the tier that was asked for; then the one that answered, if the provider told.
+        if produced.service_tier.is_some() || produced.status != "in_progress" {
+            fields.insert("service_tier".to_owned(), json!(produced.service_tier));
         }
         fields.insert("usage".to_owned(), produced.usage);
         for (name, value) in produced.extras.into_iter().flatten().filter(|(name, _)| !name.starts_with('@')) {

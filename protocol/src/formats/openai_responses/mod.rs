@@ -30,6 +30,8 @@ pub mod stored;
 mod stream_in;
 mod stream_out;
 mod take;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod tracks;
 mod usage;

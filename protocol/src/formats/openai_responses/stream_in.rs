@@ -154,6 +154,9 @@ impl Decoder {
 
     /// Begins an item; `false` if it is one that is told whole.
     fn begin_item(&mut self, index: u64, item: Fields, out: &mut Events) -> bool {
+        if self.tracks.get(index).is_some_and(|track| !track.done) {
+            self.leave(index, out);
+        }
         let text = |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
         let kind = text("type").unwrap_or_default();
         let item_id = ids::native(text("id"));
@@ -211,7 +214,10 @@ impl Decoder {
 
     /// Catches up with the item as it ended, and ends it.
     fn finish_item(&mut self, index: u64, item: Fields, out: &mut Events) {
-        if self.tracks.get(index).is_none() {
+        let id = item.get("id").and_then(Value::as_str);
+        // Some hosts give every item the same place.
+        let next = |track: &Track| track.done && id.is_some() && track.item_id.as_deref() != id;
+        if self.tracks.get(index).is_none_or(next) {
             self.begin_item(index, item.clone(), out);
         }
         match self.tracks.get(index).map(|track| (track.kind, track.done)) {
@@ -534,8 +540,16 @@ impl Decoder {
     /// Ends what the host left open.
     fn end_everything(&mut self, out: &mut Events) {
         for index in self.tracks.open() {
-            self.end_part(index, out);
-            self.end_contents(index, out);
+            self.leave(index, out);
+        }
+    }
+
+    /// Ends an item that the host left open.
+    fn leave(&mut self, index: u64, out: &mut Events) {
+        self.end_part(index, out);
+        self.end_contents(index, out);
+        if let Some(track) = self.tracks.get_mut(index) {
+            track.done = true;
         }
     }
 }

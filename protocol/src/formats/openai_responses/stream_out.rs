@@ -396,6 +396,7 @@ impl Encoder {
         }
         self.writer.at(out, "response.content_part.done", at, &[("part", &value)]);
         slot.set_content(part.content_index, value);
+        items::add_message_fields(&mut slot.fields, &part.part.extras);
         if slot.open_contents == 0 {
             self.wait(index, out);
         }

@@ -138,8 +138,8 @@ impl Gist {
                 call.1 = serde_json::json!({ "arguments": call.1 });
             }
         }
-        let lost = fitted.choices.len() != self.choices.len()
-            || fitted
+        let lost = weakened.choices.len() != self.choices.len()
+            || weakened
                 .choices
                 .iter()
                 .zip(&self.choices)

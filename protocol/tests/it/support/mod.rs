@@ -4,6 +4,7 @@ pub mod apis;
 pub mod findings;
 pub mod fixtures;
 pub mod gist;
+pub mod golden;
 pub mod splits;
 pub mod streams;
 

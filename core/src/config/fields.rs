@@ -1,0 +1,247 @@
+//! Every key of the file: what it holds, what it means, an example. Unknown keys are told by this table, variables of the environment are read by it,
+//! and the reference page is written from it.
+
+/// One key of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// The table that it stands in: empty for the top, `channels`, `channels.timeouts`, `profiles.rules` …
+    pub section: &'static str,
+    /// The key.
+    pub name: &'static str,
+    /// What it holds.
+    pub shape: Shape,
+    /// What it is when it is left out, in words or as TOML; empty: nothing.
+    pub default: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    /// A value, as TOML.
+    pub example: &'static str,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A text.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// A list of texts.
+    Texts,
+    /// A table with keys of its own, in the section `section.name`.
+    Table,
+    /// A list of such tables; `[[name]]`.
+    Tables,
+    /// A list of texts or of tables.
+    Mixed,
+    /// A table with any keys.
+    Free,
+    /// A date and time, or a text with one.
+    Time,
+}
+
+impl Shape {
+    /// The shape in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "number",
+            Self::Flag => "true or false",
+            Self::Texts => "list of texts",
+            Self::Table => "table",
+            Self::Tables => "list of tables",
+            Self::Mixed => "list of texts or tables",
+            Self::Free => "table with any keys",
+            Self::Time => "date and time",
+        }
+    }
+}
+
+macro_rules! fields {
+    ($($section:literal { $($name:literal: $shape:ident = $default:literal, $example:literal, $doc:literal;)* })*) => {
+        &[$($(Field {
+            section: $section,
+            name: $name,
+            shape: Shape::$shape,
+            default: $default,
+            doc: $doc,
+            example: $example,
+        },)*)*]
+    };
+}
+
+/// Every key of the file.
+pub const FIELDS: &[Field] = fields! {
+    "" {
+        "listen": Texts = "[\"127.0.0.1:6935\", \"[::1]:6935\"]", "[\"127.0.0.1:6935\"]",
+            "Addresses to listen on. Tools have the port in their files: choose it once. Anything but loopback needs `lan`. Read at start.";
+        "active_profile": Text = "\"direct\"", "\"cheap\"",
+            "The profile that is active at the very first start. Later switches are stored and win.";
+        "allowed_hosts": Texts = "[]", "[\"myelin.example\"]",
+            "More host names under which the gateway may be called. `localhost`, `127.0.0.1` and `[::1]` always are.";
+        "allowed_origins": Texts = "[]", "[\"https://chat.example\"]",
+            "Browser origins that may call, as scheme://host[:port]. All others are refused.";
+        "lan": Flag = "false", "true",
+            "Allows `listen` to name addresses that other machines can reach. Keys are always required there.";
+        "anonymous_key": Text = "", "\"ollama\"",
+            "Name of the virtual key that requests without a key count as, on loopback only. Without it a key is always required.";
+        "max_body_bytes": Number = "268435456", "268435456",
+            "Largest body of a request, in bytes.";
+        "max_attempts": Number = "5", "5",
+            "How many deployments one request may try.";
+        "model_sync_seconds": Number = "21600", "21600",
+            "How often the model lists of providers are fetched again, in seconds; 0 never.";
+        "stored_response_seconds": Number = "2592000", "2592000",
+            "How long stored responses (`previous_response_id`) are kept, in seconds.";
+        "bodies": Text = "\"errors\"", "\"errors\"",
+            "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
+        "metadata_days": Number = "90", "90",
+            "How long the records of requests are kept, in days.";
+        "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
+            "Seals the provider secrets in the store: `env:NAME` or `file:PATH`, long and random. Read at start. Naming one later seals everything anew.";
+        "timeouts": Table = "", "{ idle_ms = 60000 }",
+            "Limits on waiting, for every channel that has none of its own.";
+        "channels": Tables = "[]", "[{ name = \"main\", provider = \"openai\" }]",
+            "Configured accounts at providers. What stands here is read-only elsewhere.";
+        "keys": Tables = "[]", "[{ name = \"laptop\" }]",
+            "Virtual keys: what clients call the gateway with.";
+        "routes": Tables = "[]", "[{ model = \"smart\", groups = [{ use = [\"tag:paid\"] }] }]",
+            "From a model's name to ordered groups of deployments. Without a route, all enabled channels that list the model form one weighted group.";
+        "profiles": Tables = "[]", "[{ name = \"cheap\", rules = [{ match = \"*\", to = \"echo\" }] }]",
+            "Named sets of mapping rules. `direct` is built in and maps nothing.";
+    }
+    "timeouts" {
+        "connect_ms": Number = "10000", "5000", "Until the connection stands, TLS included, in milliseconds.";
+        "first_byte_ms": Number = "none but `total_ms`", "30000", "Until the head of the answer, in milliseconds.";
+        "first_token_ms": Number = "none but `total_ms`", "60000", "Until the first content of a stream, in milliseconds.";
+        "idle_ms": Number = "none but `total_ms`", "60000", "Between two reads of a stream, in milliseconds.";
+        "total_ms": Number = "the gateway's own", "600000", "The whole attempt, in milliseconds.";
+    }
+    "channels" {
+        "name": Text = "required", "\"main\"",
+            "Unique name: letters, digits, `-`, `_` and `.`. `main/gpt-5` then means this channel.";
+        "provider": Text = "required", "\"openai\"",
+            "A row of the provider catalog; the wire follows from it. For any other address: `openai-compatible`, `anthropic-compatible` or `gemini-compatible`.";
+        "base_url": Text = "the catalog's", "\"https://api.openai.com/v1\"",
+            "Base address, written as its users write it: OpenAI with `/v1`, Anthropic and Gemini without.";
+        "base_urls": Texts = "the catalog's", "[\"https://api.deepseek.com\"]",
+            "Several base addresses, in place of `base_url`.";
+        "credentials": Texts = "[]", "[\"env:OPENAI_API_KEY\"]",
+            "`env:NAME`, `file:PATH`, `keychain:NAME` or the secret itself; several are rotated. AWS: `ACCESS_KEY:SECRET[:SESSION]` or a bearer key. Vertex: a service-account JSON or an API key.";
+        "models": Mixed = "whatever the provider lists", "[\"gpt-5\", { name = \"fast\", upstream = \"gpt-5-mini\" }]",
+            "The models offered: names, or a name with what the provider calls it.";
+        "tags": Texts = "[]", "[\"paid\"]", "Labels for routes and keys (`tag:paid`).";
+        "weight": Number = "1", "1", "Share among the channels that list the same model; 0 takes no traffic of its own.";
+        "enabled": Flag = "true", "true", "Takes part in routing. Channels made elsewhere are off until their test passes; the file's are on.";
+        "options": Free = "{}", "{ region = \"us-east-1\" }",
+            "Settings of the provider that are no secret: `region`, `project`, `location`, `api_version`, `resource` …";
+        "headers": Free = "{}", "{ X-Title = \"myelin\" }", "Headers added to every request upstream.";
+        "dialect": Free = "{}", "{ no-stream-options = true }",
+            "Overrides of what the catalog says about the provider's wire.";
+        "timeouts": Table = "the gateway's", "{ idle_ms = 60000 }", "Limits on waiting for this channel.";
+        "proxy": Text = "", "\"http://proxy.example:3128\"", "`http://`, `https://` or `socks5://` proxy for this channel.";
+        "allow_link_local": Flag = "false", "true",
+            "Allows a link-local or cloud metadata address as base address. Those hand out credentials: leave it off.";
+    }
+    "channels.timeouts" {
+        "connect_ms": Number = "the gateway's", "5000", "As in `timeouts`.";
+        "first_byte_ms": Number = "the gateway's", "30000", "As in `timeouts`.";
+        "first_token_ms": Number = "the gateway's", "60000", "As in `timeouts`.";
+        "idle_ms": Number = "the gateway's", "60000", "As in `timeouts`.";
+        "total_ms": Number = "the gateway's", "600000", "As in `timeouts`.";
+    }
+    "channels.models" {
+        "name": Text = "required", "\"fast\"", "What clients ask for.";
+        "upstream": Text = "the name", "\"gpt-5-mini\"", "What the provider calls it.";
+    }
+    "keys" {
+        "name": Text = "required", "\"laptop\"", "Unique name.";
+        "secret": Text = "one is made and shown once", "\"env:MYELIN_KEY\"",
+            "`env:NAME`, `file:PATH`, `keychain:NAME` or the secret itself, at least 16 characters. Only its hash is stored.";
+        "profile": Text = "follows the gateway's", "\"cheap\"",
+            "The key's own active profile at first. Later switches are stored and win.";
+        "expires": Time = "never", "2030-12-31", "Refused from then on.";
+        "blocked": Flag = "false", "true", "Refused.";
+        "models": Texts = "all", "[\"gpt-5*\"]", "Models that may be asked for, as names or globs.";
+        "channels": Texts = "all", "[\"tag:paid\"]", "Channels that may serve, by name or `tag:t`.";
+        "formats": Texts = "all", "[\"openai-chat\"]",
+            "Client formats that may be spoken: `openai-chat`, `openai-responses`, `anthropic-messages`, `gemini`, `embeddings` …";
+        "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
+        "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
+    }
+    "routes" {
+        "model": Text = "required", "\"smart\"", "The name that clients ask for.";
+        "groups": Tables = "required", "[{ use = [\"tag:paid\"] }]",
+            "Groups in order: a lower one is only used when those above cannot serve.";
+    }
+    "routes.groups" {
+        "strategy": Text = "\"weighted\"", "\"ordered\"",
+            "How to choose within the group: `weighted` or `ordered`.";
+        "use": Texts = "required", "[\"main/gpt-5\", \"deepseek/*\", \"tag:paid\"]",
+            "`channel/model`, `channel/*` or `tag:t`; the latter two mean the name that was asked for.";
+    }
+    "profiles" {
+        "name": Text = "required", "\"cheap\"", "Unique name; not `direct`.";
+        "rules": Tables = "[]", "[{ match = \"*\", to = \"echo\" }]", "Rules in order: the first match wins, no match passes the name through.";
+    }
+    "profiles.rules" {
+        "match": Text = "", "\"claude-*\"", "Exact name or glob with `*`. Either this or `regex`.";
+        "regex": Text = "", "\"^gpt-5(-.*)?$\"", "Regular expression; its groups can be used in `to` as `$1`.";
+        "to": Text = "required", "\"deepseek/deepseek-chat\"", "A model, a route or `channel/model`.";
+        "fallback": Texts = "[]", "[\"main/fast\"]", "Tried in order when `to` fails.";
+        "set": Free = "{}", "{ temperature = 0.2 }", "Fields of the request's body (names of the caller's format) to set.";
+    }
+};
+
+/// The keys of one table.
+pub(super) fn section(section: &str) -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(move |field| field.section == section)
+}
+
+/// One key of one table.
+pub(super) fn find(in_section: &str, name: &str) -> Option<&'static Field> {
+    section(in_section).find(|field| field.name == name)
+}
+
+/// The section under a key.
+pub(super) fn below(in_section: &str, name: &str) -> String {
+    if in_section.is_empty() { name.to_owned() } else { format!("{in_section}.{name}") }
+}
+
+/// What an entry of a list of tables is called by: its name, or its model.
+pub(super) fn identity(section: &str) -> Option<&'static str> {
+    match section {
+        "channels" | "keys" | "profiles" => Some("name"),
+        "routes" => Some("model"),
+        _ => None,
+    }
+}
+
+/// The key of a table that is most like a wrong one, if any is alike.
+pub(super) fn closest(in_section: &str, wrong: &str) -> Option<&'static str> {
+    section(in_section)
+        .map(|field| (distance(field.name, wrong), field.name))
+        .filter(|(distance, name)| *distance <= name.len().max(wrong.len()) / 3)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (to, above) in b.iter().zip(row.iter().skip(1)) {
+            let cost = if from == *to { diagonal } else { 1 + diagonal.min(left).min(*above) };
+            diagonal = *above;
+            left = cost;
+            next.push(cost);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}

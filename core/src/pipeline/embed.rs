@@ -1,0 +1,195 @@
+//! Embeddings: the same attempts loop, one small codec a wire. A batch that is larger than the provider takes is sent in pieces and put together in order.
+
+use bytes::Bytes;
+use myelin_protocol::envelope::{Edits, Envelope};
+use myelin_protocol::format::AddressHints;
+use myelin_protocol::formats::embeddings::{EmbeddingClient, EmbeddingFormat, EmbeddingReply};
+use myelin_protocol::ir::{EmbeddingRequest, EmbeddingResponse, Usage};
+
+use super::attempt::collect;
+use super::reply::Reply;
+use super::target::{Deployments, Target};
+use super::tries::Tries;
+use super::{Job, echo};
+use crate::error::{GatewayError, Kind, Retry};
+use crate::model::AttemptOutcome;
+use crate::providers::Operation;
+use crate::routing::Candidate;
+use crate::snapshot::Line;
+use crate::upstream::timeouts::Deadline;
+
+/// What a client asks.
+struct Ask {
+    format: EmbeddingFormat,
+    client: &'static dyn EmbeddingClient,
+    body: Bytes,
+    request: EmbeddingRequest,
+}
+
+/// Answers an embeddings request.
+pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path_model: Option<String>) -> Reply {
+    let ask = match read(format, body, path_model.as_deref()) {
+        Ok(ask) => ask,
+        Err(error) => return job.fail(error),
+    };
+    let answered = match job.target(&ask.request.model) {
+        Err(error) => Err(error),
+        Ok(Target::Echo) => Ok(Answer::Vectors(echo::embed(&ask.request))),
+        Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
+    };
+    let body = answered.and_then(|answer| match answer {
+        Answer::Bytes(body) => Ok(body.to_vec()),
+        Answer::Vectors(response) => {
+            if let Some(usage) = &response.usage {
+                job.settle.usage(usage.clone());
+            }
+            let reply = EmbeddingReply { model: &ask.request.model, request: &ask.request };
+            let encoded = ask.client.encode_response(&response, reply).map_err(|error| {
+                GatewayError::new(
+                    Kind::UpstreamFailed,
+                    format!("the provider's vectors cannot be read: {}", error.message),
+                )
+            })?;
+            job.settle.losses(&encoded.losses);
+            Ok(encoded.value)
+        }
+    });
+    match body {
+        Ok(body) => job.json(200, body),
+        Err(error) => job.fail(error),
+    }
+}
+
+fn read(format: EmbeddingFormat, body: Bytes, path_model: Option<&str>) -> Result<Ask, GatewayError> {
+    let client =
+        format.codec().client().ok_or_else(|| GatewayError::new(Kind::Internal, "no client speaks this format"))?;
+    let hints = AddressHints { model: path_model, stream: None };
+    let request = client
+        .decode_request(&body, hints)
+        .map_err(|error| GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message)))?;
+    if request.input.is_empty() {
+        return Err(GatewayError::new(Kind::InvalidRequest, "the request has no input"));
+    }
+    Ok(Ask { format, client, body, request })
+}
+
+enum Answer {
+    /// As the provider wrote it: it speaks the client's format.
+    Bytes(Bytes),
+    /// To be written in the client's format.
+    Vectors(EmbeddingResponse),
+}
+
+async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
+    let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
+    while let Some(candidate) = tries.next().await {
+        match attempt(job, ask, &candidate).await {
+            Ok(answer) => {
+                job.settle.close_attempt(AttemptOutcome::Answered, None);
+                return Ok(answer);
+            }
+            Err(error) => {
+                let outcome =
+                    if error.kind == Kind::Timeout { AttemptOutcome::TimedOut } else { AttemptOutcome::Failed };
+                job.settle.close_attempt(outcome, Some(&error.public.message));
+                tries.failed(candidate, error);
+            }
+        }
+    }
+    Err(tries.verdict())
+}
+
+async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answer, GatewayError> {
+    let line = job.line(candidate)?;
+    let Some(target) = line.channel.embeddings() else {
+        let message = format!("the channel {} offers no embeddings", line.channel.name());
+        return Err(GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere));
+    };
+    let dialect = line.channel.embedding_dialect();
+    let codec = target.codec();
+    job.open_attempt(&line.channel, candidate, target.as_str());
+    let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
+    let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
+    let native = target == ask.format && target == EmbeddingFormat::Openai && line.channel.embeddings_unchanged();
+    if native && ask.request.input.len() <= most {
+        let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;
+        let answer = send(job, &line, candidate, target, body).await?;
+        let read = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
+        if let Some(usage) = read.usage {
+            job.settle.usage(usage);
+        }
+        return Ok(Answer::Bytes(answer));
+    }
+    let mut whole = EmbeddingResponse::default();
+    for inputs in ask.request.input.chunks(most) {
+        let request = EmbeddingRequest {
+            model: candidate.upstream.as_ref().to_owned(),
+            input: inputs.to_vec(),
+            // The catalog's addresses are those for lists.
+            single: false,
+            ..ask.request.clone()
+        };
+        let encoded = codec.encode_request(&request, dialect).map_err(|error| {
+            GatewayError::new(Kind::Unsupported, format!("{target} cannot carry this request: {}", error.message))
+                .retry(Retry::Elsewhere)
+        })?;
+        job.settle.losses(&encoded.losses);
+        let answer = send(job, &line, candidate, target, vec![encoded.value.into()]).await?;
+        let part = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
+        if part.data.len() != inputs.len() {
+            let message = format!("{} vectors for {} inputs", part.data.len(), inputs.len());
+            return Err(unreadable(&message));
+        }
+        join(&mut whole, part);
+    }
+    Ok(Answer::Vectors(whole))
+}
+
+async fn send(
+    job: &mut Job,
+    line: &Line,
+    candidate: &Candidate,
+    target: EmbeddingFormat,
+    body: Vec<Bytes>,
+) -> Result<Bytes, GatewayError> {
+    let deadline = Deadline::start(&job.limits(&line.channel));
+    let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
+    if response.status().is_success() {
+        return collect(&line.channel, response.into_body(), deadline).await;
+    }
+    let family = target.family().codec();
+    Err(job.refusal(&line.channel, response, |status, body| family.decode_error(status, body)).await)
+}
+
+/// The client's own bytes with the provider's name of the model.
+fn spliced(body: &Bytes, asked: &str, upstream: &str) -> Result<Vec<Bytes>, GatewayError> {
+    if asked == upstream {
+        return Ok(vec![body.clone()]);
+    }
+    let wrong = |error: &dyn std::fmt::Display| {
+        GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
+    };
+    let envelope = Envelope::read(body.clone()).map_err(|error| wrong(&error))?;
+    let mut edits = Edits::new();
+    edits.model(upstream);
+    envelope.splice(&edits).map_err(|error| wrong(&error))
+}
+
+/// Puts the next piece behind what is there; counters add up, unknown stays unknown.
+fn join(whole: &mut EmbeddingResponse, part: EmbeddingResponse) {
+    if whole.data.is_empty() {
+        *whole = part;
+        return;
+    }
+    whole.data.extend(part.data);
+    let add = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.saturating_add(b));
+    whole.usage = match (whole.usage.take(), part.usage) {
+        (Some(a), Some(b)) => Some(Usage { input: add(a.input, b.input), output: add(a.output, b.output), ..a }),
+        _ => None,
+    };
+}
+
+fn unreadable(why: &str) -> GatewayError {
+    GatewayError::new(Kind::UpstreamFailed, format!("the provider's vectors cannot be read: {why}"))
+        .retry(Retry::Elsewhere)
+}

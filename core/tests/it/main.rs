@@ -1,0 +1,9 @@
+//! Black-box tests of the gateway: a real socket, a real store in a temporary folder, mock providers, HTTP only.
+#![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
+
+#[cfg(test)]
+mod echo;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,143 @@
+//! A gateway on a free port with a store of its own, and what tests say to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use myelin_core::clock::SystemClock;
+use myelin_core::gateway::Gateway;
+use myelin_core::model::{Channel, Declared, RequestRecord, Secret, SecretSource, Settings};
+use myelin_core::providers::{Catalog, SecretResolver};
+use myelin_core::store::{Change, Filter, MasterKey, NewKey, Store};
+use myelin_testkit::MockServer;
+use serde_json::{Value, json};
+
+/// A running gateway.
+pub struct TestGateway {
+    /// The gateway itself.
+    pub gateway: Gateway,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// A virtual key without limits.
+    pub key: String,
+    client: reqwest::Client,
+    task: tokio::task::JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct InlineSecrets;
+
+impl SecretResolver for InlineSecrets {
+    fn resolve(&self, source: &SecretSource) -> Result<Secret, String> {
+        match source {
+            SecretSource::Inline(secret) => Ok(secret.clone()),
+            other => Err(format!("tests use inline secrets, not {other:?}")),
+        }
+    }
+}
+
+impl TestGateway {
+    /// Starts a gateway with these channels (as they would stand in the file, with `enabled` true).
+    pub async fn start(channels: Vec<Value>) -> Self {
+        Self::with_settings(channels, |_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn with_settings(channels: Vec<Value>, change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let clock = Arc::new(SystemClock::new());
+        let known = Arc::new(|name: &str| Catalog::builtin().get(name).is_some());
+        let store = Store::open(dir.path(), clock.clone(), &MasterKey::KeyFile, known).expect("the store opens");
+        let mut settings = Settings { listen: vec!["127.0.0.1:0".into()], ..Settings::default() };
+        change(&mut settings);
+        let fixed = ["listen", "timeouts", "max_body_bytes", "anonymous_key", "max_attempts"];
+        let fixed_settings = fixed.iter().map(|name| (*name).to_owned()).collect();
+        store.declare(Declared { settings, fixed_settings, ..Declared::default() }).expect("settings are good");
+        for channel in channels {
+            let channel = channel_of(channel);
+            store.apply(Change::CreateChannel(Box::new(channel)), "test").await.expect("the channel is good");
+        }
+        let key = NewKey { name: "test".into(), ..NewKey::default() };
+        let applied = store.apply(Change::CreateKey(Box::new(key)), "test").await.expect("a key is made");
+        let key = applied.issued.first().expect("its secret is shown").secret.expose().to_owned();
+        let gateway = Gateway::open(store, clock, Arc::new(InlineSecrets));
+        let (send, ready) = tokio::sync::oneshot::channel();
+        let serving = gateway.clone();
+        let task = tokio::spawn(async move {
+            let told = serving.serve(|addresses| drop(send.send(addresses.to_vec()))).await;
+            told.expect("the gateway listens");
+        });
+        let address = *ready.await.expect("the gateway says where").first().expect("one address");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { gateway, address, key, client, task, _dir: dir }
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request with the key.
+    pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(self.url(path)).bearer_auth(&self.key)
+    }
+
+    /// A request with the key.
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(self.url(path)).bearer_auth(&self.key)
+    }
+
+    /// Posts JSON and reads the whole answer as JSON with its status.
+    pub async fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.post(path).json(body).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON ({status}): {text}"));
+        (status, value)
+    }
+
+    /// Posts JSON and reads the whole answer as text with its status.
+    pub async fn ask_text(&self, path: &str, body: &Value) -> (u16, String) {
+        let answer = self.post(path).json(body).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The newest record, once it is there.
+    pub async fn last_record(&self) -> RequestRecord {
+        self.records(1).await.into_iter().next().expect("a record")
+    }
+
+    /// The newest records, once there are at least `count`.
+    pub async fn records(&self, count: usize) -> Vec<RequestRecord> {
+        for _ in 0..100 {
+            let page = self.gateway.store().ledger().list(Filter::default(), None, 100).await.expect("records");
+            if page.records.len() >= count {
+                return page.records;
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        panic!("there are no {count} records");
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        self.gateway.shutdown();
+        self.task.abort();
+    }
+}
+
+fn channel_of(mut fields: Value) -> Channel {
+    let object = fields.as_object_mut().expect("a channel is an object");
+    object.entry("enabled").or_insert(json!(true));
+    serde_json::from_value(fields).expect("a channel")
+}
+
+/// A channel at a mock provider: its name is the provider's, with one model `mock`.
+pub fn mock_channel(mock: &MockServer, name: &str, provider: &str, path: &str) -> Value {
+    json!({
+        "name": name, "provider": provider, "base_urls": [mock.base_url(path)],
+        "credentials": [myelin_testkit::KEY], "models": ["mock"],
+    })
+}

@@ -1,0 +1,139 @@
+//! Damaged traffic: what the fuzz targets run, over seeded mutations of recorded traffic and of our own cases, for a bounded number of rounds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use myelin_protocol::ApiFormat;
+
+use crate::support::apis;
+use crate::support::findings::Findings;
+use crate::support::fixtures::cases;
+use crate::support::golden;
+use crate::support::splits::Seed;
+
+#[path = "../../fuzz/entries.rs"]
+mod entries;
+
+/// Pieces of traffic that decoders have stumbled over elsewhere.
+const NASTY: [&str; 16] = [
+    "null",
+    "18446744073709551616",
+    "-1",
+    "1e999",
+    "\"\"",
+    "{}",
+    "[]",
+    "[[[[[[[[[[[[[[[[[[[[",
+    "\\u0000",
+    "\\ud800",
+    "\n\n",
+    "\r",
+    "data:",
+    "event: error\n",
+    "{\"error\":{}}",
+    "99999999",
+];
+
+fn mutate(bytes: &mut Vec<u8>, seed: &mut Seed, other: &[u8]) {
+    for _ in 0..=seed.below(3) {
+        let at = seed.below(bytes.len() + 1);
+        let length = seed.below(64).min(bytes.len() - at);
+        match seed.below(7) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.drain(at..at + length)),
+            2 => {
+                let copy = bytes[at..at + length].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            3 if at < bytes.len() => bytes[at] = seed.next() as u8,
+            4 => drop(bytes.splice(at..at + length.min(4), NASTY[seed.below(NASTY.len())].bytes())),
+            5 => {
+                let from = seed.below(other.len() + 1);
+                let piece = &other[from..(from + 200).min(other.len())];
+                bytes.splice(at..at, piece.iter().copied());
+            }
+            _ => replace_value(bytes, at, seed),
+        }
+    }
+}
+
+/// Puts something nasty in place of the value after the next colon.
+fn replace_value(bytes: &mut Vec<u8>, at: usize, seed: &mut Seed) {
+    let Some(colon) = bytes[at..].iter().position(|byte| *byte == b':') else { return };
+    let start = at + colon + 1;
+    let end =
+        bytes[start..].iter().position(|byte| b",}\n".contains(byte)).map_or(bytes.len(), |length| start + length);
+    bytes.splice(start..end, NASTY[seed.below(NASTY.len())].bytes());
+}
+
+/// Traffic to damage: with the index of the format that speaks it.
+fn corpus() -> (Vec<(u8, Vec<u8>)>, Vec<(u8, Vec<u8>)>) {
+    let (mut streams, mut bodies) = (Vec::new(), Vec::new());
+    for stream in apis::streams() {
+        streams.push((stream.format as u8, stream.bytes));
+    }
+    for case in cases(&[]) {
+        let Some(format) = apis::format(&case).filter(|format| apis::is_there(*format)) else { continue };
+        bodies.extend(case.request().map(|body| (format as u8, body)));
+        bodies.extend(case.response().map(|(body, _)| (format as u8, body)));
+    }
+    for case in golden::cases() {
+        let format = case.format as u8;
+        bodies.extend([&case.request, &case.response].into_iter().flatten().map(|body| (format, body.clone())));
+        streams.extend(case.stream.iter().map(|body| (format, body.clone())));
+    }
+    (streams, bodies)
+}
+
+fn built(format: u8) -> u8 {
+    let there: Vec<u8> = ApiFormat::ALL.into_iter().filter(|format| apis::is_there(*format)).map(|f| f as u8).collect();
+    there[usize::from(format) % there.len()]
+}
+
+fn run(rounds: usize, traffic: &[(u8, Vec<u8>)], entry: fn(&[u8]), head: fn(u8, &mut Seed) -> Vec<u8>) {
+    if traffic.is_empty() {
+        return;
+    }
+    let mut findings = Findings::default();
+    let mut seed = Seed::new(0x006D_7965_6C69_6E);
+    for round in 0..rounds {
+        let (format, bytes) = &traffic[seed.below(traffic.len())];
+        let mut bytes = bytes.clone();
+        // Large cases take long and break like small ones.
+        bytes.truncate(24 * 1024);
+        let (_, other) = &traffic[seed.below(traffic.len())];
+        mutate(&mut bytes, &mut seed, other);
+        let mut input = head(*format, &mut seed);
+        input.extend_from_slice(&bytes);
+        let outcome = catch_unwind(AssertUnwindSafe(|| entry(&input)));
+        findings.take(outcome.map_err(|panic| {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or(panic.downcast_ref::<&str>().map(|words| (*words).to_owned())).unwrap_or_default();
+            format!("round {round}: {words}\n      {}", String::from_utf8_lossy(&input[..input.len().min(1500)]))
+        }));
+    }
+    findings.report();
+}
+
+#[test]
+fn damaged_streams_break_nothing() {
+    let (streams, _) = corpus();
+    run(1_500, &streams, entries::streams, |format, seed| vec![format, built(seed.next() as u8), seed.next() as u8]);
+}
+
+#[test]
+fn damaged_bodies_break_nothing() {
+    let (_, bodies) = corpus();
+    run(3_000, &bodies, entries::bodies, |format, seed| vec![format, built(seed.next() as u8)]);
+}
+
+#[test]
+fn damaged_frames_are_the_same_at_every_split() {
+    let (streams, _) = corpus();
+    run(1_000, &streams, entries::framings, |_, seed| vec![seed.next() as u8]);
+}
+
+#[test]
+fn damaged_envelopes_are_judged_alike_whole_and_in_pieces() {
+    let (_, bodies) = corpus();
+    run(3_000, &bodies, entries::envelope, |_, seed| vec![seed.next() as u8]);
+}
