@@ -213,10 +213,8 @@ impl<'a> Draft<'a> {
         if stop.as_ref().map(Vec::len) != sampling.stop.as_ref().map(Vec::len) {
             lose("sampling.stop", "white space is refused");
         }
-        let max_tokens = match self.plan.mode {
-            Mode::Budget(_) => Some(self.plan.max_tokens),
-            _ => self.request.max_tokens,
-        };
+        // Without a limit the model's own one holds, which leaves room for any budget.
+        let max_tokens = self.request.max_tokens;
         let more = self.bag("inferenceConfig");
         let nothing = max_tokens.is_none() && clamped.is_none() && top_p.is_none() && stop.is_none();
         if nothing && more.is_none() {
@@ -283,6 +281,10 @@ impl<'a> Draft<'a> {
         if let Some(mut thinking) = thinking {
             if let (Some(display), Some(thinking)) = (self.plan.display, thinking.as_object_mut()) {
                 thinking.insert("display".into(), display.into());
+            }
+            let more = fields.shift_remove("thinking");
+            if let (Some(Value::Object(more)), Some(thinking)) = (more, thinking.as_object_mut()) {
+                thinking.extend(more);
             }
             fields.insert("thinking".into(), thinking);
         }
