@@ -2,7 +2,10 @@
 //!
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
+mod desk;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +36,10 @@ struct Inner {
     stop: watch::Sender<bool>,
     /// Model lists are to be fetched now.
     sync: Notify,
+    /// When it was opened; milliseconds since 1970.
+    started: u64,
+    /// The configuration file, for people who ask where it is.
+    config_file: std::sync::OnceLock<PathBuf>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -57,6 +64,7 @@ impl Gateway {
     pub fn open(store: Store, clock: Arc<dyn Clock>, secrets: Arc<dyn SecretResolver + Send + Sync>) -> Self {
         let entities = store.entities();
         let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new()));
+        let started = clock.unix_ms();
         let services = Arc::new(Services { snapshot, clock, store });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
@@ -66,6 +74,8 @@ impl Gateway {
             own: std::sync::OnceLock::new(),
             stop,
             sync: Notify::new(),
+            started,
+            config_file: std::sync::OnceLock::new(),
         }));
         gateway.rebuild(&entities);
         gateway
@@ -83,7 +93,29 @@ impl Gateway {
 
     /// Every route of the gateway.
     pub fn router(&self) -> Router {
-        server::router(self.0.services.clone())
+        let desk: Arc<dyn server::admin::Desk> = Arc::new(self.clone());
+        server::router(self.0.services.clone(), desk)
+    }
+
+    /// The admin API for the owner alone: no token is asked for. For the CLI's socket and the window's in-process carrier.
+    pub fn owner_router(&self) -> Router {
+        server::admin::over_socket(self.0.services.clone(), Arc::new(self.clone()))
+    }
+
+    /// Asks the admin API as the owner, without any connection: for commands that work while no gateway runs, and for the window.
+    pub async fn ask_as_owner<B>(&self, request: http::Request<B>) -> http::Response<axum::body::Body>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        use tower::ServiceExt as _;
+        let request = request.map(axum::body::Body::new);
+        self.owner_router().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    /// Remembers which configuration file is in force, for people who ask.
+    pub fn set_config_file(&self, file: PathBuf) {
+        let _ = self.0.config_file.set(file);
     }
 
     /// A channel with its connections, whether it takes part or not: for tests and model lists.
@@ -105,10 +137,27 @@ impl Gateway {
         for listener in listeners {
             serving.spawn(listen::serve(listener, self.router(), self.0.stop.subscribe()));
         }
+        #[cfg(unix)]
+        self.open_socket(&mut serving);
         ready(&own);
         while serving.join_next().await.is_some() {}
         tasks.shutdown().await;
         Ok(())
+    }
+
+    /// The owner's socket beside the store. Without it the gateway works all the same.
+    #[cfg(unix)]
+    fn open_socket(&self, serving: &mut JoinSet<()>) {
+        use crate::server::socket;
+        let path = self.store().path().with_file_name(socket::SOCKET);
+        match socket::bind(&path) {
+            Ok(listener) => {
+                serving.spawn(socket::serve(listener, self.owner_router(), self.0.stop.subscribe()));
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "no socket for the command line: use an admin token");
+            }
+        }
     }
 
     /// Stops accepting, lets open answers finish, then closes the store.

@@ -7,7 +7,7 @@
 //! 2 config store upstream observe
 //! 3 pipeline
 //! 4 server
-//! 5 gateway
+//! 5 gateway launch
 //! ```
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod gateway;
+pub mod launch;
 pub mod model;
 pub mod pipeline;
 pub mod providers;

@@ -22,7 +22,7 @@ use crate::errors::ErrorShape;
 use crate::frame::Frame;
 use crate::model::{Turn, answer};
 use crate::provider::{KeyStyle, Provider, provider};
-use crate::refusal::{Refusal, Verdict};
+use crate::refusal::{Refusal, Verdict, require};
 use crate::route::{Endpoint, endpoint};
 use crate::script::{Delivery, Script};
 use crate::sigv4::{self, Signed};
@@ -467,19 +467,16 @@ fn stored_response(id: &str, method: &str, state: &State) -> Verdict<Answer> {
     Ok(Answer::Json(json!({"id": id, "object": "response", "status": "completed", "output": items})))
 }
 
-/// A service account's token: the form and the shape of the assertion are checked.
+/// An OAuth token for a service account's claim or a refresh token; the form and the shape of the claim are checked.
 fn token(body: &[u8], seed: &str) -> Verdict<Answer> {
     let form = String::from_utf8_lossy(body);
     let field = |name: &str| {
-        form.split('&')
-            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-            .map(|(_, value)| value.to_owned())
+        let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next().unwrap_or_default()
     };
-    let grant = field("grant_type").unwrap_or_default();
-    let assertion = field("assertion").unwrap_or_default();
-    if !grant.contains("jwt-bearer") || assertion.split('.').count() != 3 {
-        return Err(Refusal::new("token-grant", "invalid_grant"));
-    }
+    let claim = field("grant_type").ends_with("jwt-bearer") && field("assertion").split('.').count() == 3;
+    let refresh = field("grant_type") == "refresh_token" && !field("refresh_token").is_empty();
+    require(claim || refresh, "token-grant", || "invalid_grant".to_owned())?;
     Ok(Answer::Json(json!({"access_token": format!("mock-token-{seed}"), "expires_in": 3_600, "token_type": "Bearer"})))
 }
 

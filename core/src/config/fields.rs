@@ -86,7 +86,7 @@ pub const FIELDS: &[Field] = fields! {
             "Allows `listen` to name addresses that other machines can reach. Keys are always required there.";
         "anonymous_key": Text = "", "\"ollama\"",
             "Name of the virtual key that requests without a key count as, on loopback only. Without it a key is always required.";
-        "max_body_bytes": Number = "268435456", "268435456",
+        "max_body_bytes": Number = "67108864", "67108864",
             "Largest body of a request, in bytes.";
         "max_attempts": Number = "5", "5",
             "How many deployments one request may try.";

@@ -73,7 +73,7 @@ pub struct Credential {
 }
 
 /// A model of a channel: a bare name, or a name with what the provider calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ChannelModel {
     /// Same name on both sides.
@@ -105,7 +105,7 @@ impl ChannelModel {
 }
 
 /// What the last test or traffic said about a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum ChannelState {
     /// Never tested.
@@ -126,7 +126,7 @@ pub enum ChannelState {
 }
 
 /// Limits on waiting, in milliseconds. `None` takes the gateway's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// TCP and TLS.

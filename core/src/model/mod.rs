@@ -27,7 +27,7 @@ pub use virtual_key::{KeyGrace, VirtualKey};
 use serde::{Deserialize, Serialize};
 
 /// Where an entity is declared. What the file declares is read-only elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// In the store: made by CLI, console or API.

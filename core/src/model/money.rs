@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct PicoUsd(pub i128);
 
 /// 10⁻⁹ US dollars: the unit of spend and budgets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct NanoUsd(pub i64);
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Origin;
 
 /// A named, ordered list of rules. First match wins; no match passes the name through. Its name is its identity; `direct` is built in and maps nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Unique name.
@@ -20,7 +20,7 @@ pub struct Profile {
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileRule {
     /// Exact name or glob with `*`.
@@ -36,6 +36,7 @@ pub struct ProfileRule {
     pub fallback: Vec<String>,
     /// Body fields (names of the caller's format) to set.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
     pub set: Map<String, Value>,
 }
 

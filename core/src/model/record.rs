@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::NanoUsd;
 
 /// One client call, written once, when it is over.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct RequestRecord {
     /// `req_` and 32 hex digits of a UUIDv7: sorts by time.
@@ -52,6 +52,7 @@ pub struct RequestRecord {
     /// Tries, in order.
     pub attempts: Vec<AttemptRecord>,
     /// Tokens by class; `None` is unknown.
+    #[schema(value_type = Option<Object>)]
     pub usage: Option<Usage>,
     /// What it cost; `None` is unpriced.
     pub cost: Option<NanoUsd>,
@@ -70,7 +71,7 @@ pub struct RequestRecord {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestState {
     /// The client got a whole answer.
@@ -85,7 +86,7 @@ pub enum RequestState {
 }
 
 /// One try at one deployment.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct AttemptRecord {
     /// The channel.
@@ -113,7 +114,7 @@ pub struct AttemptRecord {
 }
 
 /// How an attempt went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttemptOutcome {
     /// It answered.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Origin;
 
 /// A rule from a model to ordered groups of deployments. Its model is its identity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The name that clients ask for.
@@ -18,7 +18,7 @@ pub struct Route {
 }
 
 /// One group of a route.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteGroup {
     /// How to choose within the group.
@@ -30,7 +30,7 @@ pub struct RouteGroup {
 }
 
 /// How to choose within a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// Weighted, in smooth rotation.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Timeouts;
 
 /// Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Addresses to listen on. Default: loopback, IPv4 and IPv6, port 6935.
@@ -36,6 +36,7 @@ pub struct Settings {
     pub metadata_days: u32,
     /// Master key that seals provider secrets; `env:` or `file:`. Absent: keychain or a 0600 key file.
     #[serde(skip_serializing)]
+    #[schema(ignore)]
     pub master_key: Option<super::SecretSource>,
 }
 
@@ -61,7 +62,7 @@ impl Default for Settings {
 }
 
 /// Which bodies are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BodyPolicy {
     /// None.

@@ -260,7 +260,9 @@ impl Live {
         if let Some(reason) = self.relay.finish_reason() {
             self.settle.finish_reason(reason);
         }
-        if let Some(failure) = self.relay.failure() {
+        if let Some(failure) = self.relay.failure()
+            && self.settle.record().error.is_none()
+        {
             let error = GatewayError { public: failure.clone(), ..GatewayError::new(Kind::UpstreamFailed, "") };
             self.settle.failure(&error);
         }

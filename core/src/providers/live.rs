@@ -179,6 +179,11 @@ impl LiveChannel {
         usize::try_from(batch).ok()
     }
 
+    /// How embeddings here differ from the inventor of their wire.
+    pub fn embedding_dialect(&self) -> &Arc<Dialect> {
+        &self.embedding_dialect
+    }
+
     /// How reranking is written here; `None` if there is none.
     pub fn rerank(&self) -> Option<RerankWire> {
         self.rerank.as_ref().map(|(wire, _)| *wire)

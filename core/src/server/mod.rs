@@ -1,13 +1,17 @@
 //! The HTTP face of the gateway: routes, guard, listeners. The only part that knows axum.
 //!
 //! - [`router`] is one list of routes; whatever it does not name goes to [`inference`], whose table of addresses is `pipeline::surface`;
+//! - [`admin`] is the API of console and CLI, with an admin token, or over [`socket`] without;
 //! - [`guard`] stands before every route;
 //! - [`listen`] accepts connections and lets them end gracefully.
 
+pub mod admin;
 pub mod guard;
 pub mod health;
 mod inference;
 pub mod listen;
+#[cfg(unix)]
+pub mod socket;
 
 use std::sync::Arc;
 
@@ -22,13 +26,14 @@ use http::{Request, StatusCode};
 use crate::pipeline::Services;
 
 /// Every route of the gateway.
-pub fn router(services: Arc<Services>) -> Router {
+pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
     Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(infer)
-        .layer(middleware::from_fn_with_state(services.clone(), guarded))
-        .with_state(services)
+        .with_state(services.clone())
+        .merge(admin::over_tcp(services.clone(), desk))
+        .layer(middleware::from_fn_with_state(services, guarded))
 }
 
 async fn infer(State(services): State<Arc<Services>>, request: Request<Body>) -> Response {

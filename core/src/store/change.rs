@@ -164,7 +164,7 @@ pub struct AdminToken {
 }
 
 /// One line of the change log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ChangeEntry {
     /// Position in the log; rises.
     #[serde(default)]

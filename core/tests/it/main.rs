@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod echo;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod passthrough;
 #[cfg(test)]
 mod support;

@@ -202,7 +202,10 @@ pub fn inline(
     }
 }
 
-fn put_in(parts: &mut [Part], format: ApiFormat, fetched: &mut dyn FnMut(&str) -> Option<(String, Vec<u8>)>) {
+/// Answers what lies at an address: MIME type and bytes.
+type Fetched<'f> = dyn FnMut(&str) -> Option<(String, Vec<u8>)> + 'f;
+
+fn put_in(parts: &mut [Part], format: ApiFormat, fetched: &mut Fetched<'_>) {
     for part in parts {
         match &mut part.content {
             Content::Media(media) => {

@@ -14,6 +14,7 @@ pub mod openai_chat;
 pub mod openai_completions;
 pub mod openai_responses;
 pub(crate) mod pairing;
+mod sequence;
 pub(crate) mod think_tags;
 pub(crate) mod timestamp;
 pub(crate) mod transcript;

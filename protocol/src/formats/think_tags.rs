@@ -52,6 +52,8 @@ impl ThinkTags {
     pub(crate) fn finish(&mut self, out: &mut Vec<Piece>) {
         let held = std::mem::take(&mut self.held);
         match self.state {
+            // A tag with nothing behind it is what was said.
+            State::Opened => out.push(Piece::Text(format!("{OPEN}{held}"))),
             State::Thinking if !held.is_empty() => out.push(Piece::Thinking(held)),
             State::Start | State::Text if !held.is_empty() => out.push(Piece::Text(held)),
             _ => {}
@@ -174,6 +176,7 @@ mod tests {
         for text in ["", "hello", "<thin", "a <think>b</think>", "  <b>"] {
             assert_eq!(told_apart(&[text]), (String::new(), text.to_owned()));
         }
+        assert_eq!(told_apart(&["<think>"]), (String::new(), "<think>".to_owned()));
     }
 
     #[test]

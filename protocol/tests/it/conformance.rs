@@ -3,7 +3,7 @@
 use myelin_protocol::drive::{DriveState, StreamDriver};
 use myelin_protocol::fold::{Folded, fold, unfold};
 use myelin_protocol::framing::Reader;
-use myelin_protocol::ir::{ChatResponse, Loss, StreamEvent};
+use myelin_protocol::ir::{ChatResponse, Content, FinishReason, Loss, StreamEvent};
 use myelin_protocol::lower::NameMap;
 use myelin_protocol::{ApiError, ApiFormat, Dialect, ReplyContext, answer, laws};
 use serde_json::Value;
@@ -67,7 +67,7 @@ fn read_back(target: ApiFormat, out: &[u8], what: &str) -> Result<Folded, String
 
 fn compare(what: &str, source: &Gist, target: ApiFormat, back: &Gist, losses: &[Loss]) -> Outcome {
     let (expected, lost) = source.fitted(carries(target));
-    ensure_eq!(&expected, back, "{what}");
+    ensure_eq!(expected, back.beside(source, carries(target)), "{what}");
     ensure!(!lost || !losses.is_empty(), "{what}: something was lost in silence");
     Ok(())
 }
@@ -121,6 +121,13 @@ fn essence(mut response: ChatResponse) -> ChatResponse {
         usage.raw = None;
         // The tier that was asked for stands in for the one that answered.
         usage.service_tier = usage.service_tier.take().filter(|tier| tier != "auto");
+    }
+    for choice in &mut response.choices {
+        let calls = choice.parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
+        // Calls are told as the reason to end, whatever the provider said.
+        if let Some(finish) = choice.finish.as_mut().filter(|finish| calls && finish.reason == FinishReason::Stop) {
+            finish.reason = FinishReason::ToolCalls;
+        }
     }
     response.model = None;
     response.id = None;

@@ -3,6 +3,10 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod anthropic_messages;
+#[cfg(test)]
+mod bedrock;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod dify;
@@ -21,8 +25,12 @@ mod ollama;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
+mod openai_completions;
+#[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod support;

@@ -33,7 +33,7 @@ pub struct Ledger {
 }
 
 /// How the writing of records goes. Counters are since the start of the process.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LedgerHealth {
     /// Records and kept things that are in the database.
     pub committed: u64,

@@ -108,7 +108,7 @@ impl BlockWriter<'_> {
                 o.value("type", "text");
                 o.value("text", text);
             }
-            Content::Reasoning(reasoning) => thinking(o, reasoning),
+            Content::Reasoning(reasoning) => thinking(o, reasoning, self.reader),
             Content::ToolCall(call) => self.call(o, call, call_id, field),
             Content::ToolResult(result) => self.result(o, result, call_id, field),
             Content::Media(_) | Content::Native(_) => {}
@@ -219,10 +219,10 @@ pub(super) fn is_plain_text(part: &Part) -> bool {
     plain && part.cache.is_none() && part.extras.is_empty()
 }
 
-/// Thinking as a block. What is not this format's own is wrapped; toward providers it never gets here with a foreign blob.
-fn thinking(o: &mut Object<'_>, reasoning: &ReasoningPart) {
+/// Thinking as a block. For a client foreign blobs are wrapped; a provider gets its own or, where it takes unsigned thinking, none.
+fn thinking(o: &mut Object<'_>, reasoning: &ReasoningPart, reader: Reader) {
     let text = reasoning.shown();
-    match &reasoning.opaque {
+    match reasoning.opaque.as_ref().filter(|blob| reader == Reader::Client || blob.format == FORMAT) {
         Some(blob) if blob.kind == OpaqueKind::Redacted && text.is_empty() => {
             o.value("type", "redacted_thinking");
             o.value("data", &opaque::wrap(blob, FORMAT));
@@ -230,7 +230,7 @@ fn thinking(o: &mut Object<'_>, reasoning: &ReasoningPart) {
         blob => {
             o.value("type", "thinking");
             o.value("thinking", &text);
-            o.value("signature", &blob.as_ref().map(|blob| opaque::wrap(blob, FORMAT)).unwrap_or_default());
+            o.value("signature", &blob.map(|blob| opaque::wrap(blob, FORMAT)).unwrap_or_default());
         }
     }
 }

@@ -60,6 +60,11 @@ impl<'m> Claude<'m> {
         self.version >= (4, 1)
     }
 
+    /// A JSON Schema for the answer is understood.
+    pub(crate) fn structured_output(self) -> bool {
+        self.version >= (4, 5)
+    }
+
     /// The nearest word of `output_config.effort` that the model takes; nothing if it knows none.
     pub(crate) fn effort(self, wanted: Effort) -> Option<Effort> {
         let words: &[Effort] = match self.version {

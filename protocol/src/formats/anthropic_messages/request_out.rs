@@ -73,7 +73,7 @@ impl<'a> Draft<'a> {
         };
         let mut arranged = arrange(request, &rules, losses)?;
         let claude = Claude::parse(&request.model);
-        let plan = thinking::plan(request, claude, dialect, &mut arranged.turns, losses);
+        let plan = thinking::plan(FORMAT, request, claude, dialect, &mut arranged.turns, losses);
         Ok(Self { request, dialect, claude, arranged, plan })
     }
 

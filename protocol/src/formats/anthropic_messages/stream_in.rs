@@ -170,6 +170,11 @@ impl StreamIn {
             close(block, out);
         }
         let Block::Part(part) = blocks_in::block(raw, Source::Provider)? else { return Ok(()) };
+        // A block that is told only when it is whole, and whose stop got lost, stands before this one.
+        while let Some(at) = self.open.iter().position(|block| matches!(block.body, Body::Native { .. })) {
+            let block = self.open.remove(at);
+            close(block, out);
+        }
         let id = self.next;
         self.next = self.next.saturating_add(1);
         let body = open(id, part, out);

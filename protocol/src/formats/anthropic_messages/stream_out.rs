@@ -4,8 +4,6 @@
 //! first is written as it comes, the others wait. A block begins with its first piece, so that empty parts leave no trace and a
 //! part turns out to be `redacted_thinking` in time.
 
-use std::collections::VecDeque;
-
 use serde_json::{Map, Value, json};
 
 use super::block_stream::BlockStream;
@@ -13,10 +11,11 @@ use super::blocks_out::{BlockWriter, Reader, client_refusal, foreign_losses};
 use super::{FORMAT, error, response, usage};
 use crate::fold::unfold;
 use crate::format::{ReplyContext, StreamEncoder};
+use crate::formats::sequence::{Sequence, Step};
 use crate::framing::sse;
 use crate::ir::{
-    ChatResponse, Choice, Content, Delta, Extras, Finish, FinishReason, Loss, Native, Part, PartHead, PartId,
-    StreamEvent, Usage,
+    ChatResponse, Choice, Content, Delta, Extras, Finish, FinishReason, Loss, Native, Part, PartHead, StreamEvent,
+    Usage,
 };
 use crate::json::{self, Object};
 
@@ -29,23 +28,14 @@ pub(super) struct StreamOut {
     closed: bool,
     /// The number of the next block.
     index: u64,
-    /// The part that is being written.
-    open: Option<(PartId, BlockStream)>,
-    /// Parts that began meanwhile, in order.
-    waiting: VecDeque<Waiting>,
+    sequence: Sequence,
+    /// The block that is being written.
+    block: Option<BlockStream>,
     calls: bool,
     usage: Usage,
     finish: Option<Finish>,
     beside: Map<String, Value>,
     losses: Vec<Loss>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    id: PartId,
-    head: PartHead,
-    deltas: Vec<Delta>,
-    ended: bool,
 }
 
 impl StreamOut {
@@ -57,8 +47,8 @@ impl StreamOut {
             started: false,
             closed: false,
             index: 0,
-            open: None,
-            waiting: VecDeque::new(),
+            sequence: Sequence::default(),
+            block: None,
             calls: false,
             usage: Usage::default(),
             finish: None,
@@ -78,12 +68,14 @@ impl StreamEncoder for StreamOut {
                 foreign_losses(extras, "", &mut self.losses);
                 self.start = Some((id.clone(), model.clone()));
             }
-            StreamEvent::PartStart { id, choice: 0, head, .. } => self.start_part(*id, head, out),
-            StreamEvent::PartStart { choice, .. } => {
-                self.lose(format!("choices[{choice}]"), "there is only one answer");
+            StreamEvent::PartStart { choice: 1.., .. } => {
+                self.lose("choices[1..]".to_owned(), "there is only one answer");
             }
-            StreamEvent::PartDelta { id, delta } => self.delta(*id, delta, out),
-            StreamEvent::PartEnd { id } => self.end_part(*id, out),
+            StreamEvent::PartStart { .. } | StreamEvent::PartDelta { .. } | StreamEvent::PartEnd { .. } => {
+                let mut sequence = std::mem::take(&mut self.sequence);
+                sequence.push(event, &mut |step| self.step(&step, out));
+                self.sequence = sequence;
+            }
             StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish.clone()),
             StreamEvent::ChoiceExtras { choice: 0, extras } => self.keep_beside(extras),
             StreamEvent::Finish { .. } | StreamEvent::ChoiceExtras { .. } => {}
@@ -153,21 +145,20 @@ impl StreamOut {
         sse::write_event(out, Some("message_start"), &data);
     }
 
-    fn start_part(&mut self, id: PartId, head: &PartHead, out: &mut Vec<u8>) {
-        if self.open.is_some() || !self.waiting.is_empty() {
-            self.waiting.push_back(Waiting { id, head: head.clone(), deltas: Vec::new(), ended: false });
-        } else {
-            self.open_part(id, head, out);
+    fn step(&mut self, step: &Step<'_>, out: &mut Vec<u8>) {
+        match step {
+            Step::Open(head) => self.open_part(head, out),
+            Step::Grow(delta) => self.grow(delta, out),
+            Step::Close => self.close_part(out),
         }
     }
 
     /// Makes a part the one that is written. A whole part is written at once and waits for its end only.
-    fn open_part(&mut self, id: PartId, head: &PartHead, out: &mut Vec<u8>) {
+    fn open_part(&mut self, head: &PartHead, out: &mut Vec<u8>) {
         let block = match head {
             PartHead::Text | PartHead::Refusal => BlockStream::text(),
             PartHead::Reasoning => BlockStream::thinking(),
             PartHead::ToolCall { id, name, kind, .. } => {
-                self.calls = true;
                 let index = usize::try_from(self.index).unwrap_or(usize::MAX);
                 let id = if id.is_empty() { response::minted_call_id(index, &self.context) } else { id.clone() };
                 BlockStream::tool_use(id, name.clone(), *kind)
@@ -177,55 +168,24 @@ impl StreamOut {
                 BlockStream::spent()
             }
         };
-        self.open = Some((id, block));
+        self.block = Some(block);
     }
 
-    fn delta(&mut self, id: PartId, delta: &Delta, out: &mut Vec<u8>) {
+    fn grow(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         if let Delta::Extras(extras) = delta {
             foreign_losses(extras, "choices[0].parts[].", &mut self.losses);
         }
-        match &mut self.open {
-            Some((open, block)) if *open == id => {
-                if block.is_spent() {
-                    return;
-                }
-                let Some(mut block) = self.open.take().map(|(_, block)| block) else { return };
-                self.begin(out);
-                block.push(delta, &mut self.index, out, &mut self.losses);
-                self.open = Some((id, block));
-            }
-            _ => {
-                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
-                    hold(&mut waiting.deltas, delta);
-                }
-            }
+        let Some(mut block) = self.block.take() else { return };
+        if !block.is_spent() {
+            self.begin(out);
+            block.push(delta, &mut self.index, out, &mut self.losses);
         }
+        self.block = Some(block);
     }
 
-    fn end_part(&mut self, id: PartId, out: &mut Vec<u8>) {
-        match &self.open {
-            Some((open, _)) if *open == id => self.close_open(out),
-            _ => {
-                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
-                    waiting.ended = true;
-                }
-                return;
-            }
-        }
-        while let Some(Waiting { id, head, deltas, ended }) = self.waiting.pop_front() {
-            self.open_part(id, &head, out);
-            for delta in &deltas {
-                self.delta(id, delta, out);
-            }
-            if !ended {
-                break;
-            }
-            self.close_open(out);
-        }
-    }
-
-    fn close_open(&mut self, out: &mut Vec<u8>) {
-        let Some((_, mut block)) = self.open.take() else { return };
+    fn close_part(&mut self, out: &mut Vec<u8>) {
+        let Some(mut block) = self.block.take() else { return };
+        self.calls |= block.is_call();
         if block.leaves_trace() {
             self.begin(out);
             block.end(&mut self.index, out);
@@ -259,18 +219,17 @@ impl StreamOut {
         let choice = Choice { parts, ..Choice::default() };
         for event in unfold(ChatResponse { choices: vec![choice], ..ChatResponse::default() }) {
             match event {
-                StreamEvent::PartStart { head, .. } => self.open_part(PartId::MAX, &head, out),
-                StreamEvent::PartDelta { delta, .. } => self.delta(PartId::MAX, &delta, out),
-                StreamEvent::PartEnd { .. } => self.close_open(out),
+                StreamEvent::PartStart { head, .. } => self.open_part(&head, out),
+                StreamEvent::PartDelta { delta, .. } => self.grow(&delta, out),
+                StreamEvent::PartEnd { .. } => self.close_part(out),
                 _ => {}
             }
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        while let Some((id, _)) = self.open {
-            self.end_part(id, out);
-        }
+        let mut sequence = std::mem::take(&mut self.sequence);
+        sequence.finish(&mut |step| self.step(&step, out));
         self.closed = true;
         let finish = self.finish.take().unwrap_or_else(|| Finish::new(FinishReason::Stop));
         if let Some(failure) = response::finish_error(&finish) {
@@ -294,16 +253,6 @@ impl StreamOut {
         });
         o.object("usage", |o| usage::write(o, &self.usage));
         o.some(OUTSIDE, self.beside.get(OUTSIDE));
-    }
-}
-
-/// Adds a delta to those that wait; text grows in place.
-fn hold(deltas: &mut Vec<Delta>, delta: &Delta) {
-    match (deltas.last_mut(), delta) {
-        (Some(Delta::Text(text)), Delta::Text(more)) | (Some(Delta::Arguments(text)), Delta::Arguments(more)) => {
-            text.push_str(more);
-        }
-        _ => deltas.push(delta.clone()),
     }
 }
 

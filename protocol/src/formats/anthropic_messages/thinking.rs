@@ -5,11 +5,12 @@
 //!   goes without thinking;
 //! - `max_tokens` must be there: without one from the caller or the dialect it is [`DEFAULT_MAX_TOKENS`] beside the thinking.
 
-use super::FORMAT;
+use serde_json::{Map, Value};
+
 use super::claude::Claude;
-use crate::Dialect;
 use crate::formats::turns::{Speaker, Turn};
 use crate::ir::{ChatRequest, Content, Effort, Loss, Reasoning};
+use crate::{ApiFormat, Dialect};
 
 /// The output limit of a caller that gave none, thinking apart. Every Claude since 3.5 takes it. A dialect's `defaults` may give another.
 pub(crate) const DEFAULT_MAX_TOKENS: u64 = 8_192;
@@ -50,8 +51,29 @@ impl Plan {
     }
 }
 
-/// Decides. Takes thinking out of a running loop whose thinking is incomplete. `claude` is what the model's name tells.
+/// Takes what the unified model has words for out of a `thinking` object. Nothing, and the object untouched, if its type is unknown.
+pub(crate) fn take(thinking: &mut Map<String, Value>) -> Option<Reasoning> {
+    let enabled = match thinking.get("type").and_then(Value::as_str)? {
+        "enabled" | "adaptive" => true,
+        "disabled" => false,
+        _ => return None,
+    };
+    thinking.shift_remove("type");
+    let budget = thinking.shift_remove("budget_tokens").and_then(|budget| budget.as_u64());
+    let shown = match thinking.get("display").and_then(Value::as_str) {
+        Some("summarized") => Some(true),
+        Some("omitted") => Some(false),
+        _ => None,
+    };
+    if shown.is_some() {
+        thinking.shift_remove("display");
+    }
+    Some(Reasoning { enabled: Some(enabled), budget, shown, ..Reasoning::default() })
+}
+
+/// Decides, for Messages and for Claude behind Converse. Takes thinking out of a running loop whose thinking is incomplete. `claude` is what the model's name tells.
 pub(crate) fn plan(
+    format: ApiFormat,
     request: &ChatRequest,
     claude: Option<Claude<'_>>,
     dialect: &Dialect,
@@ -61,7 +83,7 @@ pub(crate) fn plan(
     let limit = request.max_tokens.or_else(|| dialect.defaults.get("max_tokens")?.as_u64());
     let nothing = Reasoning::default();
     let wish = request.reasoning.as_ref().unwrap_or(&nothing);
-    let mut planner = Planner { wish, claude, limit, losses };
+    let mut planner = Planner { format, wish, claude, limit, losses };
     let mode = planner.mode(request, turns);
     let thinks = matches!(mode, Mode::Budget(_) | Mode::Adaptive);
     let effort = planner.effort(thinks);
@@ -81,6 +103,7 @@ pub(crate) fn plan(
 }
 
 struct Planner<'a> {
+    format: ApiFormat,
     wish: &'a Reasoning,
     claude: Option<Claude<'a>>,
     limit: Option<u64>,
@@ -89,7 +112,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn lose(&mut self, field: &'static str, why: &'static str) {
-        self.losses.push(Loss::new(field, FORMAT, why));
+        self.losses.push(Loss::new(field, self.format, why));
     }
 
     fn mode(&mut self, request: &ChatRequest, turns: &mut [Turn<'_>]) -> Mode {
@@ -164,7 +187,7 @@ impl Planner<'_> {
 
 /// A client of this format gave an effort and did not ask for thinking; a client of another format means thinking by it.
 fn effort_alone(request: &ChatRequest) -> bool {
-    let own = request.extras.for_format(FORMAT);
+    let own = request.extras.for_format(ApiFormat::AnthropicMessages);
     own.and_then(|own| own.get("output_config")).is_some_and(|config| config.get("effort").is_some())
 }
 

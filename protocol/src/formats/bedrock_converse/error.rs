@@ -87,6 +87,35 @@ pub(crate) fn exception(name: &str, payload: &[u8]) -> ApiError {
     error
 }
 
+/// Names of exceptions for a client: of HTTP answers, and (in camel case) of streams, which know fewer.
+const EXCEPTIONS: [(ApiErrorKind, &str, &str); 15] = [
+    (ApiErrorKind::InvalidRequest, "ValidationException", "validationException"),
+    (ApiErrorKind::ContextLength, "ValidationException", "validationException"),
+    (ApiErrorKind::ContentPolicy, "ValidationException", "validationException"),
+    (ApiErrorKind::TooLarge, "ValidationException", "validationException"),
+    (ApiErrorKind::Conflict, "ConflictException", "validationException"),
+    (ApiErrorKind::Authentication, "UnrecognizedClientException", "validationException"),
+    (ApiErrorKind::Billing, "AccessDeniedException", "validationException"),
+    (ApiErrorKind::Permission, "AccessDeniedException", "validationException"),
+    (ApiErrorKind::UnknownModel, "ResourceNotFoundException", "validationException"),
+    (ApiErrorKind::NotFound, "ResourceNotFoundException", "validationException"),
+    (ApiErrorKind::RateLimit, "ThrottlingException", "throttlingException"),
+    (ApiErrorKind::Overloaded, "ServiceUnavailableException", "serviceUnavailableException"),
+    (ApiErrorKind::Timeout, "ModelTimeoutException", "modelStreamErrorException"),
+    (ApiErrorKind::Upstream, "InternalServerException", "modelStreamErrorException"),
+    (ApiErrorKind::Internal, "InternalServerException", "internalServerException"),
+];
+
+/// The type of an HTTP failure.
+pub(super) fn http_exception(kind: ApiErrorKind) -> &'static str {
+    EXCEPTIONS.iter().find(|(known, ..)| *known == kind).map_or("InternalServerException", |(_, name, _)| name)
+}
+
+/// The type of a failure in a stream.
+pub(super) fn stream_exception(kind: ApiErrorKind) -> &'static str {
+    EXCEPTIONS.iter().find(|(known, ..)| *known == kind).map_or("internalServerException", |(.., name)| name)
+}
+
 /// `com.amazon.coral#ThrottlingException:http://…` without its frame.
 fn short(word: &str) -> &str {
     let tail = word.rsplit('#').next().unwrap_or(word);

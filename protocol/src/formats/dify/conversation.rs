@@ -59,18 +59,16 @@ pub struct Page<'a> {
 }
 
 /// The page before the message `first_id` (the newest page without it) of a conversation that is sorted by time. A limit of 0 is the usual one.
-pub fn page<'a>(messages: &'a [HistoryMessage], first_id: Option<&str>, limit: usize) -> Result<Page<'a>, ApiError> {
+/// `None`: there is no such message.
+pub fn page<'a>(messages: &'a [HistoryMessage], first_id: Option<&str>, limit: usize) -> Option<Page<'a>> {
     let limit = if limit == 0 { USUAL_PAGE } else { limit.min(LARGEST_PAGE) };
     let end = match first_id.filter(|id| !id.is_empty()) {
         None => messages.len(),
-        Some(id) => messages.iter().position(|message| message.id == id).ok_or_else(|| ApiError {
-            code: Some("not_found".to_owned()),
-            ..ApiError::new(ApiErrorKind::NotFound, "First Message Not Exists.")
-        })?,
+        Some(id) => messages.iter().position(|message| message.id == id)?,
     };
     let start = end.saturating_sub(limit);
     let messages = messages.get(start..end).unwrap_or_default();
-    Ok(Page { limit, has_more: start > 0, messages })
+    Some(Page { limit, has_more: start > 0, messages })
 }
 
 /// Writes the answer of `GET /dify/v1/messages`.
@@ -183,7 +181,7 @@ mod tests {
         }
         assert_eq!(seen, history.iter().map(|message| message.id.clone()).collect::<Vec<_>>());
         assert_eq!(page(&history, None, 9_999).unwrap().messages.len(), 45);
-        assert_eq!(page(&history, Some("gone"), 5).unwrap_err().kind, ApiErrorKind::NotFound);
+        assert_eq!(page(&history, Some("gone"), 5), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod error;
+mod finish;
 mod request_in;
 mod request_out;
 mod response;
@@ -80,7 +81,15 @@ impl FormatCodec for DifyCodec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        &["\"message_end\"", "\"workflow_finished\"", "\"workflow_paused\"", "\"message_replace\"", "\"error\""]
+        // Whether a text takes back what was said depends on what was said.
+        &[
+            "\"message_end\"",
+            "\"workflow_finished\"",
+            "\"workflow_paused\"",
+            "\"message_replace\"",
+            "\"answer\"",
+            "\"error\"",
+        ]
     }
 
     fn decode_models(&self, _body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {

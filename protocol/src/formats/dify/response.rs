@@ -7,7 +7,7 @@ use super::stream_out::{Encoder, Piece};
 use crate::fold::{fold, unfold};
 use crate::format::{Lossy, ReplyContext};
 use crate::formats::fields::Fields;
-use crate::ir::{ChatResponse, FinishReason};
+use crate::ir::ChatResponse;
 use crate::{ApiFormat, DecodeError};
 
 const DIFY: ApiFormat = ApiFormat::Dify;
@@ -48,10 +48,8 @@ pub(super) fn encode(response: &ChatResponse, context: &ReplyContext) -> Lossy<V
             Some(Piece::Raw(_)) | None => {}
         }
     }
-    match encoder.finish.as_ref().map(|finish| finish.reason.clone()) {
-        Some(FinishReason::Length) => encoder.lose("choices[].finish", "that the answer was cut cannot be told"),
-        Some(FinishReason::Error) => encoder.lose("choices[].finish", "that the model failed cannot be told"),
-        _ => {}
+    if encoder.failure().is_some() {
+        encoder.lose("choices[].finish", "that the model failed cannot be told");
     }
     let whole = encoder.whole_answer(answer, thinking);
     Lossy { value: Value::Object(whole).to_string().into_bytes(), losses: encoder.take_losses() }

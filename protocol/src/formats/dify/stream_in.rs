@@ -9,7 +9,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{error, usage};
+use super::{error, finish, usage};
 use crate::format::StreamDecoder;
 use crate::formats::fields::{Fields, Path};
 use crate::formats::media::type_of_address;
@@ -209,6 +209,7 @@ impl Decoder {
             Value::Object(map) => map,
             _ => Map::new(),
         };
+        let told = metadata.shift_remove("finish_reason").as_ref().and_then(Value::as_str).map(finish::read);
         let raw_usage = metadata.shift_remove("usage").filter(Value::is_object);
         self.release(out);
         let sources =
@@ -227,7 +228,7 @@ impl Decoder {
         let finish = if self.replaced {
             Finish { native: Some("message_replace".to_owned()), ..Finish::new(FinishReason::ContentFilter) }
         } else {
-            Finish::new(FinishReason::Stop)
+            told.unwrap_or(Finish::new(FinishReason::Stop))
         };
         self.terminate(finish, out);
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::request_in::KINDS;
 use super::request_out::is_uuid;
-use super::{error, usage};
+use super::{error, finish, usage};
 use crate::format::{ReplyContext, StreamEncoder};
 use crate::framing::sse;
 use crate::ir::{
@@ -32,7 +32,7 @@ pub(super) struct Encoder {
     citations: Vec<Citation>,
     metadata: Map<String, Value>,
     usage: Usage,
-    pub(super) finish: Option<Finish>,
+    finish: Option<Finish>,
     losses: Vec<Loss>,
     over: bool,
 }
@@ -270,6 +270,9 @@ impl Encoder {
         let cited: Vec<Value> =
             (1u32..).zip(&self.citations).map(|(position, citation)| source(position, citation)).collect();
         out.insert("retriever_resources".to_owned(), Value::Array(cited));
+        if let Some(word) = self.finish.as_ref().and_then(finish::word) {
+            out.insert("finish_reason".to_owned(), word.into());
+        }
         out.extend(std::mem::take(&mut self.metadata));
         Value::Object(out)
     }
@@ -345,9 +348,6 @@ impl StreamEncoder for Encoder {
             StreamEvent::End => match self.failure() {
                 Some(failure) => self.fail(&failure, out),
                 None => {
-                    if matches!(self.finish.as_ref().map(|finish| &finish.reason), Some(FinishReason::Length)) {
-                        self.lose("choices[].finish", "that the answer was cut cannot be told");
-                    }
                     let mut end = self.envelope("message_end");
                     end.insert("id".to_owned(), self.ids.message.clone().into());
                     end.insert("metadata".to_owned(), self.metadata());

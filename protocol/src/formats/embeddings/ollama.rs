@@ -13,8 +13,8 @@ use crate::{ApiFormat, DecodeError, Dialect};
 const FORMAT: ApiFormat = ApiFormat::OllamaChat;
 const IN: Expect = Expect(FORMAT);
 
-/// Set in the extras of a request that came in the legacy form: its client waits for a bare `embedding`.
-const LEGACY: &str = "prompt";
+/// A note in the extras of a request that came in the legacy form: its client waits for a bare `embedding`.
+const LEGACY: &str = "@prompt";
 
 #[derive(Debug)]
 pub(super) struct Ollama;
@@ -84,9 +84,9 @@ impl EmbeddingClient for Ollama {
             match name.as_str() {
                 "model" => request.model = IN.string(value, &at)?.unwrap_or_default(),
                 "input" => input = Some(value),
-                LEGACY => {
+                "prompt" => {
                     input.get_or_insert(value);
-                    extras.insert(LEGACY.into(), Value::Null);
+                    extras.insert(LEGACY.into(), true.into());
                 }
                 "dimensions" => request.dimensions = IN.u64(&value, &at)?,
                 _ => {

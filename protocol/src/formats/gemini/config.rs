@@ -109,7 +109,7 @@ pub(super) fn write(
     set(&mut out, "stopSequences", sampling.stop.clone());
     set(&mut out, "candidateCount", request.n);
     set(&mut out, "maxOutputTokens", request.max_tokens);
-    if dialect.no_n && out.get("candidateCount").is_some_and(|n| *n != Value::from(1)) {
+    if dialect.no_n && out.get("candidateCount").is_some_and(|n| n.as_u64() != Some(1)) {
         out.shift_remove("candidateCount");
         losses.push(Loss::new("n", GEMINI, "the host answers once"));
     }

@@ -103,7 +103,8 @@ impl FormatCodec for GeminiCodec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        &["\"usageMetadata\"", "\"finishReason\"", "\"blockReason\"", "\"error\""]
+        // Calls change what `STOP` means.
+        &["\"usageMetadata\"", "\"finishReason\"", "\"blockReason\"", "\"functionCall\"", "\"error\""]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {

@@ -98,11 +98,11 @@ fn write_function(
         losses.push(Loss::no_equivalent(format!("tools[{index}].strict"), GEMINI));
     }
     match &function.parameters {
+        // Hosts of the subset refuse an object without properties.
+        Some(schema) if dialect.openapi_schema && is_empty_object(schema) => {}
         Some(schema) if dialect.openapi_schema => {
-            if !is_empty_object(schema) {
-                let field = format!("tools[{index}].parameters");
-                out.insert("parameters".to_owned(), openapi(schema, &field, losses));
-            }
+            let field = format!("tools[{index}].parameters");
+            out.insert("parameters".to_owned(), openapi(schema, &field, losses));
         }
         Some(schema) => {
             out.insert("parametersJsonSchema".to_owned(), schema.clone());

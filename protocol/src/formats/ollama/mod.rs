@@ -117,7 +117,8 @@ impl FormatCodec for OllamaCodec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        &["\"done\":true", "\"done\": true", "\"error\""]
+        // Calls change what `stop` means.
+        &["\"done\":true", "\"done\": true", "\"tool_calls\"", "\"error\""]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {

@@ -1,41 +1,11 @@
 //! Images, sound, video and documents in content parts, both directions.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::wire::{FORMAT, Object, one, put, take_text};
 use crate::Dialect;
+use crate::formats::media::{kind_of, sniff};
 use crate::ir::{Extras, Loss, Media, MediaKind, MediaSource, Part};
-
-/// First bytes of the media types that models take. Offset, bytes, type.
-const MAGIC: [(usize, &[u8], &str); 14] = [
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-    (8, b"WAVE", "audio/wav"),
-    (0, b"BM", "image/bmp"),
-    (0, b"%PDF-", "application/pdf"),
-    (0, b"ID3", "audio/mpeg"),
-    (0, b"\xff\xfb", "audio/mpeg"),
-    (0, b"OggS", "audio/ogg"),
-    (0, b"fLaC", "audio/flac"),
-    (4, b"ftyp", "video/mp4"),
-    (0, b"\x1aE\xdf\xa3", "video/webm"),
-];
-
-/// The media type that the first bytes of base64 text tell.
-pub(crate) fn sniff(base64: &str) -> Option<&'static str> {
-    let head = base64.as_bytes().get(..24).unwrap_or(base64.as_bytes());
-    let head = head.get(..head.len() / 4 * 4)?;
-    let bytes = STANDARD.decode(head).ok()?;
-    MAGIC
-        .iter()
-        .find(|(offset, magic, _)| bytes.get(*offset..).is_some_and(|rest| rest.starts_with(magic)))
-        .map(|(_, _, media_type)| *media_type)
-}
 
 /// Splits `data:TYPE;base64,DATA`.
 pub(crate) fn data_url(url: &str) -> Option<(Option<&str>, &str)> {
@@ -179,12 +149,7 @@ fn decode_file(mut fields: Object) -> Result<Part, Object> {
     let name = take(inner, "filename");
     let inner = std::mem::take(inner);
     fields.shift_remove("file");
-    let kind = match media_type.as_deref() {
-        Some(kind) if kind.starts_with("image/") => MediaKind::Image,
-        Some(kind) if kind.starts_with("audio/") => MediaKind::Audio,
-        Some(kind) if kind.starts_with("video/") => MediaKind::Video,
-        _ => MediaKind::Document,
-    };
+    let kind = media_type.as_deref().map_or(MediaKind::Document, kind_of);
     Ok(part(Media { kind, source, media_type, name, detail: None }, "file", inner, fields))
 }
 

@@ -294,7 +294,7 @@ pub(super) fn audio_part(mut fields: Object) -> Part {
         None => MediaSource::FileId(take_text(&mut fields, "id").unwrap_or_default()),
     };
     let media_type = match &source {
-        MediaSource::Base64(data) => Some(media::sniff(data).unwrap_or("audio/wav").to_owned()),
+        MediaSource::Base64(data) => Some(crate::formats::media::sniff(data).unwrap_or("audio/wav").to_owned()),
         _ => None,
     };
     let audio = Media { kind: MediaKind::Audio, source, media_type, name: None, detail: None };

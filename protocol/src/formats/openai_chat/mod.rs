@@ -5,15 +5,16 @@
 //! | `wire` | readers and writers of the JSON |
 //! | `request_in`, `messages_in` | a client's request → the unified model |
 //! | `request_out`, `messages_out`, `tool_ids` | the unified model → a provider's request |
-//! | `scalars`, `tools`, `thinking`, `media`, `details`, `finish`, `usage`, `models` | one subject each, both directions |
+//! | `scalars`, `tools`, `thinking`, `media`, `details`, `finish`, `sources`, `usage`, `models` | one subject each, both directions |
 //! | `response` | whole answers, both directions |
-//! | `stream_in`, `calls`, `think_tags` | a provider's stream → events |
+//! | `stream_in`, `delta_in`, `calls` | a provider's stream → events |
 //! | `stream_out` | events → a client's stream |
 //! | `error` | failures, both directions |
 //!
 //! How hosts differ is data ([`Dialect`]); no file knows the name of a host in its logic.
 
 mod calls;
+mod delta_in;
 mod details;
 pub(crate) mod error;
 pub(crate) mod finish;
@@ -25,11 +26,11 @@ mod request_in;
 mod request_out;
 pub(crate) mod response;
 pub(crate) mod scalars;
+mod sources;
 mod stream_in;
 mod stream_out;
 #[cfg(test)]
 mod tests;
-mod think_tags;
 mod thinking;
 mod tool_ids;
 mod tools;
@@ -124,8 +125,9 @@ impl FormatCodec for OpenaiChat {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark.
-        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]"]
+        // OpenAI puts `"usage":null` and `"finish_reason":null` into every chunk: members that are null do not mark. A name begins a call, and
+        // calls decide what a host's `stop` means.
+        &["\"usage\"", "\"finish_reason\"", "\"error\"", "[DONE]", "\"name\""]
     }
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelInfo>, DecodeError> {

@@ -9,8 +9,8 @@ use crate::DecodeError;
 use crate::format::AddressHints;
 use crate::ir::{ChatRequest, Extras, OutputFormat};
 
-/// Set in the extras of a request that came with the legacy `functions`: its client waits for `function_call`.
-pub(super) const LEGACY: &str = "functions";
+/// A note in the extras of a request that came with the legacy `functions`: its client waits for `function_call`.
+pub(super) const LEGACY: &str = "@functions";
 
 /// Reads a request.
 pub(super) fn decode(body: &[u8], hints: AddressHints<'_>) -> Result<ChatRequest, DecodeError> {
@@ -50,9 +50,9 @@ pub(super) fn decode(body: &[u8], hints: AddressHints<'_>) -> Result<ChatRequest
                 request.tools.extend(list.collect::<Result<Vec<_>, _>>()?);
             }
             "tool_choice" => request.tool_choice = Some(tools::decode_choice(value)),
-            LEGACY => {
+            "functions" => {
                 request.tools.extend(tools::decode_legacy(value, &at)?);
-                extras.insert(name, Value::Null);
+                extras.insert(LEGACY.into(), true.into());
             }
             "function_call" => request.tool_choice = Some(tools::decode_choice(value)),
             _ => match SCALARS.iter().find(|row| row.name == name) {

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::request_in::LEGACY;
 use super::scalars::SCALARS;
 use super::wire::{FORMAT, IN, Object, json, json_text, one, put};
 use super::{messages_out, thinking, tools};
@@ -11,8 +10,8 @@ use crate::format::Lossy;
 use crate::ir::{ChatRequest, Content, Loss, Message, OutputFormat};
 use crate::{DecodeError, Dialect};
 
-/// Extras that are not simply laid over the body: they are merged elsewhere, or say something about the client only.
-const HANDLED: [&str; 5] = ["thinking", "reasoning", "chat_template_kwargs", "stream_options", LEGACY];
+/// Extras that are not simply laid over the body: they are merged elsewhere.
+const HANDLED: [&str; 4] = ["thinking", "reasoning", "chat_template_kwargs", "stream_options"];
 
 /// Writes a request.
 pub(super) fn encode(request: &ChatRequest, dialect: &Dialect) -> Result<Lossy<Vec<u8>>, DecodeError> {
@@ -87,8 +86,8 @@ fn stream(request: &ChatRequest, dialect: &Dialect, body: &mut Object) {
 
 fn extras(request: &ChatRequest, body: &mut Object, losses: &mut Vec<Loss>) {
     for (name, value) in request.extras.for_format(FORMAT).into_iter().flatten() {
-        let raw = !value.is_object() && name != LEGACY && name != "stream_options";
-        if !HANDLED.contains(&name.as_str()) || raw {
+        let raw = !value.is_object() && name != "stream_options";
+        if !name.starts_with('@') && (!HANDLED.contains(&name.as_str()) || raw) {
             body.entry(name.as_str()).or_insert_with(|| value.clone());
         }
     }

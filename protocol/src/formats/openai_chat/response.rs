@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::wire::{FORMAT, IN, Object, count, json, number, one, put, take_object, take_text};
-use super::{details, finish, media, messages_in, messages_out, think_tags, usage};
+use super::{details, finish, media, messages_in, messages_out, sources, usage};
 use crate::format::{Lossy, ReplyContext};
+use crate::formats::think_tags::{Piece, ThinkTags};
 use crate::ir::{
     ChatResponse, Choice, Citation, Content, Extras, Finish, FinishReason, Loss, Media, MediaKind, MediaSource, Part,
     ReasoningPart, Text, ToolCall, ToolCallKind, Usage,
@@ -51,6 +52,9 @@ pub(super) fn decode(body: &[u8], dialect: &Dialect) -> Result<ChatResponse, Dec
     }
     note_tier(&mut response.usage, &fields);
     clean(&mut fields);
+    if let Some(choice) = response.choices.first_mut() {
+        sources::attach(&mut choice.parts, sources::of_envelope(&fields));
+    }
     response.extras = Extras::new(FORMAT, fields);
     Ok(response)
 }
@@ -107,7 +111,7 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
     let content = messages_in::content_parts(content, &format!("/choices/{index}/message/content"))?;
     let mut parts = messages_in::answer_parts(content, &mut message, messages_in::Side::Host);
     if dialect.think_tags {
-        think_tags::split_parts(&mut parts);
+        split_thinking(&mut parts);
     }
     message.shift_remove("role");
     let has_calls = parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
@@ -119,6 +123,32 @@ fn decode_choice(mut fields: Object, index: usize, dialect: &Dialect) -> Result<
         fields.insert("message".into(), message.into());
     }
     Ok(Choice { parts, finish, extras: Extras::new(FORMAT, fields) })
+}
+
+/// Splits the first text of a whole answer.
+fn split_thinking(parts: &mut Vec<Part>) {
+    let Some(at) = parts.iter().position(|part| matches!(part.content, Content::Text(_))) else { return };
+    let Some(Content::Text(text)) = parts.get_mut(at).map(|part| &mut part.content) else { return };
+    let (mut tags, mut pieces) = (ThinkTags::default(), Vec::new());
+    tags.push(&text.text, &mut pieces);
+    tags.finish(&mut pieces);
+    let (mut thinking, mut visible) = (String::new(), String::new());
+    for piece in pieces {
+        match piece {
+            Piece::Thinking(more) => thinking.push_str(&more),
+            Piece::Text(more) => visible.push_str(&more),
+        }
+    }
+    if thinking.is_empty() {
+        return;
+    }
+    text.text = visible;
+    let gone = text.text.is_empty();
+    let part = Part::new(Content::Reasoning(ReasoningPart { text: thinking, ..ReasoningPart::default() }));
+    if gone {
+        parts.remove(at);
+    }
+    parts.insert(at, part);
 }
 
 /// Takes `finish_reason` with what hosts add to it.

@@ -372,7 +372,7 @@ impl Encoder {
         self.chunk(choice, delta, None, out);
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn usage(&mut self, out: &mut Vec<u8>) {
         if self.context.include_usage
             && let Some(usage) = self.usage.take()
         {
@@ -381,7 +381,6 @@ impl Encoder {
             chunk.insert("usage".into(), usage::encode(&usage));
             write_data(&chunk, out);
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
     }
 }
 
@@ -427,11 +426,14 @@ impl StreamEncoder for Encoder {
             }
             StreamEvent::Error(failure) => {
                 self.over = true;
+                // What was used was used, whatever became of it.
+                self.usage(out);
                 write_data(&error::body(failure), out);
             }
             StreamEvent::End => {
                 self.over = true;
-                self.end(out);
+                self.usage(out);
+                out.extend_from_slice(b"data: [DONE]\n\n");
             }
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn decode(value: Value, at: &str) -> Result<Tool, DecodeError> {
         take_text(&mut inner, "name").ok_or_else(|| IN.error(&format!("{at}/{kind}/name"), "expected a name"))?;
     let description = take_text(&mut inner, "description");
     let tool = if kind == "custom" {
-        let format = inner.shift_remove("format").filter(|format| !format.is_null());
+        let format = inner.shift_remove("format").filter(|format| !format.is_null()).map(flat_format);
         ToolKind::Custom { name, description, format, namespace: None }
     } else {
         let parameters = inner.shift_remove("parameters").filter(|schema| !schema.is_null());
@@ -45,6 +45,32 @@ pub(super) fn decode(value: Value, at: &str) -> Result<Tool, DecodeError> {
         fields.insert(kind, inner.into());
     }
     Ok(Tool { kind: tool, cache, extras: Extras::new(FORMAT, fields) })
+}
+
+/// Chat puts a grammar one level deeper than Responses, whose form is the unified one.
+fn flat_format(format: Value) -> Value {
+    match format {
+        Value::Object(mut fields) if matches!(fields.get("grammar"), Some(Value::Object(_))) => {
+            if let Some(Value::Object(grammar)) = fields.shift_remove("grammar") {
+                fields.extend(grammar);
+            }
+            Value::Object(fields)
+        }
+        other => other,
+    }
+}
+
+/// The reverse of [`flat_format`].
+fn nested_format(format: Value) -> Value {
+    match format {
+        Value::Object(mut fields) if fields.contains_key("definition") => {
+            let kind = fields.shift_remove("type").unwrap_or_else(|| "grammar".into());
+            let mut nested = one("type", kind);
+            nested.insert("grammar".into(), Value::Object(fields));
+            Value::Object(nested)
+        }
+        other => other,
+    }
 }
 
 /// Reads the legacy `functions`.
@@ -149,7 +175,7 @@ fn one_tool(tool: &Tool, at: &str, dialect: &Dialect, losses: &mut Vec<Loss>) ->
             } else {
                 let mut inner = one("name", name.as_str());
                 put(&mut inner, "description", description.as_deref());
-                put(&mut inner, "format", format.clone());
+                put(&mut inner, "format", format.clone().map(nested_format));
                 ("custom", inner)
             }
         }

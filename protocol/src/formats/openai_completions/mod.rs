@@ -6,6 +6,8 @@ mod request;
 mod response;
 mod stream_in;
 mod stream_out;
+#[cfg(test)]
+mod tests;
 
 use super::openai_chat::wire::Expect;
 use super::openai_chat::{error, models};

@@ -7,7 +7,7 @@ use crate::format::{Lossy, ReplyContext};
 use crate::formats::openai_chat::response::{MAX_CHOICES, clean, note_tier, shown_model, take_created, take_finish};
 use crate::formats::openai_chat::wire::{Object, count, json, one, put, take_text};
 use crate::formats::openai_chat::{finish, usage};
-use crate::ir::{ChatResponse, Choice, Content, Extras, Loss, Part};
+use crate::ir::{ChatResponse, Choice, Content, Extras, FinishReason, Loss, Part};
 use crate::{ApiFormat, DecodeError, Dialect};
 
 /// Reads a whole answer.
@@ -74,11 +74,19 @@ fn one_choice(index: usize, choice: &Choice, echo: Option<&str>, losses: &mut Ve
     let mut fields = one("text", text);
     fields.insert("index".into(), index.into());
     fields.insert("logprobs".into(), logprobs(&choice.extras).unwrap_or_default());
-    let word = choice.finish.as_ref().map(|known| finish::encode(&known.reason).to_owned());
+    let word = choice.finish.as_ref().map(|known| finish_word(&known.reason).to_owned());
     fields.insert("finish_reason".into(), word.into());
     put(&mut fields, "native_finish_reason", choice.finish.as_ref().and_then(|known| known.native.clone()));
     lay(&choice.extras, &format!("choices[{index}]"), &mut fields, losses);
     fields
+}
+
+/// The word for a client, which sees no calls and so cannot be told that they are the reason.
+pub(super) fn finish_word(reason: &FinishReason) -> &str {
+    match reason {
+        FinishReason::ToolCalls => "stop",
+        reason => finish::encode(reason),
+    }
 }
 
 /// What every chunk and every answer begins with.

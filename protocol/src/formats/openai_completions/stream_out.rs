@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::FORMAT;
-use super::response::{echo, envelope, lay, logprobs};
+use super::response::{echo, envelope, finish_word, lay, logprobs};
 use crate::format::{ReplyContext, StreamEncoder};
 use crate::formats::openai_chat::wire::{Object, one, put, write_data};
-use crate::formats::openai_chat::{error, finish, usage};
+use crate::formats::openai_chat::{error, usage};
 use crate::ir::{Content, Delta, Extras, Finish, Loss, PartHead, PartId, StreamEvent, Usage};
 
 /// Writes one stream.
@@ -64,7 +64,7 @@ impl Encoder {
         fields.insert("index".into(), choice.into());
         let beside = self.beside.remove(&choice).unwrap_or_default();
         fields.insert("logprobs".into(), logprobs(&beside).unwrap_or_default());
-        let word = ended.map(|known| finish::encode(&known.reason).to_owned());
+        let word = ended.map(|known| finish_word(&known.reason).to_owned());
         fields.insert("finish_reason".into(), word.into());
         put(&mut fields, "native_finish_reason", ended.and_then(|known| known.native.clone()));
         lay(&beside, &format!("choices[{choice}]"), &mut fields, &mut self.losses);
@@ -93,7 +93,7 @@ impl Encoder {
         }
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn usage(&mut self, out: &mut Vec<u8>) {
         if self.context.include_usage
             && let Some(counted) = self.usage.take()
         {
@@ -102,7 +102,6 @@ impl Encoder {
             chunk.insert("usage".into(), usage::encode(&counted));
             write_data(&chunk, out);
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
     }
 }
 
@@ -135,11 +134,14 @@ impl StreamEncoder for Encoder {
             StreamEvent::Usage(counted) => self.usage.get_or_insert_default().update(counted.clone()),
             StreamEvent::Error(failure) => {
                 self.over = true;
+                // What was used was used, whatever became of it.
+                self.usage(out);
                 write_data(&error::body(failure), out);
             }
             StreamEvent::End => {
                 self.over = true;
-                self.end(out);
+                self.usage(out);
+                out.extend_from_slice(b"data: [DONE]\n\n");
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! OpenAI answers with the caller's own messages and one opaque `compaction` item. For a provider that cannot do this, the gateway
 //! lets any model write a summary ([`ask`]) and answers in the same shape ([`encode`]); its item holds the summary in the clear under
-//! a mark, and is read back as a message ([`introduce`]), so the conversation may go on at any provider.
+//! a mark, and is read back as a message, so the conversation may go on at any provider.
 
 use serde_json::{Value, json};
 

@@ -118,6 +118,15 @@ impl Envelope {
         Self { id, created, model, echo: echo(context.request.as_deref()) }
     }
 
+    /// Repeats what a stored answer repeated, in place of a request at hand.
+    pub(super) fn echo_stored(&mut self, stored: &Fields) {
+        for (name, value) in &mut self.echo {
+            if let Some(stored) = stored.get(name) {
+                value.clone_from(stored);
+            }
+        }
+    }
+
     /// The whole object.
     pub(super) fn render(&self, produced: Produced<'_>) -> Fields {
         let mut fields = fields_of(json!({
@@ -206,7 +215,7 @@ fn reasoning(request: &ChatRequest) -> Value {
 }
 
 fn text(request: &ChatRequest) -> Value {
-    let written = request::encode_text(request, &Dialect::default(), &mut Vec::new());
+    let written = request::encode_text(request, &Dialect::default());
     let mut fields = match written {
         Some(Value::Object(fields)) => fields,
         _ => Fields::new(),

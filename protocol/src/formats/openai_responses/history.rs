@@ -149,25 +149,36 @@ impl Writer<'_> {
     }
 
     fn result(&mut self, result: &ToolResult, part: &Part, path: &str) -> Fields {
-        if result.is_error == Some(true) {
-            self.losses.push(Loss::no_equivalent(format!("{path}.is_error"), FORMAT));
-        }
         let id = if result.call_id.is_empty() { format!("call_{}", self.results) } else { result.call_id.clone() };
         self.results += 1;
-        let custom = result.kind == ToolCallKind::Custom;
-        let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
-        let output = output(&result.content, path, self.losses);
-        let mut item = fields_of(json!({"type": kind, "call_id": id, "output": output}));
-        let named = part.extras.for_format(FORMAT).is_some_and(|fields| fields.contains_key(items::NAMED));
-        if let Some(name) = result.name.as_ref().filter(|_| named) {
-            item.insert("name".to_owned(), json!(name));
-        }
-        item
+        result_item(result, &id, &part.extras, path, self.losses)
     }
 }
 
+/// The item of a tool's output, without its own id.
+pub(super) fn result_item(
+    result: &ToolResult,
+    call_id: &str,
+    extras: &Extras,
+    path: &str,
+    losses: &mut Vec<Loss>,
+) -> Fields {
+    if result.is_error == Some(true) {
+        losses.push(Loss::no_equivalent(format!("{path}.is_error"), FORMAT));
+    }
+    let custom = result.kind == ToolCallKind::Custom;
+    let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
+    let mut item =
+        fields_of(json!({"type": kind, "call_id": call_id, "output": output(&result.content, path, losses)}));
+    let named = extras.for_format(FORMAT).is_some_and(|fields| fields.contains_key(items::NAMED));
+    if let Some(name) = result.name.as_ref().filter(|_| named) {
+        item.insert("name".to_owned(), json!(name));
+    }
+    item
+}
+
 /// What a tool said: a string where one text is all there is.
-pub(super) fn output(parts: &[Part], path: &str, losses: &mut Vec<Loss>) -> Value {
+fn output(parts: &[Part], path: &str, losses: &mut Vec<Loss>) -> Value {
     match parts {
         [Part { content: Content::Text(text), cache: _, item_id: None, extras }]
             if text.citations.is_empty() && extras.for_format(FORMAT).is_none() =>

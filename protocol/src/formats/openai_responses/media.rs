@@ -4,20 +4,8 @@ use serde_json::{Value, json};
 
 use super::content::fields_of;
 use super::take::{self, FORMAT, Fields};
+use crate::formats::media::sniff;
 use crate::ir::{Content, Extras, Loss, Media, MediaKind, MediaSource, Part};
-
-/// Media type of base64 data by its first bytes. Only what models take; a wrong type is refused by some providers.
-const MAGIC: [(&str, &str); 9] = [
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-    ("SUQz", "audio/mpeg"),
-    ("//uQ", "audio/mpeg"),
-    ("T2dnUw", "audio/ogg"),
-    ("ZkxhQw", "audio/flac"),
-];
 
 /// `input_audio.format` and the media type that it means.
 const SOUND: [(&str, &str); 2] = [("mp3", "audio/mpeg"), ("wav", "audio/wav")];
@@ -110,10 +98,6 @@ fn address_source(address: &str) -> (MediaSource, Option<String>) {
         }
         None => (MediaSource::Url(address.to_owned()), None),
     }
-}
-
-fn sniff(data: &str) -> Option<&'static str> {
-    MAGIC.iter().find(|(magic, _)| data.starts_with(magic)).map(|(_, media_type)| *media_type)
 }
 
 /// Writes a medium as a content part of the user's side. `path` names it in losses.

@@ -1,26 +1,30 @@
 //! OpenAI Responses, as OpenAI and Azure, xAI, DeepSeek, OpenRouter, Copilot and Bedrock speak it and as Codex, the official
 //! libraries and the Vercel AI SDK need it.
 //!
-//! - [`items`] reads the items that requests and answers share, [`history`] writes them toward a provider, [`stream_out`] toward a client;
-//! - [`content`] and [`media`] are their parts, [`tools`] the tools, [`carrier`] and [`ids`] what belongs to other formats;
-//! - [`request`], [`response`], [`stream_in`], [`error`], [`usage`], [`models`] are the codec's methods;
+//! - `items` reads the items that requests and answers share, `history` writes them toward a provider, `stream_out` toward a client;
+//!   with `message_out` and `call_out`;
+//! - `content` and `media` are their parts, `tools` the tools, `carrier` and `ids` what belongs to other formats;
+//! - `request`, `response`, `stream_in` with `growth_in`, `error`, `usage`, `models` are the codec's methods;
 //! - [`compact`], [`input_tokens`] and [`stored`] are the paths beside `/responses`.
 //!
 //! Items that no other format has (server tools, compactions, items of next year) are kept whole as
 //! [`Content::Native`](crate::ir::Content::Native); notes of the wire's shape are kept under names that begin with `@`.
 
+mod call_out;
 mod carrier;
 pub mod compact;
 mod content;
 mod envelope;
 mod error;
 mod finish;
+mod growth_in;
 mod history;
 mod ids;
 pub mod input_tokens;
 mod items;
 mod media;
 mod media_out;
+mod message_out;
 mod models;
 mod parts_out;
 mod request;

@@ -125,12 +125,13 @@ impl OpenPart {
     pub(super) fn content_part(&mut self, losses: &mut Vec<Loss>) -> Value {
         if let Content::Text(Text { text, .. }) = &self.part.content {
             let mut fields = content::fields_of(json!({
-                "type": "output_text", "annotations": self.annotations, "logprobs": [], "text": text,
+                "type": "output_text", "annotations": self.annotations, "text": text,
             }));
             content::add_extras(&mut fields, &self.part.extras);
+            fields.entry("logprobs").or_insert_with(|| json!([]));
             return Value::Object(fields);
         }
-        content::encode(&self.part, Side::Answer, "part", losses).unwrap_or_default()
+        content::encode(&self.part, Side::Output, "part", losses).unwrap_or_default()
     }
 
     /// Adds a source and gives its annotation.

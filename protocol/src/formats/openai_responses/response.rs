@@ -75,7 +75,7 @@ pub(super) fn encode(response: &ChatResponse, context: &ReplyContext) -> Lossy<V
 /// The response object.
 pub(super) fn render(response: &ChatResponse, context: &ReplyContext) -> (Fields, Vec<Loss>) {
     let mut encoder = Encoder::new(context.clone());
-    encoder.writer.silent = true;
+    encoder.writer.from = u64::MAX;
     let mut nothing = Vec::new();
     for event in fold::unfold(response.clone()) {
         encoder.push(&event, &mut nothing);

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::content::fields_of;
+use super::stream_out::Encoder;
 use super::take::{self, FORMAT, Fields};
-use super::{ids, request};
-use crate::DecodeError;
+use super::{ids, request, response};
 use crate::ir::ChatRequest;
+use crate::{DecodeError, ReplyContext, StreamEncoder, fold};
 
 /// One stored answer: what [`input_items`] made of the request, and the response object as the client got it.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +151,28 @@ pub fn encode_input_items(chain: &[StoredResponse], page: &Page<'_>) -> Vec<u8> 
     body.to_string().into_bytes()
 }
 
+/// Streams a stored answer again, as `GET /responses/{id}?stream=true` asks: the events after number `starting_after`, or all.
+///
+/// Deltas hold whole texts: how the text was cut when it was made is not stored.
+pub fn replay(response: &Value, starting_after: Option<u64>) -> Result<Vec<u8>, DecodeError> {
+    let stored = response.as_object().ok_or_else(|| DecodeError::new(FORMAT, "", "is not an object"))?;
+    let answer = response::decode_fields(stored.clone())?;
+    let id = answer.id.clone().unwrap_or_default();
+    let context = ReplyContext {
+        model: answer.model.clone().unwrap_or_default(),
+        id: id.strip_prefix("resp_").unwrap_or(&id).to_owned(),
+        ..ReplyContext::default()
+    };
+    let mut encoder = Encoder::new(context);
+    encoder.stored = Some(stored.clone());
+    encoder.writer.from = starting_after.map_or(0, |number| number.saturating_add(1));
+    let mut out = Vec::new();
+    for event in fold::unfold(answer) {
+        encoder.push(&event, &mut out);
+    }
+    Ok(out)
+}
+
 /// Writes the answer to `DELETE /responses/{id}`.
 pub fn encode_deleted(id: &str) -> Vec<u8> {
     json!({"id": id, "object": "response", "deleted": true}).to_string().into_bytes()
@@ -189,6 +212,39 @@ mod tests {
         let body = json!({"model": "m", "input": [{"type": "item_reference", "id": "rs_9"}]});
         let error = continue_from(&chain(), body.to_string().as_bytes()).expect_err("refers to nothing");
         assert_eq!(error.pointer, "/input/0/id");
+    }
+
+    #[test]
+    fn a_stored_answer_streams_again_from_any_event() {
+        let body = json!({"model": "m", "instructions": "be kind", "input": "hi", "temperature": 0.5});
+        let request = request::decode(body.to_string().as_bytes()).expect("is a request");
+        let context = ReplyContext {
+            model: "m".into(),
+            id: "ab".into(),
+            created: 3,
+            request: Some(std::sync::Arc::new(request)),
+            ..ReplyContext::default()
+        };
+        let choice = crate::ir::Choice {
+            parts: vec![crate::ir::Part::text("hello")],
+            finish: Some(crate::ir::Finish::new(crate::ir::FinishReason::Stop)),
+            ..crate::ir::Choice::default()
+        };
+        let answer = crate::ir::ChatResponse { choices: vec![choice], ..crate::ir::ChatResponse::default() };
+        let (stored, _) = response::render(&answer, &context);
+        let stored = Value::Object(stored);
+        let all = String::from_utf8(replay(&stored, None).expect("is an answer")).expect("is text");
+        let frames: Vec<&str> = all.split_inclusive("\n\n").collect();
+        let data = |frame: &str| -> Value {
+            let (_, data) = frame.trim_end().split_once("data: ").expect("has data");
+            serde_json::from_str(data).expect("is JSON")
+        };
+        assert_eq!(data(frames.last().expect("has an end"))["response"], stored);
+        assert_eq!(data(frames[0])["response"]["instructions"], "be kind");
+        let rest = String::from_utf8(replay(&stored, Some(3)).expect("is an answer")).expect("is text");
+        assert_eq!(rest, frames[4..].concat());
+        assert_eq!(data(frames[4])["sequence_number"], 4);
+        assert!(replay(&stored, Some(u64::MAX)).expect("is an answer").is_empty());
     }
 
     #[test]

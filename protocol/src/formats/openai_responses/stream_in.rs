@@ -4,10 +4,9 @@
 //! caught up from the event that closes the text, the part, the item or the answer, so hosts that send no deltas, or only closed
 //! items, lose nothing. Steps of server tools pass as [`StreamEvent::Raw`]; their items arrive whole when they are done.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::carrier;
-use super::content;
 use super::items::{self, Item, Place};
 use super::take::{self, FORMAT, Fields};
 use super::tracks::{Kind, Track, Tracks};
@@ -15,26 +14,44 @@ use super::wire::Event;
 use super::{error, finish, ids, response, usage};
 use crate::framing::Frame;
 use crate::ir::{Content, Delta, Extras, Opaque, Part, PartHead, PartId, StreamEvent, ToolCallKind};
-use crate::{DecodeError, StreamDecoder};
+use crate::{ApiError, DecodeError, StreamDecoder};
 
 /// Reads one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     started: bool,
     over: bool,
-    tracks: Tracks,
+    pub(super) tracks: Tracks,
     next_part: PartId,
     called: bool,
+    /// An `error` event: mostly a failed answer follows, which knows the counters.
+    failure: Option<ApiError>,
     signatures: Vec<(String, Opaque)>,
 }
 
-type Events = Vec<StreamEvent>;
+pub(super) type Events = Vec<StreamEvent>;
 
 impl StreamDecoder for Decoder {
     fn feed(&mut self, frame: &Frame<'_>, out: &mut Events) -> Result<(), DecodeError> {
         if self.over || frame.data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
+        let failed = self.failure.is_some();
+        let read = self.read(frame, out);
+        if failed && !self.over {
+            self.over = true;
+            self.finish(out);
+        }
+        read
+    }
+
+    fn finish(&mut self, out: &mut Events) {
+        out.extend(self.failure.take().map(StreamEvent::Error));
+    }
+}
+
+impl Decoder {
+    fn read(&mut self, frame: &Frame<'_>, out: &mut Events) -> Result<(), DecodeError> {
         match serde_json::from_slice::<Event<'_>>(frame.data) {
             Ok(event) => self.event(event, frame, out),
             // Known fields of unknown types: an event that nobody has seen yet, or no JSON at all.
@@ -46,10 +63,6 @@ impl StreamDecoder for Decoder {
         }
     }
 
-    fn finish(&mut self, _out: &mut Events) {}
-}
-
-impl Decoder {
     fn event(&mut self, event: Event<'_>, frame: &Frame<'_>, out: &mut Events) -> Result<(), DecodeError> {
         let kind = event.kind.as_deref().or(frame.event).unwrap_or_default().to_owned();
         match kind.as_str() {
@@ -111,11 +124,13 @@ impl Decoder {
     }
 
     fn error(&mut self, fields: &Fields, out: &mut Events) {
-        out.push(StreamEvent::Error(error::decode_event(fields)));
-        self.over = true;
+        if self.failure.is_none() {
+            self.start(None, out);
+            self.failure = Some(error::decode_event(fields));
+        }
     }
 
-    fn start(&mut self, answer: Option<&Fields>, out: &mut Events) {
+    pub(super) fn start(&mut self, answer: Option<&Fields>, out: &mut Events) {
         if std::mem::replace(&mut self.started, true) {
             return;
         }
@@ -128,7 +143,7 @@ impl Decoder {
         });
     }
 
-    fn begin_part(&mut self, head: PartHead, item_id: Option<String>, out: &mut Events) -> PartId {
+    pub(super) fn begin_part(&mut self, head: PartHead, item_id: Option<String>, out: &mut Events) -> PartId {
         self.start(None, out);
         let id = self.next_part;
         self.next_part = self.next_part.saturating_add(1);
@@ -153,7 +168,7 @@ impl Decoder {
     }
 
     /// Begins an item; `false` if it is one that is told whole.
-    fn begin_item(&mut self, index: u64, item: Fields, out: &mut Events) -> bool {
+    pub(super) fn begin_item(&mut self, index: u64, item: Fields, out: &mut Events) -> bool {
         if self.tracks.get(index).is_some_and(|track| !track.done) {
             self.leave(index, out);
         }
@@ -309,7 +324,7 @@ impl Decoder {
         }
     }
 
-    fn whole(&mut self, part: Part, out: &mut Events) -> PartId {
+    pub(super) fn whole(&mut self, part: Part, out: &mut Events) -> PartId {
         let id = self.begin_part(PartHead::Whole(Box::new(part.content)), part.item_id, out);
         if !part.extras.is_empty() {
             out.push(StreamEvent::PartDelta { id, delta: Delta::Extras(part.extras) });
@@ -318,187 +333,9 @@ impl Decoder {
         id
     }
 
-    fn end_part(&mut self, index: u64, out: &mut Events) {
+    pub(super) fn end_part(&mut self, index: u64, out: &mut Events) {
         if let Some(id) = self.tracks.get_mut(index).and_then(|track| track.part.take()) {
             out.push(StreamEvent::PartEnd { id });
-        }
-    }
-
-    // --- content of messages -----------------------------------------------------------------------------------------
-
-    /// The message of an event, begun if the host left that out.
-    fn message(&mut self, index: u64) -> bool {
-        if self.tracks.get(index).is_none() {
-            self.tracks.insert(Track::new(index, Kind::Message, None, Extras::NONE));
-        }
-        self.tracks.get(index).is_some_and(|track| track.kind == Kind::Message && !track.done)
-    }
-
-    /// The part of a text or refusal, begun if it is new. `None`: no such message, or the part has ended.
-    fn content(&mut self, index: u64, inner: u64, refusal: bool, out: &mut Events) -> Option<PartId> {
-        if !self.message(index) {
-            return None;
-        }
-        let track = self.tracks.get(index)?;
-        if let Some(content) = track.content(inner) {
-            return (!content.ended).then_some(content.part);
-        }
-        let (item_id, first) = (track.item_id.clone(), track.contents.is_empty());
-        let extras = if first { track.extras.clone() } else { Extras::NONE };
-        let head = if refusal { PartHead::Refusal } else { PartHead::Text };
-        let id = self.begin_part(head, item_id, out);
-        if !extras.is_empty() {
-            out.push(StreamEvent::PartDelta { id, delta: Delta::Extras(extras) });
-        }
-        self.tracks.get_mut(index)?.add_content(inner, id);
-        Some(id)
-    }
-
-    fn part_added(&mut self, event: &Event<'_>, out: &mut Events) {
-        let (index, inner) = (self.index(event), event.content_index.unwrap_or(0));
-        match event.part.as_ref().and_then(|part| part.get("type")).and_then(Value::as_str) {
-            Some("output_text") => drop(self.content(index, inner, false, out)),
-            Some("refusal") => drop(self.content(index, inner, true, out)),
-            _ => {}
-        }
-    }
-
-    fn text(&mut self, event: &Event<'_>, refusal: bool, text: Option<&str>, done: bool, out: &mut Events) {
-        let (index, inner) = (self.index(event), event.content_index.unwrap_or(0));
-        let (Some(text), Some(id)) = (text, self.content(index, inner, refusal, out)) else { return };
-        let Some(content) = self.tracks.get_mut(index).and_then(|track| track.content_mut(inner)) else { return };
-        if let Some(delta) = content.progress.take_more(text, done) {
-            out.push(StreamEvent::PartDelta { id, delta: Delta::Text(delta) });
-        }
-    }
-
-    fn annotation(&mut self, event: Event<'_>, out: &mut Events) {
-        let (index, inner) = (self.index(&event), event.content_index.unwrap_or(0));
-        let (Some(value), Some(id)) = (event.annotation, self.content(index, inner, false, out)) else { return };
-        let Some(content) = self.tracks.get_mut(index).and_then(|track| track.content_mut(inner)) else { return };
-        if let Some(citation) = content::citation(value) {
-            content.citations += 1;
-            out.push(StreamEvent::PartDelta { id, delta: Delta::Citation(Box::new(citation)) });
-        }
-    }
-
-    fn part_done(&mut self, event: Event<'_>, out: &mut Events) {
-        let (index, inner) = (self.index(&event), event.content_index.unwrap_or(0));
-        let Some(part) = event.part else { return };
-        if self.tracks.get(index).is_none_or(|track| track.kind == Kind::Message) {
-            self.finish_content(index, inner, part, out);
-        }
-    }
-
-    /// Catches up with a content part as it ended, and ends it.
-    fn finish_content(&mut self, index: u64, inner: u64, value: Value, out: &mut Events) {
-        let Part { content, extras, .. } = content::part(value);
-        let id = match &content {
-            Content::Text(_) => self.content(index, inner, false, out),
-            Content::Refusal(_) => self.content(index, inner, true, out),
-            _ => return self.unknown_content(index, inner, Part { extras, ..Part::new(content) }, out),
-        };
-        let Some(id) = id else { return };
-        let Some(track) = self.tracks.get_mut(index).and_then(|track| track.content_mut(inner)) else { return };
-        let mut tell = |delta: Delta| out.push(StreamEvent::PartDelta { id, delta });
-        match content {
-            Content::Text(text) => {
-                if let Some(rest) = track.progress.take_more(&text.text, true) {
-                    tell(Delta::Text(rest));
-                }
-                let told = track.citations;
-                for citation in text.citations.into_iter().skip(told) {
-                    track.citations += 1;
-                    tell(Delta::Citation(Box::new(citation)));
-                }
-            }
-            Content::Refusal(text) => {
-                if let Some(rest) = track.progress.take_more(&text, true) {
-                    tell(Delta::Text(rest));
-                }
-            }
-            _ => {}
-        }
-        if !extras.is_empty() {
-            tell(Delta::Extras(extras));
-        }
-        track.ended = true;
-        out.push(StreamEvent::PartEnd { id });
-    }
-
-    /// A content part of unknown type arrives whole.
-    fn unknown_content(&mut self, index: u64, inner: u64, part: Part, out: &mut Events) {
-        if !self.message(index) || self.tracks.get(index).is_some_and(|track| track.content(inner).is_some()) {
-            return;
-        }
-        let item_id = self.tracks.get(index).and_then(|track| track.item_id.clone());
-        let id = self.whole(Part { item_id, ..part }, out);
-        if let Some(track) = self.tracks.get_mut(index) {
-            track.add_content(inner, id).ended = true;
-        }
-    }
-
-    // --- reasoning and calls -----------------------------------------------------------------------------------------
-
-    fn index(&self, event: &Event<'_>) -> u64 {
-        event.output_index.unwrap_or_else(|| self.tracks.last_index())
-    }
-
-    /// The part of a reasoning item or call, begun if the host left that out.
-    fn part_of(&mut self, index: u64, item: Value, out: &mut Events) -> Option<PartId> {
-        if self.tracks.get(index).is_none()
-            && let Value::Object(item) = item
-        {
-            self.begin_item(index, item, out);
-        }
-        self.tracks.get(index)?.part
-    }
-
-    fn summary(&mut self, event: &Event<'_>, text: Option<&str>, done: bool, out: &mut Events) {
-        let (index, place) = (self.index(event), event.summary_index.unwrap_or(0));
-        let (Some(text), Some(id)) = (text, self.part_of(index, json!({"type": "reasoning"}), out)) else { return };
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        if track.minted {
-            // Thinking of another format, shown as a summary by a gateway of this kind.
-            if std::mem::replace(&mut track.last_summary, place) != place {
-                track.progress.take_more("\n\n", false);
-                out.push(StreamEvent::PartDelta { id, delta: Delta::Text("\n\n".to_owned()) });
-            }
-            if let Some(delta) = track.progress.take_more(text, done) {
-                out.push(StreamEvent::PartDelta { id, delta: Delta::Text(delta) });
-            }
-            return;
-        }
-        let Some(progress) = track.summary_mut(place) else { return };
-        let fresh = !std::mem::replace(&mut progress.begun, true);
-        match progress.take_more(text, done) {
-            Some(text) => out.push(StreamEvent::PartDelta { id, delta: Delta::Summary { index: place, text } }),
-            None if fresh => {
-                out.push(StreamEvent::PartDelta { id, delta: Delta::Summary { index: place, text: String::new() } });
-            }
-            None => {}
-        }
-    }
-
-    fn thinking(&mut self, event: &Event<'_>, text: Option<&str>, done: bool, out: &mut Events) {
-        let index = self.index(event);
-        let (Some(text), Some(id)) = (text, self.part_of(index, json!({"type": "reasoning"}), out)) else { return };
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        let inner = event.content_index.unwrap_or(0);
-        if let Some(delta) = track.take_thinking(inner, text, done) {
-            out.push(StreamEvent::PartDelta { id, delta: Delta::Text(delta) });
-        }
-    }
-
-    fn arguments(&mut self, event: &Event<'_>, text: Option<&str>, done: bool, out: &mut Events) {
-        let index = self.index(event);
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        if !matches!(track.kind, Kind::Call(_)) {
-            return;
-        }
-        let (Some(text), Some(id)) = (text, track.part) else { return };
-        if let Some(delta) = track.progress.take_more(text, done) {
-            out.push(StreamEvent::PartDelta { id, delta: Delta::Arguments(delta) });
         }
     }
 
@@ -523,8 +360,9 @@ impl Decoder {
         out.extend(
             answer.get("usage").and_then(|counted| usage::decode(counted, Some(&answer))).map(StreamEvent::Usage),
         );
-        if answer.get("status").and_then(Value::as_str) == Some("failed") {
-            out.push(StreamEvent::Error(error::decode_failed(&answer)));
+        if self.failure.is_some() || answer.get("status").and_then(Value::as_str) == Some("failed") {
+            let failure = self.failure.take().unwrap_or_else(|| error::decode_failed(&answer));
+            out.push(StreamEvent::Error(failure));
             return;
         }
         let called = self.called;

@@ -6,22 +6,22 @@
 //! An item is closed (`output_item.done`) when the next one begins or when the answer ends, not when its part ends: only then it is
 //! known whether it is `completed` or was cut (`incomplete`). Clients such as Codex act on nothing but closed items.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::content::fields_of;
 use super::envelope::{Envelope, Produced, write_raw};
 use super::finish::{self, Status};
 use super::parts_out::{OpenPart, SummarySource};
 use super::slots::{Slot, SlotKind};
-use super::take::{self, FORMAT, Fields};
-use super::writer::{Address, Writer};
-use super::{carrier, error, history, ids, items, media_out, usage};
-use crate::ir::{Content, Delta, Extras, Finish, Loss, Native, PartHead, PartId, StreamEvent, ToolCallKind, Usage};
+use super::take::{FORMAT, Fields};
+use super::writer::Writer;
+use super::{error, history, ids, items, media_out, usage};
+use crate::ir::{Content, Delta, Extras, Finish, Loss, PartHead, PartId, StreamEvent, Usage};
 use crate::{ApiError, ReplyContext, StreamEncoder};
 
 /// Where the stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing was written.
     Fresh,
     /// `response.created` was written, `response.in_progress` not: `response.queued` may come between.
@@ -35,20 +35,22 @@ enum Phase {
 /// Writes one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    context: ReplyContext,
+    pub(super) context: ReplyContext,
     pub(super) writer: Writer,
-    phase: Phase,
-    envelope: Option<Envelope>,
-    extras: Fields,
-    slots: Vec<Slot>,
-    open: Vec<OpenPart>,
+    pub(super) phase: Phase,
+    pub(super) envelope: Option<Envelope>,
+    pub(super) extras: Fields,
+    pub(super) slots: Vec<Slot>,
+    pub(super) open: Vec<OpenPart>,
     /// The item whose parts have all ended but which is not closed yet.
-    pending: Option<usize>,
-    usage: Option<Usage>,
-    finish: Option<Finish>,
-    losses: Vec<Loss>,
+    pub(super) pending: Option<usize>,
+    pub(super) usage: Option<Usage>,
+    pub(super) finish: Option<Finish>,
+    pub(super) losses: Vec<Loss>,
     /// The terminal response object.
     pub(super) answer: Option<Fields>,
+    /// A stored answer that is streamed again: it echoes what it echoed.
+    pub(super) stored: Option<Fields>,
 }
 
 impl Encoder {
@@ -67,6 +69,7 @@ impl Encoder {
             finish: None,
             losses: Vec::new(),
             answer: None,
+            stored: None,
         }
     }
 
@@ -79,13 +82,16 @@ impl Encoder {
 
     // --- the frame around the items ----------------------------------------------------------------------------------
 
-    fn start(&mut self, id: Option<&str>, model: Option<&str>, created: Option<u64>, out: &mut Vec<u8>) {
+    pub(super) fn start(&mut self, id: Option<&str>, model: Option<&str>, created: Option<u64>, out: &mut Vec<u8>) {
         if self.phase != Phase::Fresh {
             return;
         }
         let model = if self.context.model.is_empty() { model.unwrap_or_default() } else { &self.context.model };
         let id = ids::response(id, &self.context.id);
-        let envelope = Envelope::new(id, created.unwrap_or(self.context.created), model.to_owned(), &self.context);
+        let mut envelope = Envelope::new(id, created.unwrap_or(self.context.created), model.to_owned(), &self.context);
+        if let Some(stored) = &self.stored {
+            envelope.echo_stored(stored);
+        }
         let snapshot = envelope.render(Produced::nothing("in_progress"));
         self.writer.response(out, "response.created", &snapshot);
         self.envelope = Some(envelope);
@@ -93,7 +99,7 @@ impl Encoder {
     }
 
     /// Writes what must stand before any item.
-    fn run(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn run(&mut self, out: &mut Vec<u8>) {
         self.start(None, None, None, out);
         if self.phase == Phase::Created {
             self.snapshot("response.in_progress", "in_progress", out);
@@ -101,7 +107,7 @@ impl Encoder {
         }
     }
 
-    fn snapshot(&mut self, kind: &str, status: &str, out: &mut Vec<u8>) {
+    pub(super) fn snapshot(&mut self, kind: &str, status: &str, out: &mut Vec<u8>) {
         if let Some(envelope) = &self.envelope {
             let snapshot = envelope.render(Produced::nothing(status));
             self.writer.response(out, kind, &snapshot);
@@ -126,7 +132,11 @@ impl Encoder {
 
     fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         self.run(out);
-        let event = fields_of(json!({"error": error::object(error)}));
+        // As recorded, with the fields nested; and as documented, with the fields flat.
+        let nested = error::object(error);
+        let mut event = fields_of(nested.clone());
+        event.shift_remove("type");
+        event.insert("error".to_owned(), nested);
         self.writer.fields(out, "error", event.iter());
         let produced = Produced { error: error::failed(error), ..Produced::nothing("failed") };
         self.terminal("response.failed", produced, out);
@@ -136,7 +146,7 @@ impl Encoder {
         let output = self.slots.iter().filter_map(|slot| slot.done.clone()).collect();
         let extras = std::mem::take(&mut self.extras);
         let counted = self.usage.take();
-        let tier = counted.as_ref().and_then(|usage| usage.service_tier.clone());
+        let tier = counted.as_ref().and_then(usage::tier_that_answered).map(str::to_owned);
         let produced = Produced {
             output,
             usage: usage::encode(counted.as_ref()),
@@ -155,7 +165,7 @@ impl Encoder {
     // --- items -------------------------------------------------------------------------------------------------------
 
     /// Begins an item; the one before is closed.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         kind: SlotKind,
         item_id: Option<&str>,
@@ -172,7 +182,7 @@ impl Encoder {
     }
 
     /// Closes an item for good.
-    fn close(&mut self, index: usize, item: Fields, out: &mut Vec<u8>) {
+    pub(super) fn close(&mut self, index: usize, item: Fields, out: &mut Vec<u8>) {
         let item = Value::Object(item);
         self.writer.item(out, "response.output_item.done", index, &item);
         if let Some(slot) = self.slots.get_mut(index) {
@@ -182,7 +192,7 @@ impl Encoder {
     }
 
     /// Closes the item that waits for it, because something follows.
-    fn settle(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn settle(&mut self, out: &mut Vec<u8>) {
         if let Some(index) = self.pending.take() {
             self.close_as("completed", index, out);
         }
@@ -208,7 +218,7 @@ impl Encoder {
         }
     }
 
-    fn wait(&mut self, index: usize, out: &mut Vec<u8>) {
+    pub(super) fn wait(&mut self, index: usize, out: &mut Vec<u8>) {
         if self.pending != Some(index) {
             self.settle(out);
         }
@@ -286,384 +296,18 @@ impl Encoder {
                 None => self.lose(Loss::new("media", FORMAT, "answers hold images alone, and those inline")),
             },
             Content::ToolResult(result) => {
-                let custom = result.kind == ToolCallKind::Custom;
-                let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
-                let output = history::output(&result.content, "result", &mut self.losses);
-                let fields = fields_of(json!({"type": kind, "call_id": result.call_id, "output": output}));
+                let extras = &part.part.extras;
+                let mut fields = history::result_item(result, &result.call_id, extras, "result", &mut self.losses);
+                super::content::add_extras(&mut fields, extras);
                 self.whole(SlotKind::Output, part.part.item_id.as_deref(), fields, out);
             }
         }
-    }
-
-    // --- messages ----------------------------------------------------------------------------------------------------
-
-    /// Opens the message and the content part of a text or refusal; lazily, because the fields of the item come after its start.
-    fn open_content(&mut self, part: &mut OpenPart, out: &mut Vec<u8>) {
-        if part.slot.is_some() {
-            return;
-        }
-        let latest = self.slots.len().checked_sub(1);
-        let own = part.part.item_id.as_ref();
-        let joined = latest.filter(|index| {
-            let slot = self.slots.get(*index);
-            slot.is_some_and(|slot| slot.takes_content_of(own)) && !items::begins_item(&part.part.extras)
-        });
-        let index = joined.unwrap_or_else(|| {
-            let mut kept = Fields::new();
-            items::add_message_fields(&mut kept, &part.part.extras);
-            let index = self.begin(SlotKind::Message, own.map(String::as_str), |id| {
-                let mut item = fields_of(json!({"id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant"}));
-                item.extend(kept.clone());
-                item
-            }, out);
-            if let Some(slot) = self.slots.get_mut(index) {
-                slot.fields = kept;
-            }
-            index
-        });
-        if self.pending == Some(index) {
-            self.pending = None;
-        }
-        part.slot = Some(index);
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        part.content_index = slot.reserve_content();
-        let empty = match &part.part.content {
-            Content::Refusal(_) => json!({"type": "refusal", "refusal": ""}),
-            Content::Native(native) => native.value.clone(),
-            _ => json!({"type": "output_text", "annotations": [], "logprobs": [], "text": ""}),
-        };
-        self.writer.at(
-            out,
-            "response.content_part.added",
-            slot.content_address(index, part.content_index),
-            &[("part", &empty)],
-        );
-    }
-
-    fn grow_text(&mut self, part: &mut OpenPart, text: &str, out: &mut Vec<u8>) {
-        self.open_content(part, out);
-        let (Content::Text(own), Some(index)) = (&mut part.part.content, part.slot) else { return };
-        own.text.push_str(text);
-        part.length += text.chars().count() as u64;
-        self.content_delta("response.output_text.delta", index, part.content_index, text, Some(&json!([])), out);
-    }
-
-    fn grow_refusal(&mut self, part: &mut OpenPart, text: &str, out: &mut Vec<u8>) {
-        self.open_content(part, out);
-        let (Content::Refusal(own), Some(index)) = (&mut part.part.content, part.slot) else { return };
-        own.push_str(text);
-        self.content_delta("response.refusal.delta", index, part.content_index, text, None, out);
-    }
-
-    fn content_delta(
-        &mut self,
-        kind: &str,
-        index: usize,
-        inner: usize,
-        text: &str,
-        logprobs: Option<&Value>,
-        out: &mut Vec<u8>,
-    ) {
-        if let Some(slot) = self.slots.get(index).filter(|_| !text.is_empty()) {
-            self.writer.text(out, kind, slot.content_address(index, inner), ("delta", text), logprobs);
-        }
-    }
-
-    fn cite(&mut self, part: &mut OpenPart, citation: &crate::ir::Citation, out: &mut Vec<u8>) {
-        self.open_content(part, out);
-        let cited = part.cite(citation, &mut self.losses);
-        let (Some((place, annotation)), Some(index)) = (cited, part.slot) else { return };
-        let Some(slot) = self.slots.get(index) else { return };
-        let at = slot.content_address(index, part.content_index);
-        let fields = [("annotation_index", &json!(place)), ("annotation", &annotation)];
-        self.writer.at(out, "response.output_text.annotation.added", at, &fields);
-    }
-
-    fn end_content(&mut self, part: &mut OpenPart, out: &mut Vec<u8>) {
-        self.open_content(part, out);
-        let Some(index) = part.slot else { return };
-        let value = part.content_part(&mut self.losses);
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let at = Address { item_id: &slot.id, output_index: index, inner: Some(("content_index", part.content_index)) };
-        match &part.part.content {
-            Content::Text(text) => {
-                let none = json!([]);
-                let logprobs = value.get("logprobs").unwrap_or(&none);
-                self.writer.text(out, "response.output_text.done", at, ("text", &text.text), Some(logprobs));
-            }
-            Content::Refusal(text) => self.writer.text(out, "response.refusal.done", at, ("refusal", text), None),
-            _ => {}
-        }
-        self.writer.at(out, "response.content_part.done", at, &[("part", &value)]);
-        slot.set_content(part.content_index, value);
-        items::add_message_fields(&mut slot.fields, &part.part.extras);
-        if slot.open_contents == 0 {
-            self.wait(index, out);
-        }
-    }
-
-    // --- reasoning ---------------------------------------------------------------------------------------------------
-
-    fn open_reasoning(&mut self, part: &mut OpenPart, out: &mut Vec<u8>) {
-        let id = part.part.item_id.clone();
-        let index = self.begin(
-            SlotKind::Reasoning,
-            id.as_deref(),
-            |id| fields_of(json!({"id": id, "type": "reasoning", "summary": []})),
-            out,
-        );
-        part.slot = Some(index);
-    }
-
-    fn grow_summary(&mut self, part: &mut OpenPart, source: SummarySource, text: &str, out: &mut Vec<u8>) {
-        let Some(slot) = part.slot.and_then(|index| self.slots.get(index)) else { return };
-        let (place, new) = part.summary(source);
-        let index = part.slot.unwrap_or_default();
-        let at = slot.summary_address(index, place);
-        if new {
-            // Clients show one summary after the other: a new one ends the one before.
-            part.end_summaries(&mut self.writer, slot, index, place, out);
-            self.writer.at(
-                out,
-                "response.reasoning_summary_part.added",
-                at,
-                &[("part", &json!({"type": "summary_text", "text": ""}))],
-            );
-        }
-        if text.is_empty() {
-            return;
-        }
-        if let Some(summary) = part.summaries.get_mut(place) {
-            summary.text.push_str(text);
-        }
-        self.writer.text(out, "response.reasoning_summary_text.delta", at, ("delta", text), None);
-    }
-
-    fn grow_thinking(&mut self, part: &mut OpenPart, text: &str, out: &mut Vec<u8>) {
-        let Some((index, slot)) = part.slot.and_then(|index| Some((index, self.slots.get(index)?))) else { return };
-        let at = slot.content_address(index, 0);
-        if !part.content_begun {
-            part.content_begun = true;
-            self.writer.at(
-                out,
-                "response.content_part.added",
-                at,
-                &[("part", &json!({"type": "reasoning_text", "text": ""}))],
-            );
-        }
-        if let Content::Reasoning(reasoning) = &mut part.part.content
-            && !text.is_empty()
-        {
-            reasoning.text.push_str(text);
-            self.writer.text(out, "response.reasoning_text.delta", at, ("delta", text), None);
-        }
-    }
-
-    fn end_reasoning(&mut self, part: &mut OpenPart, out: &mut Vec<u8>) {
-        let Some(index) = part.slot else { return };
-        let fields = part.reasoning_fields();
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        part.end_summaries(&mut self.writer, slot, index, part.summaries.len(), out);
-        if let (Content::Reasoning(reasoning), true) = (&part.part.content, part.content_begun) {
-            let at = Address { item_id: &slot.id, output_index: index, inner: Some(("content_index", 0)) };
-            self.writer.text(out, "response.reasoning_text.done", at, ("text", &reasoning.text), None);
-            let value = json!({"type": "reasoning_text", "text": reasoning.text});
-            self.writer.at(out, "response.content_part.done", at, &[("part", &value)]);
-        }
-        slot.fields = fields;
-        self.wait(index, out);
-    }
-
-    /// Something of another format, inside a reasoning item that the client sends back.
-    fn carry(&mut self, blob: String, out: &mut Vec<u8>) {
-        let fields = fields_of(json!({"type": "reasoning", "summary": [], "encrypted_content": blob}));
-        self.whole(SlotKind::Reasoning, None, fields, out);
-    }
-
-    // --- calls -------------------------------------------------------------------------------------------------------
-
-    /// Opens a call; lazily, because a signature has to stand before it.
-    fn open_call(&mut self, part: &mut OpenPart, out: &mut Vec<u8>) {
-        if part.slot.is_some() {
-            return;
-        }
-        if let Some((call_id, signature)) = part.call_signature() {
-            let blob = carrier::wrap_call_signature(call_id, signature);
-            self.carry(blob, out);
-            if let Content::ToolCall(call) = &mut part.part.content {
-                call.signature = None;
-            }
-        }
-        let next = self.slots.len();
-        let Content::ToolCall(call) = &mut part.part.content else { return };
-        if call.id.is_empty() {
-            call.id = format!("call_{}_{next}", self.context.id);
-        }
-        let (kind, item_kind, body) = match call.kind {
-            ToolCallKind::Function => (SlotKind::Function, "function_call", "arguments"),
-            ToolCallKind::Custom => (SlotKind::Custom, "custom_tool_call", "input"),
-        };
-        let mut fields = fields_of(
-            json!({"type": item_kind, "status": "in_progress", body: "", "call_id": call.id, "name": call.name}),
-        );
-        if let Some(namespace) = &call.namespace {
-            fields.insert("namespace".to_owned(), json!(namespace));
-        }
-        let id = part.part.item_id.clone();
-        let index = self.begin(
-            kind,
-            id.as_deref(),
-            |id| {
-                let mut first = fields_of(json!({"id": id}));
-                first.extend(fields);
-                first
-            },
-            out,
-        );
-        part.slot = Some(index);
-    }
-
-    fn grow_arguments(&mut self, part: &mut OpenPart, text: &str, out: &mut Vec<u8>) {
-        if text.is_empty() {
-            return;
-        }
-        self.open_call(part, out);
-        let Content::ToolCall(call) = &mut part.part.content else { return };
-        call.arguments.push_str(text);
-        let kind = call_events(call.kind).0;
-        if let Some((index, slot)) = part.slot.and_then(|index| Some((index, self.slots.get(index)?))) {
-            self.writer.text(out, kind, slot.address(index), ("delta", text), None);
-        }
-    }
-
-    fn end_call(&mut self, part: &mut OpenPart, out: &mut Vec<u8>) {
-        self.open_call(part, out);
-        if matches!(&part.part.content, Content::ToolCall(call) if call.arguments.is_empty() && call.kind == ToolCallKind::Function)
-        {
-            self.grow_arguments(part, "{}", out);
-        }
-        let (Content::ToolCall(call), Some(index)) = (&part.part.content, part.slot) else { return };
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let (_, done, body) = call_events(call.kind);
-        let at = Address { item_id: &slot.id, output_index: index, inner: None };
-        self.writer.text(out, done, at, (body, &call.arguments), None);
-        let mut fields = fields_of(json!({body: call.arguments, "call_id": call.id, "name": call.name}));
-        if let Some(namespace) = &call.namespace {
-            fields.insert("namespace".to_owned(), json!(namespace));
-        }
-        super::content::add_extras(&mut fields, &part.part.extras);
-        slot.fields = fields;
-        self.wait(index, out);
-        // A signature that came late still reaches the client; it names its call.
-        if let Some((call_id, signature)) = part.call_signature() {
-            let blob = carrier::wrap_call_signature(call_id, signature);
-            self.carry(blob, out);
-        }
-    }
-
-    // --- items that arrive whole -------------------------------------------------------------------------------------
-
-    /// An item whose fields are all known but for its id.
-    fn whole(&mut self, kind: SlotKind, item_id: Option<&str>, fields: Fields, out: &mut Vec<u8>) {
-        let index = self.begin(
-            kind,
-            item_id,
-            |id| {
-                let mut first = fields_of(json!({"id": id}));
-                first.extend(fields.clone());
-                if first.contains_key("status") {
-                    first.insert("status".to_owned(), json!("in_progress"));
-                }
-                first
-            },
-            out,
-        );
-        let id = self.slots.get(index).map(|slot| slot.id.clone());
-        let mut item = fields_of(json!({"id": id}));
-        item.extend(fields);
-        self.close(index, item, out);
-    }
-
-    fn native(&mut self, native: Native, out: &mut Vec<u8>) {
-        if native.format != FORMAT {
-            return self.carry(carrier::wrap_native(&native), out);
-        }
-        let Value::Object(mut item) = native.value else { return };
-        let id = item.get("id").and_then(Value::as_str);
-        // Some hosts change ids between the events of an item: then the type has to do.
-        let announced = self.slots.iter().position(|slot| slot.awaits(&native.kind) && id == Some(slot.id.as_str()));
-        let announced = announced.or_else(|| self.slots.iter().position(|slot| slot.awaits(&native.kind)));
-        let Some(index) = announced else {
-            let id = take::text(&mut item, "id");
-            return self.whole(SlotKind::Native, id.as_deref(), item, out);
-        };
-        if let Some(slot) = self.slots.get(index) {
-            item.insert("id".to_owned(), json!(slot.id));
-        }
-        self.close(index, item, out);
-    }
-
-    /// Events of this format that are no part of the answer: the steps of server tools, mostly. Places and numbers become ours.
-    fn raw(&mut self, value: &Value, out: &mut Vec<u8>) {
-        let Some(fields) = value.as_object() else { return };
-        let Some(kind) = fields.get("type").and_then(Value::as_str) else { return };
-        if fields.contains_key("response") {
-            self.start(None, None, None, out);
-            return self.snapshot(kind, kind.strip_prefix("response.").unwrap_or("in_progress"), out);
-        }
-        self.run(out);
-        let theirs = fields.get("output_index").and_then(take::whole);
-        if kind == "response.output_item.added" {
-            let Some(item) = fields.get("item").and_then(Value::as_object) else { return };
-            let id = item.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
-            let index = self.begin(
-                SlotKind::Native,
-                id,
-                |own| {
-                    let mut item = item.clone();
-                    item.insert("id".to_owned(), json!(own));
-                    item
-                },
-                out,
-            );
-            if let Some(slot) = self.slots.get_mut(index) {
-                slot.fields = item.clone();
-                for name in ["id", "type", "status"] {
-                    slot.fields.shift_remove(name);
-                }
-                slot.announced = item.get("type").and_then(Value::as_str).map(|kind| (kind.to_owned(), theirs));
-            }
-            return;
-        }
-        let slot = theirs.and_then(|theirs| self.slots.iter().rposition(|slot| slot.is_theirs(theirs)));
-        let mut fields = fields.clone();
-        fields.shift_remove("type");
-        fields.shift_remove("sequence_number");
-        if let Some((index, slot)) = slot.and_then(|index| Some((index, self.slots.get(index)?))) {
-            fields.insert("output_index".to_owned(), json!(index));
-            if fields.contains_key("item_id") {
-                fields.insert("item_id".to_owned(), json!(slot.id));
-            }
-        }
-        self.writer.fields(out, kind, fields.iter());
     }
 
     fn keep_extras(&mut self, extras: &Extras) {
         super::content::lose_foreign(extras, "choice", &mut self.losses);
         for (name, value) in extras.for_format(FORMAT).into_iter().flatten() {
             self.extras.insert(name.clone(), value.clone());
-        }
-    }
-}
-
-/// Delta event, done event and field of a call.
-fn call_events(kind: ToolCallKind) -> (&'static str, &'static str, &'static str) {
-    match kind {
-        ToolCallKind::Function => {
-            ("response.function_call_arguments.delta", "response.function_call_arguments.done", "arguments")
-        }
-        ToolCallKind::Custom => {
-            ("response.custom_tool_call_input.delta", "response.custom_tool_call_input.done", "input")
         }
     }
 }

@@ -35,6 +35,8 @@ impl Progress {
 pub(super) struct ContentTrack {
     inner: u64,
     pub(super) part: PartId,
+    /// A refusal, not a text.
+    pub(super) refusal: bool,
     pub(super) progress: Progress,
     /// Citations passed on.
     pub(super) citations: usize,
@@ -132,8 +134,8 @@ impl Track {
     }
 
     /// A content part begins.
-    pub(super) fn add_content(&mut self, inner: u64, part: PartId) -> &mut ContentTrack {
-        let content = ContentTrack { inner, part, progress: Progress::default(), citations: 0, ended: false };
+    pub(super) fn add_content(&mut self, inner: u64, part: PartId, refusal: bool) -> &mut ContentTrack {
+        let content = ContentTrack { inner, part, refusal, progress: Progress::default(), citations: 0, ended: false };
         let place = self.contents.len();
         self.contents.push(content);
         #[expect(clippy::indexing_slicing, reason = "pushed just above")]

@@ -10,6 +10,25 @@ use crate::ir::Usage;
 /// xAI counts cost in ticks of 10⁻¹⁰ dollars.
 const TICK_DIGITS: usize = 10;
 
+/// Words of other formats for a tier, in words of this one.
+const TIERS: [(&str, &str); 4] =
+    [("standard", "default"), ("standard_only", "default"), ("on_demand", "default"), ("on-demand", "default")];
+
+/// Words of this format.
+const OWN_TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
+
+/// A tier that is asked for. A word that is not known passes: it may be of this format, and new.
+pub(super) fn tier_to_ask(word: &str) -> &str {
+    TIERS.iter().find(|(foreign, _)| *foreign == word).map_or(word, |(_, own)| own)
+}
+
+/// The tier that answered, in words of this format; `None` if it has none.
+pub(super) fn tier_that_answered(usage: &Usage) -> Option<&str> {
+    let word = tier_to_ask(usage.service_tier.as_deref()?);
+    let own = OWN_TIERS.contains(&word) || usage.raw.as_ref().is_some_and(|raw| is_own(raw, usage));
+    own.then_some(word)
+}
+
 /// Reads nothing but the counters of a whole answer, or of an event that holds one.
 pub(super) fn peek(body: &[u8]) -> Option<Usage> {
     #[derive(Deserialize)]
@@ -152,6 +171,22 @@ mod tests {
         assert_eq!(wire["total_tokens"], 330_007);
         let back = decode(&wire, None).expect("is an object");
         assert_eq!(back.uncached_input(), Some(3000));
+    }
+
+    #[test]
+    fn tiers_of_other_formats_are_told_in_words_of_this_one() {
+        let told = |word: &str| {
+            let usage = Usage { input: Some(1), service_tier: Some(word.into()), ..Usage::default() };
+            tier_that_answered(&usage).map(str::to_owned)
+        };
+        assert_eq!(told("standard").as_deref(), Some("default"));
+        assert_eq!(told("priority").as_deref(), Some("priority"));
+        assert_eq!(told("PROVISIONED"), None);
+        let own = json!({"input_tokens": 1, "output_tokens": 1, "output_tokens_details": {}, "total_tokens": 2});
+        let around = json!({"service_tier": "new"});
+        let usage = decode(&own, around.as_object()).expect("is an object");
+        assert_eq!(tier_that_answered(&usage), Some("new"));
+        assert_eq!((tier_to_ask("standard_only"), tier_to_ask("new")), ("default", "new"));
     }
 
     #[test]

@@ -23,16 +23,22 @@ pub(super) struct Address<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     next: u64,
-    /// Events are counted but not written: a whole answer is wanted.
-    pub(super) silent: bool,
+    /// Events before this number are counted but not written: the client has them, or wants the whole answer alone.
+    pub(super) from: u64,
 }
 
 impl Writer {
-    fn open(&mut self, out: &mut Vec<u8>, kind: &str) {
+    /// Counts an event, and begins it unless it is left out.
+    fn open(&mut self, out: &mut Vec<u8>, kind: &str) -> bool {
+        let number = self.next;
+        self.next += 1;
+        if number < self.from {
+            return false;
+        }
         write_raw(out, format_args!("event: {kind}\ndata: {{\"type\":"));
         write_json(out, &kind);
-        write_raw(out, format_args!(",\"sequence_number\":{}", self.next));
-        self.next += 1;
+        write_raw(out, format_args!(",\"sequence_number\":{number}"));
+        true
     }
 
     fn address(out: &mut Vec<u8>, address: Address<'_>) {
@@ -60,10 +66,9 @@ impl Writer {
         field: (&str, &str),
         logprobs: Option<&Value>,
     ) {
-        if self.silent {
+        if !self.open(out, kind) {
             return;
         }
-        self.open(out, kind);
         Self::address(out, at);
         Self::field(out, field.0, &field.1);
         if let Some(logprobs) = logprobs {
@@ -74,10 +79,9 @@ impl Writer {
 
     /// An event about a part of an item.
     pub(super) fn at(&mut self, out: &mut Vec<u8>, kind: &str, at: Address<'_>, fields: &[(&str, &Value)]) {
-        if self.silent {
+        if !self.open(out, kind) {
             return;
         }
-        self.open(out, kind);
         Self::address(out, at);
         for (name, value) in fields {
             Self::field(out, name, value);
@@ -87,10 +91,9 @@ impl Writer {
 
     /// An event about an item.
     pub(super) fn item(&mut self, out: &mut Vec<u8>, kind: &str, output_index: usize, item: &Value) {
-        if self.silent {
+        if !self.open(out, kind) {
             return;
         }
-        self.open(out, kind);
         write_raw(out, format_args!(",\"output_index\":{output_index}"));
         Self::field(out, "item", item);
         out.extend_from_slice(b"}\n\n");
@@ -103,10 +106,9 @@ impl Writer {
         kind: &str,
         fields: impl Iterator<Item = (&'a String, &'a Value)>,
     ) {
-        if self.silent {
+        if !self.open(out, kind) {
             return;
         }
-        self.open(out, kind);
         for (name, value) in fields {
             Self::field(out, name, value);
         }
@@ -115,10 +117,9 @@ impl Writer {
 
     /// An event that holds the response object.
     pub(super) fn response(&mut self, out: &mut Vec<u8>, kind: &str, response: &Fields) {
-        if self.silent {
+        if !self.open(out, kind) {
             return;
         }
-        self.open(out, kind);
         Self::field(out, "response", response);
         out.extend_from_slice(b"}\n\n");
     }

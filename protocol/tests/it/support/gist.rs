@@ -14,6 +14,10 @@ pub struct Carries {
     pub refusal: bool,
     pub cache_counts: bool,
     pub content_filter: bool,
+    /// Why the answer ended.
+    pub ends: bool,
+    /// Nothing but text: thinking stands in tags, media in links.
+    pub plain_text: bool,
     /// Free-text calls as such; elsewhere they are functions of one string.
     pub free_text: bool,
     /// Arguments as text; elsewhere they are an object, and text that is none is put into one.
@@ -29,6 +33,8 @@ pub fn carries(format: ApiFormat) -> Carries {
         refusal: true,
         cache_counts: true,
         content_filter: true,
+        ends: true,
+        plain_text: false,
         free_text: true,
         raw_arguments: true,
     };
@@ -48,7 +54,8 @@ pub fn carries(format: ApiFormat) -> Carries {
         }
         ApiFormat::OpenaiCompletions => Carries { reasoning: false, calls: false, refusal: false, ..all },
         ApiFormat::Dify => Carries {
-            reasoning: false,
+            ends: false,
+            plain_text: true,
             calls: false,
             choices: false,
             refusal: false,
@@ -88,6 +95,8 @@ pub struct Gist {
     /// Input, output; unknown is zero on the wires that always write both.
     pub counts: (u64, u64),
     pub cache_read: Option<u64>,
+    /// More was read from the cache than was read at all.
+    pub odd_counts: bool,
     pub failed: bool,
     pub complete: bool,
 }
@@ -105,6 +114,7 @@ impl Gist {
             choices: response.choices.iter().map(said).collect(),
             counts: (usage.input.unwrap_or(0), usage.output.unwrap_or(0)),
             cache_read: positive(&usage),
+            odd_counts: usage.input.is_some_and(|input| usage.cache_read.is_some_and(|read| read > input)),
             failed: false,
             complete: true,
         }
@@ -145,9 +155,6 @@ impl Gist {
                 .zip(&self.choices)
                 .any(|(now, then)| now.reasoning != then.reasoning || now.calls != then.calls);
         for said in &mut fitted.choices {
-            if said.end == Some(End::Calls) && !can.calls {
-                said.end = Some(End::Stop);
-            }
             if said.end == Some(End::Filtered) && !can.content_filter {
                 said.end = Some(End::Stop);
             }
@@ -155,14 +162,56 @@ impl Gist {
         if !can.cache_counts {
             fitted.cache_read = None;
         }
-        (fitted, lost)
+        (fitted.judged(self, can), lost)
     }
+
+    /// What came back, without what cannot be compared with `source`.
+    pub fn beside(&self, source: &Self, can: Carries) -> Self {
+        self.clone().judged(source, can)
+    }
+
+    fn judged(mut self, source: &Self, can: Carries) -> Self {
+        for said in &mut self.choices {
+            if can.plain_text {
+                plain(said);
+            }
+            said.end = match said.end {
+                // A call that is asked for is a reason to end whatever the provider says, if the call can be told.
+                Some(End::Stop) if !said.calls.is_empty() => Some(End::Calls),
+                Some(_) if !can.ends => Some(End::Stop),
+                Some(End::Calls) if !can.calls => Some(End::Stop),
+                end => end,
+            };
+        }
+        // Where counters come depends on the format: those of a stream that failed may not have come yet.
+        if source.failed {
+            self.counts = (0, 0);
+            self.cache_read = None;
+            while self.choices.last() == Some(&Said::default()) {
+                self.choices.pop();
+            }
+        }
+        // A host that reads more from its cache than there was to read: formats that count it beside or inside make different sums of it.
+        if source.odd_counts {
+            self.counts.0 = 0;
+            self.cache_read = None;
+            self.odd_counts = true;
+        }
+        self
+    }
+}
+
+/// The words of an answer however its thinking is marked, without media.
+fn plain(said: &mut Said) {
+    let words = format!("{}{}", std::mem::take(&mut said.reasoning), said.text);
+    let words = words.replace("<think>", "").replace("</think>", "");
+    let media = words.find("](data:").and_then(|at| words.get(..at)?.rfind('['));
+    said.text = words.get(..media.unwrap_or(words.len())).unwrap_or_default().trim().to_owned();
 }
 
 /// Zero and unknown are the same on the wires that always write the counter.
 fn positive(usage: &Usage) -> Option<u64> {
-    // Some hosts report more than there was to read.
-    usage.cache_read.filter(|count| *count > 0).map(|count| usage.input.map_or(count, |input| count.min(input)))
+    usage.cache_read.filter(|count| *count > 0)
 }
 
 fn said(choice: &Choice) -> Said {

@@ -1,0 +1,85 @@
+//! `myelin serve`: the gateway in the foreground.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use myelin_core::config::{Flags, Paths};
+use myelin_core::launch::{Launched, launch};
+
+use crate::args::Place;
+
+/// Run the gateway in the foreground.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// An address to listen on, in place of those of the configuration; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+}
+
+/// Runs until it is told to stop.
+pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
+    log_to_stderr();
+    let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+    let launched = launch(&paths, Flags { listen: serve.listen })?;
+    for problem in &launched.warnings {
+        eprintln!("warning: {problem}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(until_stopped(launched))
+}
+
+async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
+    let gateway = launched.gateway.clone();
+    let stopping = gateway.clone();
+    tokio::spawn(async move {
+        stop_signal().await;
+        eprintln!("stopping; open answers may finish (again to stop at once)");
+        stopping.shutdown();
+        stop_signal().await;
+        std::process::exit(130);
+    });
+    gateway.serve(|addresses| greet(addresses, &launched)).await?;
+    gateway.store().close();
+    Ok(())
+}
+
+/// Ctrl-C, or SIGTERM where there is one.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut term) = signal(SignalKind::terminate()) else { return drop(tokio::signal::ctrl_c().await) };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+}
+
+/// Says where the gateway is, and at the first start what to try.
+fn greet(addresses: &[SocketAddr], launched: &Launched) {
+    let Some(address) = addresses.first() else { return };
+    println!("Myelin is at http://{address}");
+    let Some(key) = launched.keys.first() else { return };
+    let secret = key.secret.expose();
+    println!("\n  key          {secret}   ({}; shown once)", key.name);
+    if let Some(token) = &launched.admin_token {
+        println!("  admin token  {}   (shown once; `myelin admin token` makes another)", token.secret.expose());
+    }
+    println!("\nTry:");
+    println!(
+        "  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\\n       -d '{{\"model\":\"echo\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
+    );
+    println!(
+        "  ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello"
+    );
+    println!("  myelin channel add deepseek --key sk-…");
+}
+
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,myelin_core=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

@@ -1,0 +1,156 @@
+//! The admin API under `/api/v1`: what the console, the CLI and the desktop window speak. One list of routes for every carrier.
+//!
+//! Over TCP an admin token is needed (bearer, or a cookie got for one); over the CLI's socket the file's mode is the lock. Must not know how channels
+//! are called: that is [`Desk`]'s.
+
+mod auth;
+mod channels;
+mod docs;
+pub mod error;
+mod extract;
+mod keys;
+mod logs;
+mod models;
+mod profiles;
+mod routes;
+mod settings;
+mod status;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::pipeline::Services;
+use auth::Sessions;
+pub use auth::{COOKIE, SOCKET_WHO};
+pub use channels::{ChannelInput, ChannelPatch, ChannelTest, ChannelView};
+pub use keys::{KeyInput, KeyPatch, KeyView, NewSecret};
+pub use status::Facts;
+
+/// A future on the heap: traits that are used as objects need it.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What the admin API asks of the gateway around it.
+pub trait Desk: Send + Sync {
+    /// Tests a channel with one small conversation, and remembers what came of it. An error: there is no such channel, or it cannot be built.
+    fn test_channel(&self, name: String, model: Option<String>) -> Later<Result<ChannelTest, String>>;
+
+    /// Fetches the provider's model list of a channel and keeps it.
+    fn sync_models(&self, name: String) -> Later<Result<Vec<String>, String>>;
+
+    /// Where the gateway is.
+    fn facts(&self) -> Facts;
+}
+
+/// What every handler works with.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    services: Arc<Services>,
+    desk: Arc<dyn Desk>,
+    sessions: Arc<Sessions>,
+}
+
+/// An answer that says only that it was done.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Done {
+    /// Always true.
+    pub ok: bool,
+    /// What was taken but is surely not as meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Myelin admin API", description = "Channels, keys, routes, profiles, logs and settings of a Myelin gateway. PATCH leaves what is omitted as it is."),
+    security(("token" = []), ("cookie" = [])),
+    modifiers(&Locks)
+)]
+struct Document;
+
+/// The two ways to show an admin token.
+struct Locks;
+
+impl utoipa::Modify for Locks {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let parts = document.components.get_or_insert_with(Default::default);
+        let bearer =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An admin token: mya-…")).build();
+        parts.add_security_scheme("token", SecurityScheme::Http(bearer));
+        parts.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE))));
+    }
+}
+
+/// Every address of the API, with its description.
+fn routes() -> OpenApiRouter<Admin> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status::status))
+        .routes(routes!(status::changes))
+        .routes(routes!(auth::log_in, auth::log_out))
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::one, channels::patch, channels::remove))
+        .routes(routes!(channels::test))
+        .routes(routes!(channels::sync))
+        .routes(routes!(channels::enable))
+        .routes(routes!(channels::disable))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::one, keys::patch, keys::remove))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(routes::list, routes::create))
+        .routes(routes!(routes::one, routes::patch, routes::remove))
+        .routes(routes!(profiles::list, profiles::create))
+        .routes(routes!(profiles::one, profiles::patch, profiles::remove))
+        .routes(routes!(profiles::active, profiles::switch))
+        .routes(routes!(models::models))
+        .routes(routes!(models::providers))
+        .routes(routes!(logs::list))
+        .routes(routes!(logs::live))
+        .routes(routes!(logs::one))
+        .routes(routes!(settings::read, settings::patch))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::remove))
+}
+
+/// The API's description, as it is served and committed.
+pub fn openapi() -> String {
+    let mut text = routes().into_openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The API as the TCP listeners serve it: with an admin token only.
+pub(super) fn over_tcp(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
+    let admin = Admin { services, desk, sessions: Arc::default() };
+    let (router, document) = routes().split_for_parts();
+    let router = router.layer(middleware::from_fn_with_state(admin.clone(), auth::with_token)).with_state(admin);
+    described(router, document)
+}
+
+/// The API as the socket serves it: whoever can open the socket is the owner.
+pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
+    let admin = Admin { services, desk, sessions: Arc::default() };
+    let (router, document) = routes().split_for_parts();
+    let router = router.layer(middleware::from_fn(auth::as_owner)).with_state(admin);
+    described(router, document).fallback(error::not_found)
+}
+
+/// Adds the description, which needs no token: it holds nothing of this gateway.
+fn described(router: Router, document: utoipa::openapi::OpenApi) -> Router {
+    let page = docs::page(&document);
+    let text = document.to_pretty_json().unwrap_or_default();
+    router
+        .route("/openapi.json", get(move || async move { ([(http::header::CONTENT_TYPE, "application/json")], text) }))
+        .route("/docs", get(move || async move { axum::response::Html(page) }))
+        .route("/api/v1/{*rest}", axum::routing::any(error::not_found))
+}

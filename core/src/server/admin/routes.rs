@@ -1,0 +1,114 @@
+//! Routes. A model's name may hold `/`: it is percent-encoded in the address.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::Who;
+use super::error::{AdminError, Failure};
+use super::extract::{Named, Sent};
+use super::{Admin, Done};
+use crate::model::check::Problem;
+use crate::model::{Entities, Origin, Route, RouteGroup};
+use crate::store::{Applied, Change, ChangeError};
+
+/// A new route.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteInput {
+    /// The name that clients ask for.
+    model: String,
+    /// Groups in order; a lower one is strict cold standby.
+    groups: Vec<RouteGroup>,
+}
+
+/// What is to be changed of a route.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RoutePatch {
+    /// All groups anew.
+    groups: Option<Vec<RouteGroup>>,
+}
+
+/// Routes.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct RouteList {
+    routes: Vec<Route>,
+}
+
+/// A route after a change.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct RouteChanged {
+    route: Route,
+    /// What was taken but is surely not as meant.
+    warnings: Vec<Problem>,
+}
+
+fn find(entities: &Entities, model: &str) -> Result<Route, ChangeError> {
+    entities.route(model).cloned().ok_or_else(|| ChangeError::NotFound { what: "route", name: model.to_owned() })
+}
+
+fn changed(applied: &Applied, model: &str) -> Result<Json<RouteChanged>, AdminError> {
+    let path = format!("routes.{model}");
+    let warnings = applied.warnings.iter().filter(|problem| problem.path.starts_with(&path)).cloned().collect();
+    Ok(Json(RouteChanged { route: find(&applied.entities, model)?, warnings }))
+}
+
+/// All routes.
+#[utoipa::path(get, path = "/api/v1/routes", tag = "routes", operation_id = "list_routes", responses((status = 200, body = RouteList)))]
+pub(super) async fn list(State(admin): State<Admin>) -> Json<RouteList> {
+    Json(RouteList { routes: admin.services.store.entities().routes.clone() })
+}
+
+/// A new route.
+#[utoipa::path(post, path = "/api/v1/routes", tag = "routes", operation_id = "create_route", request_body = RouteInput,
+    responses((status = 201, body = RouteChanged), (status = 409, body = Failure), (status = 422, body = Failure)))]
+pub(super) async fn create(
+    State(admin): State<Admin>,
+    Extension(who): Extension<Who>,
+    Sent(input): Sent<RouteInput>,
+) -> Result<(StatusCode, Json<RouteChanged>), AdminError> {
+    let route = Route { model: input.model, groups: input.groups, origin: Origin::Store };
+    let model = route.model.clone();
+    let applied = admin.services.store.apply(Change::CreateRoute(route), &who.0).await?;
+    Ok((StatusCode::CREATED, changed(&applied, &model)?))
+}
+
+/// One route.
+#[utoipa::path(get, path = "/api/v1/routes/{model}", tag = "routes", operation_id = "get_route", params(("model" = String, Path)),
+    responses((status = 200, body = Route), (status = 404, body = Failure)))]
+pub(super) async fn one(State(admin): State<Admin>, Named(model): Named) -> Result<Json<Route>, AdminError> {
+    Ok(Json(find(&admin.services.store.entities(), &model)?))
+}
+
+/// Changes a route; what is omitted stays as it is.
+#[utoipa::path(patch, path = "/api/v1/routes/{model}", tag = "routes", operation_id = "patch_route", params(("model" = String, Path)),
+    request_body = RoutePatch,
+    responses((status = 200, body = RouteChanged), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
+pub(super) async fn patch(
+    State(admin): State<Admin>,
+    Extension(who): Extension<Who>,
+    Named(model): Named,
+    Sent(patch): Sent<RoutePatch>,
+) -> Result<Json<RouteChanged>, AdminError> {
+    let wanted = model.clone();
+    let make = move |entities: &Entities| {
+        let route = find(entities, &wanted)?;
+        Ok(Change::UpdateRoute(Route { groups: patch.groups.unwrap_or(route.groups), ..route }))
+    };
+    changed(&admin.services.store.apply_with(&who.0, make).await?, &model)
+}
+
+/// Removes a route.
+#[utoipa::path(delete, path = "/api/v1/routes/{model}", tag = "routes", operation_id = "remove_route", params(("model" = String, Path)),
+    responses((status = 200, body = Done), (status = 404, body = Failure), (status = 409, body = Failure)))]
+pub(super) async fn remove(
+    State(admin): State<Admin>,
+    Extension(who): Extension<Who>,
+    Named(model): Named,
+) -> Result<Json<Done>, AdminError> {
+    admin.services.store.apply(Change::RemoveRoute { model }, &who.0).await?;
+    Ok(Json(Done { ok: true, warnings: Vec::new() }))
+}
