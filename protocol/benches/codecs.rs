@@ -107,7 +107,8 @@ fn streams(criterion: &mut Criterion) {
         group.bench_function(format!("to {client}"), |bench| {
             bench.iter(|| {
                 let context = ReplyContext { model: "m".into(), id: "0123".into(), ..ReplyContext::default() };
-                let mut driver = StreamDriver::new(ApiFormat::OpenaiChat, &dialect, NameMap::default(), client, context);
+                let mut driver =
+                    StreamDriver::new(ApiFormat::OpenaiChat, &dialect, NameMap::default(), client, context);
                 let mut out = Vec::with_capacity(1024);
                 for chunk in &chunks {
                     driver.feed(chunk, &mut out);

@@ -117,7 +117,6 @@ impl FormatCodec for OllamaCodec {
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {
-        &["\"done\":true", "\"done\": true", "\"error\"", "\"tool_calls\""]
         // Calls change what `stop` means.
         &["\"done\":true", "\"done\": true", "\"tool_calls\"", "\"error\""]
     }

@@ -14,10 +14,8 @@ pub(super) const PART: &str = "@part";
 pub(super) enum Side {
     /// `input_text`: anyone but the model, and tool outputs.
     Input,
-    /// `output_text` as history: what the model said earlier.
-    History,
-    /// `output_text` in an answer, with the lists that clients rely on.
-    Answer,
+    /// `output_text`: what the model says.
+    Output,
 }
 
 /// Reads a string or a list of content parts; anything else is kept as its JSON text.
@@ -154,11 +152,8 @@ pub(super) fn encode(part: &Part, side: Side, path: &str, losses: &mut Vec<Loss>
 fn encode_text(text: &Text, side: Side, path: &str, losses: &mut Vec<Loss>) -> Fields {
     let kind = if side == Side::Input { "input_text" } else { "output_text" };
     let mut fields = fields_of(json!({"type": kind, "text": text.text}));
-    if side == Side::Answer || !text.citations.is_empty() {
+    if !text.citations.is_empty() {
         fields.insert("annotations".to_owned(), Value::Array(annotations(text, path, losses)));
-    }
-    if side == Side::Answer {
-        fields.insert("logprobs".to_owned(), json!([]));
     }
     fields
 }
@@ -168,10 +163,10 @@ fn is_field(name: &str) -> bool {
     !name.starts_with('@') && name != super::items::ITEM
 }
 
-/// Writes the fields that only this format knows.
+/// Writes the fields that only this format knows, beside those that are written already.
 pub(super) fn add_extras(fields: &mut Fields, extras: &Extras) {
     for (name, value) in extras.for_format(FORMAT).into_iter().flatten().filter(|(name, _)| is_field(name)) {
-        fields.insert(name.clone(), value.clone());
+        fields.entry(name.clone()).or_insert_with(|| value.clone());
     }
 }
 

@@ -215,7 +215,7 @@ fn reasoning(request: &ChatRequest) -> Value {
 }
 
 fn text(request: &ChatRequest) -> Value {
-    let written = request::encode_text(request, &Dialect::default(), &mut Vec::new());
+    let written = request::encode_text(request, &Dialect::default());
     let mut fields = match written {
         Some(Value::Object(fields)) => fields,
         _ => Fields::new(),

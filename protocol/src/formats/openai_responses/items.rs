@@ -90,7 +90,9 @@ fn shell(fields: &mut Fields, place: Place) -> Option<String> {
     {
         fields.insert(STATUS.to_owned(), status);
     }
-    ids::native(take::text(fields, "id"))
+    let id = take::text(fields, "id");
+    fields.shift_remove("id");
+    ids::native(id)
 }
 
 fn message(mut fields: Fields, place: Place) -> Result<Item, Fields> {
@@ -117,7 +119,9 @@ pub(super) fn message_shell(mut fields: Fields, place: Place) -> (Option<String>
     for known in ["type", "role", "content"] {
         fields.shift_remove(known);
     }
-    let item_id = ids::native(take::text(&mut fields, "id"));
+    let item_id = take::text(&mut fields, "id");
+    fields.shift_remove("id");
+    let item_id = ids::native(item_id);
     let mut note = Fields::new();
     for name in ["status", "phase"] {
         match fields.shift_remove(name) {
@@ -275,6 +279,9 @@ impl Turns {
 
     /// Two messages without ids in a row stay two: nothing else would tell them apart.
     fn assistant(&mut self, parts: Vec<Part>) {
+        if parts.is_empty() {
+            return;
+        }
         let bare_text = |part: &Part| part.item_id.is_none() && is_message_part(part);
         let last = self.messages.last().filter(|message| message.role == Role::Assistant);
         let blurred =

@@ -9,11 +9,14 @@ use super::content::{Side, fields_of, lose_foreign};
 use super::items::{self, Item, Place, Turns};
 use super::take::{self, FORMAT, Fields};
 use super::{history, tools, usage};
-use crate::ir::{ChatRequest, Effort, Loss, Message, OutputFormat, Part, Reasoning, Role, Sampling};
+use crate::ir::{ChatRequest, Effort, Extras, Loss, Message, OutputFormat, Part, Reasoning, Role, Sampling};
 use crate::{DecodeError, Dialect};
 
 /// Note on a leading system message that stood in `input` and not in `instructions`.
 pub(super) const IN_INPUT: &str = "@in_input";
+
+/// Note on a request that was written in this format: what it leaves out has the meaning of this format.
+const OWN: &str = "@own";
 
 /// `include`: the caller can carry encrypted reasoning.
 const ENCRYPTED: &str = "reasoning.encrypted_content";
@@ -69,7 +72,8 @@ pub(super) fn decode_fields(mut body: Fields) -> Result<ChatRequest, DecodeError
     request.store = take::boolean(fields, "", "store")?;
     request.previous_response_id = take::string(fields, "", "previous_response_id")?;
     request.metadata = take::object(fields, "", "metadata")?;
-    request.extras = crate::ir::Extras::new(FORMAT, body);
+    request.extras = Extras::new(FORMAT, body);
+    request.extras.insert(FORMAT, OWN, Value::Bool(true));
     Ok(request)
 }
 
@@ -175,8 +179,11 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect) -> (Fields, Vec<L
     let mut body = Fields::new();
     set(&mut body, "model", json!(request.model));
     let (instructions, messages) = hoist(&request.messages);
-    if let Some(instructions) = instructions {
-        set(&mut body, "instructions", json!(instructions));
+    let demand = demand(request, dialect, &mut losses);
+    if let Some(said) = join(instructions.as_deref(), demand.as_deref()) {
+        set(&mut body, "instructions", json!(said));
+    }
+    if instructions.is_some() {
         for part in request.messages.iter().take(1).flat_map(|message| &message.parts) {
             lose_foreign(&part.extras, "messages[0]", &mut losses);
         }
@@ -195,6 +202,35 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect) -> (Fields, Vec<L
     keep_extras(request, &mut body, &mut losses);
     fit(&mut body, dialect, &mut losses);
     (body, losses)
+}
+
+/// Whether another format wrote the request.
+fn is_foreign(request: &ChatRequest) -> bool {
+    request.extras.origin() != Some(FORMAT)
+}
+
+/// What has to be said in words because the wire or the host cannot be told otherwise.
+fn demand(request: &ChatRequest, dialect: &Dialect, losses: &mut Vec<Loss>) -> Option<String> {
+    match request.output.as_ref()? {
+        OutputFormat::JsonSchema { schema, .. } if dialect.no_json_schema => {
+            losses.push(Loss::new("output.schema", FORMAT, "the host knows no schemas: it stands in the prompt"));
+            Some(format!("Answer with a JSON object that follows this JSON Schema:\n{schema}"))
+        }
+        // Refused unless the prompt speaks of JSON, which other formats do not ask for.
+        OutputFormat::JsonObject if is_foreign(request) => {
+            let mut texts = request.messages.iter().flat_map(|message| &message.parts).filter_map(Part::as_text);
+            let said = texts.any(|text| text.to_ascii_lowercase().contains("json"));
+            (!said).then(|| "Answer with a JSON object.".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn join(first: Option<&str>, second: Option<&str>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}\n\n{second}")),
+        (one, other) => one.or(other).map(str::to_owned),
+    }
 }
 
 fn set(body: &mut Fields, name: &str, value: Value) {
@@ -219,6 +255,8 @@ fn encode_settings(request: &ChatRequest, dialect: &Dialect, body: &mut Fields, 
     let choice = request.tool_choice.as_ref();
     let choice = choice.and_then(|choice| tools::encode_choice(choice, &request.tools, losses));
     let sampling = &request.sampling;
+    // Left out, it means true here: nobody who speaks another format asked for that.
+    let store = request.store.or(is_foreign(request).then_some(false));
     let parallel = request.parallel_tool_calls.filter(|_| !dialect.no_parallel_tool_calls);
     if parallel != request.parallel_tool_calls && request.parallel_tool_calls == Some(false) {
         losses.push(Loss::new("parallel_tool_calls", FORMAT, "the host refuses it"));
@@ -226,15 +264,15 @@ fn encode_settings(request: &ChatRequest, dialect: &Dialect, body: &mut Fields, 
     let settings: [(&str, Option<Value>); 16] = [
         ("tool_choice", choice),
         ("parallel_tool_calls", parallel.map(Value::from)),
-        ("max_output_tokens", request.max_tokens.map(|limit| Value::from(limit.max(LEAST_OUTPUT)))),
+        ("max_output_tokens", request.max_tokens.map(|limit| Value::from(limit.max(least_output(request))))),
         ("temperature", sampling.temperature.map(Value::from)),
         ("top_p", sampling.top_p.map(Value::from)),
         ("top_logprobs", sampling.top_logprobs.map(Value::from)),
         ("reasoning", request.reasoning.as_ref().and_then(encode_reasoning)),
-        ("text", encode_text(request, dialect, losses)),
-        ("include", encode_include(request)),
+        ("text", encode_text(request, dialect)),
+        ("include", encode_include(request, store)),
         ("stream", request.stream.map(Value::from)),
-        ("store", request.store.map(Value::from)),
+        ("store", store.map(Value::from)),
         ("previous_response_id", request.previous_response_id.clone().map(Value::from)),
         ("prompt_cache_key", request.cache_key.clone().map(Value::from)),
         ("service_tier", request.service_tier.as_deref().map(|tier| json!(usage::tier_to_ask(tier)))),
@@ -265,10 +303,10 @@ pub(super) fn encode_reasoning(reasoning: &Reasoning) -> Option<Value> {
 }
 
 /// `text`: the form of the answer and how much of it.
-pub(super) fn encode_text(request: &ChatRequest, dialect: &Dialect, losses: &mut Vec<Loss>) -> Option<Value> {
+pub(super) fn encode_text(request: &ChatRequest, dialect: &Dialect) -> Option<Value> {
     let mut fields = Fields::new();
     if let Some(format) = &request.output {
-        set(&mut fields, "format", encode_format(format, dialect, losses));
+        set(&mut fields, "format", encode_format(format, dialect));
     }
     if let Some(verbosity) = &request.verbosity {
         set(&mut fields, "verbosity", json!(verbosity));
@@ -276,13 +314,12 @@ pub(super) fn encode_text(request: &ChatRequest, dialect: &Dialect, losses: &mut
     (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
-fn encode_format(format: &OutputFormat, dialect: &Dialect, losses: &mut Vec<Loss>) -> Value {
+fn encode_format(format: &OutputFormat, dialect: &Dialect) -> Value {
     let OutputFormat::JsonSchema { name, description, schema, strict } = format else {
         let word = if *format == OutputFormat::Text { "text" } else { "json_object" };
         return json!({"type": word});
     };
     if dialect.no_json_schema {
-        losses.push(Loss::new("output.schema", FORMAT, "the host knows no schemas: any JSON object"));
         return json!({"type": "json_object"});
     }
     let name = if name.is_empty() { "response" } else { name };
@@ -297,12 +334,13 @@ fn encode_format(format: &OutputFormat, dialect: &Dialect, losses: &mut Vec<Loss
     Value::Object(fields)
 }
 
-fn encode_include(request: &ChatRequest) -> Option<Value> {
+fn encode_include(request: &ChatRequest, store: Option<bool>) -> Option<Value> {
     let asked = request.reasoning.as_ref();
     // What is not stored at the provider survives only in the caller's hands.
     let thinks =
         asked.is_some_and(|asked| asked.enabled != Some(false) && (asked.effort, asked.budget) != (None, None));
-    let encrypted = asked.is_some_and(|asked| asked.encrypted) || (thinks && request.store == Some(false));
+    let encrypted =
+        asked.is_some_and(|asked| asked.encrypted) || (thinks && is_foreign(request) && store == Some(false));
     let mut list = Vec::new();
     if encrypted {
         list.push(json!(ENCRYPTED));
@@ -313,10 +351,15 @@ fn encode_include(request: &ChatRequest) -> Option<Value> {
     (!list.is_empty()).then_some(Value::Array(list))
 }
 
+/// The least that may be asked for: who speaks this format knows it.
+fn least_output(request: &ChatRequest) -> u64 {
+    if is_foreign(request) { LEAST_OUTPUT } else { 0 }
+}
+
 /// What this format has no word for.
 fn lose_unknown(request: &ChatRequest, losses: &mut Vec<Loss>) {
     let sampling = &request.sampling;
-    if request.max_tokens.is_some_and(|limit| limit < LEAST_OUTPUT) {
+    if request.max_tokens.is_some_and(|limit| limit < least_output(request)) {
         losses.push(Loss::new("max_tokens", FORMAT, "raised to the least that hosts take"));
     }
     let unknown: [(&'static str, bool); 9] = [
@@ -366,7 +409,7 @@ fn fit(body: &mut Fields, dialect: &Dialect, losses: &mut Vec<Loss>) {
 /// Which words a message of `role` is written in, and its role on the wire.
 pub(super) fn wire_role(role: Role, dialect: &Dialect) -> (&'static str, Side) {
     match role {
-        Role::Assistant => ("assistant", Side::History),
+        Role::Assistant => ("assistant", Side::Output),
         Role::System => ("system", Side::Input),
         Role::Developer if dialect.no_developer_role => ("system", Side::Input),
         Role::Developer => ("developer", Side::Input),

@@ -246,10 +246,10 @@ fn hosts_get_what_they_can_take() {
     dialect.unsupported.push("truncation".into());
     dialect.defaults.insert("store".into(), json!(false));
     let (body, losses) = written_for(&asked, &dialect);
-    assert_eq!(losses, ["parallel_tool_calls", "output.schema", "truncation"]);
+    assert_eq!(losses, ["output.schema", "parallel_tool_calls", "truncation"]);
     assert_eq!(
         body,
-        json!({"model": "m", "input": body["input"], "text": {"format": {"type": "json_object"}}, "store": false})
+        json!({"model": "m", "instructions": "Answer with a JSON object that follows this JSON Schema:\n{}", "input": body["input"], "text": {"format": {"type": "json_object"}}, "store": false})
     );
 }
 
@@ -321,4 +321,22 @@ fn a_foreign_effort_becomes_a_word() {
     );
     let off = effort(Reasoning { enabled: Some(false), ..Reasoning::default() });
     assert_eq!((&off["reasoning"], off.get("include")), (&json!({"effort": "none"}), None));
+}
+
+#[test]
+fn silence_means_what_it_means_to_its_speaker() {
+    let foreign = ChatRequest {
+        messages: vec![Message::text(Role::User, "hi")],
+        output: Some(OutputFormat::JsonObject),
+        ..ChatRequest::default()
+    };
+    let (body, _) = written(&foreign);
+    assert_eq!(body["store"], false, "nobody asked for storing");
+    assert_eq!(body["instructions"], "Answer with a JSON object.", "refused without the word");
+    let own = request(
+        json!({"model": "m", "input": "hi", "max_output_tokens": 1, "text": {"format": {"type": "json_object"}}}),
+    );
+    let (body, _) = written(&own);
+    assert_eq!((body.get("store"), body.get("instructions"), &body["max_output_tokens"]), (None, None, &json!(1)));
+    assert_eq!(own.extras.foreign_to(ApiFormat::Gemini).count(), 0, "the note is no loss");
 }
