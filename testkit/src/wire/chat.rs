@@ -10,7 +10,7 @@ use crate::wire::{Ask, SSE, Wire, chat_answer, chat_rules, texts, wish, words};
 
 /// The wire.
 pub(crate) const WIRE: Wire =
-    Wire { read, whole: chat_answer::whole, stream: chat_answer::stream, failure: data_failure, content_type: SSE };
+    Wire { read, whole: chat_answer::whole, stream: chat_answer::stream, failure, content_type: SSE };
 
 /// Failures inside a stream stand under `error`, also at hosts whose plain ones do not.
 fn failure(ask: &Ask, refusal: &Refusal) -> Vec<Frame> {
