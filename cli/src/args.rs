@@ -4,40 +4,73 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::commands::{admin, channel, completions, config, key, logs, profile, route, serve};
+
 /// One local address for every model.
 #[derive(Debug, Parser)]
 #[command(name = "myelin", version, propagate_version = true)]
-pub struct Args {
+pub(crate) struct Args {
     /// Where things are.
     #[command(flatten)]
-    pub place: Place,
+    pub(crate) place: Place,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Where things are.
-#[derive(Debug, ClapArgs)]
-pub struct Place {
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Place {
     /// The configuration file (default: the system's usual place; MYELIN_CONFIG).
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The data directory (default: the system's usual place; MYELIN_DATA_DIR).
     #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON, as the admin API answers it.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the gateway in the foreground.
-    Serve(Serve),
+    Serve(serve::Serve),
+    /// How the running gateway is.
+    Status,
+    /// Profiles: which one is active, and what they map.
+    #[command(subcommand)]
+    Profile(profile::Profile),
+    /// Channels: accounts at providers.
+    #[command(subcommand)]
+    Channel(channel::Channel),
+    /// Models that can be asked for.
+    #[command(subcommand)]
+    Model(Model),
+    /// Virtual keys: what clients call the gateway with.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Routes: from a model's name to ordered groups of deployments.
+    #[command(subcommand)]
+    Route(route::Route),
+    /// What was asked, newest last.
+    Logs(logs::Logs),
+    /// The configuration file.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Admin tokens, for the console and the admin API.
+    #[command(subcommand)]
+    Admin(admin::Admin),
+    /// Looks for what is wrong or weak.
+    Doctor,
+    /// Completions for a shell.
+    Completions(completions::Completions),
 }
 
-/// Run the gateway in the foreground.
-#[derive(Debug, ClapArgs)]
-pub struct Serve {
-    /// An address to listen on, in place of those of the configuration; may be repeated.
-    #[arg(long, value_name = "ADDR")]
-    pub listen: Vec<String>,
+/// Models that can be asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// All of them.
+    List,
 }

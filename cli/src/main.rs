@@ -1,7 +1,9 @@
 //! The `myelin` binary: the headless gateway and its commands.
 
 mod args;
+mod carrier;
 mod commands;
+mod output;
 
 use std::process::ExitCode;
 
@@ -10,9 +12,20 @@ use clap::Parser;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match args.command {
-        Command::Serve(serve) => commands::serve::run(&args.place, serve),
+    let Args { place, command } = Args::parse();
+    let done = match command {
+        Command::Serve(serve) => commands::serve::run(&place, serve),
+        Command::Status => commands::status::run(&place),
+        Command::Profile(profile) => commands::profile::run(&place, profile),
+        Command::Channel(channel) => commands::channel::run(&place, channel),
+        Command::Model(args::Model::List) => commands::model::run(&place),
+        Command::Key(key) => commands::key::run(&place, key),
+        Command::Route(route) => commands::route::run(&place, route),
+        Command::Logs(logs) => commands::logs::run(&place, &logs),
+        Command::Config(config) => commands::config::run(&place, config),
+        Command::Admin(admin) => commands::admin::run(&place, admin),
+        Command::Doctor => commands::doctor::run(&place),
+        Command::Completions(completions) => commands::completions::run(&completions),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -102,6 +102,17 @@ impl Gateway {
         server::admin::over_socket(self.0.services.clone(), Arc::new(self.clone()))
     }
 
+    /// Asks the admin API as the owner, without any connection: for commands that work while no gateway runs, and for the window.
+    pub async fn ask_as_owner<B>(&self, request: http::Request<B>) -> http::Response<axum::body::Body>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        use tower::ServiceExt as _;
+        let request = request.map(axum::body::Body::new);
+        self.owner_router().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
     /// Remembers which configuration file is in force, for people who ask.
     pub fn set_config_file(&self, file: PathBuf) {
         let _ = self.0.config_file.set(file);

@@ -46,6 +46,24 @@ pub enum LaunchError {
 /// # Errors
 /// When the configuration is wrong, or the store cannot be opened or is another process's.
 pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
+    let mut launched = open(paths, flags)?;
+    let store = launched.gateway.store();
+    if store.entities().keys.is_empty() {
+        let key = crate::store::NewKey { name: "default".to_owned(), ..Default::default() };
+        launched.keys.extend(store.apply_blocking(Change::CreateKey(Box::new(key)), "first start")?.issued);
+    }
+    if store.admin_tokens().is_empty() {
+        let made = store.apply_blocking(Change::CreateAdminToken { name: "first".to_owned() }, "first start")?;
+        launched.admin_token = made.issued.into_iter().next();
+    }
+    Ok(launched)
+}
+
+/// As [`launch`], but makes no first key and no first token: for commands that work on the store while no gateway runs.
+///
+/// # Errors
+/// As [`launch`].
+pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     let catalog: Arc<dyn check::Catalog> = Arc::new(Rows);
     let loader = Loader::new(paths, flags, Arc::clone(&catalog));
     let loaded = loader.load()?;
@@ -53,17 +71,7 @@ pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = Store::open(&paths.data, Arc::clone(&clock), &master, catalog)?;
     let applied = store.declare(loaded.declared.clone())?;
-    let mut keys = applied.issued;
-    if store.entities().keys.is_empty() {
-        let key = crate::store::NewKey { name: "default".to_owned(), ..Default::default() };
-        keys.extend(store.apply_blocking(Change::CreateKey(Box::new(key)), "first start")?.issued);
-    }
-    let admin_token = if store.admin_tokens().is_empty() {
-        let made = store.apply_blocking(Change::CreateAdminToken { name: "first".to_owned() }, "first start")?;
-        made.issued.into_iter().next()
-    } else {
-        None
-    };
+    let keys = applied.issued;
     let warnings = loaded.locate(store.problems());
     let secrets = Arc::new(Resolver(Arc::clone(loader.secrets())));
     let file = loaded.file.clone();
@@ -72,7 +80,7 @@ pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     if let Some(file) = &file {
         gateway.set_config_file(file.clone());
     }
-    Ok(Launched { gateway, keys, admin_token, warnings, file, watcher })
+    Ok(Launched { gateway, keys, admin_token: None, warnings, file, watcher })
 }
 
 /// Takes the file again whenever it changes; one with a mistake is reported and changes nothing.

@@ -1,5 +1,7 @@
 //! Events → answer, and answer → events. The only accumulator of the product.
 
+use serde_json::Value;
+
 use crate::ApiError;
 use crate::ir::{
     ChatResponse, Choice, Content, Delta, Extras, Part, PartHead, PartId, ReasoningPart, StreamEvent, Text, ToolCall,
@@ -201,12 +203,33 @@ fn grow(part: &mut Part, delta: Delta) {
     }
 }
 
-/// Later fields replace earlier ones of the same name, as a client that merges chunks would see it.
+/// Later fields replace earlier ones of the same name, as a client that merges chunks would see it; only log probabilities come token by token
+/// and are lined up.
 fn merge(extras: &mut Extras, more: Extras) {
     let Some(format) = more.origin() else { return };
     for (name, value) in more.for_format(format).into_iter().flatten() {
-        extras.insert(format, name.clone(), value.clone());
+        let known = extras.for_format(format).and_then(|fields| fields.get(name));
+        let value = match known {
+            Some(known) if name == "logprobs" => lined_up(known.clone(), value),
+            _ => value.clone(),
+        };
+        extras.insert(format, name.clone(), value);
     }
+}
+
+/// The lists of `more` behind those of `known`.
+fn lined_up(mut known: Value, more: &Value) -> Value {
+    let (Some(fields), Some(more)) = (known.as_object_mut(), more.as_object()) else { return more.clone() };
+    for (name, value) in more {
+        match (fields.get_mut(name), value) {
+            (Some(Value::Array(list)), Value::Array(tail)) => list.extend(tail.iter().cloned()),
+            (Some(_), Value::Null) => {}
+            _ => {
+                fields.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    known
 }
 
 #[cfg(test)]

@@ -1,3 +1,14 @@
 //! One file a command.
 
-pub mod serve;
+pub(crate) mod admin;
+pub(crate) mod channel;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod key;
+pub(crate) mod logs;
+pub(crate) mod model;
+pub(crate) mod profile;
+pub(crate) mod route;
+pub(crate) mod serve;
+pub(crate) mod status;

@@ -6,10 +6,18 @@ use anyhow::Context;
 use myelin_core::config::{Flags, Paths};
 use myelin_core::launch::{Launched, launch};
 
-use crate::args::{Place, Serve};
+use crate::args::Place;
+
+/// Run the gateway in the foreground.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// An address to listen on, in place of those of the configuration; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+}
 
 /// Runs until it is told to stop.
-pub fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
+pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
     log_to_stderr();
     let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
     let launched = launch(&paths, Flags { listen: serve.listen })?;

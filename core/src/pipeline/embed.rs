@@ -1,7 +1,6 @@
 //! Embeddings: the same attempts loop, one small codec a wire. A batch that is larger than the provider takes is sent in pieces and put together in order.
 
 use bytes::Bytes;
-use myelin_protocol::Dialect;
 use myelin_protocol::envelope::{Edits, Envelope};
 use myelin_protocol::format::AddressHints;
 use myelin_protocol::formats::embeddings::{EmbeddingClient, EmbeddingFormat, EmbeddingReply};
@@ -106,13 +105,13 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
         let message = format!("the channel {} offers no embeddings", line.channel.name());
         return Err(GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere));
     };
-    let dialect = line.channel.embedding_dialect().clone();
+    let dialect = line.channel.embedding_dialect();
     let codec = target.codec();
     job.open_attempt(&line.channel, candidate, target.as_str());
     let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
     let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
-    let passes = target == EmbeddingFormat::Openai && target == ask.format && *dialect == Dialect::default();
-    if passes && ask.request.input.len() <= most {
+    let native = target == ask.format && target == EmbeddingFormat::Openai && line.channel.embeddings_unchanged();
+    if native && ask.request.input.len() <= most {
         let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;
         let answer = send(job, &line, candidate, target, body).await?;
         let read = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
@@ -130,7 +129,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
             single: false,
             ..ask.request.clone()
         };
-        let encoded = codec.encode_request(&request, &dialect).map_err(|error| {
+        let encoded = codec.encode_request(&request, dialect).map_err(|error| {
             GatewayError::new(Kind::Unsupported, format!("{target} cannot carry this request: {}", error.message))
                 .retry(Retry::Elsewhere)
         })?;

@@ -163,6 +163,11 @@ impl LiveChannel {
         self.embeddings.as_ref().map(|(wire, _)| *wire)
     }
 
+    /// Whether a caller's request for embeddings in the same format may pass as bytes.
+    pub fn embeddings_unchanged(&self) -> bool {
+        self.provider.embeddings.as_ref().is_some_and(|row| row.dialect.is_empty())
+    }
+
     /// How many inputs of embeddings one call may have, where the catalog knows.
     pub fn embedding_batch(&self) -> Option<usize> {
         let batch = self.provider.embeddings.as_ref()?.batch?;

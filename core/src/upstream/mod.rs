@@ -23,4 +23,6 @@ pub use error::UpstreamError;
 use crate::providers::Dial;
 
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
 mod tests;

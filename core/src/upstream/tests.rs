@@ -17,7 +17,7 @@ use crate::model::Timeouts;
 use crate::providers::Fetch as _;
 
 /// Listens on loopback and hands every connection to `serve`; counts them.
-async fn listen<F, Fut>(serve: F) -> (SocketAddr, Arc<AtomicUsize>)
+pub(super) async fn listen<F, Fut>(serve: F) -> (SocketAddr, Arc<AtomicUsize>)
 where
     F: Fn(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -36,7 +36,7 @@ where
 }
 
 /// Reads one request: head and, by its content-length or chunks, body.
-async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+pub(super) async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
     let end = loop {

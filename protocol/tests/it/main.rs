@@ -3,6 +3,10 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod anthropic_messages;
+#[cfg(test)]
+mod bedrock;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod dify;

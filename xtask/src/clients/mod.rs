@@ -108,7 +108,12 @@ impl Wish {
 /// Runs every client: first straight at the mock, which proves the cases, then through the gateway.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let wish = Wish::read(arguments)?;
-    process::run(process::cargo().args(["build", "--locked", "-p", "myelin-testkit", "-p", "myelin", "--bins"]))?;
+    let mut build = process::cargo();
+    build.args(["build", "--locked", "--bins", "-p", "myelin-testkit"]);
+    if !wish.mock_only {
+        build.args(["-p", "myelin"]);
+    }
+    process::run(&mut build)?;
     let mock = Mock::start(&setup::built_binary("mock-upstream", "debug"))?;
     let mut report = Report::new(wish.verbose);
     let installed = install(&wish, &mut report);

@@ -37,8 +37,10 @@ pub(super) struct ProviderView {
     docs: Option<String>,
     /// Variables of the environment that usually hold its key.
     keys: Vec<String>,
-    /// Its usual address; `null`: a channel must name one.
-    base_url: Option<String>,
+    /// Its usual address; `{name}` is an option of the channel.
+    base_url: String,
+    /// The address only shows how to write one: every channel must have its own.
+    needs_address: bool,
     /// It needs no credential.
     keyless: bool,
     /// The formats that it speaks.
@@ -79,7 +81,8 @@ pub(super) async fn providers() -> Json<ProviderList> {
         name: row.name.clone(),
         docs: row.docs.clone(),
         keys: row.keys.clone(),
-        base_url: (!row.base_url.is_empty()).then(|| row.base_url.clone()),
+        base_url: row.base_url.clone(),
+        needs_address: row.needs_address,
         keyless: row.keyless,
         formats: row.formats().map(|format| format.as_str().to_owned()).collect(),
         notes: row.notes.clone(),

@@ -103,19 +103,21 @@ impl TestGateway {
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
-    /// The newest record, once it is there.
+    /// The record of the newest request.
     pub async fn last_record(&self) -> RequestRecord {
         self.records(1).await.into_iter().next().expect("a record")
     }
 
-    /// The newest records, once there are at least `count`.
+    /// The newest records, everything that was handed over included; there must be at least `count`.
     pub async fn records(&self, count: usize) -> Vec<RequestRecord> {
-        for _ in 0..100 {
-            let page = self.gateway.store().ledger().list(Filter::default(), None, 100).await.expect("records");
-            if page.records.len() >= count {
+        let store = self.gateway.store();
+        for _ in 0..200 {
+            let settled = store.ledger().health().waiting == 0;
+            let page = store.ledger().list(Filter::default(), None, 100).await.expect("records");
+            if settled && page.records.len() >= count {
                 return page.records;
             }
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("there are no {count} records");
     }

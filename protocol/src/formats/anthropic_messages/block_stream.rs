@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::blocks_out::{BlockWriter, Reader};
 use super::stream_out::event;
-use super::{FORMAT, call_signature};
+use super::{FORMAT, call_signature, response};
 use crate::ir::{Delta, Loss, Opaque, OpaqueKind, ToolCallKind};
 use crate::json::{self, Object};
 use crate::opaque;
@@ -62,6 +62,11 @@ impl BlockStream {
 
     pub(super) fn is_spent(&self) -> bool {
         matches!(self.kind, Kind::Spent)
+    }
+
+    /// Whether it is a call that the client has to answer.
+    pub(super) fn is_call(&self) -> bool {
+        matches!(self.kind, Kind::ToolUse { .. }) && response::is_direct(&self.extras)
     }
 
     /// Whether its end writes anything. A text without a piece leaves none.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::FORMAT;
 use super::blocks_in::{self, Source, cache};
+use super::thinking;
 use crate::DecodeError;
 use crate::format::AddressHints;
 use crate::ir::{
@@ -155,7 +156,7 @@ fn reasoning_and_output(
     request: &mut ChatRequest,
     more: &mut Map<String, Value>,
 ) -> Result<(), DecodeError> {
-    let mut reasoning = thinking(fields, more)?;
+    let mut reasoning = read_thinking(fields, more)?;
     let mut config: Map<String, Value> = fields.get("output_config")?.unwrap_or_default();
     let effort = config.get("effort").and_then(Value::as_str).and_then(Effort::parse);
     if let Some(effort) = effort {
@@ -184,31 +185,13 @@ fn reasoning_and_output(
     Ok(())
 }
 
-fn thinking(fields: &mut Fields<'_>, more: &mut Map<String, Value>) -> Result<Option<Reasoning>, DecodeError> {
+fn read_thinking(fields: &mut Fields<'_>, more: &mut Map<String, Value>) -> Result<Option<Reasoning>, DecodeError> {
     let Some(mut thinking) = fields.get::<Map<String, Value>>("thinking")? else { return Ok(None) };
-    let kind = thinking.shift_remove("type");
-    let enabled = match kind.as_ref().and_then(Value::as_str) {
-        Some("enabled" | "adaptive") => true,
-        Some("disabled") => false,
-        _ => {
-            thinking.extend(kind.map(|kind| ("type".to_owned(), kind)));
-            more.insert("thinking".into(), Value::Object(thinking));
-            return Ok(None);
-        }
-    };
-    let budget = thinking.shift_remove("budget_tokens").and_then(|budget| budget.as_u64());
-    let shown = match thinking.get("display").and_then(Value::as_str) {
-        Some("summarized") => Some(true),
-        Some("omitted") => Some(false),
-        _ => None,
-    };
-    if shown.is_some() {
-        thinking.shift_remove("display");
-    }
+    let reasoning = thinking::take(&mut thinking);
     if !thinking.is_empty() {
         more.insert("thinking".into(), Value::Object(thinking));
     }
-    Ok(Some(Reasoning { enabled: Some(enabled), budget, shown, ..Reasoning::default() }))
+    Ok(reasoning)
 }
 
 fn output(format: &Value) -> Option<OutputFormat> {

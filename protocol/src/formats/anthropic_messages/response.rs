@@ -103,8 +103,16 @@ pub(super) fn minted_call_id(index: usize, context: &ReplyContext) -> String {
     format!("toolu_{}_{index}", context.id)
 }
 
+/// Whether the client has calls to answer. What a server tool's code calls (`caller` is not `direct`) may stand in an answer that has ended.
 fn has_calls(parts: &[Part]) -> bool {
-    parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)))
+    let own = |part: &Part| part.extras.for_format(FORMAT).is_none_or(is_direct);
+    parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)) && own(part))
+}
+
+/// Whether a call with these fields comes from the model itself.
+pub(super) fn is_direct(own: &Map<String, Value>) -> bool {
+    let caller = own.get("caller").and_then(|caller| caller.get("type")?.as_str());
+    caller.is_none_or(|caller| caller == "direct")
 }
 
 fn stop(o: &mut Object<'_>, finish: Option<&Finish>, calls: bool, losses: &mut Vec<Loss>) {

@@ -159,7 +159,6 @@ impl StreamOut {
             PartHead::Text | PartHead::Refusal => BlockStream::text(),
             PartHead::Reasoning => BlockStream::thinking(),
             PartHead::ToolCall { id, name, kind, .. } => {
-                self.calls = true;
                 let index = usize::try_from(self.index).unwrap_or(usize::MAX);
                 let id = if id.is_empty() { response::minted_call_id(index, &self.context) } else { id.clone() };
                 BlockStream::tool_use(id, name.clone(), *kind)
@@ -186,6 +185,7 @@ impl StreamOut {
 
     fn close_part(&mut self, out: &mut Vec<u8>) {
         let Some(mut block) = self.block.take() else { return };
+        self.calls |= block.is_call();
         if block.leaves_trace() {
             self.begin(out);
             block.end(&mut self.index, out);

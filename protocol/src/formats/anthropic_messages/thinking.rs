@@ -5,6 +5,8 @@
 //!   goes without thinking;
 //! - `max_tokens` must be there: without one from the caller or the dialect it is [`DEFAULT_MAX_TOKENS`] beside the thinking.
 
+use serde_json::{Map, Value};
+
 use super::claude::Claude;
 use crate::formats::turns::{Speaker, Turn};
 use crate::ir::{ChatRequest, Content, Effort, Loss, Reasoning};
@@ -47,6 +49,26 @@ impl Plan {
     pub(crate) fn on(&self) -> bool {
         matches!(self.mode, Mode::Budget(_) | Mode::Adaptive)
     }
+}
+
+/// Takes what the unified model has words for out of a `thinking` object. Nothing, and the object untouched, if its type is unknown.
+pub(crate) fn take(thinking: &mut Map<String, Value>) -> Option<Reasoning> {
+    let enabled = match thinking.get("type").and_then(Value::as_str)? {
+        "enabled" | "adaptive" => true,
+        "disabled" => false,
+        _ => return None,
+    };
+    thinking.shift_remove("type");
+    let budget = thinking.shift_remove("budget_tokens").and_then(|budget| budget.as_u64());
+    let shown = match thinking.get("display").and_then(Value::as_str) {
+        Some("summarized") => Some(true),
+        Some("omitted") => Some(false),
+        _ => None,
+    };
+    if shown.is_some() {
+        thinking.shift_remove("display");
+    }
+    Some(Reasoning { enabled: Some(enabled), budget, shown, ..Reasoning::default() })
 }
 
 /// Decides, for Messages and for Claude behind Converse. Takes thinking out of a running loop whose thinking is incomplete. `claude` is what the model's name tells.

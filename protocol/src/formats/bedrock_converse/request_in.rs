@@ -3,13 +3,14 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::FORMAT;
 use super::blocks_in::{self, Source, cache_mark};
+use super::{FORMAT, STRUCTURED_TOOL};
 use crate::DecodeError;
 use crate::format::AddressHints;
+use crate::formats::anthropic_messages::thinking;
 use crate::ir::{
-    ChatRequest, Effort, Extras, FunctionTool, Message, OutputFormat, Reasoning, Role, Sampling, Tool, ToolCallKind,
-    ToolChoice, ToolKind,
+    ChatRequest, Effort, Extras, FunctionTool, Message, OutputFormat, Role, Sampling, Tool, ToolCallKind, ToolChoice,
+    ToolKind,
 };
 use crate::json::{At, Fields, read};
 
@@ -95,7 +96,20 @@ fn tools(fields: &mut Fields<'_>, request: &mut ChatRequest) -> Result<(), Decod
     if let Some(choice) = config.get::<Map<String, Value>>("toolChoice").at("toolConfig")? {
         request.tool_choice = Some(tool_choice(choice));
     }
+    structured_answer(request);
     Ok(())
+}
+
+/// The forced tool of a structured answer is no tool but a form of the answer.
+fn structured_answer(request: &mut ChatRequest) {
+    let forced = matches!(&request.tool_choice, Some(ToolChoice::Tool { name, .. }) if name == STRUCTURED_TOOL);
+    let is_it = |tool: &Tool| matches!(&tool.kind, ToolKind::Function(function) if function.name == STRUCTURED_TOOL);
+    let Some(at) = request.tools.iter().position(is_it).filter(|_| forced) else { return };
+    if let ToolKind::Function(FunctionTool { parameters: Some(schema), .. }) = request.tools.remove(at).kind {
+        request.tool_choice = None;
+        let (name, description, strict) = (String::new(), None, None);
+        request.output = Some(OutputFormat::JsonSchema { name, description, schema, strict });
+    }
 }
 
 fn tool(raw: &RawValue, tools: &mut Vec<Tool>) -> Result<(), DecodeError> {
@@ -150,18 +164,12 @@ fn model_fields(
         request.sampling.top_k = Some(top_k);
         extra.shift_remove("top_k");
     }
-    let thinking = extra.get("thinking").and_then(Value::as_object);
-    let mut reasoning = thinking.and_then(|thinking| {
-        let enabled = match thinking.get("type")?.as_str()? {
-            "enabled" | "adaptive" => true,
-            "disabled" => false,
-            _ => return None,
-        };
-        let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
-        Some(Reasoning { enabled: Some(enabled), budget, ..Reasoning::default() })
-    });
+    let thinking = extra.get_mut("thinking").and_then(Value::as_object_mut);
+    let mut reasoning = thinking.and_then(thinking::take);
     if reasoning.is_some() {
-        extra.shift_remove("thinking");
+        if extra.get("thinking").is_some_and(|rest| *rest == Value::Object(Map::new())) {
+            extra.shift_remove("thinking");
+        }
         let config = extra.get("output_config").and_then(Value::as_object).filter(|config| config.len() == 1);
         if let Some(effort) = config.and_then(|config| Effort::parse(config.get("effort")?.as_str()?)) {
             reasoning.get_or_insert_default().effort = Some(effort);

@@ -130,8 +130,15 @@ impl<'a> Draft<'a> {
         ))
     }
 
-    /// Automatic caching of the whole conversation, which other formats ask for with one field, is a cache point at its end.
+    /// Automatic caching of the whole conversation, which other formats ask for with one field, is a cache point at its end, unless
+    /// the four points that are taken are used up by name.
     fn mark_automatic_cache(&mut self) {
+        const MOST: usize = 4;
+        let tools = self.request.tools.iter().filter(|tool| tool.cache.is_some()).count();
+        let said = self.arranged.turns.iter().flat_map(|turn| &turn.pieces).chain(&self.arranged.system);
+        if tools + said.filter(|piece| piece.part.cache.is_some()).count() >= MOST {
+            return;
+        }
         let Some(mark) = self.request.extras.get("cache_control").and_then(Value::as_object) else { return };
         let user = self.arranged.turns.iter_mut().rev().find(|turn| turn.speaker == Speaker::User);
         if let Some(last) = user.and_then(|turn| turn.pieces.last_mut())
@@ -213,10 +220,8 @@ impl<'a> Draft<'a> {
         if stop.as_ref().map(Vec::len) != sampling.stop.as_ref().map(Vec::len) {
             lose("sampling.stop", "white space is refused");
         }
-        let max_tokens = match self.plan.mode {
-            Mode::Budget(_) => Some(self.plan.max_tokens),
-            _ => self.request.max_tokens,
-        };
+        // Without a limit the model's own one holds, which leaves room for any budget.
+        let max_tokens = self.request.max_tokens;
         let more = self.bag("inferenceConfig");
         let nothing = max_tokens.is_none() && clamped.is_none() && top_p.is_none() && stop.is_none();
         if nothing && more.is_none() {
@@ -283,6 +288,10 @@ impl<'a> Draft<'a> {
         if let Some(mut thinking) = thinking {
             if let (Some(display), Some(thinking)) = (self.plan.display, thinking.as_object_mut()) {
                 thinking.insert("display".into(), display.into());
+            }
+            let more = fields.shift_remove("thinking");
+            if let (Some(Value::Object(more)), Some(thinking)) = (more, thinking.as_object_mut()) {
+                thinking.extend(more);
             }
             fields.insert("thinking".into(), thinking);
         }

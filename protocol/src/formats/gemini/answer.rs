@@ -33,6 +33,8 @@ struct Choice {
     /// Bytes of visible text that went out.
     visible: usize,
     wrote: bool,
+    /// Citations were added since they were last told.
+    cites: bool,
     finish: Option<Finish>,
     extras: Map<String, Value>,
     grounding: Grounding,
@@ -113,6 +115,13 @@ impl Answer {
         }
     }
 
+    /// Sources that became known with the text part that just ended: clients look for them beside the text.
+    pub(super) fn fresh_grounding(&mut self) -> Option<(u32, Value)> {
+        let (index, choice) = self.choices.iter_mut().find(|(_, choice)| choice.cites)?;
+        choice.cites = false;
+        Some((*index, choice.grounding.told()?))
+    }
+
     /// `usageMetadata`, if anything is known.
     pub(super) fn usage(&self) -> Option<Value> {
         usage::write(&self.usage)
@@ -146,6 +155,7 @@ impl Answer {
                 for citation in &open.citations {
                     choice.grounding.add(citation, &open.text, base);
                 }
+                choice.cites |= !open.citations.is_empty() && !choice.has_own_sources();
                 None
             }
             PartHead::Reasoning => {
@@ -265,15 +275,19 @@ impl Open {
 }
 
 impl Choice {
+    /// A Gemini provider's own metadata came along.
+    fn has_own_sources(&self) -> bool {
+        self.extras.contains_key("groundingMetadata") || self.extras.contains_key("citationMetadata")
+    }
+
     fn fields(self) -> Map<String, Value> {
         let mut fields = Map::new();
         if let Some(finish) = &self.finish {
             fields.insert("finishReason".to_owned(), finish::word(finish).into());
         }
         // A Gemini provider's own metadata says more than what was read out of it.
-        if !self.extras.contains_key("groundingMetadata")
-            && !self.extras.contains_key("citationMetadata")
-            && let Some(grounding) = self.grounding.finish()
+        if !self.has_own_sources()
+            && let Some(grounding) = self.grounding.told()
         {
             fields.insert("groundingMetadata".to_owned(), grounding);
         }

@@ -121,8 +121,8 @@ impl Grounding {
         self.supports.push(json!({"segment": segment, "groundingChunkIndices": [index]}));
     }
 
-    /// The object, if there is anything to tell.
-    pub(super) fn finish(self) -> Option<Value> {
+    /// The object as it is by now, if there is anything to tell.
+    pub(super) fn told(&self) -> Option<Value> {
         (!self.chunks.is_empty()).then(|| json!({"groundingChunks": self.chunks, "groundingSupports": self.supports}))
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         for one in &citations {
             grounding.add(one, text, 3);
         }
-        let wire = grounding.finish().unwrap();
+        let wire = grounding.told().unwrap();
         assert_eq!(wire["groundingChunks"].as_array().unwrap().len(), 2);
         assert_eq!(wire["groundingSupports"][1]["segment"]["text"], "👋");
         assert_eq!(citations_of(&read_grounding(&wire), text, 3), citations);

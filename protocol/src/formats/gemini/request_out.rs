@@ -30,7 +30,7 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect) -> Lossy<Map<Stri
     }
     let mut contents = write_contents(rest, &mut writer);
     if is_third_generation(&request.model) {
-        sign_current_turn(&mut contents);
+        sign_first_calls(&mut contents);
     }
     if contents.is_empty() && !system_parts.is_empty() {
         losses.push(Loss::new(
@@ -109,17 +109,10 @@ fn write_contents<'a>(messages: impl Iterator<Item = (usize, &'a Message)>, writ
 }
 
 /// The third generation refuses a history in which the first call of a step of the current turn has no signature. Where it was lost, or another
-/// provider made the call, the documented placeholder stands in.
-fn sign_current_turn(contents: &mut [Value]) {
-    let is_user_text = |content: &Value| {
-        let parts = content.get("parts").and_then(Value::as_array).into_iter().flatten();
-        content.get("role").and_then(Value::as_str) == Some("user")
-            && parts.clone().all(|part| part.get("functionResponse").is_none())
-    };
-    let start = contents.iter().rposition(is_user_text).unwrap_or(0);
-    let models =
-        contents.iter_mut().skip(start).filter(|content| content.get("role").and_then(Value::as_str) == Some("model"));
-    for content in models {
+/// provider made the call, the documented placeholder stands in: in earlier turns too, lest a turn is written in another way once it is over
+/// and the provider's cache of it is lost.
+fn sign_first_calls(contents: &mut [Value]) {
+    for content in contents.iter_mut().filter(|content| content.get("role").and_then(Value::as_str) == Some("model")) {
         let Some(parts) = content.get_mut("parts").and_then(Value::as_array_mut) else { continue };
         let call = parts.iter_mut().filter_map(Value::as_object_mut).find(|part| part.contains_key("functionCall"));
         if let Some(call) = call {

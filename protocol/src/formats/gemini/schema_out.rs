@@ -15,9 +15,8 @@ const MOST_ROUNDS: usize = 1;
 const DEEPEST: usize = 48;
 
 /// Keywords that the subset knows as they are.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 10] = [
     "title",
-    "description",
     "minItems",
     "maxItems",
     "minProperties",
@@ -143,10 +142,14 @@ impl<'s> Work<'s> {
 
     fn keywords(&mut self, map: &'s Map<String, Value>, at: &str, depth: usize) -> Map<String, Value> {
         let mut out = Map::new();
+        // First, so that notes can be added to it.
+        if let Some(text) = map.get("description") {
+            out.insert("description".to_owned(), text.clone());
+        }
         self.types(map, &mut out, at);
         for (key, value) in map {
             match key.as_str() {
-                "type" | "$ref" | "allOf" | "anyOf" | "oneOf" => {}
+                "description" | "type" | "$ref" | "allOf" | "anyOf" | "oneOf" => {}
                 "enum" => self.values(value.as_array().map(Vec::as_slice).unwrap_or_default(), &mut out, at, "enum"),
                 "const" => self.values(std::slice::from_ref(value), &mut out, at, "const"),
                 "nullable" if value.is_boolean() => {

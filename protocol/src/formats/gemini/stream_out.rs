@@ -80,6 +80,10 @@ impl StreamEncoder for Encoder {
             let candidate = json!({"content": {"parts": [part], "role": "model"}, "index": choice});
             self.chunk(vec![candidate], out);
         }
+        if let Some((choice, grounding)) = self.answer.fresh_grounding() {
+            let content = json!({"parts": [{"text": ""}], "role": "model"});
+            self.chunk(vec![json!({"content": content, "groundingMetadata": grounding, "index": choice})], out);
+        }
         match event {
             StreamEvent::Error(failure) => {
                 self.write(&error::encode(failure), out);

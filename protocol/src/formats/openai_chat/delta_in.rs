@@ -10,7 +10,7 @@ use super::wire::{FORMAT, Object, take_object, take_text};
 use super::{details, messages_in};
 use crate::DecodeError;
 use crate::formats::think_tags::{Piece, ThinkTags};
-use crate::ir::{Content, Delta, Extras, Finish, PartHead, PartId, StreamEvent};
+use crate::ir::{Citation, Content, Delta, Extras, Finish, PartHead, PartId, StreamEvent};
 
 /// One choice while it grows.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Choice {
     open: Option<(PartId, Open)>,
     pub(super) calls: Calls,
     details: details::Joined,
+    /// Sources came at the text.
+    annotated: bool,
     /// Thinking came in a text field.
     shown: bool,
     think: ThinkTags,
@@ -251,9 +253,18 @@ impl Feeder<'_> {
     /// Sources belong to the text; without any they open one.
     fn annotations(&mut self, list: &[Value]) {
         for citation in list.iter().filter_map(messages_in::citation) {
+            self.choice.annotated = true;
             let id = self.open(Open::Text);
             self.out.push(StreamEvent::PartDelta { id, delta: Delta::Citation(Box::new(citation)) });
         }
+    }
+
+    /// Sources of the envelope, for text that has none of its own and is still open.
+    pub(super) fn sources(&mut self, sources: Vec<Citation>) {
+        let open = self.choice.open.filter(|(_, kind)| *kind == Open::Text && !self.choice.annotated);
+        let Some((id, _)) = open else { return };
+        let deltas = sources.into_iter().map(|citation| Delta::Citation(Box::new(citation)));
+        self.out.extend(deltas.map(|delta| StreamEvent::PartDelta { id, delta }));
     }
 
     /// Sound comes in pieces of base64, each coded by itself.

@@ -62,6 +62,9 @@ impl Writer<'_> {
         }
         let only_results = rest.is_empty() && !message.parts.is_empty();
         if only_results {
+            if message.role != Role::Tool {
+                write_foreign(&message.extras, at, self.losses);
+            }
             return;
         }
         let role = match message.role {
@@ -205,7 +208,12 @@ impl Writer<'_> {
         for (index, part) in message.parts.iter().enumerate() {
             let at = format!("{at}.parts[{index}]");
             match &part.content {
-                Content::Reasoning(_) => thoughts.push((part, at)),
+                Content::Reasoning(_) => {
+                    if part.cache.is_some() {
+                        self.lose(format!("{at}.cache"), "thinking takes no cache marks");
+                    }
+                    thoughts.push((part, at));
+                }
                 Content::ToolCall(call) => calls.push(self.call(call, part, &at)),
                 Content::Refusal(text) if part.cache.is_none() => refusal.push_str(text),
                 Content::Media(media) if media.kind == MediaKind::Audio => {

@@ -5,7 +5,7 @@
 //! | `wire` | readers and writers of the JSON |
 //! | `request_in`, `messages_in` | a client's request → the unified model |
 //! | `request_out`, `messages_out`, `tool_ids` | the unified model → a provider's request |
-//! | `scalars`, `tools`, `thinking`, `media`, `details`, `finish`, `usage`, `models` | one subject each, both directions |
+//! | `scalars`, `tools`, `thinking`, `media`, `details`, `finish`, `sources`, `usage`, `models` | one subject each, both directions |
 //! | `response` | whole answers, both directions |
 //! | `stream_in`, `delta_in`, `calls` | a provider's stream → events |
 //! | `stream_out` | events → a client's stream |
@@ -26,6 +26,7 @@ mod request_in;
 mod request_out;
 pub(crate) mod response;
 pub(crate) mod scalars;
+mod sources;
 mod stream_in;
 mod stream_out;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::wire::{FORMAT, IN, Object, count, json, number, one, put, take_object, take_text};
-use super::{details, finish, media, messages_in, messages_out, usage};
+use super::{details, finish, media, messages_in, messages_out, sources, usage};
 use crate::format::{Lossy, ReplyContext};
 use crate::formats::think_tags::{Piece, ThinkTags};
 use crate::ir::{
@@ -52,6 +52,9 @@ pub(super) fn decode(body: &[u8], dialect: &Dialect) -> Result<ChatResponse, Dec
     }
     note_tier(&mut response.usage, &fields);
     clean(&mut fields);
+    if let Some(choice) = response.choices.first_mut() {
+        sources::attach(&mut choice.parts, sources::of_envelope(&fields));
+    }
     response.extras = Extras::new(FORMAT, fields);
     Ok(response)
 }

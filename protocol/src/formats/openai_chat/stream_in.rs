@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::delta_in::{Choice, Feeder};
 use super::response::{clean, note_tier, take_created, take_finish};
 use super::wire::{FORMAT, IN, Object, count, take_object, take_text};
-use super::{error, finish, usage};
+use super::{error, finish, sources, usage};
 use crate::format::StreamDecoder;
 use crate::framing::Frame;
 use crate::ir::{Extras, PartId, StreamEvent, Usage};
@@ -168,6 +168,9 @@ impl Decoder {
             let number = choice.number;
             let finish = choice.finish.take();
             let mut feeder = Feeder { choice, think_tags: self.dialect.think_tags, next: &mut self.next, out };
+            if number == 0 {
+                feeder.sources(sources::of_envelope(&self.envelope));
+            }
             feeder.finish();
             let has_calls = feeder.choice.calls.any();
             if let Some(finish) = finish {

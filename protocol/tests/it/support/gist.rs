@@ -63,7 +63,6 @@ pub fn carries(format: ApiFormat) -> Carries {
             content_filter: false,
             ..objects
         },
-        ApiFormat::Dify => Carries { calls: false, choices: false, refusal: false, cache_counts: false, ..objects },
     }
 }
 

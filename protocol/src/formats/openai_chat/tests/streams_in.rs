@@ -356,3 +356,37 @@ fn a_corrupt_delta_costs_neither_counters_nor_finish() {
     assert!(out.iter().any(|event| matches!(event, StreamEvent::Usage(_))));
     assert!(out.iter().any(|event| matches!(event, StreamEvent::Finish { .. })));
 }
+
+#[test]
+fn sources_of_the_envelope_become_citations_of_the_text() {
+    let found =
+        json!([{ "title": "A", "url": "https://a", "snippet": "s" }, { "url": "https://b" }, { "title": "none" }]);
+    let expected = [(Some("https://a".to_owned()), Some("A".to_owned())), (Some("https://b".to_owned()), None)];
+    let cited = |response: &ChatResponse| -> Vec<(Option<String>, Option<String>)> {
+        let Content::Text(text) = &response.choices[0].parts[0].content else { panic!("{response:?}") };
+        text.citations.iter().map(|citation| (citation.url.clone(), citation.title.clone())).collect()
+    };
+    let piece = |text: &str, end: Option<&str>| json!({ "search_results": found, "citations": ["https://a", "https://b"], "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": end }] });
+    assert_eq!(cited(&folded(&[piece("hi", None), piece("!", Some("stop"))]).response), expected);
+    let whole = json!({ "citations": ["https://a"], "choices": [{ "message": { "content": "hi" } }] });
+    let whole = codec().decode_response(whole.to_string().as_bytes(), &Dialect::default()).unwrap();
+    assert_eq!(cited(&whole), [(Some("https://a".to_owned()), None)]);
+    // A Chat client sees the host's fields and the annotations, and what it replays is the same again.
+    let out = reply(&whole);
+    assert_eq!(
+        (&out["citations"], &out["choices"][0]["message"]["annotations"][0]["url_citation"]["url"]),
+        (&json!(["https://a"]), &json!("https://a"))
+    );
+    assert_eq!(
+        codec().decode_response(out.to_string().as_bytes(), &Dialect::default()).unwrap().choices,
+        whole.choices
+    );
+}
+
+#[test]
+fn log_probabilities_of_a_stream_line_up() {
+    let piece = |token: &str| json!({ "choices": [{ "index": 0, "delta": { "content": token }, "logprobs": { "content": [{ "token": token }], "refusal": null } }] });
+    let stream = folded(&[piece("a"), piece("b"), piece("c"), finish("stop")]);
+    let tokens = stream.response.choices[0].extras.get("logprobs").unwrap()["content"].clone();
+    assert_eq!(tokens, json!([{ "token": "a" }, { "token": "b" }, { "token": "c" }]));
+}

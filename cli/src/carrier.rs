@@ -1,0 +1,178 @@
+//! How commands reach the admin API: over the socket of the running gateway, or in this process when none runs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use myelin_core::config::{Flags, Paths};
+use myelin_core::gateway::Gateway;
+use myelin_core::launch::{self, LaunchError};
+use myelin_core::store::StoreError;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::args::Place;
+
+/// The way to the admin API.
+pub(crate) struct Carrier {
+    runtime: Runtime,
+    way: Way,
+    paths: Paths,
+}
+
+enum Way {
+    /// A gateway runs; this is its socket.
+    #[cfg(unix)]
+    Socket(PathBuf),
+    /// None runs: the same API in this process, on the store itself.
+    Here(Box<Gateway>),
+}
+
+impl Carrier {
+    /// Reaches the running gateway, else opens the store in this process and says so.
+    pub(crate) fn open(place: &Place) -> anyhow::Result<Self> {
+        match Self::running(place)? {
+            Some(carrier) => Ok(carrier),
+            None => Self::here(place),
+        }
+    }
+
+    /// Reaches the running gateway; `None`: none runs.
+    pub(crate) fn running(place: &Place) -> anyhow::Result<Option<Self>> {
+        let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        #[cfg(unix)]
+        {
+            let socket = paths.data.join(myelin_core::server::socket::SOCKET);
+            match runtime.block_on(tokio::net::UnixStream::connect(&socket)) {
+                Ok(_) => return Ok(Some(Self { runtime, way: Way::Socket(socket), paths })),
+                Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {
+                    bail!("{} belongs to another user: run this as the user of the gateway", socket.display())
+                }
+                Err(_) => {}
+            }
+        }
+        drop(runtime);
+        drop(paths);
+        Ok(None)
+    }
+
+    fn here(place: &Place) -> anyhow::Result<Self> {
+        let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let launched = {
+            let _inside = runtime.enter();
+            launch::open(&paths, Flags::default()).map_err(explain)?
+        };
+        eprintln!("no gateway is running: working on {} directly", paths.data.display());
+        for key in &launched.keys {
+            // Keys of the file without a secret get one whenever the file is read first: now or never.
+            eprintln!("key {}: {}   (shown once)", key.name, key.secret.expose());
+        }
+        Ok(Self { runtime, way: Way::Here(Box::new(launched.gateway)), paths })
+    }
+
+    /// Where things are.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Asks for something.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(&Method::GET, path, None)
+    }
+
+    /// Sends something.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(&Method::POST, path, Some(body))
+    }
+
+    /// Changes a part of something.
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(&Method::PATCH, path, Some(body))
+    }
+
+    /// Puts something in place of what was.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(&Method::PUT, path, Some(body))
+    }
+
+    /// Removes something.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(&Method::DELETE, path, None)
+    }
+
+    fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let bytes = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(bytes)))?;
+        let (status, bytes) = self.runtime.block_on(async {
+            match &self.way {
+                #[cfg(unix)]
+                Way::Socket(socket) => over_socket(socket, request).await,
+                Way::Here(gateway) => in_process(gateway, request).await,
+            }
+        })?;
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
+        bail!(message.unwrap_or_else(|| format!("the gateway answered {status}")))
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Way::Here(gateway) = &self.way {
+            gateway.store().close();
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn over_socket(path: &std::path::Path, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let gone = || format!("the gateway at {} does not answer", path.display());
+    let stream = tokio::net::UnixStream::connect(path).await.with_context(gone)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.with_context(gone)?;
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.with_context(gone)?;
+    let status = answer.status();
+    let bytes = answer.into_body().collect().await.with_context(gone)?.to_bytes();
+    connection.abort();
+    Ok((status, bytes))
+}
+
+async fn in_process(gateway: &Gateway, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let answer = gateway.ask_as_owner(request).await;
+    let status = answer.status();
+    let bytes = answer.into_body().collect().await.map_err(|why| anyhow::anyhow!("{why}"))?.to_bytes();
+    Ok((status, bytes))
+}
+
+/// A store that another process has, without a socket to reach it by.
+fn explain(error: LaunchError) -> anyhow::Error {
+    match error {
+        LaunchError::Store(StoreError::InUse { dir, owner }) => {
+            let pid = owner.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            anyhow::anyhow!(
+                "a myelin{pid} has {} but its socket cannot be reached: use its console or admin API, or stop it",
+                dir.display()
+            )
+        }
+        other => other.into(),
+    }
+}
+
+/// A name as one segment of an address.
+pub(crate) fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

@@ -1,0 +1,157 @@
+//! `myelin key`: virtual keys.
+
+use anyhow::anyhow;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::args::Place;
+use crate::carrier::{Carrier, segment};
+use crate::output::{self, list, seconds, text, time};
+
+/// Virtual keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// All keys.
+    List,
+    /// Make a key; its secret is shown once.
+    Create(Create),
+    /// Make a new secret for a key; the old one works for a while longer.
+    Rotate {
+        /// Name or id.
+        key: String,
+        /// How long the old secret still works: 30s, 15m, 12h, 30d, 2w.
+        #[arg(long, default_value = "1d")]
+        grace: String,
+    },
+    /// Refuse a key.
+    Block {
+        /// Name or id.
+        key: String,
+    },
+    /// Accept a blocked key again.
+    Unblock {
+        /// Name or id.
+        key: String,
+    },
+    /// Remove a key.
+    Remove {
+        /// Name or id.
+        key: String,
+    },
+}
+
+/// Make a key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// Unique name.
+    name: String,
+    /// Refused from then on: 2030-12-31, 2030-12-31T18:00:00Z, or a length of time from now (30d).
+    #[arg(long)]
+    expires: Option<String>,
+    /// A model that may be asked for, exact or with *; may be repeated (default: all).
+    #[arg(long)]
+    model: Vec<String>,
+    /// A channel that may serve, by name or tag:T; may be repeated (default: all).
+    #[arg(long)]
+    channel: Vec<String>,
+    /// A client format that may be spoken; may be repeated (default: all).
+    #[arg(long)]
+    format: Vec<String>,
+    /// The key's own active profile (default: follows the gateway's).
+    #[arg(long)]
+    profile: Option<String>,
+    /// The tool that it belongs to.
+    #[arg(long)]
+    tool: Option<String>,
+    /// The last byte of an answer waits until its record is on disk.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Does it.
+pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
+    let carrier = Carrier::open(place)?;
+    let (answer, words) = match key {
+        Key::List => {
+            let answer = carrier.get("/api/v1/keys")?;
+            if !place.json {
+                return show_list(&answer);
+            }
+            (answer, String::new())
+        }
+        Key::Create(new) => {
+            let body = json!({
+                "name": new.name, "expires": new.expires.as_deref().map(moment).transpose()?, "models": new.model, "channels": new.channel,
+                "formats": new.format, "profile": new.profile, "tool": new.tool, "strict": new.strict,
+            });
+            let answer = carrier.post("/api/v1/keys", &body)?;
+            let words = secret(&answer);
+            (answer, words)
+        }
+        Key::Rotate { key, grace } => {
+            let body = json!({"grace_seconds": seconds(&grace)?});
+            let answer = carrier.post(&format!("{}/rotate", path(&key)), &body)?;
+            let words = format!("{}\nthe old secret works for another {grace}", secret(&answer));
+            (answer, words)
+        }
+        Key::Block { key } => (carrier.patch(&path(&key), &json!({"blocked": true}))?, format!("{key} is blocked")),
+        Key::Unblock { key } => (carrier.patch(&path(&key), &json!({"blocked": false}))?, format!("{key} works again")),
+        Key::Remove { key } => (carrier.delete(&path(&key))?, format!("{key} is removed")),
+    };
+    if place.json { output::json(&answer) } else { output::line(&words) }
+}
+
+fn path(key: &str) -> String {
+    format!("/api/v1/keys/{}", segment(key))
+}
+
+fn secret(answer: &Value) -> String {
+    format!("{}   ({}; shown once)", text(answer, "/secret"), text(answer, "/key/name"))
+}
+
+fn show_list(answer: &Value) -> anyhow::Result<()> {
+    let row = |key: &Value| {
+        let at = |pointer| key.pointer(pointer).and_then(Value::as_u64);
+        let state = if key.pointer("/blocked") == Some(&json!(true)) { "blocked" } else { "" };
+        vec![
+            text(key, "/name"),
+            text(key, "/hint"),
+            text(key, "/profile"),
+            text(key, "/tool"),
+            text(key, "/models"),
+            at("/expires").map_or_else(|| "never".to_owned(), time),
+            at("/created").map_or_else(|| "-".to_owned(), time),
+            state.to_owned(),
+            text(key, "/origin"),
+        ]
+    };
+    let rows: Vec<_> = list(answer, "/keys").iter().map(row).collect();
+    output::table(&["name", "key", "profile", "tool", "models", "expires", "made", "", "from"], &rows)
+}
+
+/// A moment in milliseconds since 1970: a date (its beginning, in local time), a time with zone, or a length of time from now.
+fn moment(words: &str) -> anyhow::Result<u64> {
+    if let Ok(seconds) = seconds(words) {
+        let now = jiff::Timestamp::now().as_millisecond();
+        return Ok(u64::try_from(now)?.saturating_add(seconds.saturating_mul(1_000)));
+    }
+    let stamp = words.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let date = words.parse::<jiff::civil::Date>().ok()?;
+        Some(date.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp())
+    });
+    let stamp = stamp.ok_or_else(|| anyhow!("'{words}' is no time: write 2030-12-31, 2030-12-31T18:00:00Z or 30d"))?;
+    u64::try_from(stamp.as_millisecond()).map_err(|_| anyhow!("'{words}' is before 1970"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read() {
+        assert_eq!(moment("2030-01-01T00:00:00Z").unwrap(), 1_893_456_000_000);
+        assert!(moment("2030-01-01").unwrap().abs_diff(1_893_456_000_000) <= 86_400_000);
+        assert!(moment("1d").unwrap() > 1_700_000_000_000);
+        assert!(moment("soon").is_err() && moment("1960-01-01T00:00:00Z").is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! `myelin route`: from a model's name to ordered groups of deployments.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::args::Place;
+use crate::carrier::{Carrier, segment};
+use crate::output::{self, list, text, warnings};
+
+/// Routes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Route {
+    /// All routes.
+    List,
+    /// Make a route, or replace its groups.
+    Set {
+        /// The name that clients ask for.
+        model: String,
+        /// A group of targets (channel/model, channel/*, tag:T) separated by commas; repeat for colder groups. `ordered:` before them takes them in
+        /// order, else they share by weight.
+        #[arg(long, required = true, value_name = "TARGETS")]
+        group: Vec<String>,
+    },
+    /// Remove a route.
+    Remove {
+        /// The model.
+        model: String,
+    },
+}
+
+/// Does it.
+pub(crate) fn run(place: &Place, route: Route) -> anyhow::Result<()> {
+    let carrier = Carrier::open(place)?;
+    let (answer, words) = match route {
+        Route::List => {
+            let answer = carrier.get("/api/v1/routes")?;
+            if !place.json {
+                return show_list(&answer);
+            }
+            (answer, String::new())
+        }
+        Route::Set { model, group } => {
+            let groups: Vec<Value> = group.iter().map(|group| self::group(group)).collect();
+            let routes = carrier.get("/api/v1/routes")?;
+            let there = list(&routes, "/routes").iter().any(|route| text(route, "/model") == model);
+            let answer = if there {
+                carrier.patch(&path(&model), &json!({"groups": groups}))?
+            } else {
+                carrier.post("/api/v1/routes", &json!({"model": model, "groups": groups}))?
+            };
+            (answer, format!("{model} is routed"))
+        }
+        Route::Remove { model } => (carrier.delete(&path(&model))?, format!("the route of {model} is removed")),
+    };
+    if place.json {
+        return output::json(&answer);
+    }
+    warnings(&answer);
+    output::line(&words)
+}
+
+fn path(model: &str) -> String {
+    format!("/api/v1/routes/{}", segment(model))
+}
+
+fn group(words: &str) -> Value {
+    let (strategy, targets) = match words.split_once(':') {
+        Some((strategy @ ("ordered" | "weighted"), targets)) => (strategy, targets),
+        _ => ("weighted", words),
+    };
+    let targets: Vec<&str> = targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
+    json!({"strategy": strategy, "use": targets})
+}
+
+fn show_list(answer: &Value) -> anyhow::Result<()> {
+    let row = |route: &Value| {
+        let groups = list(route, "/groups").iter();
+        let groups = groups.map(|group| format!("{}: {}", text(group, "/strategy"), text(group, "/use")));
+        vec![text(route, "/model"), groups.collect::<Vec<_>>().join("  then  "), text(route, "/origin")]
+    };
+    let rows: Vec<_> = list(answer, "/routes").iter().map(row).collect();
+    output::table(&["model", "groups", "from"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_read() {
+        assert_eq!(group("a/b, tag:paid"), json!({"strategy": "weighted", "use": ["a/b", "tag:paid"]}));
+        assert_eq!(group("ordered:a/*,b/x"), json!({"strategy": "ordered", "use": ["a/*", "b/x"]}));
+        assert_eq!(group("tag:free"), json!({"strategy": "weighted", "use": ["tag:free"]}));
+    }
+}

@@ -1,0 +1,39 @@
+//! `myelin status`: how the running gateway is.
+
+use anyhow::bail;
+
+use crate::args::Place;
+use crate::carrier::Carrier;
+use crate::output::{self, list, plain, text};
+
+/// Shows it.
+pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
+    let Some(carrier) = Carrier::running(place)? else {
+        bail!("Myelin is not running: start it with `myelin serve`");
+    };
+    let status = carrier.get("/api/v1/status")?;
+    if place.json {
+        return output::json(&status);
+    }
+    output::line(&format!("Myelin {} runs as process {}", text(&status, "/version"), text(&status, "/pid")))?;
+    let rows: [(&str, String); 8] = [
+        ("listens on", text(&status, "/listen")),
+        ("profile", text(&status, "/active_profile")),
+        ("channels", format!("{} of {} take part", text(&status, "/channels_serving"), text(&status, "/channels"))),
+        ("models", text(&status, "/models")),
+        ("keys", text(&status, "/keys")),
+        ("requests", text(&status, "/requests")),
+        ("config", text(&status, "/config")),
+        ("store", text(&status, "/store")),
+    ];
+    for (name, value) in rows {
+        output::line(&format!("  {name:<12}{}", plain(&value)))?;
+    }
+    if status.pointer("/ledger/failing").and_then(serde_json::Value::as_bool) == Some(true) {
+        eprintln!("warning: records cannot be written: {}", plain(&text(&status, "/ledger/last_error")));
+    }
+    for problem in list(&status, "/problems") {
+        eprintln!("warning: {}: {}", plain(&text(problem, "/path")), plain(&text(problem, "/message")));
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What people read: tables, times, and text that cannot play tricks on a terminal.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::Value;
+
+/// Prints a value as JSON.
+pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(value)?)
+}
+
+/// Prints one line. A reader that has gone (`| head`) ends the program in peace.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        done => done.context("cannot print"),
+    }
+}
+
+/// Prints rows under heads, in columns.
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    line(&columns(heads, rows))
+}
+
+fn columns(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let heads: Vec<String> = heads.iter().map(|head| head.to_uppercase()).collect();
+    let widths: Vec<usize> = heads
+        .iter()
+        .enumerate()
+        .map(|(column, head)| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.chain([head.chars().count()]).max().unwrap_or_default()
+        })
+        .collect();
+    let laid = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    std::iter::once(&heads).chain(&rows).map(laid).collect::<Vec<_>>().join("\n")
+}
+
+/// Text without control characters: names come from clients and providers.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+}
+
+/// A text at a place in an answer; `-` if there is none.
+pub(crate) fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(entries)) if entries.is_empty() => "-".to_owned(),
+        Some(Value::Array(entries)) => {
+            let entries = entries.iter().map(|entry| entry.as_str().map_or_else(|| entry.to_string(), str::to_owned));
+            entries.collect::<Vec<_>>().join(",")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A list at a place in an answer.
+pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Prints the warnings of an answer to a change.
+pub(crate) fn warnings(answer: &Value) {
+    for warning in list(answer, "/warnings") {
+        match warning.as_str() {
+            Some(text) => eprintln!("warning: {}", plain(text)),
+            None => eprintln!("warning: {}: {}", plain(&text(warning, "/path")), plain(&text(warning, "/message"))),
+        }
+    }
+}
+
+/// A moment in local time.
+pub(crate) fn time(unix_ms: u64) -> String {
+    let stamp = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let local = stamp.map(|stamp| stamp.to_zoned(jiff::tz::TimeZone::system()));
+    local.map_or_else(|| "-".to_owned(), |local| local.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// `30s`, `15m`, `12h`, `30d`, `2w` in seconds.
+pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
+    const UNITS: [(char, u64); 5] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
+    let wrong = || anyhow!("'{text}' is no length of time: write 30s, 15m, 12h, 30d or 2w");
+    let unit = text.chars().last().and_then(|last| UNITS.iter().find(|(unit, _)| *unit == last));
+    let (_, unit) = unit.ok_or_else(wrong)?;
+    let number = text.get(..text.len().saturating_sub(1)).unwrap_or_default();
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit)).ok_or_else(wrong)
+}
+
+/// `key=value`.
+pub(crate) fn pair(text: &str) -> anyhow::Result<(String, String)> {
+    let (key, value) = text.split_once('=').ok_or_else(|| anyhow!("'{text}' is no pair: write key=value"))?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_hold_no_control_characters() {
+        let rows = vec![vec!["a".to_owned(), "long cell".to_owned()], vec!["\u{1b}[31mb".to_owned(), "x".to_owned()]];
+        assert_eq!(columns(&["one", "two"], &rows), "ONE     TWO\na       long cell\n·[31mb  x");
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        assert_eq!(seconds("90s").unwrap(), 90);
+        assert_eq!(seconds("2w").unwrap(), 1_209_600);
+        for wrong in ["", "5", "d", "-1d", "99999999999999999999s", "1y"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn texts_are_found_in_answers() {
+        let value = json!({"a": {"b": "c"}, "n": 5, "l": ["x", "y"], "e": [], "z": null});
+        for (pointer, shown) in [("/a/b", "c"), ("/n", "5"), ("/l", "x,y"), ("/e", "-"), ("/z", "-"), ("/gone", "-")] {
+            assert_eq!(text(&value, pointer), shown);
+        }
+    }
+}
