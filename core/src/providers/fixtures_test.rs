@@ -106,8 +106,6 @@ fn channel_for(id: &str, url: &str) -> LiveChannel {
         channel["base_urls"] = json!(["https://r.services.ai.azure.com/models"]);
     } else if url.contains("/openai/v1/") && id == "azure" {
         channel["base_urls"] = json!(["https://r.openai.azure.com/openai/v1"]);
-    } else if url.contains("/api/coding/paas/v4") {
-        channel["base_urls"] = json!(["https://api.z.ai/api/coding/paas/v4"]);
     } else if url.contains("bedrock-mantle") {
         channel["provider"] = json!("bedrock-mantle");
         channel["base_urls"] = json!(["https://bedrock-mantle.us-east-1.api.aws/openai/v1"]);
@@ -164,7 +162,7 @@ fn recorded_addresses_are_what_we_build() {
         if url.is_empty() || url.contains('<') || url.contains("backend-api") {
             continue;
         }
-        let id = if url.contains("api.z.ai") { "zai" } else { id };
+        let id = if url.contains("api.z.ai/api/coding") { "zai-coding" } else { id };
         let channel = channel_for(id, url);
         let in_path =
             ["/deployments/", "/model/", "/models/"].iter().find_map(|before| between(url, before, &['/', '?']));

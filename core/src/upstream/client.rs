@@ -75,7 +75,7 @@ fn read_error(error: &PoolError, host: String) -> UpstreamError {
             _ => cause = source.source(),
         }
     }
-    let why = std::error::Error::source(error).map_or_else(|| error.to_string(), |source| chain(source));
+    let why = std::error::Error::source(error).map_or_else(|| error.to_string(), chain);
     if error.is_connect() { UpstreamError::Connect { host, why } } else { UpstreamError::Broken { host, why } }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::uri::Scheme;
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -27,18 +28,27 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 type Plain = TokioIo<TcpStream>;
 
-/// Makes connections: [`Hop`] with TLS on top where the address wants it.
+/// Makes connections: [`Hop`], with TLS on top where the address wants it. Roots are loaded by the first address that does, not before:
+/// who only talks to models on his own machine never pays for them.
 #[derive(Clone)]
 pub(super) struct Connector {
-    tls: HttpsConnector<Hop>,
+    hop: Hop,
+    tls: Arc<OnceLock<HttpsConnector<Hop>>>,
     limit: Duration,
 }
 
 impl Connector {
     pub(super) fn new(dial: &Dial, limit: Duration) -> Result<Self, UpstreamError> {
-        let tls = tls_config()?;
-        let hop = Hop::new(dial, &tls)?;
-        Ok(Self { tls: https(tls, hop), limit })
+        Ok(Self { hop: Hop::new(dial)?, tls: Arc::default(), limit })
+    }
+
+    /// The connector with TLS, made by whoever needs it first.
+    fn tls(&self) -> Result<HttpsConnector<Hop>, UpstreamError> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let tls = https(tls_config()?, self.hop.clone());
+        Ok(self.tls.get_or_init(|| tls).clone())
     }
 
     /// What a plain request through the proxy must carry.
@@ -53,13 +63,21 @@ impl Service<Uri> for Connector {
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tls.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let connecting = self.tls.call(to);
         let limit = self.limit;
+        let connecting: Connecting<Self::Response> = if to.scheme() == Some(&Scheme::HTTPS) {
+            match self.tls() {
+                Ok(mut tls) => Box::pin(tls.call(to)),
+                Err(error) => Box::pin(async move { Err(error.into()) }),
+            }
+        } else {
+            let connecting = self.hop.call(to);
+            Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
+        };
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(connected) => connected,
@@ -93,7 +111,7 @@ enum Way {
 }
 
 impl Hop {
-    fn new(dial: &Dial, tls: &ClientConfig) -> Result<Self, UpstreamError> {
+    fn new(dial: &Dial) -> Result<Self, UpstreamError> {
         let allow_link_local = dial.allow_link_local;
         let way = match dial.proxy.as_deref().map(Proxy::parse).transpose()? {
             None => {
@@ -103,7 +121,7 @@ impl Hop {
                 Way::Direct(direct)
             }
             Some(proxy) if proxy.kind == ProxyKind::Http => {
-                Way::Http { basic: proxy.basic(), to_proxy: https(tls.clone(), tcp()), proxy: proxy.address }
+                Way::Http { basic: proxy.basic(), to_proxy: https(tls_config()?, tcp()), proxy: proxy.address }
             }
             Some(proxy) => {
                 let socks = SocksV5::new(proxy.address, tcp());
@@ -127,7 +145,7 @@ impl Service<Uri> for Hop {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let tls = to.scheme_str() == Some("https");
+        let tls = to.scheme() == Some(&Scheme::HTTPS);
         if let Some(authority) = to.authority()
             && let Err(why) = guard::check(authority, tls, self.allow_link_local, &[])
         {
