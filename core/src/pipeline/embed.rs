@@ -105,14 +105,11 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
         let message = format!("the channel {} offers no embeddings", line.channel.name());
         return Err(GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere));
     };
-    let dialect = line.channel.embedding_dialect().clone();
     let dialect = line.channel.embedding_dialect();
     let codec = target.codec();
     job.open_attempt(&line.channel, candidate, target.as_str());
     let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
     let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
-    let passes = target == EmbeddingFormat::Openai && target == ask.format && *dialect == Dialect::default();
-    if passes && ask.request.input.len() <= most {
     let native = target == ask.format && target == EmbeddingFormat::Openai && line.channel.embeddings_unchanged();
     if native && ask.request.input.len() <= most {
         let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;

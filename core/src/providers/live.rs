@@ -168,11 +168,6 @@ impl LiveChannel {
         self.provider.embeddings.as_ref().is_some_and(|row| row.dialect.is_empty())
     }
 
-    /// How embeddings here differ from the inventor of their wire.
-    pub fn embedding_dialect(&self) -> &Arc<Dialect> {
-        &self.embedding_dialect
-    }
-
     /// How many inputs of embeddings one call may have, where the catalog knows.
     pub fn embedding_batch(&self) -> Option<usize> {
         let batch = self.provider.embeddings.as_ref()?.batch?;
