@@ -78,6 +78,8 @@ pub struct Dialect {
     pub output_dimension: bool,
     /// Embeddings: the field that names the purpose (`task` at Jina, `input_type` at Voyage). Without one it is a loss.
     pub task_field: Option<String>,
+    /// Chat: the words that the host takes for how much to think; any other becomes the nearest below. Empty: all words.
+    pub efforts: Vec<String>,
     /// Dify: the app is an agent and only streams; `blocking` is refused.
     pub stream_only: bool,
 }

@@ -25,6 +25,11 @@ impl<'m> Claude<'m> {
         Some(Self { family: family.copied().unwrap_or_default(), version: (major, minor) })
     }
 
+    /// `role: "system"` inside `messages` is taken.
+    pub(crate) fn inline_system(self) -> bool {
+        self.version >= (4, 0)
+    }
+
     /// Extended thinking exists.
     pub(crate) fn thinks(self) -> bool {
         self.version >= (3, 7)

@@ -2,26 +2,13 @@
 //!
 //! The API checks the declared type of inline images against their bytes and takes four picture types, PDF and plain text.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::Dialect;
+use crate::formats::media::{from_base64, sniff};
 use crate::ir::{Media, MediaKind, MediaSource};
 use crate::json::Object;
 
-/// The beginnings of inline data, in base64, and what they are.
-const MAGIC: [(&str, &str); 5] = [
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-];
-
-/// What the bytes say that they are.
-pub(crate) fn sniff(base64: &str) -> Option<&'static str> {
-    MAGIC.iter().find(|(magic, _)| base64.starts_with(magic)).map(|(_, media_type)| *media_type)
-}
+/// The picture types that are taken.
+const PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
 /// A media type and base64 data out of a `data:` address.
 pub(crate) fn data_url(url: &str) -> Option<(&str, &str)> {
@@ -50,7 +37,7 @@ pub(crate) fn inline_text(media: &Media) -> Option<String> {
     if !textual {
         return None;
     }
-    String::from_utf8(STANDARD.decode(data).ok()?).ok()
+    String::from_utf8(from_base64(data)?).ok()
 }
 
 /// Why a medium cannot be sent, if it cannot.
@@ -60,7 +47,9 @@ pub(super) fn refusal(media: &Media, dialect: &Dialect) -> Option<&'static str> 
         MediaKind::Image if dialect.no_images => Some("images are refused by this host"),
         MediaKind::Image => match (&media.source, inline(media)) {
             (MediaSource::Text(_), _) => Some("an image is no text"),
-            (_, Some((media_type, _))) if !is_picture(media_type) => Some("is no picture type that this format takes"),
+            (_, Some((media_type, _))) if !PICTURES.contains(&media_type) => {
+                Some("is no picture type that this format takes")
+            }
             _ => None,
         },
         MediaKind::Document => match inline(media) {
@@ -69,10 +58,6 @@ pub(super) fn refusal(media: &Media, dialect: &Dialect) -> Option<&'static str> 
             Some(_) => Some("only PDF and text documents are taken"),
         },
     }
-}
-
-fn is_picture(media_type: &str) -> bool {
-    MAGIC.iter().any(|(_, known)| *known == media_type && known.starts_with("image/"))
 }
 
 /// Writes `type`, `source` and `title`.

@@ -65,14 +65,14 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(request: &'a ChatRequest, dialect: &'a Dialect, losses: &mut Vec<Loss>) -> Result<Self, DecodeError> {
+        let claude = Claude::parse(&request.model);
         let rules = Rules {
             format: FORMAT,
-            fold_system: dialect.no_inline_system,
+            fold_system: dialect.no_inline_system || claude.is_some_and(|claude| !claude.inline_system()),
             id_limit: ID_LIMIT,
             refuses: &|part, speaker| blocks_out::refusal(part, speaker, dialect),
         };
         let mut arranged = arrange(request, &rules, losses)?;
-        let claude = Claude::parse(&request.model);
         let plan = thinking::plan(FORMAT, request, claude, dialect, &mut arranged.turns, losses);
         Ok(Self { request, dialect, claude, arranged, plan })
     }

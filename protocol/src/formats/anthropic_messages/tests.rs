@@ -303,6 +303,24 @@ fn thinking_is_off_for_a_call_whose_running_loop_lost_it() {
 }
 
 #[test]
+fn older_models_and_hosts_that_refuse_it_get_operators_words_in_the_users_turn() {
+    let mut request = plain("claude-sonnet-4-5");
+    request.messages.extend([
+        Message::text(Role::System, "calm"),
+        Message::text(Role::Assistant, "ok"),
+        Message::text(Role::User, "v"),
+    ]);
+    assert_eq!(encode(&request).0["messages"][1], json!({"role": "system", "content": "calm"}));
+    let folded = |request: &ChatRequest, dialect: &Dialect| {
+        encode_for(request, dialect).0["messages"][0]["content"][1]["text"].clone()
+    };
+    let expected = json!("<system-reminder>\ncalm\n</system-reminder>");
+    assert_eq!(folded(&request, &Dialect { no_inline_system: true, ..Dialect::default() }), expected);
+    request.model = "claude-3-5-sonnet-20241022".into();
+    assert_eq!(folded(&request, &Dialect::default()), expected);
+}
+
+#[test]
 fn case_05_case_07_signed_and_redacted_thinking_keeps_bytes_and_order() {
     let content = json!([
         {"type": "thinking", "thinking": "first ", "signature": "A=="},

@@ -130,8 +130,15 @@ impl<'a> Draft<'a> {
         ))
     }
 
-    /// Automatic caching of the whole conversation, which other formats ask for with one field, is a cache point at its end.
+    /// Automatic caching of the whole conversation, which other formats ask for with one field, is a cache point at its end, unless
+    /// the four points that are taken are used up by name.
     fn mark_automatic_cache(&mut self) {
+        const MOST: usize = 4;
+        let tools = self.request.tools.iter().filter(|tool| tool.cache.is_some()).count();
+        let said = self.arranged.turns.iter().flat_map(|turn| &turn.pieces).chain(&self.arranged.system);
+        if tools + said.filter(|piece| piece.part.cache.is_some()).count() >= MOST {
+            return;
+        }
         let Some(mark) = self.request.extras.get("cache_control").and_then(Value::as_object) else { return };
         let user = self.arranged.turns.iter_mut().rev().find(|turn| turn.speaker == Speaker::User);
         if let Some(last) = user.and_then(|turn| turn.pieces.last_mut())

@@ -274,7 +274,6 @@ impl<'r> Writer<'r> {
     fn tools(&mut self) -> Vec<Value> {
         let allowed: Option<Vec<&str>> = match &self.request.tool_choice {
             Some(ToolChoice::None) => Some(Vec::new()),
-            Some(ToolChoice::Tool { name, .. }) => Some(vec![name.as_str()]),
             Some(ToolChoice::Allowed { names, .. }) => Some(names.iter().map(String::as_str).collect()),
             _ => None,
         };

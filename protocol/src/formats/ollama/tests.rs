@@ -241,7 +241,7 @@ fn tools_that_must_not_be_called_are_left_out() {
         (ToolChoice::Auto, 2, 0),
         (ToolChoice::None, 0, 0),
         (ToolChoice::Required, 2, 1),
-        (ToolChoice::Tool { name: "a".into(), kind: ToolCallKind::Function }, 1, 1),
+        (ToolChoice::Tool { name: "a".into(), kind: ToolCallKind::Function }, 2, 1),
         (ToolChoice::Allowed { names: vec!["a".into()], required: false }, 1, 0),
     ] {
         let request = ChatRequest {

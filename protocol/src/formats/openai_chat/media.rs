@@ -245,12 +245,25 @@ fn file(media: &Media, data: Option<String>) -> Object {
     if let MediaSource::FileId(id) = &media.source {
         put(&mut inner, "file_id", Some(id.as_str()));
     }
-    // Hosts that read inline files want a name for them.
-    let name = media.name.as_deref().or_else(|| data.is_some().then_some("document.pdf"));
-    let name = if matches!(media.source, MediaSource::FileId(_)) { media.name.as_deref() } else { name };
-    put(&mut inner, "filename", name);
+    put(&mut inner, "filename", if data.is_some() { Some(file_name(media)) } else { media.name.clone() });
     put(&mut inner, "file_data", data);
     inner
+}
+
+/// Hosts that read inline files want a name for them, and judge a file by its ending.
+fn file_name(media: &Media) -> String {
+    let ending = match media.media_type.as_deref() {
+        None | Some("application/pdf") => ".pdf",
+        Some("text/plain") => ".txt",
+        Some("text/csv") => ".csv",
+        Some("text/markdown") => ".md",
+        Some("application/json") => ".json",
+        Some(_) => "",
+    };
+    match media.name.as_deref() {
+        Some(name) if name.contains('.') => name.to_owned(),
+        name => format!("{}{ending}", name.unwrap_or("document")),
+    }
 }
 
 /// `{"type":"text","text":…}`.

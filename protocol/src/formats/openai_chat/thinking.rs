@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::wire::{FORMAT, IN, Object, count, one};
+use super::wire::{FORMAT, IN, Object, count, one, put};
 use crate::dialect::ReasoningRequest;
 use crate::ir::{ChatRequest, Effort, Loss, Reasoning};
 use crate::{DecodeError, Dialect};
@@ -108,21 +108,26 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect, body: &mut Object
         leftovers(request, dialect.reasoning_request, body, losses);
         return;
     };
-    let effort = wish.effort.or_else(|| wish.budget.map(Effort::from_budget));
+    let asked = wish.effort.or_else(|| wish.budget.map(Effort::from_budget));
+    let effort = asked.map(|effort| taken(effort, dialect));
     let off = wish.enabled == Some(false) || effort == Some(Effort::None);
     let on = !off && (wish.enabled == Some(true) || effort.is_some());
     let kind = dialect.reasoning_request;
     match kind {
-        ReasoningRequest::Effort => write_effort(effort, off, on, body),
+        ReasoningRequest::Effort => {
+            write_effort(effort.or_else(|| on.then(|| taken(Effort::Medium, dialect))), off, body)
+        }
         ReasoningRequest::ThinkingType | ReasoningRequest::ThinkingTypeAndEffort => {
             if off || on {
                 body.insert("thinking".into(), one("type", if off { "disabled" } else { "enabled" }).into());
             }
             if kind == ReasoningRequest::ThinkingTypeAndEffort && on && effort.is_some() {
-                write_effort(effort, false, true, body);
+                write_effort(effort, false, body);
             }
         }
-        ReasoningRequest::Object => write_object(wish, off, body),
+        ReasoningRequest::Object => {
+            write_object(&Reasoning { effort: wish.effort.and(effort), ..wish.clone() }, off, body)
+        }
         ReasoningRequest::EnableThinking => {
             if off || on {
                 body.insert("enable_thinking".into(), on.into());
@@ -139,17 +144,28 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect, body: &mut Object
         ReasoningRequest::None => {}
     }
     report(wish, kind, on, losses);
+    if on && wish.effort.is_some() && wish.effort != effort {
+        let word = effort.unwrap_or(Effort::Medium).as_str();
+        losses.push(Loss::new("reasoning.effort", FORMAT, format!("became `{word}`, the nearest that the host takes")));
+    }
     leftovers(request, kind, body, losses);
 }
 
-fn write_effort(effort: Option<Effort>, off: bool, on: bool, body: &mut Object) {
-    let word = match (effort, off, on) {
-        (_, true, _) => "none",
-        (Some(effort), ..) => effort.as_str(),
-        (None, _, true) => "medium",
-        _ => return,
-    };
-    body.insert("reasoning_effort".into(), word.into());
+/// The word that the host takes for `effort`: itself, else the nearest below, else the least.
+fn taken(effort: Effort, dialect: &Dialect) -> Effort {
+    let known =
+        |effort: &Effort| dialect.efforts.is_empty() || dialect.efforts.iter().any(|word| word == effort.as_str());
+    let all = Effort::WORDS.map(|(effort, _)| effort);
+    // Thinking that was asked for is not switched off for want of a word.
+    let below =
+        all.iter().rev().filter(|other| **other <= effort && (**other > Effort::None || effort == Effort::None));
+    let mut candidates = below.chain(all.iter().filter(|other| **other > Effort::None)).filter(|other| known(other));
+    candidates.next().copied().unwrap_or(effort)
+}
+
+fn write_effort(effort: Option<Effort>, off: bool, body: &mut Object) {
+    let word = if off { Some("none") } else { effort.map(Effort::as_str) };
+    put(body, "reasoning_effort", word);
 }
 
 fn write_object(wish: &Reasoning, off: bool, body: &mut Object) {

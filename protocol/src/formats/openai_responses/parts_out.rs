@@ -124,11 +124,14 @@ impl OpenPart {
     /// The content part of a text, refusal or unknown part, for `content_part.done` and the item.
     pub(super) fn content_part(&mut self, losses: &mut Vec<Loss>) -> Value {
         if let Content::Text(Text { text, .. }) = &self.part.content {
+            let kept = self.part.extras.for_format(FORMAT).and_then(|fields| fields.get("logprobs")).cloned();
             let mut fields = content::fields_of(json!({
-                "type": "output_text", "annotations": self.annotations, "text": text,
+                "type": "output_text",
+                "annotations": self.annotations,
+                "logprobs": kept.unwrap_or_else(|| json!([])),
+                "text": text,
             }));
             content::add_extras(&mut fields, &self.part.extras);
-            fields.entry("logprobs").or_insert_with(|| json!([]));
             return Value::Object(fields);
         }
         content::encode(&self.part, Side::Output, "part", losses).unwrap_or_default()

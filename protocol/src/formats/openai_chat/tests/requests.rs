@@ -495,3 +495,47 @@ fn stored_responses_cannot_be_continued() {
     let asked = ChatRequest { previous_response_id: Some("resp_1".into()), ..ChatRequest::default() };
     assert_eq!(codec().encode_request(&asked, &host()).unwrap_err().pointer, "/previous_response_id");
 }
+
+#[test]
+fn hosts_get_only_words_for_thinking_that_they_take() {
+    let ask = |effort: &str, words: &[&str]| {
+        let efforts = words.iter().map(|word| (*word).to_owned()).collect();
+        let (out, losses) = sent(
+            &request(&json!({ "model": "m", "messages": [], "reasoning_effort": effort })),
+            &Dialect { efforts, ..host() },
+        );
+        (out["reasoning_effort"].as_str().map(str::to_owned), losses.len())
+    };
+    for (asked, words, expected, losses) in [
+        ("max", &["low", "medium", "high"][..], "high", 1),
+        ("minimal", &["low", "high"], "low", 1),
+        ("medium", &["low", "high"], "low", 1),
+        ("high", &["low", "high"], "high", 0),
+        ("none", &["none", "low"], "none", 0),
+        ("low", &["none", "high"], "high", 1),
+        ("max", &[], "max", 0),
+    ] {
+        assert_eq!(ask(asked, words), (Some(expected.to_owned()), losses), "{asked} of {words:?}");
+    }
+}
+
+#[test]
+fn inline_files_have_names_with_endings() {
+    let name = |given: Option<&str>, kind: &str| {
+        let source = MediaSource::Base64("AAAA".into());
+        let media = Media {
+            kind: MediaKind::Document,
+            source,
+            media_type: Some(kind.into()),
+            name: given.map(str::to_owned),
+            detail: None,
+        };
+        let message = Message::new(Role::User, vec![Part::new(Content::Media(media))]);
+        let out = sent(&ChatRequest { messages: vec![message], ..ChatRequest::default() }, &host()).0;
+        out["messages"][0]["content"][0]["file"]["filename"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(name(None, "application/pdf"), "document.pdf");
+    assert_eq!(name(Some("Report"), "application/pdf"), "Report.pdf");
+    assert_eq!(name(Some("a.b"), "application/pdf"), "a.b");
+    assert_eq!(name(None, "text/csv"), "document.csv");
+}
