@@ -332,6 +332,9 @@ const LOCAL_HOST: ChatHost = ChatHost {
     ..OPENAI_HOST
 };
 
+/// Its chat templates take `developer` messages.
+const VLLM_HOST: ChatHost = ChatHost { developer: true, ..LOCAL_HOST };
+
 /// Every mock provider.
 pub const PROVIDERS: &[Provider] = &[
     row("openai", "/v1", ErrorShape::OpenAi, KeyStyle::Bearer, &OPENAI_HOST),
@@ -348,7 +351,7 @@ pub const PROVIDERS: &[Provider] = &[
     row("groq", "/v1", ErrorShape::OpenAi, KeyStyle::Bearer, &GROQ_HOST),
     row("xai", "/v1", ErrorShape::Xai, KeyStyle::Bearer, &XAI_HOST),
     row("strict", "/v1", ErrorShape::OpenAi, KeyStyle::Bearer, &STRICT_HOST),
-    row("vllm", "/v1", ErrorShape::OpenAi, KeyStyle::None, &LOCAL_HOST),
+    row("vllm", "/v1", ErrorShape::OpenAi, KeyStyle::None, &VLLM_HOST),
     row("ollama", "", ErrorShape::OllamaNative, KeyStyle::None, &LOCAL_HOST),
     row("cohere", "", ErrorShape::Cohere, KeyStyle::Bearer, &STRICT_HOST),
     row("gcp", "", ErrorShape::Google, KeyStyle::None, &STRICT_HOST),

@@ -22,7 +22,7 @@ use super::stored::{self, Follow, Keep};
 use super::stream::{Live, StreamReply};
 use super::target::Deployments;
 use super::tries::Tries;
-use super::{Job, error, passthrough};
+use super::{Job, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestState};
 use crate::providers::{Accepted, ChannelError, ClientHead, LiveChannel, Operation, Payload};
@@ -88,7 +88,7 @@ pub(crate) async fn run(job: Job, ask: Ask, deployments: Deployments, follow: Fo
         return stream(run).await;
     }
     match whole(run).await {
-        Ok((answer, settle)) => whole_reply(answer, settle),
+        Ok((answer, settle)) => whole_reply(answer, settle).await,
         Err(failed) => error::reply(format, failed.error, failed.settle),
     }
 }
@@ -118,13 +118,13 @@ async fn stream(run: Run) -> Reply {
     head
 }
 
-fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
+async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     describe(reply.headers_mut(), settle.record());
     settle.record_mut().bytes_out = answer.body.len() as u64;
-    settle.complete(RequestState::Completed, 200);
+    settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);
     reply
 }
@@ -197,7 +197,7 @@ impl Run {
         })?;
         self.job.open_attempt(&channel, candidate, accepted.format.as_str());
         let streams = self.ask.stream || accepted.dialect.stream_only;
-        let (body, names) = self.encode(&accepted, &candidate.upstream, streams)?;
+        let (body, names) = self.encode(&accepted, &candidate.upstream, streams).await?;
         let limits = self.job.limits(&channel);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
@@ -210,7 +210,7 @@ impl Run {
     }
 
     /// The body for one candidate: the client's own bytes where they may pass, a converted request elsewhere.
-    fn encode(
+    async fn encode(
         &mut self,
         accepted: &Accepted,
         upstream: &str,
@@ -238,6 +238,7 @@ impl Run {
         upstream.clone_into(&mut request.model);
         request.stream = Some(stream);
         request.include_usage = Some(true);
+        media::fetch(&mut request, format, &self.job.snapshot.media).await;
         let lowered = lower::lower(request, format, dialect);
         self.job.settle.losses(&lowered.losses);
         let encoded = format.codec().encode_request(&lowered.request, dialect).map_err(|error| {

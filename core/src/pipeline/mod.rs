@@ -19,6 +19,7 @@ mod dify;
 mod echo;
 mod embed;
 mod error;
+mod media;
 mod models;
 mod passthrough;
 mod relay;
@@ -44,10 +45,13 @@ use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::model::{RequestRecord, RequestState};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use admit::Caller;
 use settle::Settle;
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
+
+/// Tells when a record is on disk.
+type Durable = tokio::sync::oneshot::Receiver<Result<(), StoreError>>;
 
 /// What the pipeline works with; one value for the life of the gateway.
 #[derive(Debug)]
@@ -61,9 +65,14 @@ pub struct Services {
 }
 
 impl Services {
-    fn record(&self, record: RequestRecord) {
+    /// Hands a record over. `durable`: tells when it is on disk.
+    fn record(&self, record: RequestRecord, durable: bool) -> Option<Durable> {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
+        if durable {
+            return Some(self.store.ledger().append_durable(record));
+        }
         self.store.ledger().append(record);
+        None
     }
 }
 

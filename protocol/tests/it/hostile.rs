@@ -65,8 +65,11 @@ fn replace_value(bytes: &mut Vec<u8>, at: usize, seed: &mut Seed) {
     bytes.splice(start..end, NASTY[seed.below(NASTY.len())].bytes());
 }
 
-/// Traffic to damage: with the index of the format that speaks it.
-fn corpus() -> (Vec<(u8, Vec<u8>)>, Vec<(u8, Vec<u8>)>) {
+/// The index of a format, and what it says.
+type Traffic = (u8, Vec<u8>);
+
+/// Traffic to damage: streams, and bodies of requests and answers.
+fn corpus() -> (Vec<Traffic>, Vec<Traffic>) {
     let (mut streams, mut bodies) = (Vec::new(), Vec::new());
     for stream in apis::streams() {
         streams.push((stream.format as u8, stream.bytes));
@@ -89,12 +92,12 @@ fn built(format: u8) -> u8 {
     there[usize::from(format) % there.len()]
 }
 
-fn run(rounds: usize, traffic: &[(u8, Vec<u8>)], entry: fn(&[u8]), head: fn(u8, &mut Seed) -> Vec<u8>) {
+fn run(rounds: usize, traffic: &[Traffic], entry: fn(&[u8]), head: fn(u8, &mut Seed) -> Vec<u8>) {
     if traffic.is_empty() {
         return;
     }
     let mut findings = Findings::default();
-    let mut seed = Seed::new(0x006D_7965_6C69_6E);
+    let mut seed = Seed::new(6935);
     for round in 0..rounds {
         let (format, bytes) = &traffic[seed.below(traffic.len())];
         let mut bytes = bytes.clone();

@@ -2,13 +2,22 @@
 
 use serde_json::Value;
 
+use crate::errors::ErrorShape;
+use crate::frame::Frame;
 use crate::model::{Choice, ToolOffer, Turn};
-use crate::refusal::{Verdict, object};
-use crate::wire::{Ask, SSE, Wire, chat_answer, chat_rules, data_failure, texts, wish, words};
+use crate::refusal::{Refusal, Verdict, object};
+use crate::wire::{Ask, SSE, Wire, chat_answer, chat_rules, texts, wish, words};
 
 /// The wire.
 pub(crate) const WIRE: Wire =
-    Wire { read, whole: chat_answer::whole, stream: chat_answer::stream, failure: data_failure, content_type: SSE };
+    Wire { read, whole: chat_answer::whole, stream: chat_answer::stream, failure, content_type: SSE };
+
+/// Failures inside a stream stand under `error`, also at hosts whose plain ones do not.
+fn failure(ask: &Ask, refusal: &Refusal) -> Vec<Frame> {
+    let own = ask.errors.render(refusal).body;
+    let body = if own["error"].is_null() { ErrorShape::OpenAi.render(refusal).body } else { own };
+    vec![Frame::data(body)]
+}
 
 fn read(ask: &Ask) -> Verdict<Turn> {
     let body = &ask.body;

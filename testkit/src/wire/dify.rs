@@ -39,7 +39,8 @@ fn read(ask: &Ask) -> Verdict<Turn> {
         return Err(Refusal::with_status(404, "conversation", "Conversation Not Exists."));
     }
     // A history that was packed into the query ends with the person's last words.
-    let own = query.rsplit("\nuser: ").next().unwrap_or(query);
+    let own =
+        ["USER:\n", "User: ", "user: "].iter().find_map(|mark| query.rsplit_once(mark)).map_or(query, |(_, own)| own);
     Ok(Turn {
         model: "dify".to_owned(),
         stream: mode == "streaming",

@@ -28,6 +28,8 @@ struct Channel {
 const TEXT: &[&str] = &["text", "stream"];
 const PLAIN: &[&str] =
     &["text", "stream", "system", "tools", "parallel", "limits", "stop", "stream_errors", "count", "529"];
+/// The host tells usage in streams unasked, and so does the gateway where nothing is converted.
+const UNASKED: &[&str] = &["usage_unasked"];
 const IMAGES: &[&str] = &["images"];
 const SCHEMA: &[&str] = &["schema"];
 const THINKING: &[&str] = &["thinking"];
@@ -39,13 +41,16 @@ const CLAUDE: &[&str] = &["cache", "redacted"];
 const CLI: &[&str] = &["cli"];
 const EMBEDDINGS: &[&str] = &["embeddings"];
 
+const REGION: &str = "options = { region = \"eu-west-1\" }";
+/// A host of the Chat wire that takes nothing beside its core; its owner says so.
+const STRICT: &str = "dialect = { max-tokens = \"max-tokens\", no-developer-role = true, no-stream-options = true, no-custom-tools = true, unsupported = [\"store\", \"metadata\", \"reasoning_effort\"] }";
 const KEY_AT_MOCK: &str = "mock-key";
 
 const CHANNELS: [Channel; 19] = [
     channel("openai", "openai", "/openai/v1"),
     channel("anthropic", "anthropic", "/anthropic"),
     channel("gemini", "gemini", "/gemini"),
-    channel("strict", "openai-compatible", "/strict/v1"),
+    Channel { more: STRICT, ..channel("strict", "openai-compatible", "/strict/v1") },
     channel("deepseek", "deepseek", "/deepseek"),
     channel("moonshot", "moonshot", "/moonshot/v1"),
     channel("zhipu", "zhipu", "/zhipu/v1"),
@@ -55,8 +60,12 @@ const CHANNELS: [Channel; 19] = [
     channel("xai", "xai", "/xai/v1"),
     channel("azure", "azure", "/azure"),
     Channel { more: "options = { api_version = \"2024-10-21\" }", ..channel("azure-classic", "azure", "/azure") },
-    Channel { credential: "AKIAMOCKMOCKMOCKMOCK:mock-secret", ..channel("bedrock", "bedrock", "/bedrock") },
-    channel("bedrock-bearer", "bedrock", "/bedrock"),
+    Channel {
+        credential: "AKIAMOCKMOCKMOCKMOCK:mock-secret",
+        more: REGION,
+        ..channel("bedrock", "bedrock", "/bedrock")
+    },
+    Channel { more: REGION, ..channel("bedrock-bearer", "bedrock", "/bedrock") },
     Channel {
         credential: "file:google.json",
         more: "options = { project = \"p\" }",
@@ -84,16 +93,26 @@ const TARGETS: [Target; 28] = [
     target("gemini", "gemini-2.5-flash", "gemini", &[PLAIN, IMAGES, SCHEMA, SIGNED, CLI]),
     target("gemini-3", "gemini-3-pro-preview", "gemini", &[PLAIN, IMAGES, SCHEMA, SIGNED]),
     target("gemini-embedding", "gemini-embedding-001", "gemini", &[EMBEDDINGS]),
-    target("strict", "strict-chat", "strict", &[PLAIN, IMAGES, SCHEMA, CLI]),
-    target("deepseek", "deepseek-chat", "deepseek", &[PLAIN, THINKING]),
-    target("deepseek-reasoner", "deepseek-reasoner", "deepseek", &[&["text", "stream", "tools"], SHOWN]),
-    target("moonshot", "kimi-k2-thinking", "moonshot", &[&["text", "stream", "tools", "parallel"], SHOWN]),
-    target("zhipu", "glm-4.6", "zhipu", &[PLAIN, SHOWN]),
-    target("mistral", "mistral-large-latest", "mistral", &[PLAIN, IMAGES, SCHEMA, THINKING]),
+    target("strict", "strict-chat", "strict", &[UNASKED, PLAIN, IMAGES, SCHEMA, CLI]),
+    target("deepseek", "deepseek-chat", "deepseek", &[UNASKED, PLAIN, THINKING]),
+    target("deepseek-reasoner", "deepseek-reasoner", "deepseek", &[UNASKED, &["text", "stream", "tools"], SHOWN]),
+    target("moonshot", "kimi-k2-thinking", "moonshot", &[UNASKED, &["text", "stream", "tools", "parallel"], SHOWN]),
+    target("zhipu", "glm-4.6", "zhipu", &[UNASKED, PLAIN, SHOWN]),
+    target("mistral", "mistral-large-latest", "mistral", &[UNASKED, PLAIN, IMAGES, SCHEMA, THINKING]),
     target("mistral-embedding", "mistral-embed", "mistral", &[EMBEDDINGS]),
-    target("openrouter", "router-claude", "openrouter", &[PLAIN, IMAGES, SCHEMA, SHOWN]),
+    target("openrouter", "router-claude", "openrouter", &[UNASKED, PLAIN, IMAGES, SCHEMA, SHOWN]),
     target("groq", "groq-llama", "groq", &[PLAIN, IMAGES, SCHEMA, SHOWN]),
-    target("xai", "grok-4", "xai", &[PLAIN, IMAGES, SCHEMA, THINKING]),
+    target(
+        "xai",
+        "grok-4",
+        "xai",
+        &[
+            &["text", "stream", "system", "tools", "parallel", "limits", "stream_errors", "count", "529"],
+            IMAGES,
+            SCHEMA,
+            THINKING,
+        ],
+    ),
     Target { upstream: Some("gpt-4o"), ..target("azure", "azure-gpt", "azure", &[PLAIN, IMAGES, SCHEMA]) },
     Target {
         upstream: Some("gpt-4o"),
