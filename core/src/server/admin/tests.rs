@@ -72,7 +72,8 @@ fn world() -> World {
     clock.advance_ms(1_800_000_000_000);
     let known = Arc::new(|provider: &str| provider == "openai");
     let store = Store::open(dir.path(), Arc::new(clock.clone()), &MasterKey::KeyFile, known).unwrap();
-    let snapshot = ArcSwap::from_pointee(Snapshot::build(&store.entities(), Vec::new()));
+    let media = crate::upstream::Clients::default().get(&crate::providers::Dial::default()).unwrap();
+    let snapshot = ArcSwap::from_pointee(Snapshot::build(&store.entities(), Vec::new(), media));
     let services = Arc::new(Services { snapshot, clock: Arc::new(clock), store: store.clone() });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
