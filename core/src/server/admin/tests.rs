@@ -326,7 +326,7 @@ async fn logs_are_listed_filtered_paged_and_followed() {
         id: format!("req_{:032x}", u128::from(1_800_000_000_000 + n) << 80),
         started: 1_800_000_000_000 + n,
         model: "m".into(),
-        key: (n % 2 == 0).then(|| id.clone()),
+        key: n.is_multiple_of(2).then(|| id.clone()),
         ..RequestRecord::default()
     };
     let start = world.get("/logs/live").await["next"].as_u64().unwrap();
