@@ -9,10 +9,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use myelin_protocol::drive::{self, StreamDriver};
+use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::{ChatRequest, ChatResponse, FinishReason};
 use myelin_protocol::lower::{self, NameMap};
 use myelin_protocol::tap::StreamTap;
-use myelin_protocol::{ApiError, answer, fold};
+use myelin_protocol::{ApiError, ApiFormat, answer, fold};
 
 use super::chat::{Ask, reply_context, stream_type};
 use super::relay::{Output, Pass, Relay};
@@ -108,6 +109,7 @@ async fn stream(run: Run) -> Reply {
             describe(headers, live.settle.record());
             StreamReply::live(live)
         }
+        Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
             describe(headers, &early);
@@ -203,8 +205,7 @@ impl Run {
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
         let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;
         if !response.status().is_success() {
-            let codec = accepted.format.codec();
-            return Err(self.job.refusal(&channel, response, |status, body| codec.decode_error(status, body)).await);
+            return Err(self.job.refusal(&channel, accepted.format, response).await);
         }
         Ok(Sent { response, channel, deadline, accepted, names, streams, limits, candidate: candidate.clone() })
     }
@@ -434,19 +435,23 @@ impl Job {
         Ok(response)
     }
 
-    /// Reads an answer that is no success and says what it means.
+    /// Reads an answer that is no success and says what it means. `format`: in whose words it is written.
     pub(crate) async fn refusal(
         &self,
         channel: &LiveChannel,
+        format: ApiFormat,
         response: upstream::Reply,
-        decode: impl FnOnce(u16, &[u8]) -> ApiError,
     ) -> GatewayError {
         let (parts, body) = response.into_parts();
         // An error body that cannot be read does not hide the status.
         let read = tokio::time::timeout(ERROR_PATIENCE, body.collect(ERROR_BYTES)).await;
-        let body = read.ok().and_then(Result::ok).unwrap_or_default();
+        let mut body = read.ok().and_then(Result::ok).unwrap_or_default();
+        if let Some(kind) = parts.headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok()) {
+            body = bedrock_converse::with_error_type(kind, &body).into();
+        }
         let status = parts.status.as_u16();
-        channel.classify(status, &parts.headers, decode(status, &body), self.services.clock.unix_ms())
+        let error = format.codec().decode_error(status, &body);
+        channel.classify(status, &parts.headers, error, self.services.clock.unix_ms())
     }
 
     /// A failure that came inside an answer with status 200.

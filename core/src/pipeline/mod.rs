@@ -174,6 +174,7 @@ impl Admitted {
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),
             Surface::OllamaVersion => models::ollama_version(job),
+            Surface::OllamaLoaded => models::ollama_loaded(job),
             Surface::StoredResponse { id, action } => stored::run(job, &id, action).await,
             Surface::DifyMessages => dify::messages(job).await,
             Surface::Compact => stored::compact(job, body).await,

@@ -601,6 +601,19 @@ async fn an_id_that_is_none_of_ours_is_kept_too() {
 }
 
 #[tokio::test]
+async fn case_47_a_secret_in_a_failure_is_masked_before_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let attempt = crate::model::AttemptRecord { error: Some(format!("bad key {CANARY}")), ..Default::default() };
+    let message = Some(format!("all failed: {CANARY}"));
+    append_durably(&store, [RequestRecord { attempts: vec![attempt], error_message: message, ..record(1) }]).await;
+    let live = store.ledger().live().after(0, 10);
+    assert!(!format!("{live:?}{:?}", all(&store).await).contains(CANARY));
+    store.close();
+    assert!(!holds(&all_bytes(dir.path()), CANARY));
+}
+
+#[tokio::test]
 async fn a_failure_in_words_is_cut_to_a_sane_length() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
