@@ -109,6 +109,7 @@ async fn stream(run: Run) -> Reply {
             describe(headers, live.settle.record());
             StreamReply::live(live)
         }
+        Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
             describe(headers, &early);
