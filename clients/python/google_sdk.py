@@ -121,7 +121,7 @@ def automatic_function_calling(target):
     contains(answer.text, "windy in Rome")
 
 
-@case("tools")
+@case("tools", "tool_choice")
 def tool_choice(target):
     calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=["weather"])
     forced = generate(target, "hello", config(tool_config=types.ToolConfig(function_calling_config=calling)))
@@ -132,7 +132,7 @@ def tool_choice(target):
 
 @case("tools", "thinking")
 def thought_signatures_survive_a_tool_loop(target):
-    options = config(thinking_config=types.ThinkingConfig(include_thoughts=True), max_output_tokens=16000)
+    options = config(thinking_config=types.ThinkingConfig(include_thoughts=True, thinking_budget=2048), max_output_tokens=16000)
     messages = [user('call weather {"city": "A"}\nthen\ncall weather {"city": "B"}')]
     for city in ["A", "B"]:
         content, _ = gathered(client.models.generate_content_stream(model=target.model, contents=messages, config=options))
