@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::model::{ChannelState, Entities};
-use crate::pipeline::Services;
-use crate::providers::{Catalog, ChannelError, LiveChannel, SecretResolver, list_models};
+use crate::pipeline::{Origins, Services};
+use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
 use crate::store::{Change, Store};
@@ -61,16 +61,25 @@ pub enum LineError {
 
 impl Gateway {
     /// Puts a gateway together over an open store. `secrets` reads credentials from where the configuration says.
-    pub fn open(store: Store, clock: Arc<dyn Clock>, secrets: Arc<dyn SecretResolver + Send + Sync>) -> Self {
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn open(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        secrets: Arc<dyn SecretResolver + Send + Sync>,
+    ) -> Result<Self, UpstreamError> {
         let entities = store.entities();
-        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new()));
+        let clients = Clients::default();
+        let media = clients.get(&media_dial(&entities))?;
+        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
         let started = clock.unix_ms();
-        let services = Arc::new(Services { snapshot, clock, store });
+        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default() });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,
             secrets,
-            clients: Clients::default(),
+            clients,
             own: std::sync::OnceLock::new(),
             stop,
             sync: Notify::new(),
@@ -78,7 +87,7 @@ impl Gateway {
             config_file: std::sync::OnceLock::new(),
         }));
         gateway.rebuild(&entities);
-        gateway
+        Ok(gateway)
     }
 
     /// What the pipeline works with.
@@ -203,7 +212,9 @@ impl Gateway {
                 None
             }
         });
-        let snapshot = Snapshot::build(entities, lines.collect());
+        let before = self.0.services.snapshot.load_full();
+        let media = self.0.clients.get(&media_dial(entities)).unwrap_or_else(|_| before.media.clone());
+        let snapshot = Snapshot::build(entities, lines.collect(), media);
         self.0.services.snapshot.store(Arc::new(snapshot));
         self.store().ledger().keep_days(entities.settings.metadata_days);
     }
@@ -244,6 +255,11 @@ impl Gateway {
             }
         }
     }
+}
+
+/// How media that callers name by address is reached.
+fn media_dial(entities: &Entities) -> Dial {
+    Dial { public_only: !entities.settings.private_media, ..Dial::default() }
 }
 
 fn needs_list(channel: &crate::model::Channel) -> bool {

@@ -10,6 +10,7 @@ use crate::model::check::{self, Problem};
 use crate::model::{Secret, SecretSource};
 use crate::providers::{Catalog, SecretResolver};
 use crate::store::{Change, ChangeError, Issued, MasterKey, Store, StoreError};
+use crate::upstream::UpstreamError;
 
 /// A gateway that is ready to serve.
 pub struct Launched {
@@ -39,6 +40,9 @@ pub enum LaunchError {
     /// What the file declares cannot be taken.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
 }
 
 /// Reads the configuration, opens the store, puts both together. Blocks for the disk.
@@ -76,7 +80,7 @@ pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     let secrets = Arc::new(Resolver(Arc::clone(loader.secrets())));
     let file = loaded.file.clone();
     let watcher = watch(loader, store.clone());
-    let gateway = Gateway::open(store, clock, secrets);
+    let gateway = Gateway::open(store, clock, secrets)?;
     if let Some(file) = &file {
         gateway.set_config_file(file.clone());
     }

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
     /// What routing knows.
     pub routing: RoutingTable,
+    /// Fetches media that requests name by address.
+    pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
@@ -75,7 +77,7 @@ impl KeyEntry {
 
 impl Snapshot {
     /// Builds the picture. `lines` are the enabled channels. A profile that does not compile is left out and reported; `direct` is always there.
-    pub fn build(entities: &Entities, lines: Vec<Line>) -> Self {
+    pub fn build(entities: &Entities, lines: Vec<Line>, media: Arc<Client>) -> Self {
         let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
         let routing = RoutingTable::new(table, entities.routes.iter().cloned());
         let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
@@ -105,7 +107,7 @@ impl Snapshot {
                 anonymous = Some(entry);
             }
         }
-        Self { settings: entities.settings.clone(), lines, routing, profiles, active_profile, keys, anonymous }
+        Self { settings: entities.settings.clone(), lines, routing, media, profiles, active_profile, keys, anonymous }
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.

@@ -14,7 +14,8 @@ pub struct Dialect {
     pub no_developer_role: bool,
     /// Chat: where the host puts its thinking, and where it wants it back.
     pub reasoning_field: ReasoningField,
-    /// Chat: when thinking must go back.
+    /// Chat: when thinking must go back. Anthropic and Converse: anything but `never` says that the host takes thinking without a signature
+    /// (DeepSeek's and Kimi's Anthropic endpoints); elsewhere such thinking is dropped with a loss.
     pub replay_reasoning: ReplayReasoning,
     /// Chat: how thinking is asked for.
     pub reasoning_request: ReasoningRequest,

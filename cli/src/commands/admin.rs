@@ -18,6 +18,8 @@ pub(crate) enum Admin {
     },
     /// All tokens.
     Tokens,
+    /// The description of the admin API (OpenAPI), as the gateway serves it.
+    Openapi,
     /// Remove a token, and end what it opened.
     Revoke {
         /// Name or id.
@@ -32,8 +34,12 @@ fn default_name() -> String {
 
 /// Does it.
 pub(crate) fn run(place: &Place, admin: Admin) -> anyhow::Result<()> {
+    if matches!(admin, Admin::Openapi) {
+        return output::line(myelin_core::server::admin::openapi().trim_end());
+    }
     let carrier = Carrier::open(place)?;
     let answer = match admin {
+        Admin::Openapi => serde_json::Value::Null,
         Admin::Token { name } => {
             let answer = carrier.post("/api/v1/admin-tokens", &json!({"name": name}))?;
             if !place.json {

@@ -86,6 +86,8 @@ pub const FIELDS: &[Field] = fields! {
             "Allows `listen` to name addresses that other machines can reach. Keys are always required there.";
         "anonymous_key": Text = "", "\"ollama\"",
             "Name of the virtual key that requests without a key count as, on loopback only. Without it a key is always required.";
+        "private_media": Flag = "false", "true",
+            "Media that a request names by address may lie in private networks. It is fetched here for providers that take no addresses.";
         "max_body_bytes": Number = "67108864", "67108864",
             "Largest body of a request, in bytes.";
         "max_attempts": Number = "5", "5",

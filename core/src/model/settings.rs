@@ -22,6 +22,8 @@ pub struct Settings {
     pub anonymous_key: Option<String>,
     /// Limits on waiting for every channel that has none of its own.
     pub timeouts: Timeouts,
+    /// Media that a request names by address may lie in private networks (for providers that take no addresses it is fetched here).
+    pub private_media: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: u64,
     /// How many deployments one request may try.
@@ -50,6 +52,7 @@ impl Default for Settings {
             lan: false,
             anonymous_key: None,
             timeouts: Timeouts::default(),
+            private_media: false,
             max_body_bytes: 64 << 20,
             max_attempts: 5,
             model_sync_seconds: 6 * 3_600,

@@ -9,12 +9,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use myelin_protocol::drive::{self, StreamDriver};
+use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::{ChatRequest, ChatResponse, FinishReason};
 use myelin_protocol::lower::{self, NameMap};
 use myelin_protocol::tap::StreamTap;
-use myelin_protocol::{ApiError, answer, fold};
+use myelin_protocol::{ApiError, ApiFormat, answer, fold};
 
 use super::chat::{Ask, reply_context, stream_type};
+use super::origins::Maker;
 use super::relay::{Output, Pass, Relay};
 use super::reply::{Reply, ReplyBody, describe};
 use super::settle::Settle;
@@ -22,7 +24,7 @@ use super::stored::{self, Follow, Keep};
 use super::stream::{Live, StreamReply};
 use super::target::Deployments;
 use super::tries::Tries;
-use super::{Job, error, passthrough};
+use super::{Job, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestState};
 use crate::providers::{Accepted, ChannelError, ClientHead, LiveChannel, Operation, Payload};
@@ -66,6 +68,8 @@ struct Sent {
     channel: Arc<LiveChannel>,
     deadline: Deadline,
     accepted: Accepted,
+    /// Whose opaque reasoning the answer holds.
+    maker: Maker,
     /// `None`: bytes pass. Else: names to restore in the answer.
     names: Option<NameMap>,
     /// Upstream was asked for a stream.
@@ -88,7 +92,7 @@ pub(crate) async fn run(job: Job, ask: Ask, deployments: Deployments, follow: Fo
         return stream(run).await;
     }
     match whole(run).await {
-        Ok((answer, settle)) => whole_reply(answer, settle),
+        Ok((answer, settle)) => whole_reply(answer, settle).await,
         Err(failed) => error::reply(format, failed.error, failed.settle),
     }
 }
@@ -108,6 +112,7 @@ async fn stream(run: Run) -> Reply {
             describe(headers, live.settle.record());
             StreamReply::live(live)
         }
+        Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
             describe(headers, &early);
@@ -118,13 +123,13 @@ async fn stream(run: Run) -> Reply {
     head
 }
 
-fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
+async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     describe(reply.headers_mut(), settle.record());
     settle.record_mut().bytes_out = answer.body.len() as u64;
-    settle.complete(RequestState::Completed, 200);
+    settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);
     reply
 }
@@ -161,8 +166,8 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
         };
         match result {
             Ok(begun) => {
-                let Begun { body, relay, out, limits, keep, over } = begun;
-                let mut live = Live::new(body, relay, out, run.job.settle, &limits);
+                let Begun { body, relay, out, limits, keep, maker, over } = begun;
+                let mut live = Live::new(body, relay, out, run.job.settle, &limits, maker);
                 live.keep = keep;
                 live.over = over;
                 return Ok(live);
@@ -183,6 +188,7 @@ struct Begun {
     out: Output,
     limits: Limits,
     keep: Option<Keep>,
+    maker: Maker,
     over: bool,
 }
 
@@ -197,25 +203,27 @@ impl Run {
         })?;
         self.job.open_attempt(&channel, candidate, accepted.format.as_str());
         let streams = self.ask.stream || accepted.dialect.stream_only;
-        let (body, names) = self.encode(&accepted, &candidate.upstream, streams)?;
+        let maker = Maker::of(&channel, candidate, accepted.format == ApiFormat::OpenaiResponses);
+        let (body, names) = self.encode(&accepted, &candidate.upstream, streams, &maker).await?;
         let limits = self.job.limits(&channel);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
         let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;
         if !response.status().is_success() {
-            let codec = accepted.format.codec();
-            return Err(self.job.refusal(&channel, response, |status, body| codec.decode_error(status, body)).await);
+            return Err(self.job.refusal(&channel, accepted.format, response).await);
         }
-        Ok(Sent { response, channel, deadline, accepted, names, streams, limits, candidate: candidate.clone() })
+        Ok(Sent { response, channel, deadline, accepted, maker, names, streams, limits, candidate: candidate.clone() })
     }
 
     /// The body for one candidate: the client's own bytes where they may pass, a converted request elsewhere.
-    fn encode(
+    async fn encode(
         &mut self,
         accepted: &Accepted,
         upstream: &str,
         stream: bool,
+        maker: &Maker,
     ) -> Result<(Vec<Bytes>, Option<NameMap>), GatewayError> {
+        let origins = &self.job.services.origins;
         let ask = &mut self.ask;
         let (format, dialect) = (accepted.format, &*accepted.dialect);
         let pass = accepted.native
@@ -223,7 +231,8 @@ impl Run {
             && ask.turn.is_none()
             && stream == ask.stream
             && !self.follow.is_expanded()
-            && !passthrough::needs_tree(format, dialect, ask.envelope.body());
+            && !passthrough::needs_tree(format, dialect, ask.envelope.body())
+            && !origins.has_foreign(ask.envelope.body(), maker);
         if pass {
             let set = &self.deployments.set;
             let (edits, losses) = passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
@@ -238,6 +247,10 @@ impl Run {
         upstream.clone_into(&mut request.model);
         request.stream = Some(stream);
         request.include_usage = Some(true);
+        let stripped =
+            lower::strip_opaque(&mut request, format, |opaque| origins.is_own(opaque.data.as_bytes(), maker));
+        self.job.settle.losses(&stripped);
+        media::fetch(&mut request, format, &self.job.snapshot.media).await;
         let lowered = lower::lower(request, format, dialect);
         self.job.settle.losses(&lowered.losses);
         let encoded = format.codec().encode_request(&lowered.request, dialect).map_err(|error| {
@@ -266,6 +279,7 @@ impl Run {
             if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, true), facts.id) {
                 keep.native(&self.job.services, &id);
             }
+            self.job.services.origins.note(&bytes, &sent.maker);
             return Ok(Whole { headers: passed_headers(&parts.headers), body: bytes });
         };
         let mut response =
@@ -278,6 +292,7 @@ impl Run {
         let encoded = self.ask.write(&response, &context);
         self.job.settle.losses(&encoded.losses);
         stored::keep_answer(&self.job, &mut self.ask, &response);
+        self.job.services.origins.note(&encoded.value, &sent.maker);
         Ok(Whole { headers: HeaderMap::new(), body: encoded.value.into() })
     }
 
@@ -320,7 +335,7 @@ impl Run {
             }
         }
         over |= relay.complete() || relay.failure().is_some();
-        Ok(Begun { body: Some(body), relay, out, limits: sent.limits, keep, over })
+        Ok(Begun { body: Some(body), relay, out, limits: sent.limits, keep, maker: sent.maker, over })
     }
 
     fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
@@ -355,7 +370,15 @@ impl Run {
             encoder.push(&event, &mut written);
         }
         let out = Output::from([Bytes::from(written)]);
-        Ok(Begun { body: None, relay: Relay::Written, out, limits: sent.limits, keep: None, over: true })
+        Ok(Begun {
+            body: None,
+            relay: Relay::Written,
+            out,
+            limits: sent.limits,
+            keep: None,
+            maker: sent.maker,
+            over: true,
+        })
     }
 
     /// What has to be stored when this candidate's answer is complete.
@@ -433,19 +456,23 @@ impl Job {
         Ok(response)
     }
 
-    /// Reads an answer that is no success and says what it means.
+    /// Reads an answer that is no success and says what it means. `format`: in whose words it is written.
     pub(crate) async fn refusal(
         &self,
         channel: &LiveChannel,
+        format: ApiFormat,
         response: upstream::Reply,
-        decode: impl FnOnce(u16, &[u8]) -> ApiError,
     ) -> GatewayError {
         let (parts, body) = response.into_parts();
         // An error body that cannot be read does not hide the status.
         let read = tokio::time::timeout(ERROR_PATIENCE, body.collect(ERROR_BYTES)).await;
-        let body = read.ok().and_then(Result::ok).unwrap_or_default();
+        let mut body = read.ok().and_then(Result::ok).unwrap_or_default();
+        if let Some(kind) = parts.headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok()) {
+            body = bedrock_converse::with_error_type(kind, &body).into();
+        }
         let status = parts.status.as_u16();
-        channel.classify(status, &parts.headers, decode(status, &body), self.services.clock.unix_ms())
+        let error = format.codec().decode_error(status, &body);
+        channel.classify(status, &parts.headers, error, self.services.clock.unix_ms())
     }
 
     /// A failure that came inside an answer with status 200.

@@ -7,7 +7,8 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use myelin_protocol::envelope::{Envelope, EnvelopeError};
 use myelin_protocol::format::{AddressHints, Lossy};
-use myelin_protocol::ir::{ChatRequest, ChatResponse, StreamEvent};
+use myelin_protocol::formats::ollama;
+use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::reply::{Reply, ReplyBody, describe};
@@ -139,7 +140,18 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
-    match job.target(&ask.model) {
+    let target = job.target(&ask.model);
+    if target.is_ok() {
+        match asks_nothing(&mut ask) {
+            Ok(None) => {}
+            Ok(Some(response)) => {
+                let context = reply_context(&job, &ask, None);
+                return made_here(job, ask, &context, response);
+            }
+            Err(error) => return job.fail(error),
+        }
+    }
+    match target {
         Err(error) => job.fail(error),
         Ok(Target::Echo) => echo(job, ask),
         Ok(Target::Deployments(mut deployments)) => match follow.narrow(&job, &mut deployments) {
@@ -180,9 +192,14 @@ pub(crate) fn stream_type(format: ApiFormat, json_array: bool) -> HeaderValue {
     })
 }
 
-fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
+fn echoed(job: Job, ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     let context = reply_context(&job, &ask, Some(tree.clone()));
     let response = model::answer(tree, &context.id);
+    made_here(job, ask, &context, response)
+}
+
+/// Answers with what was made here and not by a provider, whole or as a stream.
+fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatResponse) -> Reply {
     if let Some(usage) = &response.usage {
         job.settle.usage(usage.clone());
     }
@@ -191,14 +208,13 @@ fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     }
     stored::keep_answer(&job, &mut ask, &response);
     if !ask.stream {
-        let encoded = ask.write(&response, &context);
+        let encoded = ask.write(&response, context);
         job.settle.losses(&encoded.losses);
         return job.json(200, encoded.value);
     }
     let mut encoder = ask.format.codec().stream_encoder(context.clone());
     let mut body = Vec::new();
-    let events: Vec<StreamEvent> = model::stream(tree, &context.id);
-    for event in &events {
+    for event in &model::events(response) {
         encoder.push(event, &mut body);
     }
     job.settle.first_token();
@@ -209,6 +225,16 @@ fn echoed(mut job: Job, mut ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     job.settle.complete(RequestState::Completed, 200);
     *reply.body_mut() = ReplyBody::Whole(body.into());
     reply
+}
+
+/// The answer to a request that asks nothing: Ollama's tools send one to have a model loaded.
+fn asks_nothing(ask: &mut Ask) -> Result<Option<ChatResponse>, GatewayError> {
+    let empty = match ask.format {
+        ApiFormat::OllamaChat => ask.envelope.raw("messages").is_none_or(|raw| raw.len() <= 4),
+        ApiFormat::OllamaGenerate => ask.envelope.raw("prompt").is_none_or(|raw| raw == b"\"\""),
+        _ => false,
+    };
+    if empty { Ok(ollama::answer_to_nothing(&*ask.tree()?)) } else { Ok(None) }
 }
 
 fn note_session(ask: &Ask, record: &mut crate::model::RequestRecord) {

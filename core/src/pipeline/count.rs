@@ -1,78 +1,83 @@
-//! Counting tokens: by the provider where it can, by our own estimate elsewhere. Never a 404: Claude Code would compact too late.
+//! Counting tokens: by the provider where it counts, whatever the caller speaks; by our own estimate elsewhere. Never a 404: Claude Code would compact too late.
 
 use bytes::Bytes;
-use myelin_protocol::{ApiFormat, tokens};
-use serde_json::{Map, json};
+use myelin_protocol::format::{AddressHints, Lossy};
+use myelin_protocol::formats::{anthropic_messages, bedrock_converse, gemini, openai_responses};
+use myelin_protocol::ir::ChatRequest;
+use myelin_protocol::{ApiFormat, DecodeError, Dialect, lower, tokens};
 
+use super::Job;
 use super::attempt::collect;
 use super::chat::Ask;
 use super::reply::Reply;
 use super::target::Target;
-use super::{Job, passthrough};
-use crate::error::GatewayError;
+use crate::error::{GatewayError, Kind};
 use crate::model::AttemptOutcome;
-use crate::providers::Operation;
+use crate::providers::{LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream::timeouts::Deadline;
 
 /// Answers `count_tokens`, `countTokens` and `input_tokens`.
 pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path_model: Option<String>) -> Reply {
-    let ask = Ask::read(format, inner(format, body), path_model, Some(false), &job.call.query);
-    let mut ask = match ask {
-        Ok(ask) => ask,
+    let request = match read(format, body, path_model) {
+        Ok(request) => request,
         Err(error) => return job.fail(error),
     };
-    match job.target(&ask.model) {
+    let counted = match job.target(&request.model) {
         Err(error) => return job.fail(error),
-        Ok(Target::Echo) => {}
-        Ok(Target::Deployments(deployments)) => {
-            if let Some(first) = deployments.candidates.first()
-                && let Some(counted) = ask_provider(&mut job, &ask, first).await
-            {
-                return job.json(200, counted.to_vec());
-            }
-        }
-    }
-    match ask.tree() {
-        Ok(tree) => {
-            let count = tokens::estimate(&tree);
-            job.json(200, render(format, count))
-        }
-        Err(error) => job.fail(error),
-    }
+        Ok(Target::Echo) => None,
+        Ok(Target::Deployments(deployments)) => match deployments.candidates.first() {
+            Some(first) => ask_provider(&mut job, format, &request, first).await,
+            None => None,
+        },
+    };
+    let count = counted.unwrap_or_else(|| tokens::estimate(&request));
+    job.json(200, render(format, count))
 }
 
-/// The provider's own count, if it speaks the caller's format and counts. Any trouble leaves it to the estimate.
-async fn ask_provider(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Option<Bytes> {
+fn read(format: ApiFormat, body: Bytes, path_model: Option<String>) -> Result<ChatRequest, GatewayError> {
+    if format == ApiFormat::Gemini {
+        let hints = AddressHints { model: path_model.as_deref(), stream: Some(false) };
+        return gemini::decode_count_request(&body, hints)
+            .map_err(|error| GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message)));
+    }
+    let mut ask = Ask::read(format, body, path_model, Some(false), "")?;
+    ask.tree().map(|tree| ChatRequest::clone(&tree))
+}
+
+/// The provider's own count, if it counts. Any trouble leaves it to the estimate.
+async fn ask_provider(
+    job: &mut Job,
+    preferred: ApiFormat,
+    request: &ChatRequest,
+    candidate: &Candidate,
+) -> Option<u64> {
     let line = job.line(candidate).ok()?;
     let channel = line.channel.clone();
-    let accepted = channel.accepts(ask.format, &candidate.upstream)?;
-    let dialect = &accepted.dialect;
-    if !accepted.native
-        || !channel.counts_tokens(&accepted)
-        || passthrough::needs_tree(ask.format, dialect, ask.envelope.body())
-    {
+    let accepted = channel.accepts(preferred, &candidate.upstream)?;
+    if !channel.counts_tokens(&accepted) {
         return None;
     }
-    let (edits, _) =
-        passthrough::edits(&ask.envelope, ask.format, dialect, &ask.model, &candidate.upstream, false, &Map::new());
-    let body = ask.envelope.splice(&edits).ok()?;
+    let mut request = request.clone();
+    candidate.upstream.as_ref().clone_into(&mut request.model);
+    let lowered = lower::lower(request, accepted.format, &accepted.dialect).request;
+    let body = encode(&channel, accepted.format, &lowered, &accepted.dialect)?.ok()?.value;
     job.open_attempt(&channel, candidate, accepted.format.as_str());
     let deadline = Deadline::start(&job.limits(&channel));
     let operation = Operation::CountTokens { accepted: &accepted };
-    let counted: Result<Bytes, GatewayError> = async {
-        let response = job.dispatch(&line, candidate, &operation, true, body, deadline).await?;
+    let counted: Result<u64, GatewayError> = async {
+        let response = job.dispatch(&line, candidate, &operation, accepted.native, vec![body.into()], deadline).await?;
         if !response.status().is_success() {
-            let codec = accepted.format.codec();
-            return Err(job.refusal(&channel, response, |status, body| codec.decode_error(status, body)).await);
+            return Err(job.refusal(&channel, accepted.format, response).await);
         }
-        collect(&channel, response.into_body(), deadline).await
+        let body = collect(&channel, response.into_body(), deadline).await?;
+        decode(accepted.format, &body).map_err(|error| GatewayError::new(Kind::UpstreamFailed, error.message))
     }
     .await;
     match counted {
-        Ok(counted) => {
+        Ok(count) => {
             job.settle.close_attempt(AttemptOutcome::Answered, None);
-            Some(counted)
+            Some(count)
         }
         Err(error) => {
             tracing::info!(channel = channel.name(), %error, "the provider did not count; estimating");
@@ -82,22 +87,38 @@ async fn ask_provider(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Option
     }
 }
 
-/// Gemini may wrap what is to be counted in `generateContentRequest`.
-fn inner(format: ApiFormat, body: Bytes) -> Bytes {
-    if format != ApiFormat::Gemini {
-        return body;
+/// Writes a request to count; `None` for formats that cannot.
+fn encode(
+    channel: &LiveChannel,
+    format: ApiFormat,
+    request: &ChatRequest,
+    dialect: &Dialect,
+) -> Option<Result<Lossy<Vec<u8>>, DecodeError>> {
+    let host = if channel.provider.id == "vertex" { gemini::CountHost::Vertex } else { gemini::CountHost::Gemini };
+    match format {
+        ApiFormat::AnthropicMessages => Some(anthropic_messages::encode_count_request(request, dialect)),
+        ApiFormat::Gemini => Some(Ok(gemini::encode_count_request(request, dialect, host))),
+        ApiFormat::BedrockConverse => Some(bedrock_converse::encode_count_request(request, dialect)),
+        ApiFormat::OpenaiResponses => Some(Ok(openai_responses::input_tokens::encode_request(request, dialect))),
+        _ => None,
     }
-    let wrapped = myelin_protocol::envelope::Envelope::read(body.clone())
-        .ok()
-        .and_then(|envelope| envelope.raw("generateContentRequest").map(Bytes::copy_from_slice));
-    wrapped.unwrap_or(body)
 }
 
+/// Reads a provider's count.
+fn decode(format: ApiFormat, body: &[u8]) -> Result<u64, DecodeError> {
+    match format {
+        ApiFormat::Gemini => gemini::decode_count_response(body),
+        ApiFormat::BedrockConverse => bedrock_converse::decode_count_response(body),
+        ApiFormat::OpenaiResponses => openai_responses::input_tokens::decode(body),
+        _ => anthropic_messages::decode_count_response(body),
+    }
+}
+
+/// Writes a count for a client.
 fn render(format: ApiFormat, count: u64) -> Vec<u8> {
-    let body = match format {
-        ApiFormat::Gemini => json!({"totalTokens": count}),
-        ApiFormat::OpenaiResponses => json!({"object": "response.input_tokens", "input_tokens": count}),
-        _ => json!({"input_tokens": count}),
-    };
-    body.to_string().into_bytes()
+    match format {
+        ApiFormat::Gemini => gemini::encode_count_response(count),
+        ApiFormat::OpenaiResponses => openai_responses::input_tokens::encode(count),
+        _ => anthropic_messages::encode_count_response(count),
+    }
 }

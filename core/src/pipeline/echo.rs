@@ -4,8 +4,9 @@
 //! says what the tool said. Asked to think, it thinks one sentence.
 
 use myelin_protocol::ir::{
-    ChatRequest, ChatResponse, Choice, Content, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse, Finish,
-    FinishReason, Message, Part, ReasoningPart, Role, StreamEvent, ToolCall, ToolCallKind, ToolChoice, ToolKind, Usage,
+    ChatRequest, ChatResponse, Choice, Content, Delta, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse,
+    Finish, FinishReason, Message, Part, ReasoningPart, Role, StreamEvent, ToolCall, ToolCallKind, ToolChoice,
+    ToolKind, Usage,
 };
 use myelin_protocol::{fold, tokens};
 use sha2::{Digest, Sha256};
@@ -39,17 +40,14 @@ pub(crate) fn answer(request: &ChatRequest, token: &str) -> ChatResponse {
     }
 }
 
-/// The same answer as a stream, text word by word.
-pub(crate) fn stream(request: &ChatRequest, token: &str) -> Vec<StreamEvent> {
-    use myelin_protocol::ir::Delta;
+/// An answer as a stream, text word by word.
+pub(crate) fn events(response: ChatResponse) -> Vec<StreamEvent> {
     let mut events = Vec::new();
-    for event in fold::unfold(answer(request, token)) {
+    for event in fold::unfold(response) {
         match event {
             StreamEvent::PartDelta { id, delta: Delta::Text(text) } => {
-                let words = text
-                    .split_inclusive(' ')
-                    .map(|word| StreamEvent::PartDelta { id, delta: Delta::Text(word.to_owned()) });
-                events.extend(words);
+                let words = text.split_inclusive(' ').map(|word| Delta::Text(word.to_owned()));
+                events.extend(words.map(|delta| StreamEvent::PartDelta { id, delta }));
             }
             event => events.push(event),
         }
@@ -205,7 +203,7 @@ mod tests {
     fn echo_repeats_the_last_user_text() {
         let response = answer(&request("hello there"), "1");
         assert_eq!(response.choices[0].parts[0].as_text(), Some("hello there"));
-        let folded = fold::fold(stream(&request("hello there"), "1"));
+        let folded = fold::fold(events(response.clone()));
         assert!(folded.complete);
         assert_eq!(folded.response, response);
     }

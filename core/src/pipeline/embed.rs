@@ -157,8 +157,7 @@ async fn send(
     if response.status().is_success() {
         return collect(&line.channel, response.into_body(), deadline).await;
     }
-    let family = target.family().codec();
-    Err(job.refusal(&line.channel, response, |status, body| family.decode_error(status, body)).await)
+    Err(job.refusal(&line.channel, target.family(), response).await)
 }
 
 /// The client's own bytes with the provider's name of the model.

@@ -19,7 +19,9 @@ mod dify;
 mod echo;
 mod embed;
 mod error;
+mod media;
 mod models;
+mod origins;
 mod passthrough;
 mod relay;
 mod reply;
@@ -37,6 +39,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use origins::Origins;
 pub use reply::{Reply, ReplyBody};
 pub use stream::StreamReply;
 
@@ -44,10 +47,13 @@ use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::model::{RequestRecord, RequestState};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use admit::Caller;
 use settle::Settle;
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
+
+/// Tells when a record is on disk.
+type Durable = tokio::sync::oneshot::Receiver<Result<(), StoreError>>;
 
 /// What the pipeline works with; one value for the life of the gateway.
 #[derive(Debug)]
@@ -58,12 +64,19 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Where records go, and what is kept for a while.
     pub store: Store,
+    /// Who made which opaque reasoning.
+    pub origins: Origins,
 }
 
 impl Services {
-    fn record(&self, record: RequestRecord) {
+    /// Hands a record over. `durable`: tells when it is on disk.
+    fn record(&self, record: RequestRecord, durable: bool) -> Option<Durable> {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
+        if durable {
+            return Some(self.store.ledger().append_durable(record));
+        }
         self.store.ledger().append(record);
+        None
     }
 }
 
@@ -165,6 +178,7 @@ impl Admitted {
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),
             Surface::OllamaVersion => models::ollama_version(job),
+            Surface::OllamaLoaded => models::ollama_loaded(job),
             Surface::StoredResponse { id, action } => stored::run(job, &id, action).await,
             Surface::DifyMessages => dify::messages(job).await,
             Surface::Compact => stored::compact(job, body).await,

@@ -1,8 +1,8 @@
 //! What may be asked for, as a list in each format's shape.
 
 use myelin_protocol::ApiFormat;
+use myelin_protocol::formats::{gemini, ollama};
 use myelin_protocol::ir::ModelInfo;
-use serde_json::json;
 
 use super::Job;
 use super::reply::Reply;
@@ -21,7 +21,10 @@ pub(crate) fn one(job: Job, format: ApiFormat, id: &str) -> Reply {
         let error = GatewayError::new(Kind::UnknownModel, format!("there is no model {id:?}"));
         return job.fail(error);
     };
-    // Every format writes one model as it writes the only entry of a list.
+    if format == ApiFormat::Gemini {
+        return job.json(200, gemini::encode_model(&model));
+    }
+    // The other formats write one model as they write the only entry of a list.
     let list: serde_json::Value = serde_json::from_slice(&format.codec().encode_models(&[model])).unwrap_or_default();
     let entry = ["data", "models"].iter().find_map(|key| list.get(key)?.get(0)).cloned().unwrap_or_default();
     job.json(200, entry.to_string().into_bytes())
@@ -29,27 +32,27 @@ pub(crate) fn one(job: Job, format: ApiFormat, id: &str) -> Reply {
 
 /// `POST /api/show`.
 pub(crate) fn ollama_show(mut job: Job, body: &[u8]) -> Reply {
-    let request: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let asked = ["model", "name"].iter().find_map(|key| request.get(key)?.as_str()).unwrap_or_default();
+    let asked = match ollama::decode_show_request(body) {
+        Ok(asked) => asked,
+        Err(error) => return job.fail(GatewayError::new(Kind::InvalidRequest, error.message)),
+    };
     asked.clone_into(&mut job.settle.record_mut().model);
-    let bare = asked.strip_suffix(":latest").unwrap_or(asked);
+    let bare = asked.strip_suffix(":latest").unwrap_or(&asked);
     let Some(model) = offered(&job).into_iter().find(|model| model.id == asked || model.id == bare) else {
         let error = GatewayError::new(Kind::UnknownModel, format!("model '{asked}' not found"));
         return job.fail(error);
     };
-    let body = json!({
-        "modelfile": "", "parameters": "", "template": "", "license": "",
-        "details": {"parent_model": "", "format": "", "family": "", "families": [], "parameter_size": "", "quantization_level": ""},
-        "model_info": {"general.basename": model.id},
-        "capabilities": ["completion", "tools", "vision", "thinking"],
-    });
-    job.json(200, body.to_string().into_bytes())
+    job.json(200, ollama::encode_show(&model, &["completion", "tools", "vision", "thinking"]))
 }
 
-/// `GET /api/version`: ours, in a form that Ollama's clients can compare.
+/// `GET /api/version`: an Ollama that can what we can; tools refuse older ones.
 pub(crate) fn ollama_version(job: Job) -> Reply {
-    let body = json!({"version": env!("CARGO_PKG_VERSION")}).to_string();
-    job.json(200, body.into_bytes())
+    job.json(200, ollama::encode_version(ollama::COMPATIBLE_VERSION))
+}
+
+/// `GET /api/ps`: nothing is loaded here.
+pub(crate) fn ollama_loaded(job: Job) -> Reply {
+    job.json(200, ollama::encode_loaded())
 }
 
 /// Every name that the caller's key may ask for; echo comes last.

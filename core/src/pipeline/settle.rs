@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
-use super::Services;
+use super::{Durable, Services};
 use crate::error::GatewayError;
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 
@@ -107,16 +107,23 @@ impl Settle {
         self.record.error_message = Some(error.public.message.chars().take(2_000).collect());
     }
 
-    /// Writes the record. Only the first call does anything.
-    pub(crate) fn complete(&mut self, state: RequestState, status: u16) {
+    /// Writes the record. Only the first call does anything. For strict keys it tells when the record is on disk.
+    pub(crate) fn complete(&mut self, state: RequestState, status: u16) -> Option<Durable> {
         if std::mem::replace(&mut self.done, true) {
-            return;
+            return None;
         }
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
         let record = std::mem::take(&mut *self.record);
-        self.services.record(record);
+        self.services.record(record, self.strict)
+    }
+
+    /// Writes the record; for strict keys it is on disk when this returns. Store trouble never stops traffic: it is shown elsewhere.
+    pub(crate) async fn complete_durably(&mut self, state: RequestState, status: u16) {
+        if let Some(durable) = self.complete(state, status) {
+            drop(durable.await);
+        }
     }
 }
 

@@ -308,8 +308,7 @@ async fn direct(
         if response.status().is_success() {
             return collect(&line.channel, response.into_body(), deadline).await;
         }
-        let codec = ApiFormat::OpenaiResponses.codec();
-        Err(job.refusal(&line.channel, response, |status, body| codec.decode_error(status, body)).await)
+        Err(job.refusal(&line.channel, ApiFormat::OpenaiResponses, response).await)
     }
     .await;
     match &answered {

@@ -12,9 +12,10 @@ use myelin_protocol::{ApiError, StreamEncoder};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{AllFailed, Failed};
-use super::error;
+use super::origins::Maker;
 use super::relay::{Output, Relay};
 use super::settle::Settle;
+use super::{Durable, error};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, RequestState};
 use crate::upstream;
@@ -31,8 +32,8 @@ enum State {
     Waiting(Box<Waiting>),
     /// An upstream answers.
     Live(Box<Live>),
-    /// Last bytes.
-    Draining(Output),
+    /// Last bytes, held until the record is on disk where the key wants that.
+    Draining(Output, Option<Durable>),
     Done,
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct Live {
     pub over: bool,
     /// What is stored of the answer, if the client may go on from it.
     pub keep: Option<super::stored::Keep>,
+    maker: Maker,
     timer: Option<Pin<Box<Sleep>>>,
     heard: Instant,
     spoken: Instant,
@@ -75,6 +77,7 @@ impl Live {
         out: Output,
         settle: Settle,
         limits: &Limits,
+        maker: Maker,
     ) -> Self {
         let now = Instant::now();
         let ends = limits.total.and_then(|total| now.checked_add(total));
@@ -87,6 +90,7 @@ impl Live {
             ends,
             over: false,
             keep: None,
+            maker,
             timer: None,
             heard: now,
             spoken: now,
@@ -121,7 +125,14 @@ impl StreamReply {
                     Next::Bytes(bytes) => return Poll::Ready(Some(bytes)),
                     Next::State(state) => self.0 = state,
                 },
-                State::Draining(out) => match out.pop_front() {
+                State::Draining(_, held @ Some(_)) => {
+                    if let Some(durable) = held {
+                        // An error: the record is not on disk, and the answer goes on all the same.
+                        drop(ready!(Pin::new(durable).poll(cx)));
+                    }
+                    *held = None;
+                }
+                State::Draining(out, None) => match out.pop_front() {
                     Some(bytes) => return Poll::Ready(Some(bytes)),
                     None => self.0 = State::Done,
                 },
@@ -148,7 +159,7 @@ impl Waiting {
                 settle.failure(&error);
                 settle.record_mut().bytes_out += bytes.len() as u64;
                 settle.complete(RequestState::Failed, 200);
-                Poll::Ready(Next::State(State::Draining(Output::from([Bytes::from(bytes)]))))
+                Poll::Ready(Next::State(State::Draining(Output::from([Bytes::from(bytes)]), None)))
             }
             Poll::Pending => {
                 ready!(self.tick.as_mut().poll(cx));
@@ -167,19 +178,20 @@ impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(bytes) = self.out.pop_front() {
+                self.settle.services().origins.note(&bytes, &self.maker);
                 self.settle.first_token();
                 self.settle.record_mut().bytes_out += bytes.len() as u64;
                 self.spoken = Instant::now();
                 if self.over && self.out.is_empty() {
                     // The record is written before the last byte leaves.
-                    self.close();
-                    return Poll::Ready(Next::State(State::Draining(Output::from([bytes]))));
+                    let durable = self.close();
+                    return Poll::Ready(Next::State(State::Draining(Output::from([bytes]), durable)));
                 }
                 return Poll::Ready(Next::Bytes(bytes));
             }
             if self.over {
-                self.close();
-                return Poll::Ready(Next::State(State::Done));
+                let durable = self.close();
+                return Poll::Ready(Next::State(State::Draining(Output::new(), durable)));
             }
             let Some(body) = &mut self.body else {
                 self.over = true;
@@ -251,7 +263,7 @@ impl Live {
     }
 
     /// Books everything; runs once, at the end.
-    fn close(&mut self) {
+    fn close(&mut self) -> Option<Durable> {
         let losses = self.relay.losses();
         self.settle.losses(&losses);
         if let Some(usage) = self.relay.usage() {
@@ -276,7 +288,7 @@ impl Live {
         if whole && let Some(keep) = self.keep.take() {
             keep.stream_ended(self.settle.services(), &mut self.relay);
         }
-        self.settle.complete(state, 200);
+        self.settle.complete(state, 200)
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Surface {
     OllamaShow,
     /// Ollama's version.
     OllamaVersion,
+    /// What Ollama has loaded.
+    OllamaLoaded,
     /// Earlier messages of a Dify conversation.
     DifyMessages,
     /// No address of ours; answered in the format that the path suggests.
@@ -91,7 +93,8 @@ impl Surface {
             Surface::Embeddings { format: EmbeddingFormat::Gemini, .. } => ApiFormat::Gemini,
             Surface::Embeddings { format: EmbeddingFormat::Ollama, .. }
             | Surface::OllamaShow
-            | Surface::OllamaVersion => ApiFormat::OllamaChat,
+            | Surface::OllamaVersion
+            | Surface::OllamaLoaded => ApiFormat::OllamaChat,
             Surface::Embeddings { .. } => ApiFormat::OpenaiChat,
             Surface::StoredResponse { .. } | Surface::Compact => ApiFormat::OpenaiResponses,
             Surface::DifyMessages => ApiFormat::Dify,
@@ -104,7 +107,11 @@ impl Surface {
             Surface::Chat { format, .. } => format.as_str(),
             Surface::CountTokens { .. } => "count-tokens",
             Surface::Embeddings { .. } => "embeddings",
-            Surface::Models { .. } | Surface::Model { .. } | Surface::OllamaShow | Surface::OllamaVersion => "models",
+            Surface::Models { .. }
+            | Surface::Model { .. }
+            | Surface::OllamaShow
+            | Surface::OllamaVersion
+            | Surface::OllamaLoaded => "models",
             Surface::StoredResponse { .. } => "stored-response",
             Surface::Compact => "compact",
             Surface::DifyMessages => "dify-messages",
@@ -156,6 +163,7 @@ pub fn surface(method: &Method, path: &str, headers: &HeaderMap, query: &str) ->
         "/api/tags" if get => Surface::Models { format: ApiFormat::OllamaChat },
         "/api/show" if post => Surface::OllamaShow,
         "/api/version" if get => Surface::OllamaVersion,
+        "/api/ps" if get => Surface::OllamaLoaded,
         "/dify/v1/chat-messages" if post => chat(ApiFormat::Dify),
         "/dify/v1/messages" if get => Surface::DifyMessages,
         _ => nested(method, rest, family, headers, query).unwrap_or(unknown),

@@ -240,6 +240,8 @@ const MEANINGS: &[(&str, Kind, char, u16)] = &[
 fn format_of(api: &str) -> ApiFormat {
     match api {
         "messages" | "count-tokens" => ApiFormat::AnthropicMessages,
+        "converse" | "invoke-model" => ApiFormat::BedrockConverse,
+        "chat-messages" => ApiFormat::Dify,
         "generate-content" => ApiFormat::Gemini,
         api if api.contains("responses") => ApiFormat::OpenaiResponses,
         _ => ApiFormat::OpenaiChat,

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use http::uri::Authority;
 
 const LINK_LOCAL: &str = "link-local and metadata addresses need allow_link_local";
+const INSIDE: &str = "media is fetched from public addresses only (private_media in myelin.toml)";
 const LOOP: &str = "it is the gateway's own address";
 
 /// Names of metadata services, whatever they resolve to.
@@ -46,6 +47,33 @@ pub fn forbidden(ip: IpAddr) -> bool {
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
     link_local || METADATA_IPS.contains(&ip)
+}
+
+/// Checks a host that a caller named (media by address): nothing but the public internet may be reached.
+pub fn check_public(authority: &Authority) -> Result<(), &'static str> {
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let inside = host.eq_ignore_ascii_case("localhost")
+        || METADATA_NAMES.iter().any(|name| host.eq_ignore_ascii_case(name))
+        || literal(host).is_some_and(inside);
+    if inside { Err(INSIDE) } else { Ok(()) }
+}
+
+/// Whether a resolved address lies anywhere but in the public internet.
+pub fn inside(ip: IpAddr) -> bool {
+    let ip = canonical(ip);
+    let own = match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    };
+    own || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || forbidden(ip)
 }
 
 /// Listeners that a loopback address reaches.
@@ -96,6 +124,33 @@ mod tests {
     fn at(host: &str, allow: bool, own: &[&str]) -> Result<(), &'static str> {
         let own: Vec<SocketAddr> = own.iter().map(|own| own.parse().unwrap()).collect();
         check(&host.parse().unwrap(), false, allow, &own)
+    }
+
+    #[test]
+    fn media_comes_from_the_public_internet_only() {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "localhost",
+            "[::1]",
+            "10.0.0.1",
+            "192.168.1.2:8080",
+            "172.20.0.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[::ffff:10.0.0.1]",
+            "169.254.169.254",
+            "2130706433",
+            "224.0.0.1",
+            "metadata.google.internal",
+        ] {
+            assert_eq!(check_public(&host.parse().unwrap()), Err(INSIDE), "{host}");
+        }
+        for host in ["example.org", "93.184.216.34", "[2606:2800:220:1::1]"] {
+            assert_eq!(check_public(&host.parse().unwrap()), Ok(()), "{host}");
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Dial {
     pub proxy: Option<String>,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
+    /// Only the public internet may be reached: for addresses that a caller names.
+    pub public_only: bool,
     /// Limit for TCP and TLS, in milliseconds.
     pub connect_ms: Option<u64>,
 }
@@ -41,6 +43,7 @@ impl fmt::Debug for Dial {
         f.debug_struct("Dial")
             .field("proxy", &self.proxy.is_some())
             .field("allow_link_local", &self.allow_link_local)
+            .field("public_only", &self.public_only)
             .field("connect_ms", &self.connect_ms)
             .finish()
     }
@@ -102,6 +105,7 @@ impl LiveChannel {
             dial: Dial {
                 proxy: channel.proxy.clone(),
                 allow_link_local: channel.allow_link_local,
+                public_only: false,
                 connect_ms: channel.timeouts.connect_ms,
             },
             endpoints,

@@ -9,7 +9,7 @@
 //! - [`catalog`] reads `catalog.toml`; adding a provider is one row there. [`Provider`] documents every field.
 //! - [`LiveChannel`] parses addresses and secrets once, when the snapshot is built; requests only copy.
 //! - `azure` and `vertex` are the two vendors whose addresses do not fit a template; `sigv4` and `gcp` the two whose keys need work.
-//! - [`classify`] says what an answer that is no success means; its rules are data too.
+//! - [`classify()`] says what an answer that is no success means; its rules are data too.
 //!
 //! Must not know: sockets (what it needs fetched goes through [`Fetch`]), which credential or deployment is next (that is `routing`).
 

@@ -1,8 +1,13 @@
 //! The test of a channel: one small real conversation, in the channel's own format.
 
-use http::Request;
-use myelin_protocol::ApiFormat;
-use myelin_protocol::ir::{ChatRequest, ChatResponse, Content, Message, Role};
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use myelin_protocol::drive::fold_stream;
+use myelin_protocol::formats::embeddings::EmbeddingFormat;
+use myelin_protocol::ir::{
+    ChatRequest, ChatResponse, Content, Embedding, EmbeddingInput, EmbeddingRequest, Message, Role,
+};
+use myelin_protocol::{ApiFormat, DecodeError};
 
 use super::auth::Payload;
 use super::live::LiveChannel;
@@ -19,7 +24,7 @@ const MAX_TOKENS: u64 = 512;
 pub struct TestReport {
     /// The upstream's name of the model.
     pub model: String,
-    /// The format that was spoken.
+    /// The format that was spoken; `None`: an embedding was asked for, or nothing.
     pub format: Option<ApiFormat>,
     /// HTTP status, if there was an answer.
     pub status: Option<u16>,
@@ -31,7 +36,7 @@ pub struct TestReport {
     pub failure: Option<GatewayError>,
 }
 
-/// Tests one credential of a channel with `model` (the upstream's name).
+/// Tests one credential of a channel with `model` (the upstream's name): a conversation, or one embedding where there is nothing else.
 pub async fn test(
     channel: &LiveChannel,
     credential: usize,
@@ -48,52 +53,109 @@ pub async fn test(
         text: String::new(),
         failure: None,
     };
-    match ask(channel, credential, &mut report, fetch, clock).await {
-        Ok(answer) => report.text = words(&answer),
+    let probe = Probe { channel, credential, fetch, clock };
+    let told = match channel.embeddings() {
+        Some(format) if channel.endpoints.is_empty() => probe.embed(format, &mut report).await,
+        _ => probe.talk(&mut report).await,
+    };
+    match told {
+        Ok(text) => report.text = text,
         Err(failure) => report.failure = Some(failure),
     }
     report.latency_us = clock.monotonic_us().saturating_sub(began);
     report
 }
 
-async fn ask(
-    channel: &LiveChannel,
+/// What every test needs.
+struct Probe<'p> {
+    channel: &'p LiveChannel,
     credential: usize,
-    report: &mut TestReport,
-    fetch: &dyn Fetch,
-    clock: &dyn Clock,
-) -> Result<ChatResponse, GatewayError> {
-    let says = |kind: Kind, why: &dyn std::fmt::Display| {
-        GatewayError::new(kind, format!("channel `{}`: {why}", channel.name()))
-    };
-    let wrong = |error: ChannelError| says(Kind::UpstreamDenied, &error);
-    let own = channel.formats(&report.model).next();
-    let accepted = own.and_then(|format| channel.accepts(format, &report.model));
-    let Some(accepted) = accepted else {
-        return Err(says(Kind::UnknownModel, &format!("none of its endpoints serves `{}`", report.model)));
-    };
-    report.format = Some(accepted.format);
-    let codec = accepted.format.codec();
-    let request = question(&report.model);
-    let body = codec.encode_request(&request, &accepted.dialect).map_err(|error| says(Kind::Internal, &error))?;
-    let body = bytes::Bytes::from(body.value);
-    let operation = Operation::Chat { accepted: &accepted, stream: false };
-    let mut prepared = channel.request(0, &operation, &report.model, ClientHead::default()).map_err(wrong)?;
-    let payload = [body.clone()];
-    channel.authorize(credential, &mut prepared, Payload::Whole(&payload), fetch, clock).await.map_err(wrong)?;
-    let answer = fetch
-        .fetch(Request::from_parts(prepared.parts, body))
-        .await
-        .map_err(|error| says(if error.timed_out { Kind::Timeout } else { Kind::UpstreamFailed }, &error))?;
-    let status = answer.status().as_u16();
-    report.status = Some(status);
-    if !answer.status().is_success() {
-        let error = codec.decode_error(status, answer.body());
-        return Err(channel.classify(status, answer.headers(), error, clock.unix_ms()));
+    fetch: &'p dyn Fetch,
+    clock: &'p dyn Clock,
+}
+
+impl Probe<'_> {
+    /// One small conversation; the first words of the answer.
+    async fn talk(&self, report: &mut TestReport) -> Result<String, GatewayError> {
+        let own = self.channel.formats(&report.model).next();
+        let accepted = own.and_then(|format| self.channel.accepts(format, &report.model)).ok_or_else(|| {
+            self.says(Kind::UnknownModel, &format!("none of its endpoints serves `{}`", report.model))
+        })?;
+        report.format = Some(accepted.format);
+        let codec = accepted.format.codec();
+        // Some Dify apps only stream.
+        let stream = accepted.dialect.stream_only;
+        let request = ChatRequest { stream: Some(stream), ..question(&report.model) };
+        let body =
+            codec.encode_request(&request, &accepted.dialect).map_err(|error| self.says(Kind::Internal, &error))?;
+        let operation = Operation::Chat { accepted: &accepted, stream };
+        let answer = self.ask(&operation, body.value, accepted.format, report).await?;
+        if stream {
+            let folded = fold_stream(accepted.format, &accepted.dialect, &answer);
+            return match folded.error {
+                Some(error) => Err(self.channel.classify(200, &HeaderMap::new(), error, self.clock.unix_ms())),
+                None => Ok(words(&folded.response)),
+            };
+        }
+        match codec.decode_response(&answer, &accepted.dialect) {
+            Ok(answer) => Ok(words(&answer)),
+            Err(error) => Err(self.unlike(&accepted.format, &error)),
+        }
     }
-    codec.decode_response(answer.body(), &accepted.dialect).map_err(|error| {
-        says(Kind::UpstreamFailed, &format!("the answer is not what {} looks like: {}", accepted.format, error.message))
-    })
+
+    /// One embedding; how long its vector is.
+    async fn embed(&self, format: EmbeddingFormat, report: &mut TestReport) -> Result<String, GatewayError> {
+        let codec = format.codec();
+        let request = EmbeddingRequest {
+            model: report.model.clone(),
+            input: vec![EmbeddingInput::Text("ping".to_owned())],
+            ..EmbeddingRequest::default()
+        };
+        let dialect = self.channel.embedding_dialect();
+        let body = codec.encode_request(&request, dialect).map_err(|error| self.says(Kind::Internal, &error))?;
+        let answer = self.ask(&Operation::Embeddings, body.value, format.family(), report).await?;
+        let answer = codec.decode_response(&answer).map_err(|error| self.unlike(&format, &error))?;
+        match answer.data.first() {
+            Some(Embedding::Float(vector)) => Ok(format!("a vector of {} numbers", vector.len())),
+            Some(Embedding::Base64(_)) => Ok("a vector".to_owned()),
+            None => Err(self.says(Kind::UpstreamFailed, &"the answer holds no vector")),
+        }
+    }
+
+    /// Sends a body and reads a successful answer; `family` reads failures.
+    async fn ask(
+        &self,
+        operation: &Operation<'_>,
+        body: Vec<u8>,
+        family: ApiFormat,
+        report: &mut TestReport,
+    ) -> Result<Bytes, GatewayError> {
+        let wrong = |error: ChannelError| self.says(Kind::UpstreamDenied, &error);
+        let body = Bytes::from(body);
+        let mut prepared = self.channel.request(0, operation, &report.model, ClientHead::default()).map_err(wrong)?;
+        let payload = [body.clone()];
+        let payload = Payload::Whole(&payload);
+        self.channel.authorize(self.credential, &mut prepared, payload, self.fetch, self.clock).await.map_err(wrong)?;
+        let answer =
+            self.fetch.fetch(Request::from_parts(prepared.parts, body)).await.map_err(|error| {
+                self.says(if error.timed_out { Kind::Timeout } else { Kind::UpstreamFailed }, &error)
+            })?;
+        let status = answer.status().as_u16();
+        report.status = Some(status);
+        if answer.status().is_success() {
+            return Ok(answer.into_body());
+        }
+        let error = family.codec().decode_error(status, answer.body());
+        Err(self.channel.classify(status, answer.headers(), error, self.clock.unix_ms()))
+    }
+
+    fn says(&self, kind: Kind, why: &dyn std::fmt::Display) -> GatewayError {
+        GatewayError::new(kind, format!("channel `{}`: {why}", self.channel.name()))
+    }
+
+    fn unlike(&self, format: &dyn std::fmt::Display, error: &DecodeError) -> GatewayError {
+        self.says(Kind::UpstreamFailed, &format!("the answer is not what {format} looks like: {}", error.message))
+    }
 }
 
 fn question(model: &str) -> ChatRequest {
@@ -101,7 +163,6 @@ fn question(model: &str) -> ChatRequest {
         model: model.to_owned(),
         messages: vec![Message::text(Role::User, "Reply with the single word: pong")],
         max_tokens: Some(MAX_TOKENS),
-        stream: Some(false),
         ..ChatRequest::default()
     }
 }

@@ -286,7 +286,38 @@ async fn a_channel_is_tested_with_a_small_conversation_in_its_own_format() {
         (failure.kind, report.status, report.format),
         (Kind::UpstreamDenied, Some(401), Some(ApiFormat::AnthropicMessages))
     );
-    let (address, _) = scripted(vec![(200, "{}".to_owned())]).await;
+    let (address, _) = scripted(vec![(200, "[]".to_owned())]).await;
     let report = test(&at("groq", address), 0, "llama", &client, &clock).await;
-    assert!(report.failure.is_some() || report.text.is_empty());
+    assert_eq!(report.failure.unwrap().kind, Kind::UpstreamFailed, "that is no answer");
+
+    let vectors =
+        json!({"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}], "model": "v"});
+    let (address, seen) = scripted(vec![(200, vectors.to_string())]).await;
+    let report = test(&at("voyage", address), 0, "voyage-3.5-lite", &client, &clock).await;
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+    assert_eq!(report.text, "a vector of 2 numbers");
+    assert!(seen.lock().unwrap()[0].0.starts_with("post /v1/embeddings "));
+    let gone = "127.0.0.1:1".parse().unwrap();
+    let report = test(&at("groq", gone), 0, "llama", &client, &clock).await;
+    assert_eq!((report.failure.unwrap().kind, report.status), (Kind::UpstreamFailed, None));
+}
+
+#[tokio::test]
+async fn an_app_that_only_streams_is_tested_with_a_stream() {
+    let events = concat!(
+        "data: {\"event\":\"agent_message\",\"task_id\":\"t\",\"message_id\":\"m\",\"conversation_id\":\"c\",\"answer\":\"pong\"}\n\n",
+        "data: {\"event\":\"message_end\",\"task_id\":\"t\",\"message_id\":\"m\",\"conversation_id\":\"c\",\"metadata\":{}}\n\n",
+    );
+    let (address, seen) = scripted(vec![(200, events.to_owned())]).await;
+    let channel = live(json!({
+        "provider": "dify", "credentials": ["app-0123456789"], "base_urls": [format!("http://{address}/v1")],
+        "dialect": {"stream-only": true},
+    }));
+    let client = Client::new(&Dial::default()).unwrap();
+    let report = test(&channel, 0, "app", &client, &TestClock::default()).await;
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+    assert_eq!(report.text, "pong");
+    let (head, body) = seen.lock().unwrap()[0].clone();
+    assert!(head.starts_with("post /v1/chat-messages ") && head.contains("accept: text/event-stream"), "{head}");
+    assert!(body.contains("\"streaming\""), "{body}");
 }

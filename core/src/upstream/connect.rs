@@ -94,7 +94,36 @@ impl Service<Uri> for Connector {
 #[derive(Clone)]
 pub(super) struct Hop {
     way: Way,
-    allow_link_local: bool,
+    reach: Reach,
+}
+
+/// Which addresses may be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// All.
+    All,
+    /// All but link-local and metadata addresses.
+    Usual,
+    /// Public ones.
+    Public,
+}
+
+impl Reach {
+    fn of(dial: &Dial) -> Self {
+        match (dial.public_only, dial.allow_link_local) {
+            (true, _) => Self::Public,
+            (false, true) => Self::All,
+            (false, false) => Self::Usual,
+        }
+    }
+
+    fn takes(self, address: SocketAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Usual => !guard::forbidden(address.ip()),
+            Self::Public => !guard::inside(address.ip()),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -112,11 +141,10 @@ enum Way {
 
 impl Hop {
     fn new(dial: &Dial) -> Result<Self, UpstreamError> {
-        let allow_link_local = dial.allow_link_local;
+        let reach = Reach::of(dial);
         let way = match dial.proxy.as_deref().map(Proxy::parse).transpose()? {
             None => {
-                let mut direct =
-                    HttpConnector::new_with_resolver(Resolver { gai: GaiResolver::new(), allow_link_local });
+                let mut direct = HttpConnector::new_with_resolver(Resolver { gai: GaiResolver::new(), reach });
                 tune(&mut direct);
                 Way::Direct(direct)
             }
@@ -131,7 +159,7 @@ impl Hop {
                 })
             }
         };
-        Ok(Self { way, allow_link_local })
+        Ok(Self { way, reach })
     }
 }
 
@@ -146,8 +174,12 @@ impl Service<Uri> for Hop {
 
     fn call(&mut self, to: Uri) -> Self::Future {
         let tls = to.scheme() == Some(&Scheme::HTTPS);
+        let check = |authority| match self.reach {
+            Reach::Public => guard::check_public(authority),
+            reach => guard::check(authority, tls, reach == Reach::All, &[]),
+        };
         if let Some(authority) = to.authority()
-            && let Err(why) = guard::check(authority, tls, self.allow_link_local, &[])
+            && let Err(why) = check(authority)
         {
             let refused = UpstreamError::Refused { host: authority.to_string(), why };
             return Box::pin(async move { Err(refused.into()) });
@@ -230,7 +262,7 @@ impl Write for Wire {
 #[derive(Clone)]
 struct Resolver {
     gai: GaiResolver,
-    allow_link_local: bool,
+    reach: Reach,
 }
 
 impl Service<Name> for Resolver {
@@ -245,13 +277,16 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let host = name.as_str().to_owned();
         let resolving = self.gai.call(name);
-        let allow = self.allow_link_local;
+        let reach = self.reach;
         Box::pin(async move {
             let mut all: Vec<SocketAddr> = resolving.await?.collect();
             let found = !all.is_empty();
-            all.retain(|address| allow || !guard::forbidden(address.ip()));
+            all.retain(|address| reach.takes(*address));
             if found && all.is_empty() {
-                let why = "it resolves to link-local or metadata addresses, which need allow_link_local";
+                let why = match reach {
+                    Reach::Public => "it resolves to addresses that are not public",
+                    _ => "it resolves to link-local or metadata addresses, which need allow_link_local",
+                };
                 return Err(UpstreamError::Refused { host, why }.into());
             }
             Ok(all.into_iter())

@@ -145,7 +145,7 @@ fn normal(mut message: Value) -> Value {
     fn clean(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                fields.retain(|name, value| !value.is_null() && !(name == "citations" && *value == json!([])));
+                fields.retain(|name, value| !(value.is_null() || name == "citations" && *value == json!([])));
                 if fields.get("type").is_some_and(|kind| kind == "thinking") {
                     fields.entry("signature").or_insert_with(|| "".into());
                 }

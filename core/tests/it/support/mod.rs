@@ -61,7 +61,7 @@ impl TestGateway {
         let key = NewKey { name: "test".into(), ..NewKey::default() };
         let applied = store.apply(Change::CreateKey(Box::new(key)), "test").await.expect("a key is made");
         let key = applied.issued.first().expect("its secret is shown").secret.expose().to_owned();
-        let gateway = Gateway::open(store, clock, Arc::new(InlineSecrets));
+        let gateway = Gateway::open(store, clock, Arc::new(InlineSecrets)).expect("TLS is there");
         let (send, ready) = tokio::sync::oneshot::channel();
         let serving = gateway.clone();
         let task = tokio::spawn(async move {

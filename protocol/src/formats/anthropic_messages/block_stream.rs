@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::blocks_out::{BlockWriter, Reader};
 use super::stream_out::event;
-use super::{FORMAT, call_signature, response};
+use super::{FORMAT, carrier, response};
 use crate::ir::{Delta, Loss, Opaque, OpaqueKind, ToolCallKind};
 use crate::json::{self, Object};
 use crate::opaque;
@@ -241,7 +241,7 @@ fn signature_block(out: &mut Vec<u8>, next: &mut u64, call_id: &str, blob: &Opaq
             o.value("signature", "");
         });
     });
-    signature_delta(out, index, &call_signature::pack(call_id, blob));
+    signature_delta(out, index, &carrier::pack(call_id, blob));
     stop(out, index);
 }
 

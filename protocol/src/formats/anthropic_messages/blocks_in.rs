@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::FORMAT;
-use super::call_signature;
+use super::carrier;
 use crate::DecodeError;
 use crate::ir::{
     CacheMark, Citation, Content, Extras, Media, MediaKind, MediaSource, Native, Opaque, OpaqueKind, Part,
@@ -67,7 +67,7 @@ pub(super) fn block(raw: &RawValue, source: Source) -> Result<Block, DecodeError
         "thinking" => {
             let signature = fields.get::<String>("signature")?.filter(|signature| !signature.is_empty());
             if source == Source::Client
-                && let Some((id, opaque)) = signature.as_deref().and_then(call_signature::unpack)
+                && let Some((id, opaque)) = signature.as_deref().and_then(carrier::unpack)
             {
                 return Ok(Block::CallSignature(id, opaque));
             }
@@ -76,6 +76,11 @@ pub(super) fn block(raw: &RawValue, source: Source) -> Result<Block, DecodeError
         }
         "redacted_thinking" => {
             let data: String = fields.require("data")?;
+            if source == Source::Client
+                && let Some(native) = carrier::unpack_block(&data)
+            {
+                return Ok(Block::Part(Part::new(Content::Native(native))));
+            }
             reasoning(String::new(), Some(unwrap(&data, OpaqueKind::Redacted, source)))
         }
         "tool_use" => tool_use(&mut fields)?,

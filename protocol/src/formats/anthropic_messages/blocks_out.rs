@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::media_out;
-use super::{FORMAT, call_signature};
+use super::{FORMAT, carrier};
 use crate::dialect::ReplayReasoning;
 use crate::formats::turns::{Speaker, fit_name};
 use crate::ir::{
@@ -63,7 +63,7 @@ fn reasoning_refusal(reasoning: &ReasoningPart, dialect: &Dialect) -> Option<&'s
 }
 
 impl BlockWriter<'_> {
-    /// Writes one part as one block; in front of a call with a foreign signature stands a block that carries it. `field` names the part in
+    /// Writes one part as one block (a foreign native part only for a client); in front of a call with a foreign signature stands a block that carries it. `field` names the part in
     /// losses.
     pub(super) fn part(&mut self, list: &mut List<'_>, part: &Part, call_id: &str, field: &dyn Fn(&str) -> String) {
         for name in part.extras.foreign_to(FORMAT) {
@@ -80,6 +80,10 @@ impl BlockWriter<'_> {
         }
         let own = part.extras.for_format(FORMAT);
         match &part.content {
+            Content::Native(native) if native.format != FORMAT => list.object(|o| {
+                o.value("type", "redacted_thinking");
+                o.value("data", &carrier::pack_block(native));
+            }),
             Content::Native(native) => list.object(|o| {
                 o.fields(native.value.as_object().into_iter().flatten());
                 cache_control(o, part.cache.as_ref(), own);
@@ -238,7 +242,7 @@ fn thinking(o: &mut Object<'_>, reasoning: &ReasoningPart, reader: Reader) {
 fn signature_block(o: &mut Object<'_>, call_id: &str, signature: &Opaque) {
     o.value("type", "thinking");
     o.value("thinking", "");
-    o.value("signature", &call_signature::pack(call_id, signature));
+    o.value("signature", &carrier::pack(call_id, signature));
 }
 
 fn foreign_citation(source: &Citation) -> Value {
@@ -259,7 +263,6 @@ pub(super) fn foreign_losses(extras: &Extras, prefix: &str, losses: &mut Vec<Los
 /// Whether a part of an answer has a block at all.
 pub(super) fn client_refusal(content: &Content) -> Option<&'static str> {
     match content {
-        Content::Native(native) => (native.format != FORMAT).then_some("only its own format understands it"),
         Content::Media(media) => {
             let picture = media.kind == MediaKind::Image && !matches!(media.source, MediaSource::Text(_));
             (!picture).then_some("has no equivalent")

@@ -7,7 +7,7 @@ pub mod betas;
 mod block_stream;
 mod blocks_in;
 mod blocks_out;
-mod call_signature;
+mod carrier;
 pub(crate) mod claude;
 mod count;
 mod error;

@@ -203,7 +203,7 @@ impl StreamOut {
         let index = self.index;
         self.index = index.saturating_add(1);
         let (start, delta) = match content {
-            Content::Native(native) => split_native(native),
+            Content::Native(native) if native.format == FORMAT => split_native(native),
             other => (written(other, &mut self.losses), None),
         };
         event(out, "content_block_start", index, |o| o.raw("content_block", &start));

@@ -9,7 +9,8 @@ use super::write::{call_part, media_part, with_extras, with_signature};
 use super::{finish, signature, usage};
 use crate::ApiFormat;
 use crate::ir::{
-    Citation, Content, Delta, Extras, Finish, Loss, Opaque, PartHead, PartId, StreamEvent, ToolCall, Usage,
+    Citation, Content, Delta, Extras, Finish, Loss, Opaque, PartHead, PartId, ReasoningPart, StreamEvent, ToolCall,
+    Usage,
 };
 
 const GEMINI: ApiFormat = ApiFormat::Gemini;
@@ -33,6 +34,8 @@ struct Choice {
     /// Bytes of visible text that went out.
     visible: usize,
     wrote: bool,
+    /// Thinking of another maker that the next call was led to by.
+    thinking: Vec<ReasoningPart>,
     /// Citations were added since they were last told.
     cites: bool,
     finish: Option<Finish>,
@@ -160,6 +163,9 @@ impl Answer {
             }
             PartHead::Reasoning => {
                 let opaque = open.signature?;
+                let thinking =
+                    ReasoningPart { text: open.text.clone(), summary: Vec::new(), opaque: Some(opaque.clone()) };
+                choice.thinking.push(thinking);
                 // Gemini writes a signature that stands for itself on an empty text.
                 let alone = open.text.is_empty() && opaque.format == GEMINI;
                 let mut part = if alone { json!({"text": ""}) } else { json!({"text": "", "thought": true}) };
@@ -170,12 +176,14 @@ impl Answer {
                 let call = ToolCall { id, name, namespace, kind, arguments: open.text, signature: open.signature };
                 let id = (!call.id.is_empty()).then_some(call.id.as_str());
                 let (mut part, whole) = call_part(&call, id);
+                let rider = signature::ride(&std::mem::take(&mut choice.thinking));
                 if !whole {
                     let why = "no json object: wrapped into one";
                     self.losses.push(Loss::new("choices[].parts[].arguments", GEMINI, why));
                 }
-                if let Some(opaque) = &call.signature {
-                    with_signature(&mut part, signature::to_client(opaque));
+                let signed = call.signature.as_ref().map(signature::to_client).or(rider);
+                if let Some(text) = signed {
+                    with_signature(&mut part, text);
                 }
                 with_extras(&mut part, &open.extras);
                 Some(part)

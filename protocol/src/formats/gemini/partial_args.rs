@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 /// Indices and depths beyond these are no arguments of any tool.
-const MOST_ITEMS: usize = 4_096;
+const MOST_ITEMS: usize = 65_536;
+/// A list is filled in order; a place further beyond its end than this would be a way to eat memory.
+const LARGEST_GAP: usize = 16;
 const DEEPEST: usize = 64;
 
 /// The arguments of one call as they fill up.
@@ -96,6 +98,9 @@ fn place<'m>(args: &'m mut Map<String, Value>, steps: &[Step]) -> Option<&'m mut
                     *slot = Value::Array(Vec::new());
                 }
                 let list = slot.as_array_mut()?;
+                if *index > list.len().saturating_add(LARGEST_GAP) {
+                    return None;
+                }
                 if list.len() <= *index {
                     list.resize(index + 1, Value::Null);
                 }
@@ -143,7 +148,7 @@ mod tests {
     #[test]
     fn hostile_paths_are_left_out() {
         let deep = format!("$.a{}", "[0]".repeat(1_000));
-        for path in ["", "$", "$[0]", "$.a[99999999]", "$.a[", "$.a['", "$.ä]é[", &deep] {
+        for path in ["", "$", "$[0]", "$.a[99999999]", "$.a[60000]", "$.a[", "$.a['", "$.ä]é[", &deep] {
             joined(&[json!({"jsonPath": path, "stringValue": "x"})]);
         }
         assert_eq!(joined(&[json!({"jsonPath": "$.a[99999999]", "stringValue": "x"})]), json!({}));

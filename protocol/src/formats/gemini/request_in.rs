@@ -110,8 +110,12 @@ fn read_parts(list: Vec<Value>, place: &Path<'_>, pairing: &mut Pairing) -> Resu
 
 /// What a part of a history means. A signature on visible content becomes a reasoning part before it; on an empty text, in its place.
 fn push(part: WirePart, pairing: &mut Pairing, parts: &mut Vec<Part>) {
-    let WirePart { body, thought, signature, extras } = part;
+    let WirePart { body, thought, mut signature, extras } = part;
     let extras = Extras::new(GEMINI, extras);
+    if let (Body::Call(_), Some(riders)) = (&body, signature.as_deref().and_then(signature::riders)) {
+        bring_back(riders, parts);
+        signature = None;
+    }
     let signature = signature.filter(|text| text != signature::PLACEHOLDER).map(|text| signature::from_wire(&text));
     let content = match body {
         Body::Nothing => return,
@@ -158,6 +162,17 @@ fn push(part: WirePart, pairing: &mut Pairing, parts: &mut Vec<Part>) {
         }
     };
     parts.push(Part { extras, ..Part::new(content) });
+}
+
+/// Thinking that rode on a call goes back before everything that was said since the last call, unless the client kept the thoughts as well.
+fn bring_back(riders: Vec<ReasoningPart>, parts: &mut Vec<Part>) {
+    let known = |rider: &ReasoningPart| {
+        parts.iter().any(|part| matches!(&part.content, Content::Reasoning(own) if own.opaque == rider.opaque))
+    };
+    let lost: Vec<Part> =
+        riders.into_iter().filter(|rider| !known(rider)).map(|rider| Part::new(Content::Reasoning(rider))).collect();
+    let at = parts.iter().rposition(|part| matches!(part.content, Content::ToolCall(_))).map_or(0, |last| last + 1);
+    parts.splice(at..at, lost);
 }
 
 /// `{"output": "text"}` and `{"error": "text"}` are the text; any other object is its JSON.

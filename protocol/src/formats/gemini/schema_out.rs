@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-/// A converted schema may not grow beyond this many nodes: references can multiply.
+/// A converted schema may not grow beyond this many nodes (or kilobytes of words and values): references can multiply.
 const MOST_NODES: usize = 4_000;
 /// How often one reference may stand inside itself.
 const MOST_ROUNDS: usize = 1;
@@ -91,7 +91,7 @@ impl<'s> Work<'s> {
     }
 
     fn convert(&mut self, schema: &'s Value, at: &str, depth: usize) -> Value {
-        self.nodes += 1;
+        self.nodes = self.nodes.saturating_add(1 + weight(schema));
         if self.nodes > MOST_NODES || depth > DEEPEST {
             self.lose(at, "", "schema is too large once its references are put in place: cut here");
             return json!({"type": "OBJECT"});
@@ -361,6 +361,23 @@ impl<'s> Work<'s> {
                 (_, Some(_), _) => self.lose(at, &key, "demanded twice in different ways: the first one holds"),
             }
         }
+    }
+}
+
+/// Kilobytes of what a node copies beside the schemas inside it.
+fn weight(schema: &Value) -> usize {
+    const SCHEMAS: [&str; 8] =
+        ["properties", "items", "prefixItems", "anyOf", "oneOf", "allOf", "$defs", "definitions"];
+    let own = schema.as_object().into_iter().flatten().filter(|(name, _)| !SCHEMAS.contains(&name.as_str()));
+    own.map(|(_, value)| size(value)).fold(0, usize::saturating_add) / 1_024
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(size).fold(list.len(), usize::saturating_add),
+        Value::Object(map) => map.iter().map(|(name, value)| name.len() + size(value)).fold(0, usize::saturating_add),
+        _ => 8,
     }
 }
 

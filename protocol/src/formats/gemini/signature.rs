@@ -2,8 +2,10 @@
 //!
 //! Our wrapped blobs (see [`crate::opaque`]) are no base64, so they are armoured before they go into that field.
 
+use serde_json::{Value, json};
+
 use crate::formats::media::{from_base64, to_base64};
-use crate::ir::{Opaque, OpaqueKind};
+use crate::ir::{Opaque, OpaqueKind, ReasoningPart};
 use crate::{ApiFormat, opaque};
 
 /// Passes Gemini's check in place of a signature that was lost; documented by Google for histories made elsewhere.
@@ -11,6 +13,33 @@ pub(super) const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
 /// Base64 of the first four bytes of a wrapped blob, as far as they decide the letters.
 const ARMOUR: &str = "bXlsMT";
+
+/// Marks thinking that rides on a call, and the letters that base64 makes of the mark.
+const RIDER: &str = "myl1r:";
+const ARMOURED_RIDER: &str = "bXlsMXI";
+
+/// Thinking of another maker for the signature of the call that it led to. Gemini CLI and others throw thoughts away and keep the signatures of
+/// calls; the other maker wants its thinking back before the call.
+pub(super) fn ride(thinking: &[ReasoningPart]) -> Option<String> {
+    let blobs = thinking.iter().filter_map(|part| {
+        let opaque = part.opaque.as_ref().filter(|opaque| opaque.format != ApiFormat::Gemini)?;
+        Some(json!([part.text, opaque::wrap(opaque, ApiFormat::Gemini)]))
+    });
+    let blobs: Vec<Value> = blobs.collect();
+    (!blobs.is_empty()).then(|| to_base64(format!("{RIDER}{}", Value::Array(blobs)).as_bytes()))
+}
+
+/// The thinking that rides on a call.
+pub(super) fn riders(field: &str) -> Option<Vec<ReasoningPart>> {
+    let bytes = field.starts_with(ARMOURED_RIDER).then(|| from_base64(field)).flatten()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let blobs: Vec<(String, String)> = serde_json::from_str(text.strip_prefix(RIDER)?).ok()?;
+    let read = |(text, blob): (String, String)| {
+        let opaque = opaque::unwrap(&blob, ApiFormat::Gemini, OpaqueKind::Signature);
+        ReasoningPart { text, summary: Vec::new(), opaque: Some(opaque) }
+    };
+    Some(blobs.into_iter().map(read).collect())
+}
 
 /// The field's text for a client: the signature itself at home, a wrapped blob of another maker in base64.
 pub(super) fn to_client(blob: &Opaque) -> String {
@@ -42,6 +71,23 @@ mod tests {
             let bytes = from_base64(&field).unwrap();
             assert_eq!(from_wire(&to_base64(&bytes)), blob);
             assert_eq!(from_wire(&to_base64(&bytes).replace('+', "-").replace('/', "_")), blob);
+        }
+    }
+
+    #[test]
+    fn thinking_rides_on_a_call_and_comes_back() {
+        let blob = |data: &str| Opaque {
+            kind: OpaqueKind::Signature,
+            format: ApiFormat::AnthropicMessages,
+            data: data.into(),
+        };
+        let part = |text: &str, opaque| ReasoningPart { text: text.into(), summary: Vec::new(), opaque };
+        let thinking = [part("hm \"ä\"", Some(blob("a=="))), part("", Some(blob("b")))];
+        let field = ride(&thinking).unwrap();
+        assert_eq!(riders(&field.replace('+', "-").replace('/', "_")), Some(thinking.to_vec()));
+        assert_eq!(ride(&[part("unsigned", None)]), None);
+        for field in ["", "c2ln", "bXlsMXI6bm8ganNvbg==", "bXlsMXI!"] {
+            assert_eq!(riders(field), None);
         }
     }
 

@@ -215,6 +215,7 @@ impl Candidate {
 
     fn part(&mut self, part: WirePart, choice: u32, next: &mut PartId, out: &mut Vec<StreamEvent>) {
         let WirePart { body, thought, signature, extras } = part;
+        let signature = signature.filter(|text| signature::riders(text).is_none());
         let signature = signature.map(|text| signature::from_wire(&text));
         match body {
             Body::Nothing | Body::Result(_) => {}

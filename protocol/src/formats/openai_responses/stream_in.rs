@@ -63,9 +63,10 @@ impl Decoder {
         }
     }
 
-    fn event(&mut self, event: Event<'_>, frame: &Frame<'_>, out: &mut Events) -> Result<(), DecodeError> {
-        let kind = event.kind.as_deref().or(frame.event).unwrap_or_default().to_owned();
-        match kind.as_str() {
+    fn event(&mut self, mut event: Event<'_>, frame: &Frame<'_>, out: &mut Events) -> Result<(), DecodeError> {
+        let named = event.kind.take();
+        let kind = named.as_deref().or(frame.event).unwrap_or_default();
+        match kind {
             "response.created" | "response.in_progress" => self.start(event.response.as_ref(), out),
             "response.output_item.added" => self.item_added(event, frame, out)?,
             "response.output_item.done" => self.item_done(event, out),

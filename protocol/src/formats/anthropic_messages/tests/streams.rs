@@ -229,7 +229,12 @@ fn foreign_thinking_passes_through_a_client_and_comes_back() {
     let mut signed = call("call:1", r#"{"a":1}"#);
     let Content::ToolCall(inner) = &mut signed.content else { panic!() };
     inner.signature = Some(gemini);
-    let parts = vec![summary, signed];
+    let searching = Part::new(Content::Native(Native {
+        format: ApiFormat::OpenaiResponses,
+        kind: "web_search_call".into(),
+        value: json!({"type": "web_search_call", "id": "ws_1"}),
+    }));
+    let parts = vec![summary, searching, signed];
     let answer = response(parts.clone(), FinishReason::ToolCalls);
     let whole: Value = serde_json::from_slice(&codec().encode_response(&answer, &context()).value).unwrap();
     assert_eq!(whole["content"][0]["thinking"], "short");

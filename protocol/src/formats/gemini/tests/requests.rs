@@ -246,6 +246,32 @@ fn case_06_thinking_of_another_maker_comes_back_through_a_client_of_gemini() {
 }
 
 #[test]
+fn case_06_thinking_comes_back_from_a_client_that_throws_thoughts_away() {
+    use crate::ir::{ChatResponse, Choice, Finish, FinishReason};
+    let blob = Opaque { kind: OpaqueKind::Signature, format: ApiFormat::AnthropicMessages, data: "EqQB".into() };
+    let thinking = ReasoningPart { text: "hm".into(), summary: Vec::new(), opaque: Some(blob) };
+    let thinking = Part::new(Content::Reasoning(thinking));
+    let parts = vec![thinking, Part::text("I look."), call("toolu_1", "f", "{}"), call("toolu_2", "f", "{}")];
+    let response = ChatResponse {
+        choices: vec![Choice {
+            parts: parts.clone(),
+            finish: Some(Finish::new(FinishReason::ToolCalls)),
+            ..Choice::default()
+        }],
+        ..ChatResponse::default()
+    };
+    let written = super::codec().encode_response(&response, &crate::format::ReplyContext::default());
+    let written: serde_json::Value = serde_json::from_slice(&written.value).unwrap();
+    let all = written["candidates"][0]["content"]["parts"].as_array().unwrap();
+    let kept: Vec<_> = all.iter().filter(|part| part.get("thought").is_none()).cloned().collect();
+    assert!(kept.len() < all.len());
+    for told in [all, &kept] {
+        let history = read("claude", &json!({"contents": [{"role": "model", "parts": told}]}));
+        assert_eq!(history.messages[0].parts, parts);
+    }
+}
+
+#[test]
 fn media_find_their_fields() {
     let own = "https://generativelanguage.googleapis.com/v1beta/files/abc";
     let request = request(

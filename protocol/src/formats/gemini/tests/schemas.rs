@@ -93,6 +93,17 @@ fn references_that_multiply_are_cut_and_do_not_hang() {
 }
 
 #[test]
+fn long_lists_of_values_count_against_the_size() {
+    let values: Vec<String> = (0..20_000).map(|number| format!("value-{number}")).collect();
+    let uses: serde_json::Map<String, Value> =
+        (0..500).map(|number| (format!("p{number}"), json!({"$ref": "#/$defs/Long"}))).collect();
+    let schema = json!({"type": "object", "properties": uses, "$defs": {"Long": {"enum": values}}});
+    let (schema, losses) = converted(schema);
+    assert!(schema.to_string().len() < 10_000_000);
+    assert!(losses.iter().any(|loss| loss.why.contains("too large")));
+}
+
+#[test]
 fn case_19_null_const_and_lists_of_types_find_words() {
     for (schema, expected) in [
         (json!({"type": ["string", "null"]}), json!({"nullable": true, "type": "STRING"})),

@@ -1,0 +1,270 @@
+//! The binary as people use it: on the store while nothing runs, over the socket while a gateway runs.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("myelin.toml"), config).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TZ", "UTC")
+            .env("MYELIN_DATA_DIR", self.path().join("data"))
+            .env("MYELIN_CONFIG", self.path().join("myelin.toml"));
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Standard output of a command that works.
+    fn ok(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let (out, err) = texts(&output);
+        assert!(output.status.success(), "{words:?}\n{out}\n{err}");
+        out
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[&["--json"], words].concat())).unwrap()
+    }
+
+    /// Standard error of a command that fails.
+    fn fails(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let (out, err) = texts(&output);
+        assert!(!output.status.success(), "{words:?}\n{out}\n{err}");
+        err
+    }
+
+    fn serve(&self) -> Server {
+        let mut child = self
+            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().rsplit("//").next().unwrap().to_owned();
+        Server { child, address }
+    }
+}
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn texts(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Words of each line, so that widths of columns do not matter.
+fn cells(text: &str) -> Vec<Vec<&str>> {
+    text.lines().map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[test]
+fn without_a_gateway_commands_work_on_the_store_and_say_so() {
+    let home = Home::new("");
+    let output = home.run(&["key", "create", "laptop", "--model", "gpt-*"]);
+    let (out, err) = texts(&output);
+    assert!(out.starts_with("my-") && out.contains("(laptop; shown once)"), "{out}");
+    assert!(err.contains("no gateway is running: working on"), "{err}");
+    let listed = home.ok(&["key", "list"]);
+    assert!(listed.contains("laptop") && listed.contains("gpt-*") && listed.contains("never"), "{listed}");
+    assert!(!listed.contains(out.split_whitespace().next().unwrap()), "a secret is shown once");
+    assert!(home.fails(&["key", "create", "laptop"]).contains("there already is a key 'laptop'"));
+    assert!(home.fails(&["status"]).contains("not running"));
+    assert!(home.fails(&["logs", "-f"]).contains("not running"));
+}
+
+#[test]
+fn profiles_and_routes_are_set_listed_and_removed() {
+    let home = Home::new("");
+    assert_eq!(home.ok(&["profile", "set", "cheap", "--rule", "claude-*=echo"]).trim(), "cheap has 1 rules");
+    assert_eq!(home.ok(&["profile", "use", "cheap"]).trim(), "the gateway uses cheap");
+    let listed = home.ok(&["profile", "list"]);
+    assert_eq!(
+        cells(&listed)[1..],
+        [vec!["direct", "0", "-", "built", "in"], vec!["cheap", "active", "1", "-", "store"]]
+    );
+    assert!(home.ok(&["profile", "show", "cheap"]).contains("claude-*"));
+    assert!(home.fails(&["profile", "remove", "cheap"]).contains("is active"));
+    home.ok(&["profile", "use", "direct"]);
+    home.ok(&["profile", "remove", "cheap"]);
+    assert!(home.fails(&["profile", "use", "cheap"]).contains("no profile 'cheap'"));
+    let output = home.run(&["route", "set", "a/b", "--group", "gone/x", "--group", "ordered:tag:t"]);
+    assert!(texts(&output).1.contains("warning: routes.a/b.groups[0].use: there is no channel 'gone'"));
+    assert!(home.ok(&["route", "list"]).contains("weighted: gone/x  then  ordered: tag:t"));
+    home.ok(&["route", "remove", "a/b"]);
+    assert_eq!(home.json(&["route", "list"])["routes"], serde_json::json!([]));
+}
+
+#[test]
+fn a_channel_that_fails_its_test_is_kept_off_and_shows_no_secret() {
+    let home = Home::new("");
+    let words = [
+        "channel",
+        "add",
+        "openai-compatible",
+        "--name",
+        "dead",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--key",
+        "-",
+        "--model",
+        "m",
+    ];
+    let mut child =
+        home.command(&words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"sk-canary-0123456789\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = texts(&output);
+    assert!(
+        !output.status.success() && err.contains("the test of dead failed") && err.contains("stays off"),
+        "{out}{err}"
+    );
+    let shown = home.json(&["channel", "show", "dead"]);
+    assert_eq!((&shown["enabled"], &shown["state"]["is"]), (&Value::Bool(false), &Value::from("failing")));
+    assert_eq!(shown["credentials"][0], "…6789");
+    assert!(home.fails(&["channel", "enable", "dead"]).contains("no test"));
+    home.ok(&["channel", "enable", "dead", "--force"]);
+    let listed = home.ok(&["channel", "list"]);
+    assert_eq!(cells(&listed)[1], ["dead", "openai-compatible", "on", "failing", "1", "-", "store"]);
+    let doctor = home.run(&["doctor"]);
+    assert!(!doctor.status.success() && texts(&doctor).0.contains("bad   the last test of dead failed"));
+    home.ok(&["channel", "remove", "dead"]);
+    assert!(home.fails(&["channel", "test", "dead"]).contains("no channel 'dead'"));
+    assert!(home.fails(&["channel", "add", "no-such-provider"]).contains("no provider"));
+}
+
+#[test]
+fn the_file_is_checked_with_lines_and_is_read_only_elsewhere() {
+    let home = Home::new("\n[[channels]]\nname = \"main\"\nprovider = \"openai\"\nweigth = 2\n");
+    let output = home.run(&["config", "check"]);
+    let (out, err) = texts(&output);
+    assert!(!output.status.success());
+    assert!(
+        out.contains("myelin.toml:5: error: channels.main.weigth: unknown key 'weigth': did you mean 'weight'?"),
+        "{out}{err}"
+    );
+    let fixed =
+        "[[channels]]\nname = \"main\"\nprovider = \"openai\"\ncredentials = [\"sk-abcdefghijkl\"]\nmodels = [\"m\"]\n";
+    std::fs::write(home.path().join("myelin.toml"), fixed).unwrap();
+    assert!(home.ok(&["config", "check"]).contains("is sound"));
+    assert!(home.fails(&["channel", "remove", "main"]).contains("managed by the configuration file"));
+    assert!(home.ok(&["config", "show"]).contains("max_attempts"));
+    assert!(home.ok(&["config", "path"]).contains("myelin.toml"));
+    assert!(home.ok(&["config", "reference"]).starts_with("# Configuration file"));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let home = Home::new("");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(home.ok(&["completions", shell]).contains("channel"), "{shell}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_running_gateway_is_worked_over_its_socket() {
+    let home = Home::new("");
+    let server = home.serve();
+    let status = home.json(&["status"]);
+    assert_eq!(
+        (status["listen"][0].as_str(), status["pid"].as_u64()),
+        (Some(server.address.as_str()), Some(server.child.id().into()))
+    );
+    let made = home.run(&["--json", "key", "create", "laptop"]);
+    assert_eq!(texts(&made).1, "", "nothing is said of working on the store");
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let key = made["secret"].as_str().unwrap();
+    // A request with the new key, and what is told of it.
+    let mut follow = home.command(&["--json", "logs", "-f", "-n", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut followed = BufReader::new(follow.stdout.take().unwrap());
+    let ask = |key: &str| {
+        let body = r#"{"model":"echo","messages":[{"role":"user","content":"hello"}]}"#;
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            server.address,
+            body.len()
+        );
+        let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    // Until the follower has begun to follow, what ends is not shown to it.
+    let line = std::thread::scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            let mut line = String::new();
+            followed.read_line(&mut line).unwrap();
+            sender.send(line).unwrap();
+        });
+        loop {
+            assert!(ask(key).starts_with("HTTP/1.1 200"));
+            if let Ok(line) = receiver.recv_timeout(std::time::Duration::from_millis(500)) {
+                break line;
+            }
+        }
+    });
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    let record: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((record["model"].as_str(), record["key"].as_str()), (Some("echo"), made["key"]["id"].as_str()));
+    let logs = home.ok(&["logs", "--key", "laptop", "-n", "1"]);
+    assert!(logs.contains("200  completed") && logs.contains("echo"), "{logs}");
+    let id = record["id"].as_str().unwrap();
+    assert_eq!(home.json(&["logs", id])["id"].as_str(), Some(id));
+    home.ok(&["key", "block", "laptop"]);
+    assert!(!ask(key).starts_with("HTTP/1.1 200"), "the next request feels it");
+    // A second one does not start, and says why.
+    let second = home.fails(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(second.contains("in use by another myelin") && second.contains(&server.child.id().to_string()), "{second}");
+    let models = home.ok(&["model", "list"]);
+    assert!(models.contains("echo"), "{models}");
+    assert!(home.ok(&["admin", "token"]).starts_with("mya-"));
+    assert_eq!(home.json(&["admin", "tokens"])["tokens"].as_array().unwrap().len(), 2, "the first start made one");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_gateway_leaves_behind_is_no_obstacle() {
+    let home = Home::new("");
+    let mut server = home.serve();
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    assert!(home.path().join("data/myelin.sock").exists());
+    assert!(home.ok(&["key", "list"]).contains("default"));
+    let again = home.serve();
+    assert_eq!(home.json(&["status"])["pid"].as_u64(), Some(again.child.id().into()));
+}
