@@ -5,7 +5,7 @@ use std::time::Duration;
 use myelin_testkit::{Delivery, MockServer, Progress, Script};
 use serde_json::{Value, json};
 
-use crate::post;
+use crate::support::post;
 
 const CHAT: &str = "/v1/chat/completions";
 

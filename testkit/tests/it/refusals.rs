@@ -3,7 +3,7 @@
 use myelin_testkit::{AWS_KEY, Family, MockServer, seal};
 use serde_json::{Value, json};
 
-use crate::rule;
+use crate::support::rule;
 
 const CHAT: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
