@@ -11,3 +11,7 @@ mod matrix;
 mod passthrough;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod thinking;
+#[cfg(test)]
+mod tools;
