@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod architecture;
+mod carry;
 #[cfg(test)]
 mod echo;
 #[cfg(test)]
@@ -13,3 +14,7 @@ mod matrix;
 mod passthrough;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod thinking;
+#[cfg(test)]
+mod tools;
