@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod carry;
 #[cfg(test)]
 mod echo;
