@@ -290,7 +290,7 @@ impl Run {
         let tree = self.ask.tree()?;
         let context = reply_context(&self.job, &self.ask, Some(tree));
         let encoded = self.ask.write(&response, &context);
-        self.job.settle.losses(&encoded.losses);
+        self.job.settle.answer_losses(&encoded.losses);
         stored::keep_answer(&self.job, &mut self.ask, &response);
         self.job.services.origins.note(&encoded.value, &sent.maker);
         Ok(Whole { headers: HeaderMap::new(), body: encoded.value.into() })

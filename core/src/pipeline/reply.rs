@@ -82,7 +82,10 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
         put("server-timing", &format!("myelin;dur={:.3}, upstream;dur={:.3}", ms(before), ms(upstream)));
     }
     if !record.losses.is_empty() {
-        let line: String = record.losses.join("; ").chars().filter(|c| !c.is_control()).take(2_000).collect();
+        // Field names may be anything that a client wrote; a header carries visible ASCII.
+        let shown = |c: char| if c.is_ascii() { c } else { '?' };
+        let line: String =
+            record.losses.join("; ").chars().filter(|c| !c.is_control()).map(shown).take(2_000).collect();
         put("x-myelin-loss", &line);
     }
 }

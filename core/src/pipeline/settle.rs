@@ -10,6 +10,22 @@ use super::{Durable, Services};
 use crate::error::GatewayError;
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 
+/// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
+const BOOKKEEPING: [&str; 12] = [
+    "conversation_id",
+    "created_at",
+    "eval_duration",
+    "load_duration",
+    "metrics",
+    "mode",
+    "prompt_eval_duration",
+    "provider",
+    "system_fingerprint",
+    "task_id",
+    "total_duration",
+    "x_groq",
+];
+
 /// The record of one request in the making.
 pub(crate) struct Settle {
     services: Arc<Services>,
@@ -82,6 +98,17 @@ impl Settle {
             if self.record.losses.len() < 32 && !self.record.losses.contains(&line) {
                 self.record.losses.push(line);
             }
+        }
+    }
+
+    /// Notes what an answer lost on its way to the client; the provider's own bookkeeping is nobody's loss.
+    pub(crate) fn answer_losses(&mut self, losses: &[Loss]) {
+        let told = |loss: &&Loss| {
+            let name = loss.field.rsplit_once("extras.").map(|(_, name)| name);
+            name.is_none_or(|name| !BOOKKEEPING.contains(&name))
+        };
+        for loss in losses.iter().filter(told) {
+            self.losses(std::slice::from_ref(loss));
         }
     }
 

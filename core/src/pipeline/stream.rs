@@ -265,7 +265,7 @@ impl Live {
     /// Books everything; runs once, at the end.
     fn close(&mut self) -> Option<Durable> {
         let losses = self.relay.losses();
-        self.settle.losses(&losses);
+        self.settle.answer_losses(&losses);
         if let Some(usage) = self.relay.usage() {
             self.settle.usage(usage.clone());
         }

@@ -68,7 +68,8 @@ impl LiveCredential {
                 source_text,
                 why,
             })?;
-            all.push(Self::read(secret, provider).map_err(|why| ChannelError::Credential { position, why })?);
+            let region = channel.options.get("region").and_then(Value::as_str);
+            all.push(Self::read(secret, provider, region).map_err(|why| ChannelError::Credential { position, why })?);
         }
         if all.is_empty() {
             if !provider.keyless && provider.auth != AuthStyle::None {
@@ -79,11 +80,13 @@ impl LiveCredential {
         Ok(all)
     }
 
-    fn read(secret: Secret, provider: &Provider) -> Result<Self, String> {
+    fn read(secret: Secret, provider: &Provider, region: Option<&str>) -> Result<Self, String> {
         let text = secret.expose().trim();
         let kind = match provider.auth {
             _ if text.is_empty() => return Err("is empty".to_owned()),
-            AuthStyle::Sigv4 if text.contains(':') => Kind::Aws(sigv4::Keys::parse(text)?),
+            AuthStyle::Sigv4 if text.contains(':') => {
+                Kind::Aws(sigv4::Keys::parse(text)?.at(&provider.base_url, region))
+            }
             AuthStyle::Gcp if text.starts_with('{') => Kind::Google(Box::new(Account::parse(text)?)),
             // `ya29.…` is a token that somebody got by `gcloud auth print-access-token`.
             _ => Kind::Key { plain: sensitive(text)?, bearer: sensitive(&format!("Bearer {text}"))? },

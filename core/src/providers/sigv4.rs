@@ -20,6 +20,8 @@ use super::Payload;
 pub(super) struct Keys {
     /// Made once: it is an `Arc` inside, and its `Debug` is masked.
     identity: aws_credential_types::Credentials,
+    /// Service and region for hosts that do not tell them: private endpoints under names of their own, relays.
+    elsewhere: Option<(&'static str, String)>,
 }
 
 impl Keys {
@@ -32,7 +34,14 @@ impl Keys {
             return Err("an AWS key is ACCESS_KEY:SECRET or ACCESS_KEY:SECRET:SESSION, or a Bedrock API key".to_owned());
         };
         let session = session.filter(|session| !session.is_empty()).map(str::to_owned);
-        Ok(Self { identity: Credentials::new(access, secret, session, None, "myelin") })
+        Ok(Self { identity: Credentials::new(access, secret, session, None, "myelin"), elsewhere: None })
+    }
+
+    /// Signs for `region` where the host does not tell it. `vendor` is the vendor's own address, which tells the service.
+    pub(super) fn at(mut self, vendor: &str, region: Option<&str>) -> Self {
+        let service = if vendor.contains("bedrock-mantle") { "bedrock-mantle" } else { "bedrock" };
+        self.elsewhere = region.filter(|region| !region.is_empty()).map(|region| (service, region.to_owned()));
+        self
     }
 
     /// The texts that must never be shown.
@@ -47,7 +56,8 @@ pub(super) fn sign(keys: &Keys, parts: &mut Parts, payload: Payload<'_>, now_ms:
         return Err("a signed request needs its whole body".to_owned());
     };
     let authority = parts.uri.authority().ok_or("a signed request needs a host")?.clone();
-    let (service, region) = scope(authority.host()).ok_or_else(|| {
+    let elsewhere = || keys.elsewhere.as_ref().map(|(service, region)| (*service, region.as_str()));
+    let (service, region) = scope(authority.host()).or_else(elsewhere).ok_or_else(|| {
         format!("no AWS region in `{}`; set the option `region` or use an amazonaws.com address", authority.host())
     })?;
     let (service, region) = (service.to_owned(), region.to_owned());
@@ -221,5 +231,8 @@ mod tests {
         assert!(sign(&keys, &mut streamed, Payload::Streamed, THEN).unwrap_err().contains("whole body"));
         let mut relay = parts("POST", "https://relay.example/x");
         assert!(sign(&keys, &mut relay, Payload::Whole(&[]), THEN).unwrap_err().contains("region"));
+        let keys = keys.at("https://bedrock-runtime.{region}.amazonaws.com", Some("eu-west-1"));
+        sign(&keys, &mut relay, Payload::Whole(&[]), THEN).unwrap();
+        assert!(relay.headers["authorization"].to_str().unwrap().contains("/eu-west-1/bedrock/aws4_request"));
     }
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod carry;
+#[cfg(test)]
 mod echo;
 #[cfg(test)]
 mod failover;
@@ -13,3 +15,7 @@ mod matrix;
 mod passthrough;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod thinking;
+#[cfg(test)]
+mod tools;

@@ -91,6 +91,8 @@ fn read_body(body: &Value, ask: &Ask) -> Verdict<Turn> {
         stop: super::chat::stops(&config["stopSequences"]),
         n: 1,
         choice: choice(&body["toolConfig"]["toolChoice"]),
+        one_call: extra["tool_choice"]["disable_parallel_tool_use"] == true,
+        schema: output_schema(&body["outputConfig"])?,
         tools,
         input_tokens: words(&body["system"]) + words(&body["messages"]) + words(&body["toolConfig"]),
         marked_digest: digest(&[
@@ -167,6 +169,19 @@ fn tools(body: &Value) -> Verdict<Vec<ToolOffer>> {
         offers.push(ToolOffer { name: name.to_owned(), schema: schema.clone(), ..ToolOffer::default() });
     }
     Ok(offers)
+}
+
+/// Structured output: the schema is JSON inside a string.
+fn output_schema(config: &Value) -> Verdict<Option<Value>> {
+    let format = &config["textFormat"];
+    if format.is_null() {
+        return Ok(None);
+    }
+    let shaped = format["type"] == "json_schema" && format["structure"]["jsonSchema"]["name"].is_string();
+    require(shaped, "output-config", || "outputConfig.textFormat: json_schema needs a name".to_owned())?;
+    let schema = format["structure"]["jsonSchema"]["schema"].as_str().and_then(|text| serde_json::from_str(text).ok());
+    require(schema.is_some(), "output-schema", || "outputConfig: the schema is not a JSON string".to_owned())?;
+    Ok(schema)
 }
 
 fn choice(value: &Value) -> Choice {

@@ -12,6 +12,10 @@ use myelin_core::store::{Change, Filter, MasterKey, NewKey, Store};
 use myelin_testkit::MockServer;
 use serde_json::{Value, json};
 
+pub mod dialog;
+pub mod fold;
+pub mod providers;
+
 /// A running gateway.
 pub struct TestGateway {
     /// The gateway itself.

@@ -41,7 +41,9 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect) -> Result<Lossy<V
         body.entry(name.as_str()).or_insert_with(|| value.clone());
     }
     for name in &dialect.unsupported {
-        if body.shift_remove(name).is_some_and(|value| !value.is_null()) {
+        // Where nothing is kept, `store: false` is no wish that was refused.
+        let asked = |value: Value| !value.is_null() && !(name == "store" && value == false);
+        if body.shift_remove(name).is_some_and(asked) {
             losses.push(Loss::new(name.clone(), FORMAT, "the host refuses it"));
         }
     }
