@@ -105,8 +105,8 @@ async fn responses_refuses_what_openai_refuses() {
     let body = |changes: Value| with(json!({"model": "gpt-5", "input": "hi"}), changes);
     let reasoning =
         |sealed: &str| json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed});
-    let own = seal(Family::OpenAi, "hm");
-    let foreign = seal(Family::Claude, "hm");
+    let own = seal(Family::OpenAi, "1", "hm");
+    let foreign = seal(Family::Claude, "1", "hm");
     let said = json!({"role": "assistant", "content": [{"type": "output_text", "text": "x"}]});
     let user = json!({"role": "user", "content": "hi"});
     expect(vec![
@@ -150,7 +150,7 @@ async fn messages_refuses_what_anthropic_refuses() {
     let budget = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
     let marked = json!({"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}});
     let signed = |signature: &str| json!({"type": "thinking", "thinking": "hm", "signature": signature});
-    let (own, foreign) = (seal(Family::Claude, "hm"), seal(Family::Gemini, "hm"));
+    let (own, foreign) = (seal(Family::Claude, "1", "hm"), seal(Family::Gemini, "1", "hm"));
     let tools = json!([{"name": "f", "input_schema": {"type": "object"}}]);
     expect(vec![
         ("anthropic", MESSAGES, messages(json!({})), "answered"),
@@ -183,7 +183,7 @@ async fn gemini_refuses_what_google_refuses() {
     let result = json!({"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "x"}}}]});
     let text = json!({"role": "user", "parts": [{"functionResponse": {"name": "f", "response": "x"}}]});
     let tool = |parameters: Value| json!([{"functionDeclarations": [{"name": "f", "parameters": parameters}]}]);
-    let (own, foreign) = (json!(seal(Family::Gemini, "x")), json!(seal(Family::Claude, "x")));
+    let (own, foreign) = (json!(seal(Family::Gemini, "1", "x")), json!(seal(Family::Claude, "1", "x")));
     expect(vec![
         ("gemini", GEMINI, gemini(json!({})), "answered"),
         ("gemini", GEMINI, gemini(json!({"messages": []})), "unknown-field"),
