@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod carry;
 #[cfg(test)]
+mod dify;
+#[cfg(test)]
 mod echo;
 #[cfg(test)]
 mod failover;
@@ -11,6 +13,8 @@ mod failover;
 mod matrix;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
