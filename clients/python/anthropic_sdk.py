@@ -1,6 +1,7 @@
 """The anthropic package: Messages, count_tokens, Models."""
 
 import json
+import uuid
 
 import anthropic
 from harness import CONFIG, DIRECT, KEY, PERSON, PNG, WEATHER, case, contains, equal, raises, run
@@ -171,7 +172,7 @@ def structured_output(target):
 
 @case("cache")
 def cache_marks_reach_the_provider(target):
-    system = [{"type": "text", "text": f"a long prompt {target.label} " + "word " * 50, "cache_control": {"type": "ephemeral"}}]
+    system = [{"type": "text", "text": f"a prompt that no cache has seen: {uuid.uuid4()} " + "word " * 50, "cache_control": {"type": "ephemeral"}}]
     first = create(target, user("say a"), system=system)
     second = create(target, user("say b"), system=system)
     equal(first.usage.cache_creation_input_tokens > 0, True, "written")

@@ -37,9 +37,41 @@ pub fn unwrap(field: &str, format: ApiFormat, kind: OpaqueKind) -> Opaque {
     }
 }
 
+/// Fields that hold a maker's blobs, in any format.
+const FIELDS: [&str; 3] = ["\"signature\"", "\"thoughtSignature\"", "\"encrypted_content\""];
+/// Shorter values are no blobs.
+const SHORTEST: usize = 16;
+
+/// The blobs that stand in a piece of JSON or of a stream of it, without reading the rest: values of the fields that hold them, wrapped ones unwrapped. What is cut
+/// off at the end of the piece is left out.
+pub fn blobs(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
+    FIELDS.into_iter().flat_map(move |field| {
+        memchr::memmem::find_iter(piece, field.as_bytes()).filter_map(move |at| value(piece.get(at + field.len()..)?))
+    })
+}
+
+/// The string after a field's name, if it is long enough to be a blob.
+fn value(rest: &[u8]) -> Option<&[u8]> {
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let text = rest.get(..memchr::memchr(b'"', rest)?)?;
+    let inner = match text.strip_prefix(PREFIX.as_bytes()) {
+        Some(wrapped) => wrapped.splitn(3, |byte| *byte == b':').nth(2)?,
+        None => text,
+    };
+    (inner.len() >= SHORTEST).then_some(inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blobs_are_found_in_requests_and_in_frames() {
+        let body = br#"{"messages":[{"type":"thinking","signature": "EqQBCkYIARgCKkAx0123"},{"thoughtSignature":"myl1:gemini:sig:CgMSAwABCgMSAwAB"},
+            {"encrypted_content":null},{"signature":""},{"text":"\"signature\""},{"signature":"cut off here and so no blob"#;
+        let found: Vec<&[u8]> = blobs(body).collect();
+        assert_eq!(found, [&b"EqQBCkYIARgCKkAx0123"[..], b"CgMSAwABCgMSAwAB"]);
+    }
 
     #[test]
     fn a_blob_comes_back_from_a_foreign_client_as_it_was() {

@@ -75,7 +75,7 @@ impl ErrorShape {
                 }]}, "type": "invalid_request_error", "param": null, "code": null})
             }
             Self::Mistral => json!({
-                "object": "error", "message": message, "type": openai_type(kind), "param": null, "code": "3051", "raw_status_code": status,
+                "object": "error", "message": message, "type": openai_type(kind), "param": null, "code": mistral_code(kind), "raw_status_code": status,
             }),
             Self::Cohere => json!({"id": "mock", "message": message}),
             Self::Xai => json!({"code": openai_type(kind), "error": message}),
@@ -187,6 +187,15 @@ pub(crate) fn bedrock_type(kind: Kind) -> &'static str {
         Kind::Overloaded => "ServiceUnavailableException",
         Kind::Timeout => "ModelTimeoutException",
         _ => "ValidationException",
+    }
+}
+
+fn mistral_code(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::RateLimit => Some("1300"),
+        Kind::NotFound => Some("1500"),
+        Kind::ContextLength => Some("3051"),
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `myelin serve`: the gateway in the foreground.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::Context;
@@ -58,24 +59,39 @@ async fn stop_signal() {
     drop(tokio::signal::ctrl_c().await);
 }
 
-/// Says where the gateway is, and at the first start what to try.
+/// Says where the gateway is. A reader that has gone (`| head -1`) does not stop it.
 fn greet(addresses: &[SocketAddr], launched: &Launched) {
-    let Some(address) = addresses.first() else { return };
-    println!("Myelin is at http://{address}");
-    let Some(key) = launched.keys.first() else { return };
-    let secret = key.secret.expose();
-    println!("\n  key          {secret}   ({}; shown once)", key.name);
-    if let Some(token) = &launched.admin_token {
-        println!("  admin token  {}   (shown once; `myelin admin token` makes another)", token.secret.expose());
+    let _ = std::io::stdout().lock().write_all(greeting(addresses, launched).as_bytes());
+}
+
+/// Where the gateway is, every secret that was made just now, and at the first start what to try.
+fn greeting(addresses: &[SocketAddr], launched: &Launched) -> String {
+    let Some(address) = addresses.first() else { return String::new() };
+    let mut lines = vec![format!("Myelin is at http://{address}")];
+    if !launched.keys.is_empty() || launched.admin_token.is_some() {
+        lines.push(String::new());
     }
-    println!("\nTry:");
-    println!(
-        "  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\\n       -d '{{\"model\":\"echo\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
-    );
-    println!(
-        "  ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello"
-    );
-    println!("  myelin channel add deepseek --key sk-…");
+    for key in &launched.keys {
+        lines.push(format!("  key          {}   ({}; shown once)", key.secret.expose(), key.name));
+    }
+    if let Some(token) = &launched.admin_token {
+        let token = token.secret.expose();
+        lines.push(format!("  admin token  {token}   (shown once; `myelin admin token` makes another)"));
+    }
+    if let Some(key) = launched.keys.first() {
+        let secret = key.secret.expose();
+        let body = r#"{"model":"echo","messages":[{"role":"user","content":"hello"}]}"#;
+        lines.extend([
+            "\nTry:".to_owned(),
+            format!("  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\\n       -d '{body}'"),
+            format!(
+                "  ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello"
+            ),
+            "  myelin channel add deepseek --key sk-…".to_owned(),
+        ]);
+    }
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn log_to_stderr() {

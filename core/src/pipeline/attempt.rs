@@ -16,6 +16,7 @@ use myelin_protocol::tap::StreamTap;
 use myelin_protocol::{ApiError, ApiFormat, answer, fold};
 
 use super::chat::{Ask, reply_context, stream_type};
+use super::origins::Maker;
 use super::relay::{Output, Pass, Relay};
 use super::reply::{Reply, ReplyBody, describe};
 use super::settle::Settle;
@@ -67,6 +68,8 @@ struct Sent {
     channel: Arc<LiveChannel>,
     deadline: Deadline,
     accepted: Accepted,
+    /// Whose opaque reasoning the answer holds.
+    maker: Maker,
     /// `None`: bytes pass. Else: names to restore in the answer.
     names: Option<NameMap>,
     /// Upstream was asked for a stream.
@@ -109,6 +112,7 @@ async fn stream(run: Run) -> Reply {
             describe(headers, live.settle.record());
             StreamReply::live(live)
         }
+        Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
             describe(headers, &early);
@@ -162,8 +166,8 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
         };
         match result {
             Ok(begun) => {
-                let Begun { body, relay, out, limits, keep, over } = begun;
-                let mut live = Live::new(body, relay, out, run.job.settle, &limits);
+                let Begun { body, relay, out, limits, keep, maker, over } = begun;
+                let mut live = Live::new(body, relay, out, run.job.settle, &limits, maker);
                 live.keep = keep;
                 live.over = over;
                 return Ok(live);
@@ -184,6 +188,7 @@ struct Begun {
     out: Output,
     limits: Limits,
     keep: Option<Keep>,
+    maker: Maker,
     over: bool,
 }
 
@@ -198,7 +203,8 @@ impl Run {
         })?;
         self.job.open_attempt(&channel, candidate, accepted.format.as_str());
         let streams = self.ask.stream || accepted.dialect.stream_only;
-        let (body, names) = self.encode(&accepted, &candidate.upstream, streams).await?;
+        let maker = Maker::of(&channel, candidate, accepted.format == ApiFormat::OpenaiResponses);
+        let (body, names) = self.encode(&accepted, &candidate.upstream, streams, &maker).await?;
         let limits = self.job.limits(&channel);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
@@ -206,7 +212,7 @@ impl Run {
         if !response.status().is_success() {
             return Err(self.job.refusal(&channel, accepted.format, response).await);
         }
-        Ok(Sent { response, channel, deadline, accepted, names, streams, limits, candidate: candidate.clone() })
+        Ok(Sent { response, channel, deadline, accepted, maker, names, streams, limits, candidate: candidate.clone() })
     }
 
     /// The body for one candidate: the client's own bytes where they may pass, a converted request elsewhere.
@@ -215,7 +221,9 @@ impl Run {
         accepted: &Accepted,
         upstream: &str,
         stream: bool,
+        maker: &Maker,
     ) -> Result<(Vec<Bytes>, Option<NameMap>), GatewayError> {
+        let origins = &self.job.services.origins;
         let ask = &mut self.ask;
         let (format, dialect) = (accepted.format, &*accepted.dialect);
         let pass = accepted.native
@@ -223,7 +231,8 @@ impl Run {
             && ask.turn.is_none()
             && stream == ask.stream
             && !self.follow.is_expanded()
-            && !passthrough::needs_tree(format, dialect, ask.envelope.body());
+            && !passthrough::needs_tree(format, dialect, ask.envelope.body())
+            && !origins.has_foreign(ask.envelope.body(), maker);
         if pass {
             let set = &self.deployments.set;
             let (edits, losses) = passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
@@ -238,6 +247,9 @@ impl Run {
         upstream.clone_into(&mut request.model);
         request.stream = Some(stream);
         request.include_usage = Some(true);
+        let stripped =
+            lower::strip_opaque(&mut request, format, |opaque| origins.is_own(opaque.data.as_bytes(), maker));
+        self.job.settle.losses(&stripped);
         media::fetch(&mut request, format, &self.job.snapshot.media).await;
         let lowered = lower::lower(request, format, dialect);
         self.job.settle.losses(&lowered.losses);
@@ -267,6 +279,7 @@ impl Run {
             if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, true), facts.id) {
                 keep.native(&self.job.services, &id);
             }
+            self.job.services.origins.note(&bytes, &sent.maker);
             return Ok(Whole { headers: passed_headers(&parts.headers), body: bytes });
         };
         let mut response =
@@ -279,6 +292,7 @@ impl Run {
         let encoded = self.ask.write(&response, &context);
         self.job.settle.answer_losses(&encoded.losses);
         stored::keep_answer(&self.job, &mut self.ask, &response);
+        self.job.services.origins.note(&encoded.value, &sent.maker);
         Ok(Whole { headers: HeaderMap::new(), body: encoded.value.into() })
     }
 
@@ -321,7 +335,7 @@ impl Run {
             }
         }
         over |= relay.complete() || relay.failure().is_some();
-        Ok(Begun { body: Some(body), relay, out, limits: sent.limits, keep, over })
+        Ok(Begun { body: Some(body), relay, out, limits: sent.limits, keep, maker: sent.maker, over })
     }
 
     fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
@@ -356,7 +370,15 @@ impl Run {
             encoder.push(&event, &mut written);
         }
         let out = Output::from([Bytes::from(written)]);
-        Ok(Begun { body: None, relay: Relay::Written, out, limits: sent.limits, keep: None, over: true })
+        Ok(Begun {
+            body: None,
+            relay: Relay::Written,
+            out,
+            limits: sent.limits,
+            keep: None,
+            maker: sent.maker,
+            over: true,
+        })
     }
 
     /// What has to be stored when this candidate's answer is complete.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use myelin_protocol::ApiFormat;
-use myelin_protocol::ir::{ChatRequest, ChatResponse, Message, Part, Role};
+use myelin_protocol::formats::dify::{self, HistoryMessage};
+use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::chat::{self, Ask};
 use super::reply::Reply;
@@ -26,49 +27,36 @@ const SPACE: &str = "dify-conversations";
 const MODEL: &str = "dify";
 /// Turns that go along to the model; older ones stay in the history only.
 const CONTEXT_TURNS: usize = 100;
-/// A page of the history if the caller names no size.
-const PAGE: usize = 20;
 
 /// A kept conversation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Conversation {
     /// The caller's end user; another one does not see it.
     user: String,
-    turns: Vec<Exchange>,
-}
-
-/// One question and its answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Exchange {
-    id: String,
-    query: String,
-    answer: String,
-    /// Seconds since 1970.
-    created_at: u64,
-    #[serde(default)]
-    inputs: Value,
+    messages: Vec<HistoryMessage>,
 }
 
 /// A turn under way: becomes part of its conversation when its answer is whole.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    id: String,
     owner: String,
     keep: Duration,
     conversation: Conversation,
-    exchange: Exchange,
+    /// Without its answer; its id is the reply's token.
+    message: HistoryMessage,
 }
 
 impl Turn {
     /// The answer is whole.
     pub(crate) fn ended(mut self, services: &Services, response: &ChatResponse) {
-        let parts = response.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
-        self.exchange.answer = parts.iter().filter_map(Part::as_text).collect();
-        self.conversation.turns.push(self.exchange);
+        self.message.answer = dify::answer_text(response);
+        self.message.id = dify::message_id(response.id.as_deref(), &self.message.id);
+        let id = self.message.conversation_id.clone();
+        self.conversation.messages.push(self.message);
         let kept = serde_json::to_vec(&self.conversation)
-            .is_ok_and(|value| services.store.kept().put(SPACE, &self.id, &self.owner, self.keep, &value));
+            .is_ok_and(|value| services.store.kept().put(SPACE, &id, &self.owner, self.keep, &value));
         if !kept {
-            tracing::warn!(id = self.id, "a conversation could not be stored");
+            tracing::warn!(id, "a conversation could not be stored");
         }
     }
 }
@@ -78,7 +66,7 @@ impl Turn {
 #[serde(default)]
 struct Head {
     query: String,
-    inputs: Value,
+    inputs: Map<String, Value>,
     response_mode: Option<String>,
     conversation_id: Option<String>,
     user: String,
@@ -133,36 +121,34 @@ async fn join(job: &Job, ask: &mut Ask, head: Head) -> Result<(), GatewayError> 
             let conversation = load(job, &id, &head.user).await?;
             (id, conversation)
         }
-        None => (uuid::Uuid::now_v7().to_string(), Conversation { user: head.user, turns: Vec::new() }),
+        None => (uuid::Uuid::now_v7().to_string(), Conversation { user: head.user, messages: Vec::new() }),
     };
     let mut tree = ChatRequest::clone(&*ask.tree()?);
-    let skipped = conversation.turns.len().saturating_sub(CONTEXT_TURNS);
-    let earlier = conversation.turns.iter().skip(skipped).flat_map(|turn| {
-        [Message::text(Role::User, turn.query.as_str()), Message::text(Role::Assistant, turn.answer.as_str())]
-    });
-    let question = tree.messages.iter().rposition(|message| message.role == Role::User).unwrap_or(0);
-    tree.messages.splice(question..question, earlier);
-    tree.extras.insert(ApiFormat::Dify, "conversation_id", json!(id));
+    dify::prepend_history(&mut tree, &conversation.messages, CONTEXT_TURNS);
+    tree.extras.insert(ApiFormat::Dify, "conversation_id", id.as_str().into());
     ask.replace_tree(tree);
     let record = job.settle.record();
     ask.turn = Some(Box::new(Turn {
-        id,
         owner,
         keep: Duration::from_secs(job.snapshot.settings.stored_response_seconds),
         conversation,
-        exchange: Exchange {
+        message: HistoryMessage {
             id: record.id.trim_start_matches("req_").to_owned(),
+            conversation_id: id,
+            inputs: head.inputs,
             query: head.query,
             answer: String::new(),
+            files: Vec::new(),
+            retriever_resources: Vec::new(),
             created_at: record.started / 1_000,
-            inputs: head.inputs,
+            error: None,
         },
     }));
     Ok(())
 }
 
 async fn load(job: &Job, id: &str, user: &str) -> Result<Conversation, GatewayError> {
-    let gone = || GatewayError::new(Kind::NotFound, "Conversation Not Exists.");
+    let gone = || GatewayError { public: dify::unknown_conversation(), ..GatewayError::new(Kind::NotFound, "") };
     let entry = job
         .services
         .store
@@ -189,19 +175,11 @@ pub(crate) async fn messages(job: Job) -> Reply {
         Ok(conversation) => conversation,
         Err(error) => return job.fail(error),
     };
-    let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
-    let end = value("first_id").and_then(|first| conversation.turns.iter().position(|turn| turn.id == first));
-    let end = end.unwrap_or(conversation.turns.len());
-    let start = end.saturating_sub(limit);
-    let page = conversation.turns.iter().skip(start).take(end - start).map(|turn| {
-        json!({
-            "id": turn.id, "conversation_id": id, "inputs": turn.inputs, "query": turn.query, "answer": turn.answer,
-            "message_files": [], "feedback": null, "retriever_resources": [], "created_at": turn.created_at,
-        })
-    });
-    let data: Vec<Value> = page.collect();
-    let body = json!({"limit": limit, "has_more": start > 0, "data": data}).to_string();
-    job.json(200, body.into_bytes())
+    let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+    match dify::page(&conversation.messages, value("first_id"), limit) {
+        Some(page) => job.json(200, dify::encode_page(&page)),
+        None => job.fail(GatewayError::new(Kind::NotFound, "First Message Not Exists.")),
+    }
 }
 
 /// Says how a Dify client gets a model.

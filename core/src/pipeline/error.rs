@@ -2,6 +2,7 @@
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use myelin_protocol::formats::gemini;
 use myelin_protocol::{ApiError, ApiFormat};
 
 use super::reply::{Reply, ReplyBody, describe};
@@ -10,12 +11,21 @@ use crate::error::{GatewayError, Kind, Side};
 use crate::model::RequestState;
 
 /// Answers with `error` in `format` and settles the request as failed.
-pub(crate) fn reply(format: ApiFormat, error: GatewayError, mut settle: Settle) -> Reply {
+pub(crate) fn reply(format: ApiFormat, error: GatewayError, settle: Settle) -> Reply {
+    reply_as(|public| format.codec().encode_error(public), error, settle)
+}
+
+/// The same for a client that waits for a JSON array (Gemini's stream without `alt=sse`).
+pub(crate) fn reply_in_array(error: GatewayError, settle: Settle) -> Reply {
+    reply_as(gemini::encode_error_in_array, error, settle)
+}
+
+fn reply_as(encode: impl FnOnce(&ApiError) -> Vec<u8>, error: GatewayError, mut settle: Settle) -> Reply {
     let public = publish(&error, &settle);
     let status = StatusCode::from_u16(public.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     log(&error, &settle);
     settle.failure(&error);
-    let body = format.codec().encode_error(&public);
+    let body = encode(&public);
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.status_mut() = status;
     let headers = reply.headers_mut();

@@ -21,6 +21,7 @@ mod embed;
 mod error;
 mod media;
 mod models;
+mod origins;
 mod passthrough;
 mod relay;
 mod reply;
@@ -38,6 +39,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use origins::Origins;
 pub use reply::{Reply, ReplyBody};
 pub use stream::StreamReply;
 
@@ -62,6 +64,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Where records go, and what is kept for a while.
     pub store: Store,
+    /// Who made which opaque reasoning.
+    pub origins: Origins,
 }
 
 impl Services {

@@ -12,6 +12,7 @@ use myelin_protocol::{ApiError, StreamEncoder};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{AllFailed, Failed};
+use super::origins::Maker;
 use super::relay::{Output, Relay};
 use super::settle::Settle;
 use super::{Durable, error};
@@ -62,6 +63,7 @@ pub(crate) struct Live {
     pub over: bool,
     /// What is stored of the answer, if the client may go on from it.
     pub keep: Option<super::stored::Keep>,
+    maker: Maker,
     timer: Option<Pin<Box<Sleep>>>,
     heard: Instant,
     spoken: Instant,
@@ -75,6 +77,7 @@ impl Live {
         out: Output,
         settle: Settle,
         limits: &Limits,
+        maker: Maker,
     ) -> Self {
         let now = Instant::now();
         let ends = limits.total.and_then(|total| now.checked_add(total));
@@ -87,6 +90,7 @@ impl Live {
             ends,
             over: false,
             keep: None,
+            maker,
             timer: None,
             heard: now,
             spoken: now,
@@ -174,6 +178,7 @@ impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(bytes) = self.out.pop_front() {
+                self.settle.services().origins.note(&bytes, &self.maker);
                 self.settle.first_token();
                 self.settle.record_mut().bytes_out += bytes.len() as u64;
                 self.spoken = Instant::now();

@@ -470,7 +470,8 @@ async fn what_was_handed_over_survives_the_death_of_the_process() {
     for n in 0..300 {
         store.ledger().append(record(n));
         if n % 50 == 49 {
-            let copy = copy_of(dir.path());
+            // No commit while the file is copied: a process that dies leaves no half-copied page behind.
+            let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
             let reopened = open(copy.path());
             assert_eq!(all(&reopened).await.len() as u64, n + 1, "after {n}");
         }
@@ -598,6 +599,19 @@ async fn an_id_that_is_none_of_ours_is_kept_too() {
     append_durably(&store, [odd]).await;
     let ids: Vec<String> = all(&store).await.into_iter().map(|record| record.id).collect();
     assert_eq!(ids, [record(4).id, "odd".into(), record(2).id]);
+}
+
+#[tokio::test]
+async fn case_47_a_secret_in_a_failure_is_masked_before_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let attempt = crate::model::AttemptRecord { error: Some(format!("bad key {CANARY}")), ..Default::default() };
+    let message = Some(format!("all failed: {CANARY}"));
+    append_durably(&store, [RequestRecord { attempts: vec![attempt], error_message: message, ..record(1) }]).await;
+    let live = store.ledger().live().after(0, 10);
+    assert!(!format!("{live:?}{:?}", all(&store).await).contains(CANARY));
+    store.close();
+    assert!(!holds(&all_bytes(dir.path()), CANARY));
 }
 
 #[tokio::test]

@@ -186,6 +186,10 @@ impl Scanner {
                         return Ok(Some(at));
                     }
                 }
+                // One comma or colon between two strings is the rule; where more follows, it is numbers or white space.
+                _ if chunk.get(at).is_some_and(|next| is_plain(*next)) => {
+                    at += plain_run(chunk.get(at..).unwrap_or_default())
+                }
                 _ => {}
             }
         }
@@ -199,7 +203,7 @@ impl Scanner {
         let mut from = floor;
         loop {
             let rest = chunk.get(from..).unwrap_or_default();
-            let Some(length) = memchr(b'"', rest) else {
+            let Some(length) = find_quote(rest) else {
                 self.escaped = backslashes_before(chunk, chunk.len(), floor) % 2 == 1;
                 return None;
             };
@@ -232,6 +236,48 @@ impl Scanner {
     fn malformed(&self, at: usize, what: &'static str) -> EnvelopeError {
         EnvelopeError::Malformed { offset: self.base + at, what }
     }
+}
+
+const EVERY: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = EVERY * 0x80;
+
+/// The high bit of every byte of `word` that is `byte`, exact for the lowest such byte.
+fn matches_of(word: u64, byte: u8) -> u64 {
+    let zero_where_equal = word ^ (EVERY * u64::from(byte));
+    zero_where_equal.wrapping_sub(EVERY) & !zero_where_equal & HIGH
+}
+
+/// The first quote. Looks at a few words by itself, since most strings are short and starting a vector search costs more than that.
+fn find_quote(bytes: &[u8]) -> Option<usize> {
+    const WORDS: usize = 4;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().take(WORDS).enumerate() {
+        let found = matches_of(u64::from_le_bytes(*word), b'"');
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let from = words.len().min(WORDS) * 8;
+    memchr(b'"', bytes.get(from..)?).map(|length| from + length)
+}
+
+fn is_plain(byte: u8) -> bool {
+    !matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')
+}
+
+/// How many bytes from the start are neither quotes nor brackets.
+fn plain_run(bytes: &[u8]) -> usize {
+    // Square brackets differ from curly ones by this bit alone.
+    const CASE: u64 = EVERY * 0x20;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = matches_of(word, b'"') | matches_of(word | CASE, b'{') | matches_of(word | CASE, b'}');
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8 + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
 fn is_space(byte: u8) -> bool {

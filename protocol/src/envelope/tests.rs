@@ -188,6 +188,20 @@ fn members_are_dropped_renamed_and_given_defaults() {
 }
 
 #[test]
+fn strings_and_numbers_of_any_length_end_where_they_end() {
+    for length in 0..80 {
+        for filling in ["x", "\\\"", "\\\\", "\u{85}", "{", "]", ","] {
+            let text = filling.repeat(length);
+            let numbers = vec!["1.5"; length].join(&" ".repeat(length % 11));
+            let body = format!(r#"{{"a":["{text}",[{numbers}],{{"b":"{text}"}}],"model":"m"}}"#);
+            let envelope = read(&body);
+            assert_eq!(envelope.model().as_deref(), Some("m"), "{body}");
+            assert_eq!(envelope.keys().count(), 2, "{body}");
+        }
+    }
+}
+
+#[test]
 fn a_head_tells_what_is_known_before_the_body_is_whole() {
     let mut head = Head::watching(&["user"]);
     head.feed(br#"{"mod"#).unwrap();

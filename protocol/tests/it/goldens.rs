@@ -1,4 +1,6 @@
 //! Our own cases to every format, as snapshots that a person has read: requests to every provider, answers and streams to every client.
+//!
+//! After a wanted change: `INSTA_UPDATE=always cargo test -p myelin-protocol goldens`, and read the difference.
 
 use std::fmt::Write as _;
 

@@ -140,3 +140,26 @@ fn damaged_envelopes_are_judged_alike_whole_and_in_pieces() {
     let (_, bodies) = corpus();
     run(3_000, &bodies, entries::envelope, |_, seed| vec![seed.next() as u8]);
 }
+
+#[test]
+fn nesting_of_any_depth_breaks_nothing() {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(20_000), close.repeat(20_000));
+    let nests = [deep("[", "]"), deep("{\"a\":", "}"), "[".repeat(20_000)];
+    let (streams, bodies) = corpus();
+    let mut seed = Seed::new(20_000);
+    // A stream is told the size of its pieces, too.
+    for (traffic, entry, head) in [(bodies, entries::bodies as fn(&[u8]), 0), (streams, entries::streams, 1)] {
+        for round in 0..traffic.len().min(150) {
+            let (format, bytes) = &traffic[seed.below(traffic.len())];
+            let mut bytes = bytes[..bytes.len().min(8 * 1024)].to_vec();
+            let Some(colon) = bytes.iter().skip(seed.below(bytes.len())).position(|byte| *byte == b':') else {
+                continue;
+            };
+            bytes.splice(colon + 1..colon + 1, nests[round % nests.len()].bytes().chain([b',']));
+            let mut input = vec![*format, built(seed.next() as u8)];
+            input.extend(vec![255; head]);
+            input.extend_from_slice(&bytes);
+            entry(&input);
+        }
+    }
+}

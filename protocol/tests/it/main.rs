@@ -11,6 +11,8 @@ mod conformance;
 #[cfg(test)]
 mod dify;
 #[cfg(test)]
+mod driving;
+#[cfg(test)]
 mod embeddings;
 #[cfg(test)]
 mod framing;

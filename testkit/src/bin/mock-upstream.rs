@@ -1,5 +1,6 @@
 //! The mock providers as a program: `mock-upstream [--port PORT]`. Prints its address once it listens, and runs until it is stopped.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
@@ -24,11 +25,12 @@ async fn main() -> Result<()> {
         }
     }
     let server = MockServer::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.context("cannot listen")?;
-    println!("listening on http://{}", server.address());
-    println!("key: {KEY}");
+    let mut hello = format!("listening on http://{}\nkey: {KEY}\n", server.address());
     for row in PROVIDERS {
-        println!("{:<12} {}", row.name, server.base_url(row.name));
+        hello.push_str(&format!("{:<12} {}\n", row.name, server.base_url(row.name)));
     }
+    // Whoever started us may not listen any more.
+    let _ = std::io::stdout().write_all(hello.as_bytes());
     server.wait().await;
     Ok(())
 }

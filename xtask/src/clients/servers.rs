@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ impl Drop for Owned {
 pub(super) struct Mock {
     pub(super) url: String,
     _process: Owned,
+    /// Kept open: what it still has to say must find a reader.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Mock {
@@ -41,10 +43,11 @@ impl Mock {
         let stdout = child.stdout.take().context("no output to read")?;
         let process = Owned(child);
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        let mut output = BufReader::new(stdout);
+        output.read_line(&mut line)?;
         let url =
             line.trim().strip_prefix("listening on ").context("mock-upstream did not say where it listens")?.to_owned();
-        Ok(Self { url, _process: process })
+        Ok(Self { url, _process: process, _output: output })
     }
 }
 

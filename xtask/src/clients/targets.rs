@@ -26,7 +26,20 @@ struct Channel {
 }
 
 const TEXT: &[&str] = &["text", "stream"];
-const PLAIN: &[&str] =
+const PLAIN: &[&str] = &[
+    "text",
+    "stream",
+    "system",
+    "tools",
+    "parallel",
+    "limits",
+    "stop",
+    "stream_errors",
+    "count",
+    "529",
+    "tool_choice",
+];
+const OLLAMA: &[&str] =
     &["text", "stream", "system", "tools", "parallel", "limits", "stop", "stream_errors", "count", "529"];
 /// The host tells usage in streams unasked, and so does the gateway where nothing is converted.
 const UNASKED: &[&str] = &["usage_unasked"];
@@ -107,7 +120,8 @@ const TARGETS: [Target; 28] = [
         "grok-4",
         "xai",
         &[
-            &["text", "stream", "system", "tools", "parallel", "limits", "stream_errors", "count", "529"],
+            // No stop sequences, and no limit below sixteen tokens where it is asked by Responses.
+            &["text", "stream", "system", "tools", "parallel", "stream_errors", "count", "529", "tool_choice"],
             IMAGES,
             SCHEMA,
             THINKING,
@@ -135,7 +149,8 @@ const TARGETS: [Target; 28] = [
         ..target("vertex-claude", "vertex-claude", "vertex", &[PLAIN, IMAGES, SCHEMA, SIGNED, CLAUDE])
     },
     target("vertex-embedding", "text-embedding-005", "vertex", &[EMBEDDINGS]),
-    target("ollama", "llama3.2", "ollama", &[PLAIN, IMAGES, SCHEMA, THINKING]),
+    // Its own wire cannot force a tool.
+    target("ollama", "llama3.2", "ollama", &[OLLAMA, IMAGES, SCHEMA, THINKING]),
     target("ollama-embedding", "nomic-embed-text", "ollama", &[EMBEDDINGS]),
     target("vllm", "qwen3", "vllm", &[PLAIN, IMAGES, SCHEMA, THINKING]),
     target("dify", "dify-app", "dify", &[TEXT]),

@@ -74,7 +74,8 @@ fn world() -> World {
     let store = Store::open(dir.path(), Arc::new(clock.clone()), &MasterKey::KeyFile, known).unwrap();
     let media = crate::upstream::Clients::default().get(&crate::providers::Dial::default()).unwrap();
     let snapshot = ArcSwap::from_pointee(Snapshot::build(&store.entities(), Vec::new(), media));
-    let services = Arc::new(Services { snapshot, clock: Arc::new(clock), store: store.clone() });
+    let services =
+        Arc::new(Services { snapshot, clock: Arc::new(clock), store: store.clone(), origins: Default::default() });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
         _dir: dir,
@@ -326,7 +327,7 @@ async fn logs_are_listed_filtered_paged_and_followed() {
         id: format!("req_{:032x}", u128::from(1_800_000_000_000 + n) << 80),
         started: 1_800_000_000_000 + n,
         model: "m".into(),
-        key: (n % 2 == 0).then(|| id.clone()),
+        key: n.is_multiple_of(2).then(|| id.clone()),
         ..RequestRecord::default()
     };
     let start = world.get("/logs/live").await["next"].as_u64().unwrap();

@@ -5,6 +5,7 @@
 mod codec;
 mod live;
 mod query;
+mod redact;
 
 use std::sync::Arc;
 
@@ -143,11 +144,13 @@ impl Ledger {
     }
 }
 
+/// Makes a failure in words fit to be kept.
 fn cut(message: &mut String) {
     if message.len() > MOST_MESSAGE {
         message.truncate(message.floor_char_boundary(MOST_MESSAGE));
         message.push('…');
     }
+    redact::redact(message);
 }
 
 /// The key of a record, and whether its id can be made from the key again.

@@ -32,9 +32,9 @@ impl Upkeep {
 
     /// Whether that is news.
     pub(super) fn keep_days(&self, days: u32) -> bool {
-        let news = self.days.swap(days, Ordering::Relaxed) != days;
+        let news = self.days.swap(days, Ordering::SeqCst) != days;
         if news {
-            self.next.store(0, Ordering::Relaxed);
+            self.next.store(0, Ordering::SeqCst);
         }
         news
     }
@@ -42,13 +42,18 @@ impl Upkeep {
     /// A round, if it is time. Stops early when traffic waits, and goes on at the next call.
     pub(super) fn run(&self, db: &Db, traffic_waits: impl Fn() -> bool) {
         let now = self.clock.unix_ms();
-        if now < self.next.load(Ordering::Relaxed) {
+        if now < self.next.load(Ordering::SeqCst) {
             return;
         }
+        // Before the work, not after: a new number of days that comes meanwhile asks for another round.
+        self.next.store(now.saturating_add(EVERY_MS), Ordering::SeqCst);
         loop {
             match self.batch(db, now) {
                 Ok(0) => break,
-                Ok(_) if traffic_waits() => return,
+                Ok(_) if traffic_waits() => {
+                    self.next.store(0, Ordering::SeqCst);
+                    break;
+                }
                 Ok(_) => {}
                 Err(why) => {
                     tracing::warn!(error = %why, "old records could not be removed");
@@ -56,12 +61,11 @@ impl Upkeep {
                 }
             }
         }
-        self.next.store(now.saturating_add(EVERY_MS), Ordering::Relaxed);
     }
 
     /// Removes some; returns how many.
     fn batch(&self, db: &Db, now: u64) -> Result<usize, StoreError> {
-        let days = u64::from(self.days.load(Ordering::Relaxed));
+        let days = u64::from(self.days.load(Ordering::SeqCst));
         let cutoff = if days == 0 { 0 } else { now.saturating_sub(days * DAY_MS) };
         let oldest = db.read(|txn| {
             let table = txn.open_table(REQUESTS)?;

@@ -1,12 +1,11 @@
-//! Conversations of the facade: what the gateway keeps of them, pages of it for `GET /dify/v1/messages`, and the end of a running answer.
+//! Conversations of the facade: what the gateway keeps of them, pages of it for `GET /dify/v1/messages`.
 //! Where they are kept is not known here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::formats::fields::Fields;
 use crate::ir::{ChatRequest, ChatResponse, Content, Message, Part, Role};
-use crate::{ApiError, ApiErrorKind, ApiFormat, DecodeError};
+use crate::{ApiError, ApiErrorKind};
 
 /// Messages of a page, if the client does not say.
 pub const USUAL_PAGE: usize = 20;
@@ -132,18 +131,6 @@ pub fn answer_text(response: &ChatResponse) -> String {
     words.collect()
 }
 
-/// Reads `POST /dify/v1/chat-messages/{task_id}/stop`: the user, who must be the one who asked.
-pub fn decode_stop_request(body: &[u8]) -> Result<String, DecodeError> {
-    let mut fields = Fields::parse(body, ApiFormat::Dify)?;
-    let user = fields.text("user")?.filter(|user| !user.is_empty());
-    user.ok_or_else(|| fields.error("user", "user is required"))
-}
-
-/// Writes the answer to it.
-pub fn encode_stopped() -> Vec<u8> {
-    json!({"result": "success"}).to_string().into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,12 +202,5 @@ mod tests {
                 (Role::User, "now")
             ]
         );
-    }
-
-    #[test]
-    fn stopping_needs_the_user() {
-        assert_eq!(decode_stop_request(br#"{"user":"u"}"#).unwrap(), "u");
-        assert_eq!(decode_stop_request(b"{}").unwrap_err().pointer, "/user");
-        assert_eq!(encode_stopped(), br#"{"result":"success"}"#);
     }
 }

@@ -16,9 +16,10 @@ mod tests;
 use serde_json::Value;
 
 pub use conversation::{
-    HistoryFile, HistoryMessage, LARGEST_PAGE, Page, USUAL_PAGE, answer_text, decode_stop_request, encode_page,
-    encode_stopped, page, prepend_history, unknown_conversation,
+    HistoryFile, HistoryMessage, LARGEST_PAGE, Page, USUAL_PAGE, answer_text, encode_page, page, prepend_history,
+    unknown_conversation,
 };
+pub use stream_out::message_id;
 
 use crate::format::{AddressHints, FormatCodec, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
 use crate::framing::Framing;

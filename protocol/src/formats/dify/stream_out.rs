@@ -99,7 +99,7 @@ impl Encoder {
         let token = &self.context.id;
         self.ids = Ids {
             conversation: asked.or_else(|| own("conversation_id")).unwrap_or_else(|| uuid("conversation", token)),
-            message: id.filter(|id| is_uuid(id)).map_or_else(|| uuid("", token), str::to_owned),
+            message: message_id(id, token),
             task: own("task_id").unwrap_or_else(|| uuid("task", token)),
         };
         self.mode = own("mode").map(Value::String).or(self.mode.take());
@@ -396,6 +396,11 @@ fn source(position: u32, citation: &Citation) -> Value {
         }
     }
     Value::Object(out)
+}
+
+/// The `message_id` of an answer: the provider's id if it is a UUID, else one made of the reply's token.
+pub fn message_id(id: Option<&str>, token: &str) -> String {
+    id.filter(|id| is_uuid(id)).map_or_else(|| uuid("", token), str::to_owned)
 }
 
 /// An id of Dify's shape: the token itself if it is long enough, else one that follows from it.

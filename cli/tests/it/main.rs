@@ -1,0 +1,5 @@
+//! The binary as people use it. Nothing but the binary itself is called.
+// `cfg(test)` is always true here; clippy wants to see it before it takes the modules for tests.
+
+#[cfg(test)]
+mod commands;

@@ -1,0 +1,105 @@
+//! Who made which opaque reasoning: a blob goes back to its maker, and is stripped when another one takes over.
+//!
+//! What clients are sent is looked through for blobs; only their hashes are remembered, a bounded number, in memory. A blob that nobody remembers is taken for
+//! the target's own: most conversations never leave their provider.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use myelin_protocol::opaque;
+
+use crate::providers::LiveChannel;
+use crate::routing::Candidate;
+
+/// How many blobs are remembered; older ones are forgotten first.
+const MOST: usize = 65_536;
+
+/// Who can read a blob: the same maker can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Maker(Arc<str>);
+
+impl Maker {
+    /// Signatures hold for a vendor; encrypted reasoning only for the organisation behind one credential.
+    pub(crate) fn of(channel: &LiveChannel, candidate: &Candidate, encrypts: bool) -> Self {
+        let provider = &channel.provider.id;
+        Self(
+            if encrypts { format!("{provider}/{}/{}", channel.name(), candidate.credential) } else { provider.clone() }
+                .into(),
+        )
+    }
+}
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub struct Origins(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    makers: HashMap<u64, Maker>,
+    order: VecDeque<u64>,
+}
+
+impl Origins {
+    /// Remembers the blobs of a piece that goes to a client.
+    pub(crate) fn note(&self, piece: &[u8], maker: &Maker) {
+        for blob in opaque::blobs(piece) {
+            let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = hash(blob);
+            if memory.makers.insert(key, maker.clone()).is_none() {
+                memory.order.push_back(key);
+            }
+            while memory.order.len() > MOST {
+                if let Some(oldest) = memory.order.pop_front() {
+                    memory.makers.remove(&oldest);
+                }
+            }
+        }
+    }
+
+    /// Whether a request holds a blob of another maker.
+    pub(crate) fn has_foreign(&self, body: &[u8], maker: &Maker) -> bool {
+        opaque::blobs(body).any(|blob| !self.is_own(blob, maker))
+    }
+
+    /// Whether a blob is the maker's own, or nobody's that is remembered.
+    pub(crate) fn is_own(&self, blob: &[u8], maker: &Maker) -> bool {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.makers.get(&hash(blob)).is_none_or(|known| known == maker)
+    }
+}
+
+fn hash(blob: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    blob.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maker(name: &str) -> Maker {
+        Maker(name.into())
+    }
+
+    #[test]
+    fn a_blob_is_bound_to_its_maker() {
+        let origins = Origins::default();
+        let sent = br#"data: {"delta":{"type":"signature_delta","signature":"EqQBCkYIARgCKkAx0123"}}"#;
+        origins.note(sent, &maker("anthropic"));
+        assert!(!origins.has_foreign(sent, &maker("anthropic")));
+        assert!(origins.has_foreign(sent, &maker("deepseek")));
+        assert!(!origins.has_foreign(br#"{"signature":"nobody remembers this"}"#, &maker("deepseek")));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let origins = Origins::default();
+        for number in 0..MOST + 10 {
+            origins.note(format!(r#"{{"signature":"{number:020}"}}"#).as_bytes(), &maker("a"));
+        }
+        let memory = origins.0.lock().unwrap();
+        assert_eq!((memory.makers.len(), memory.order.len()), (MOST, MOST));
+    }
+}
