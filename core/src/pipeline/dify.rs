@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::chat::{self, Ask};
 use super::reply::Reply;
 use super::stored::Follow;
+use super::surface::decode;
 use super::target::Target;
 use super::{Job, Services, attempt};
 use crate::error::{GatewayError, Kind};
@@ -164,9 +165,13 @@ async fn load(job: &Job, id: &str, user: &str) -> Result<Conversation, GatewayEr
 /// Answers `GET /dify/v1/messages`: a page that ends before `first_id`, or with the newest; oldest first.
 pub(crate) async fn messages(job: Job) -> Reply {
     let query = job.call.query.clone();
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let id = value("conversation_id").unwrap_or_default().to_owned();
-    let conversation = match load(&job, &id, value("user").unwrap_or_default()).await {
+    let value = |name: &str| {
+        let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        // A form writes a space as `+`.
+        found.map(|text| decode(&text.replace('+', " ")))
+    };
+    let id = value("conversation_id").unwrap_or_default();
+    let conversation = match load(&job, &id, &value("user").unwrap_or_default()).await {
         Ok(conversation) => conversation,
         Err(error) => return job.fail(error),
     };

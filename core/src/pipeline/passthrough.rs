@@ -66,7 +66,9 @@ pub(crate) fn edits(
 ) -> (Edits, Vec<Loss>) {
     let mut edits = Edits::new();
     let mut losses = Vec::new();
-    if !matches!(format, ApiFormat::Gemini | ApiFormat::BedrockConverse) && asked != upstream {
+    // Where the path names the model, or the key does, the body has no place for it.
+    let in_body = !matches!(format, ApiFormat::Gemini | ApiFormat::BedrockConverse | ApiFormat::Dify);
+    if in_body && asked != upstream {
         edits.model(upstream);
     }
     if let (ApiFormat::AnthropicMessages, Some(version)) = (format, &dialect.anthropic_version) {

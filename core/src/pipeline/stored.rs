@@ -324,11 +324,21 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let target = match job.target(&ask.model) {
+    let follow = match follow(&job, &mut ask).await {
+        Ok(follow) => follow,
+        Err(error) => return job.fail(error),
+    };
+    let mut target = match job.target(&ask.model) {
         Ok(target) => target,
         Err(error) => return job.fail(error),
     };
+    if let Target::Deployments(deployments) = &mut target
+        && let Err(error) = follow.narrow(&job, deployments)
+    {
+        return job.fail(error);
+    }
     if let Target::Deployments(deployments) = &target
+        && !follow.is_expanded()
         && let Some(body) = compacted_by_provider(&mut job, &ask, deployments).await
     {
         return job.json(200, body.to_vec());

@@ -6,6 +6,8 @@ mod architecture;
 #[cfg(test)]
 mod carry;
 #[cfg(test)]
+mod dify;
+#[cfg(test)]
 mod echo;
 #[cfg(test)]
 mod failover;
@@ -13,6 +15,8 @@ mod failover;
 mod matrix;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

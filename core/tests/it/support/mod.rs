@@ -87,9 +87,35 @@ impl TestGateway {
         self.client.post(self.url(path)).bearer_auth(&self.key)
     }
 
-    /// A request with the key.
-    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
-        self.client.get(self.url(path)).bearer_auth(&self.key)
+    /// One more key; gives its secret.
+    pub async fn another_key(&self, key: NewKey) -> String {
+        let applied =
+            self.gateway.store().apply(Change::CreateKey(Box::new(key)), "test").await.expect("a key is made");
+        let secret = applied.issued.first().expect("its secret is shown").secret.expose().to_owned();
+        // The snapshot follows the store in a task of its own.
+        for _ in 0..200 {
+            let asked = self.client.get(self.url("/v1/models")).bearer_auth(&secret).send().await.expect("an answer");
+            let text = asked.text().await.expect("a body");
+            if !text.contains("invalid api key") {
+                return secret;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the new key does not work");
+    }
+
+    /// A request without any key.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method.parse().expect("a method"), self.url(path))
+    }
+
+    /// Asks without a body and reads the whole answer as JSON with its status.
+    pub async fn call(&self, method: &str, path: &str) -> (u16, Value) {
+        let answer = self.request(method, path).bearer_auth(&self.key).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON ({status}): {text}"));
+        (status, value)
     }
 
     /// Posts JSON and reads the whole answer as JSON with its status.
