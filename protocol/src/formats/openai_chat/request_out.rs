@@ -42,7 +42,7 @@ pub(super) fn encode(request: &ChatRequest, dialect: &Dialect) -> Result<Lossy<V
     }
     for name in &dialect.unsupported {
         // Where nothing is kept, `store: false` is no wish that was refused.
-        let asked = |value: Value| !value.is_null() && !(name == "store" && value == false);
+        let asked = |value: Value| !(value.is_null() || name == "store" && value == false);
         if body.shift_remove(name).is_some_and(asked) {
             losses.push(Loss::new(name.clone(), FORMAT, "the host refuses it"));
         }
