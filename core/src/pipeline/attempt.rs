@@ -275,7 +275,9 @@ impl Run {
                 // Not what an answer looks like: read it whole to be sure that it is one.
                 answer::read(format, &bytes, dialect).map_err(|error| self.job.in_band(&sent.channel, *error))?;
             }
-            facts.usage.map(|usage| self.job.settle.usage(usage));
+            if let Some(usage) = facts.usage {
+                self.job.settle.usage(usage);
+            }
             if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, true), facts.id) {
                 keep.native(&self.job.services, &id);
             }

@@ -152,7 +152,7 @@ fn call(request: &ChatRequest, token: &str) -> Option<ToolCall> {
     let mut tools = tools.collect::<Vec<_>>().into_iter();
     let first = tools.as_slice().first().copied();
     let (name, namespace, kind) =
-        tools.find(|(known, _, _)| *known == name).or_else(|| if forced_any { first } else { None })?;
+        tools.find(|(known, _, _)| *known == name).or(if forced_any { first } else { None })?;
     let arguments = match kind {
         ToolCallKind::Custom => arguments,
         ToolCallKind::Function if serde_json::from_str::<serde_json::Map<_, _>>(&arguments).is_ok() => arguments,

@@ -34,7 +34,7 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
     };
     let answered = match job.target(&ask.request.model) {
         Err(error) => Err(error),
-        Ok(Target::Echo) => Ok(Answer::Vectors(echo::embed(&ask.request))),
+        Ok(Target::Echo) => Ok(Answer::Vectors(Box::new(echo::embed(&ask.request)))),
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
     };
     let body = answered.and_then(|answer| match answer {
@@ -77,7 +77,7 @@ enum Answer {
     /// As the provider wrote it: it speaks the client's format.
     Bytes(Bytes),
     /// To be written in the client's format.
-    Vectors(EmbeddingResponse),
+    Vectors(Box<EmbeddingResponse>),
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
@@ -142,7 +142,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
         }
         join(&mut whole, part);
     }
-    Ok(Answer::Vectors(whole))
+    Ok(Answer::Vectors(Box::new(whole)))
 }
 
 async fn send(

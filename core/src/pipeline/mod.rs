@@ -114,7 +114,6 @@ pub(crate) struct Job {
 }
 
 /// Lets the caller in and begins the record. `Err` is the whole answer.
-#[expect(clippy::result_large_err, reason = "the error is the answer itself, moved once")]
 pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let snapshot = services.snapshot.load_full();
     let now = services.clock.unix_ms();

@@ -1,6 +1,6 @@
 //! The HTTP face of the gateway: routes, guard, listeners. The only part that knows axum.
 //!
-//! - [`router`] is one list of routes; whatever it does not name goes to [`inference`], whose table of addresses is `pipeline::surface`;
+//! - [`router`] is one list of routes; whatever it does not name goes to `inference`, whose table of addresses is `pipeline::surface`;
 //! - [`admin`] is the API of console and CLI, with an admin token, or over [`socket`] without;
 //! - [`guard`] stands before every route;
 //! - [`listen`] accepts connections and lets them end gracefully.

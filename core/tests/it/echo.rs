@@ -100,3 +100,29 @@ async fn a_request_without_a_good_key_is_refused_in_the_caller_s_format() {
         }
     }
 }
+
+#[tokio::test]
+async fn models_are_listed_in_the_caller_s_shape() {
+    let gateway = TestGateway::start(vec![]).await;
+    for (path, header, pointer, name) in [
+        ("/v1/models", None, "/data/0/id", "echo"),
+        ("/v1/models", Some(("anthropic-version", "2023-06-01")), "/data/0/display_name", "echo"),
+        ("/anthropic/v1/models", None, "/data/0/type", "model"),
+        ("/v1beta/models", None, "/models/0/name", "models/echo"),
+        ("/api/tags", None, "/models/0/name", "echo:latest"),
+        ("/v1/models/echo", None, "/id", "echo"),
+        ("/v1beta/models/echo", None, "/name", "models/echo"),
+    ] {
+        let mut request = gateway.get(path);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let body: Value = answer.json().await.unwrap();
+        let found = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        assert!(found == name || (name == "echo:latest" && found == "echo"), "{path} {pointer}: {body}");
+    }
+    let missing = gateway.get("/v1/models/none").send().await.unwrap();
+    assert_eq!(missing.status(), 404);
+}

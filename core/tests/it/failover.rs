@@ -1,10 +1,11 @@
 //! Bad days: what one deployment refuses another may answer; what nobody answers arrives as what it is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use myelin_core::model::{AttemptOutcome, RequestState};
 use myelin_testkit::{MockServer, Progress, Script};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{TestGateway, mock_channel};
 

@@ -1,7 +1,7 @@
 //! Records as few bytes: numbered fields, what is empty left out, what is unknown skipped.
 //!
 //! `version u8`, then fields as `tag << 1 | shape` and either a varint (shape 0) or a length and bytes (shape 1). A tag is never given a second meaning; new
-//! fields take new tags, so older and newer readers understand each other. What lists filter by comes first, so that [`matches`] stops early.
+//! fields take new tags, so older and newer readers understand each other. What lists filter by comes first, so that [`matches()`] stops early.
 
 use myelin_protocol::ir::Usage;
 
