@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub mod dialog;
 pub mod fold;
 pub mod providers;
+pub mod raw;
 
 /// A running gateway.
 pub struct TestGateway {
