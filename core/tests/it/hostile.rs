@@ -1,10 +1,11 @@
 //! Hostile and broken callers: each is told what is wrong in its own format, and nobody else notices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use myelin_core::store::NewKey;
 use myelin_testkit::MockServer;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::raw::Raw;
 use crate::support::{TestGateway, mock_channel};
