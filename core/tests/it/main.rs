@@ -12,6 +12,8 @@ mod echo;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod passthrough;
