@@ -176,7 +176,7 @@ pub(crate) async fn messages(job: Job) -> Reply {
         Err(error) => return job.fail(error),
     };
     let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
-    match dify::page(&conversation.messages, value("first_id"), limit) {
+    match dify::page(&conversation.messages, value("first_id").as_deref(), limit) {
         Some(page) => job.json(200, dify::encode_page(&page)),
         None => job.fail(GatewayError::new(Kind::NotFound, "First Message Not Exists.")),
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
 use super::{Durable, Services};
-use crate::error::GatewayError;
+use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
@@ -170,7 +170,11 @@ fn clip(record: &mut RequestRecord) {
 
 impl Drop for Settle {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.done && std::thread::panicking() {
+            self.failure(&GatewayError::new(Kind::Internal, "a fault of the gateway ended the request"));
+            self.close_attempt(AttemptOutcome::Failed, None);
+            self.complete(RequestState::Failed, 500);
+        } else if !self.done {
             self.close_attempt(AttemptOutcome::Canceled, None);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };

@@ -31,7 +31,12 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
         headers: parts.headers,
         loopback,
     };
-    let reply = match pipeline::begin(services, call) {
+    let format = call.surface.error_format();
+    into_response(pipeline::contain(format, answer(services, call, body)).await)
+}
+
+async fn answer(services: Arc<Services>, call: Call, body: Body) -> pipeline::Reply {
+    match pipeline::begin(services, call) {
         Err(refused) => {
             discard(body).await;
             refused
@@ -40,8 +45,7 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
             Ok(body) => admitted.run(body).await,
             Err(error) => admitted.refuse(error),
         },
-    };
-    into_response(reply)
+    }
 }
 
 fn into_response(reply: pipeline::Reply) -> Response<Body> {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub mod dialog;
 pub mod fold;
 pub mod providers;
+pub mod raw;
 
 /// A running gateway.
 pub struct TestGateway {
@@ -119,6 +120,11 @@ impl TestGateway {
         let text = answer.text().await.expect("a body");
         let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON ({status}): {text}"));
         (status, value)
+    }
+
+    /// A request with the key.
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.request("GET", path).bearer_auth(&self.key)
     }
 
     /// Posts JSON and reads the whole answer as JSON with its status.
