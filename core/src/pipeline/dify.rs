@@ -37,7 +37,7 @@ struct Conversation {
 }
 
 /// A turn under way: becomes part of its conversation when its answer is whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Turn {
     owner: String,
     keep: Duration,

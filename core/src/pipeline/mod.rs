@@ -95,7 +95,7 @@ pub struct Call {
     pub pinned: Option<String>,
     /// The head.
     pub headers: HeaderMap,
-    /// It came in from this machine.
+    /// It came in over a listener that only this machine reaches.
     pub loopback: bool,
 }
 

@@ -26,6 +26,9 @@ const BOOKKEEPING: [&str; 12] = [
     "x_groq",
 ];
 
+/// Most bytes of a name or a path in a record.
+const LONGEST_TEXT: usize = 1_024;
+
 /// The record of one request in the making.
 pub(crate) struct Settle {
     services: Arc<Services>,
@@ -142,6 +145,7 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
         self.services.record(record, self.strict)
     }
@@ -151,6 +155,16 @@ impl Settle {
         if let Some(durable) = self.complete(state, status) {
             drop(durable.await);
         }
+    }
+}
+
+/// Callers and providers may write what they like into names and paths; a record stays small all the same.
+fn clip(record: &mut RequestRecord) {
+    let RequestRecord { path, model, session, upstream_model, finish, losses, attempts, .. } = record;
+    let maybe = [session, upstream_model, finish].into_iter().flatten();
+    let attempts = attempts.iter_mut().map(|attempt| &mut attempt.upstream_model);
+    for text in [path, model].into_iter().chain(maybe).chain(losses).chain(attempts) {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
     }
 }
 

@@ -299,6 +299,9 @@ impl Live {
         if whole && let Some(keep) = self.keep.take() {
             keep.stream_ended(self.settle.services(), &mut self.relay);
         }
+        if whole && let Some(body) = self.body.take() {
+            body.let_end();
+        }
         self.settle.complete(state, 200)
     }
 }

@@ -1,15 +1,14 @@
 //! From an HTTP request to a [`Call`] of the pipeline: guard, surface, key, body.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 
+use super::listen::Way;
 use crate::error::{GatewayError, Kind};
 use crate::pipeline::{self, Call, ReplyBody, Services, pinned_profile, surface};
 
@@ -23,7 +22,7 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
     let (parts, body) = request.into_parts();
     let (pinned, path) = pinned_profile(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default();
-    let loopback = parts.extensions.get::<ConnectInfo<SocketAddr>>().is_none_or(|peer| peer.0.ip().is_loopback());
+    let loopback = parts.extensions.get::<Way>().is_none_or(|way| way.loopback);
     let call = Call {
         surface: surface(&parts.method, path, &parts.headers, query),
         path: parts.uri.path().to_owned(),

@@ -23,6 +23,8 @@ pub struct TestGateway {
     pub gateway: Gateway,
     /// Where it listens.
     pub address: SocketAddr,
+    /// All addresses on which it listens.
+    pub addresses: Vec<SocketAddr>,
     /// A virtual key without limits.
     pub key: String,
     client: reqwest::Client,
@@ -56,7 +58,7 @@ impl TestGateway {
         let store = Store::open(dir.path(), clock.clone(), &MasterKey::KeyFile, known).expect("the store opens");
         let mut settings = Settings { listen: vec!["127.0.0.1:0".into()], ..Settings::default() };
         change(&mut settings);
-        let fixed = ["listen", "timeouts", "max_body_bytes", "anonymous_key", "max_attempts"];
+        let fixed = ["listen", "timeouts", "max_body_bytes", "anonymous_key", "max_attempts", "allowed_origins"];
         let fixed_settings = fixed.iter().map(|name| (*name).to_owned()).collect();
         store.declare(Declared { settings, fixed_settings, ..Declared::default() }).expect("settings are good");
         for channel in channels {
@@ -73,9 +75,10 @@ impl TestGateway {
             let told = serving.serve(|addresses| drop(send.send(addresses.to_vec()))).await;
             told.expect("the gateway listens");
         });
-        let address = *ready.await.expect("the gateway says where").first().expect("one address");
+        let addresses = ready.await.expect("the gateway says where");
+        let address = *addresses.first().expect("one address");
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { gateway, address, key, client, task, _dir: dir }
+        Self { gateway, address, addresses, key, client, task, _dir: dir }
     }
 
     /// The address of a path.
