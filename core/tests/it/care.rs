@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use myelin_testkit::MockServer;
+use myelin_testkit::{MockServer, Script};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -155,6 +155,29 @@ async fn case_17_a_refusal_is_a_status_and_no_stream_in_every_format() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn case_16_one_attempt_means_one_attempt_in_streams_too() {
+    let mock = MockServer::start().await.unwrap();
+    let mut other = mock_channel(&mock, "other", "anthropic", "anthropic");
+    other["weight"] = json!(0);
+    let channels = vec![mock_channel(&mock, "openai", "openai", "openai"), other];
+    let gateway = TestGateway::with_settings(channels, |settings| settings.max_attempts = 1).await;
+    for stream in [false, true] {
+        let mut script = Script::error(503).provider("openai");
+        if stream {
+            // Broken before the first content, where another deployment would take over.
+            script = Script::default().provider("openai");
+            script.delivery.cut_after = Some(0);
+        }
+        mock.script(script);
+        let body = json!({"model": "mock", "stream": stream, "messages": [{"role": "user", "content": "hello"}]});
+        let (status, text) = gateway.ask_text("/v1/chat/completions", &body).await;
+        assert!((500..600).contains(&status), "stream {stream}: {status} {text}");
+        assert_eq!(gateway.last_record().await.attempts.len(), 1, "stream {stream}");
+    }
+    assert!(mock.requests().iter().all(|request| !request.path.contains("messages")), "nobody else was asked");
 }
 
 #[tokio::test]

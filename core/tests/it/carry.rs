@@ -204,7 +204,7 @@ fn dialog(client: Client, channel: &str, stream: bool, text: &str, fields: Value
 }
 
 #[tokio::test]
-async fn cases_12_21_every_wish_arrives_or_is_named() {
+async fn case_12_21_every_wish_arrives_or_is_named() {
     let mock = MockServer::start().await.unwrap();
     let gateway = TestGateway::start(providers::all(&mock)).await;
     let mut failures = Vec::new();

@@ -77,8 +77,8 @@ async fn ask(gateway: &TestGateway, body: String) -> (u16, String) {
 
 #[tokio::test]
 async fn a_whole_answer_that_stops_coming_is_given_up() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":\"c\",";
-    let provider = Terse::start(&[head], Duration::ZERO).await;
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":\"c\",";
+    let provider = Terse::start(&[HEAD], Duration::ZERO).await;
     let mut channel = provider.channel();
     channel["timeouts"] = json!({"idle_ms": 200});
     let gateway = TestGateway::start(vec![channel]).await;
@@ -97,7 +97,7 @@ async fn the_limit_on_a_whole_attempt_counts_from_its_beginning() {
     let mut channel = provider.channel();
     channel["timeouts"] = json!({"total_ms": 900});
     let gateway = TestGateway::start(vec![channel]).await;
-    let asked = std::time::Instant::now();
+    let asked = tokio::time::Instant::now();
     let (status, text) = ask(&gateway, body(true)).await;
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("\"hi\"") && text.contains("\"error\""), "{text}");

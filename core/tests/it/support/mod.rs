@@ -122,6 +122,11 @@ impl TestGateway {
         (status, value)
     }
 
+    /// A request with the key.
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.request("GET", path).bearer_auth(&self.key)
+    }
+
     /// Posts JSON and reads the whole answer as JSON with its status.
     pub async fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.post(path).json(body).send().await.expect("an answer");
