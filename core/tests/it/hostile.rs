@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use myelin_core::store::NewKey;
+use myelin_core::store::{Change, NewKey};
 use myelin_testkit::MockServer;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -297,4 +297,21 @@ async fn keys_do_what_they_may_and_no_more() {
     let status = answer.status();
     let body: Value = answer.json().await.unwrap();
     assert_eq!((status.as_u16(), &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");
+
+    let blocked = gateway.another_key(key("blocked")).await;
+    let store = gateway.gateway.store();
+    let mut entry = store.entities().keys.iter().find(|entry| entry.name == "blocked").unwrap().clone();
+    entry.blocked = true;
+    store.apply(Change::UpdateKey(Box::new(entry)), "test").await.unwrap();
+    // The picture that requests see follows the store in a task of its own.
+    let mut seen = 200;
+    for _ in 0..100 {
+        let answer = gateway.request("GET", "/v1/models").bearer_auth(&blocked).send().await.unwrap();
+        seen = answer.status().as_u16();
+        if seen == 403 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(seen, 403, "a blocked key is refused");
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod care;
+#[cfg(test)]
 mod carry;
 #[cfg(test)]
 mod counts;

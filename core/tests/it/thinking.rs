@@ -47,7 +47,7 @@ async fn rounds(gateway: &TestGateway, mut dialog: Dialog, first: &str) -> Resul
 }
 
 #[tokio::test]
-async fn cases_05_06_07_08_thinking_survives_tool_loops_of_every_client_at_every_maker() {
+async fn case_05_06_07_08_thinking_survives_tool_loops_of_every_client_at_every_maker() {
     let mock = MockServer::start().await.unwrap();
     let gateway = TestGateway::start(providers::all(&mock)).await;
     let mut failures = Vec::new();
