@@ -41,8 +41,8 @@ impl Terse {
                 Ok(count) if count > 0 => seen.extend_from_slice(&buffer[..count]),
                 _ => return,
             }
-            // Every body of these tests ends like this, and nothing else does.
-            if !seen.ends_with(b"]}") {
+            // Bodies of these tests end like this (streams with the request for usage), and nothing else does.
+            if !seen.ends_with(b"]}") && !seen.ends_with(b"}}") {
                 continue;
             }
             seen.clear();
@@ -77,8 +77,8 @@ async fn ask(gateway: &TestGateway, body: String) -> (u16, String) {
 
 #[tokio::test]
 async fn a_whole_answer_that_stops_coming_is_given_up() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":\"c\",";
-    let provider = Terse::start(&[head], Duration::ZERO).await;
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":\"c\",";
+    let provider = Terse::start(&[HEAD], Duration::ZERO).await;
     let mut channel = provider.channel();
     channel["timeouts"] = json!({"idle_ms": 200});
     let gateway = TestGateway::start(vec![channel]).await;
