@@ -20,8 +20,17 @@ pub(crate) enum Channel {
         /// Its name.
         name: String,
     },
+    /// The providers that `add` knows, and the variable in which people keep each one's key.
+    Providers,
     /// Add a channel and test it; it takes part once the test passes.
     Add(Add),
+    /// Change a channel, and test it if that could break it; what is not named stays as it is.
+    Set {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        fields: Fields,
+    },
     /// Test a channel with one small conversation; one that was waiting for it takes part then.
     Test {
         /// Its name.
@@ -58,11 +67,21 @@ pub(crate) enum Channel {
 /// Add a channel.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
-    /// A row of the provider catalog: openai, anthropic, deepseek, ollama, openai-compatible …
+    /// The provider: openai, anthropic, deepseek, ollama, openai-compatible … (`myelin channel providers` lists them).
     provider: String,
     /// Its name (default: the provider's).
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
+    /// Let it take part at once, without a test.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What can be said of a channel.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fields {
     /// The credential: the secret itself, env:NAME, file:PATH, or - to read it from standard input; may be repeated.
     #[arg(long, value_name = "SECRET")]
     key: Vec<String>,
@@ -87,9 +106,6 @@ pub(crate) struct Add {
     /// http://, https:// or socks5:// proxy.
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
-    /// Let it take part at once, without a test.
-    #[arg(long)]
-    force: bool,
 }
 
 /// Does it.
@@ -104,7 +120,15 @@ pub(crate) fn run(place: &Place, channel: Channel) -> anyhow::Result<()> {
             answer
         }
         Channel::Show { name } => carrier.get(&path(&name, ""))?,
+        Channel::Providers => {
+            let answer = carrier.get("/api/v1/providers")?;
+            if !place.json {
+                return show_providers(&answer);
+            }
+            answer
+        }
         Channel::Add(new) => return add(place, &carrier, new),
+        Channel::Set { name, fields } => return set(place, &carrier, &name, fields),
         Channel::Test { name, model } => return test(place, &carrier, &name, model),
         Channel::Enable { name, force } => said(
             place,
@@ -118,7 +142,11 @@ pub(crate) fn run(place: &Place, channel: Channel) -> anyhow::Result<()> {
         Channel::Models { name } => {
             let answer = carrier.post(&path(&name, "/models"), &json!({}))?;
             if !place.json {
-                return list(&answer, "/models").iter().try_for_each(|model| output::line(&plain(&text(model, ""))));
+                let models = list(&answer, "/models");
+                if models.is_empty() {
+                    eprintln!("the provider lists no model: name them with `myelin channel set {name} --model …`");
+                }
+                return models.iter().try_for_each(|model| output::line(&plain(&text(model, ""))));
             }
             answer
         }
@@ -158,13 +186,28 @@ fn show_list(answer: &Value) -> anyhow::Result<()> {
         ]
     };
     let rows: Vec<_> = list(answer, "/channels").iter().map(row).collect();
-    output::table(&["name", "provider", "", "test", "models", "tags", "from"], &rows)
+    output::table(&["name", "provider", "state", "test", "models", "tags", "from"], &rows)
+}
+
+fn show_providers(answer: &Value) -> anyhow::Result<()> {
+    let row = |provider: &Value| {
+        let keyless = provider.pointer("/keyless") == Some(&json!(true));
+        let key = if keyless { "needs none".to_owned() } else { text(provider, "/keys/0") };
+        vec![text(provider, "/id"), text(provider, "/name"), key, text(provider, "/formats")]
+    };
+    let rows: Vec<_> = list(answer, "/providers").iter().map(row).collect();
+    output::table(&["provider", "name", "key", "formats"], &rows)
 }
 
 fn add(place: &Place, carrier: &Carrier, new: Add) -> anyhow::Result<()> {
     let name = new.name.clone().unwrap_or_else(|| new.provider.clone());
+    if carrier.get(&path(&name, "")).is_ok() {
+        bail!(
+            "there already is a channel '{name}': `myelin channel set {name} …` changes it, --name adds another beside it"
+        );
+    }
     let force = new.force;
-    let body = body_of(new, &name, usual_variables(carrier)?)?;
+    let body = body_of(new, &name, &usual_variables(carrier)?)?;
     let made = carrier.post("/api/v1/channels", &body)?;
     if force {
         if place.json {
@@ -187,24 +230,76 @@ fn usual_variables(carrier: &Carrier) -> anyhow::Result<Map<String, Value>> {
     Ok(rows.filter_map(|row| Some((text(row, "/id"), row.pointer("/keys/0")?.clone()))).collect())
 }
 
-fn body_of(new: Add, name: &str, variables: Map<String, Value>) -> anyhow::Result<Value> {
-    let pairs = |texts: &[String]| -> anyhow::Result<Map<String, Value>> {
-        texts.iter().map(|text| pair(text).map(|(key, value)| (key, value.into()))).collect()
-    };
-    let models: Option<Vec<Value>> =
-        (!new.model.is_empty()).then(|| new.model.iter().map(|text| model(text)).collect());
-    let mut credentials = new.key.iter().map(|key| credential(key)).collect::<anyhow::Result<Vec<String>>>()?;
-    if credentials.is_empty()
+fn body_of(new: Add, name: &str, variables: &Map<String, Value>) -> anyhow::Result<Value> {
+    let mut body = given(&new.fields)?;
+    if new.fields.key.is_empty()
         && let Some(variable) = variables.get(&new.provider).and_then(Value::as_str)
         && std::env::var_os(variable).is_some()
     {
         eprintln!("taking the key from the environment variable {variable}");
-        credentials.push(format!("env:{variable}"));
+        body.insert("credentials".to_owned(), json!([format!("env:{variable}")]));
     }
-    Ok(json!({
-        "name": name, "provider": new.provider, "base_urls": new.base_url, "credentials": credentials, "models": models, "tags": new.tag,
-        "weight": new.weight, "enabled": new.force, "options": pairs(&new.option)?, "headers": pairs(&new.header)?, "proxy": new.proxy,
-    }))
+    body.insert("name".to_owned(), name.into());
+    body.insert("provider".to_owned(), new.provider.into());
+    body.insert("enabled".to_owned(), new.force.into());
+    Ok(Value::Object(body))
+}
+
+/// The fields that are named on the command line, as the admin API calls them.
+fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
+    let pairs = |texts: &[String]| -> anyhow::Result<Value> {
+        texts
+            .iter()
+            .map(|text| pair(text).map(|(key, value)| (key, value.into())))
+            .collect::<Result<Map<_, _>, _>>()
+            .map(Value::Object)
+    };
+    let credentials = fields.key.iter().map(|key| credential(key)).collect::<anyhow::Result<Vec<String>>>()?;
+    let models: Vec<Value> = fields.model.iter().map(|text| model(text)).collect();
+    let lists = [
+        ("base_urls", json!(fields.base_url)),
+        ("credentials", json!(credentials)),
+        ("models", json!(models)),
+        ("tags", json!(fields.tag)),
+        ("options", pairs(&fields.option)?),
+        ("headers", pairs(&fields.header)?),
+    ];
+    let empty = |value: &Value| *value == json!([]) || *value == json!({});
+    let named = lists.into_iter().filter(|(_, value)| !empty(value));
+    let single = [("weight", json!(fields.weight)), ("proxy", json!(fields.proxy))];
+    let named = named.chain(single.into_iter().filter(|(_, value)| !value.is_null()));
+    Ok(named.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// Changes that only a new test can vouch for.
+const TESTED: [&str; 6] = ["base_urls", "credentials", "models", "options", "headers", "proxy"];
+
+fn set(place: &Place, carrier: &Carrier, name: &str, fields: Fields) -> anyhow::Result<()> {
+    let mut changes = given(&fields)?;
+    if changes.is_empty() {
+        bail!("nothing is to be changed: name a field, `myelin channel set --help` lists them");
+    }
+    let before = carrier.get(&path(name, ""))?;
+    for table in ["options", "headers"] {
+        let old = before.get(table).and_then(Value::as_object);
+        if let (Some(new), Some(old)) = (changes.get_mut(table).and_then(Value::as_object_mut), old) {
+            // Values of headers come masked; sent back masked they stay as they are.
+            for (key, value) in old {
+                new.entry(key).or_insert_with(|| value.clone());
+            }
+        }
+    }
+    let tested = TESTED.iter().any(|field| changes.contains_key(*field));
+    let changed = carrier.patch(&path(name, ""), &Value::Object(changes))?;
+    if !tested {
+        let answer = said(place, &changed, &format!("{name} is changed"))?;
+        return if answer.is_null() { Ok(()) } else { output::json(&answer) };
+    }
+    if !place.json {
+        warnings(&changed);
+        output::line(&format!("{name} is changed; testing it …"))?;
+    }
+    test(place, carrier, name, None)
 }
 
 fn model(text: &str) -> Value {
@@ -256,6 +351,13 @@ fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> 
     }
     let why = plain(&text(&outcome, "/error"));
     let off = before.pointer("/enabled") == Some(&json!(false));
-    let then = if off { "; it stays off until a test passes (or `myelin channel enable --force`)" } else { "" };
+    let then = if off {
+        format!(
+            "\nit stays off until a test passes: `myelin channel set {name} …` mends it, `myelin channel test {name} --model …` asks \
+             another model, `myelin channel enable {name} --force` lets it take part untested"
+        )
+    } else {
+        String::new()
+    };
     bail!("the test of {name} failed: {why}{then}")
 }

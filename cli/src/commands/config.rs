@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Subcommand;
 use myelin_core::config::{Flags, Loader, Paths, reference};
+use myelin_core::model::check::Problem;
 use myelin_core::providers::Catalog;
 
 use crate::args::Place;
@@ -44,13 +45,18 @@ pub(crate) fn run(place: &Place, config: Config) -> anyhow::Result<()> {
     }
 }
 
-fn check(place: &Place, file: Option<PathBuf>) -> anyhow::Result<()> {
-    let paths = Paths::find(file.or_else(|| place.config.clone()), place.data_dir.clone())?;
+/// All that is wrong with the file, and whether it can be taken all the same.
+pub(crate) fn problems(paths: &Paths) -> (Vec<Problem>, bool) {
     let catalog = |provider: &str| Catalog::builtin().get(provider).is_some();
-    let (problems, sound) = match Loader::new(&paths, Flags::default(), Arc::new(catalog)).load() {
+    match Loader::new(paths, Flags::default(), Arc::new(catalog)).load() {
         Ok(loaded) => (loaded.warnings, true),
         Err(error) => (error.problems, false),
-    };
+    }
+}
+
+fn check(place: &Place, file: Option<PathBuf>) -> anyhow::Result<()> {
+    let paths = Paths::find(file.or_else(|| place.config.clone()), place.data_dir.clone())?;
+    let (problems, sound) = problems(&paths);
     if place.json {
         output::json(&serde_json::json!({"ok": sound, "problems": problems}))?;
     } else {
@@ -65,7 +71,12 @@ fn check(place: &Place, file: Option<PathBuf>) -> anyhow::Result<()> {
         bail!("{} cannot be taken", paths.config.display());
     }
     if !place.json {
-        output::line(&format!("{} is sound", paths.config.display()))?;
+        let there = paths.config.exists();
+        output::line(&format!(
+            "{} {}",
+            paths.config.display(),
+            if there { "is sound" } else { "is not there, and need not be" }
+        ))?;
     }
     Ok(())
 }

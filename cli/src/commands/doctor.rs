@@ -1,10 +1,12 @@
 //! `myelin doctor`: looks for what is wrong or weak.
 
 use anyhow::bail;
+use myelin_core::config::Paths;
 use serde_json::{Value, json};
 
 use crate::args::Place;
 use crate::carrier::Carrier;
+use crate::commands::config;
 use crate::output::{self, list, plain, text};
 
 /// How bad a finding is.
@@ -40,6 +42,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
     let status = carrier.get("/api/v1/status")?;
     let channels = carrier.get("/api/v1/channels")?;
     examine(&status, &channels, &mut findings);
+    configuration(&status, &mut findings)?;
     permissions(&carrier, &mut findings);
     report(place, &findings)
 }
@@ -77,6 +80,20 @@ fn examine(status: &Value, channels: &Value, findings: &mut Vec<Finding>) {
             );
         }
     }
+}
+
+/// A gateway that runs keeps what it read before its file went wrong, and so the mistake shows nowhere else.
+fn configuration(status: &Value, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let Some(file) = status.pointer("/config").and_then(Value::as_str) else { return Ok(()) };
+    let paths = Paths::find(Some(file.into()), None)?;
+    let (problems, sound) = config::problems(&paths);
+    if sound {
+        findings.push(Finding { grade: Grade::Good, what: format!("{file} is sound") });
+        return Ok(());
+    }
+    let errors = problems.iter().filter(|problem| problem.is_error());
+    findings.extend(errors.map(|problem| Finding { grade: Grade::Bad, what: format!("{file}: {problem}") }));
+    Ok(())
 }
 
 /// The data directory is for its owner alone.

@@ -91,7 +91,11 @@ pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
         Key::Rotate { key, grace } => {
             let body = json!({"grace_seconds": seconds(&grace)?});
             let answer = carrier.post(&format!("{}/rotate", path(&key)), &body)?;
-            let words = format!("{}\nthe old secret works for another {grace}", secret(&answer));
+            let old = match seconds(&grace)? {
+                0 => "the secret before it works no more".to_owned(),
+                _ => format!("the secret before it works for another {grace}"),
+            };
+            let words = format!("{}\n{old}", secret(&answer));
             (answer, words)
         }
         Key::Block { key } => (carrier.patch(&path(&key), &json!({"blocked": true}))?, format!("{key} is blocked")),
@@ -112,7 +116,7 @@ fn secret(answer: &Value) -> String {
 fn show_list(answer: &Value) -> anyhow::Result<()> {
     let row = |key: &Value| {
         let at = |pointer| key.pointer(pointer).and_then(Value::as_u64);
-        let state = if key.pointer("/blocked") == Some(&json!(true)) { "blocked" } else { "" };
+        let state = if key.pointer("/blocked") == Some(&json!(true)) { "blocked" } else { "-" };
         vec![
             text(key, "/name"),
             text(key, "/hint"),
@@ -126,7 +130,7 @@ fn show_list(answer: &Value) -> anyhow::Result<()> {
         ]
     };
     let rows: Vec<_> = list(answer, "/keys").iter().map(row).collect();
-    output::table(&["name", "key", "profile", "tool", "models", "expires", "made", "", "from"], &rows)
+    output::table(&["name", "key", "profile", "tool", "models", "expires", "made", "state", "from"], &rows)
 }
 
 /// A moment in milliseconds since 1970: a date (its beginning, in local time), a time with zone, or a length of time from now.

@@ -27,8 +27,8 @@ pub(crate) struct Logs {
     /// Only this key (name or id).
     #[arg(long)]
     key: Option<String>,
-    /// Only those that ended so: completed, interrupted, canceled, failed.
-    #[arg(long)]
+    /// Only those that ended so.
+    #[arg(long, value_parser = ["completed", "interrupted", "canceled", "failed"])]
     state: Option<String>,
     /// Only those of the last 15m, 12h, 30d …
     #[arg(long)]

@@ -1,7 +1,8 @@
 //! `myelin serve`: the gateway in the foreground.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use myelin_core::config::{Flags, Paths};
@@ -39,9 +40,18 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
         stop_signal().await;
         std::process::exit(130);
     });
-    gateway.serve(|addresses| greet(addresses, &launched)).await?;
+    let greeted = AtomicBool::new(false);
+    let served = gateway.serve(|addresses| {
+        greeted.store(true, Ordering::Relaxed);
+        print(&greeting(addresses, &launched));
+    });
+    let served = served.await;
+    if !greeted.load(Ordering::Relaxed) {
+        // A port that is taken must not swallow the only sight of the first key: the next start makes no other.
+        print(&secrets(&launched));
+    }
     gateway.store().close();
-    Ok(())
+    Ok(served?)
 }
 
 /// Ctrl-C, or SIGTERM where there is one.
@@ -59,43 +69,50 @@ async fn stop_signal() {
     drop(tokio::signal::ctrl_c().await);
 }
 
-/// Says where the gateway is. A reader that has gone (`| head -1`) does not stop it.
-fn greet(addresses: &[SocketAddr], launched: &Launched) {
-    let _ = std::io::stdout().lock().write_all(greeting(addresses, launched).as_bytes());
+/// Prints. A reader that has gone (`| head -1`) does not stop the gateway.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Every secret that was made just now, a line each.
+fn secrets(launched: &Launched) -> String {
+    let mut text = String::new();
+    for key in &launched.keys {
+        text.push_str(&format!("  key          {}   ({}; shown once)\n", key.secret.expose(), key.name));
+    }
+    if let Some(token) = &launched.admin_token {
+        let token = token.secret.expose();
+        text.push_str(&format!("  admin token  {token}   (shown once; `myelin admin token` makes another)\n"));
+    }
+    text
 }
 
 /// Where the gateway is, every secret that was made just now, and at the first start what to try.
 fn greeting(addresses: &[SocketAddr], launched: &Launched) -> String {
     let Some(address) = addresses.first() else { return String::new() };
-    let mut lines = vec![format!("Myelin is at http://{address}")];
-    if !launched.keys.is_empty() || launched.admin_token.is_some() {
-        lines.push(String::new());
-    }
-    for key in &launched.keys {
-        lines.push(format!("  key          {}   ({}; shown once)", key.secret.expose(), key.name));
-    }
-    if let Some(token) = &launched.admin_token {
-        let token = token.secret.expose();
-        lines.push(format!("  admin token  {token}   (shown once; `myelin admin token` makes another)"));
+    let mut text = format!("Myelin is at http://{address}\n");
+    let secrets = secrets(launched);
+    if !secrets.is_empty() {
+        text.push_str(&format!("\n{secrets}"));
     }
     if let Some(key) = launched.keys.first() {
         let secret = key.secret.expose();
         let body = r#"{"model":"echo","messages":[{"role":"user","content":"hello"}]}"#;
-        lines.extend([
-            "\nTry:".to_owned(),
-            format!("  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\\n       -d '{body}'"),
-            format!(
-                "  ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello"
-            ),
-            "  myelin channel add deepseek --key sk-…".to_owned(),
-        ]);
+        text.push_str(&format!(
+            "\nTry:
+  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\
+       -d '{body}'
+  ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello
+  myelin channel add deepseek --key sk-…\n"
+        ));
     }
-    lines.push(String::new());
-    lines.join("\n")
+    text
 }
 
 fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,myelin_core=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let coloured = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(coloured).with_target(false).init();
 }

@@ -125,6 +125,10 @@ impl Loader {
         match std::fs::read_to_string(&self.path) {
             Ok(text) => self.read(&text, true),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound && !self.required => self.read("", false),
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                let why = "there is no such file: create it, or leave out --config and MYELIN_CONFIG";
+                Err(self.refuse(vec![Problem::error("", why)]))
+            }
             Err(why) => Err(self.refuse(vec![Problem::error("", why.to_string())])),
         }
     }

@@ -1,6 +1,7 @@
 //! What the admin API asks of the gateway: testing channels, fetching model lists, telling where it is.
 
 use super::Gateway;
+use crate::error::GatewayError;
 use crate::model::ChannelState;
 use crate::providers::{self, list_models};
 use crate::server::admin::{ChannelTest, Desk, Facts, Later};
@@ -71,7 +72,7 @@ impl Gateway {
                 status: report.status,
                 latency_ms: report.latency_us / 1_000,
                 text: report.text,
-                error: report.failure.map(|failure| format!("{place}{}", line.channel.redact(&failure.public.message))),
+                error: report.failure.map(|failure| format!("{place}{}", line.channel.redact(&told(&failure)))),
                 enabled: line.channel.config.enabled,
             };
             if !shown.passed {
@@ -92,7 +93,16 @@ impl Gateway {
         let listed = list_models(&line.channel, line.client.as_ref(), self.services().clock.as_ref()).await;
         let listed = listed.map_err(|error| line.channel.redact(&error.public.message).into_owned())?;
         let first = listed.into_iter().next().map(|model| model.id);
-        first.ok_or_else(|| "the provider lists no model: name one to test with".to_owned())
+        first.ok_or_else(|| "the provider lists no model: name those that the channel offers".to_owned())
+    }
+}
+
+/// What went wrong, and the provider's own words where callers do not get to see them: this is for the owner.
+fn told(failure: &GatewayError) -> String {
+    let message = &failure.public.message;
+    match failure.source.as_ref().map(ToString::to_string) {
+        Some(words) if !words.is_empty() && !message.contains(&words) => format!("{message}: {words}"),
+        _ => message.clone(),
     }
 }
 

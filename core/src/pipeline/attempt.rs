@@ -235,7 +235,8 @@ impl Run {
             && !origins.has_foreign(ask.envelope.body(), maker);
         if pass {
             let set = &self.deployments.set;
-            let (edits, losses) = passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
+            let host = passthrough::Host { format, dialect, invented: accepted.invented };
+            let (edits, losses) = passthrough::edits(&ask.envelope, host, &ask.model, upstream, stream, set);
             self.job.settle.losses(&losses);
             let pieces = ask.envelope.splice(&edits).map_err(|error| {
                 GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))

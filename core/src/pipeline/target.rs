@@ -91,8 +91,10 @@ impl Job {
     }
 }
 
-/// Whether two names share their first word: `claude-…`, `gpt-…`.
+/// Whether two names begin with the same word (`claude-…`, `gpt-…`), or one's first word with the other's (`claud-…`).
 fn related(name: &str, asked: &str) -> bool {
     let word = |name: &str| name.split(['-', '/', '.', ':']).next().unwrap_or_default().to_ascii_lowercase();
-    word(name) == word(asked)
+    let (name, asked) = (word(name), word(asked));
+    let (short, long) = if name.len() < asked.len() { (name, asked) } else { (asked, name) };
+    !short.is_empty() && long.starts_with(&short)
 }

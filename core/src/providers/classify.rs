@@ -201,7 +201,7 @@ fn meaning(class: Class, mut error: ApiError, channel: &str, status: u16) -> Gat
             return denied(
                 error,
                 format!(
-                    "the provider of channel `{channel}` refuses the key that Myelin uses there ({status}); the caller's own key is fine"
+                    "the provider of channel `{channel}` refuses the key that this channel is set up with ({status})"
                 ),
             );
         }

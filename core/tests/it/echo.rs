@@ -113,7 +113,7 @@ async fn models_are_listed_in_the_caller_s_shape() {
         ("/v1/models/echo", None, "/id", "echo"),
         ("/v1beta/models/echo", None, "/name", "models/echo"),
     ] {
-        let mut request = gateway.request("GET", path);
+        let mut request = gateway.get(path);
         if let Some((name, value)) = header {
             request = request.header(name, value);
         }
@@ -123,6 +123,6 @@ async fn models_are_listed_in_the_caller_s_shape() {
         let found = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         assert!(found == name || (name == "echo:latest" && found == "echo"), "{path} {pointer}: {body}");
     }
-    let missing = gateway.request("GET", "/v1/models/none").send().await.unwrap();
+    let missing = gateway.get("/v1/models/none").send().await.unwrap();
     assert_eq!(missing.status(), 404);
 }

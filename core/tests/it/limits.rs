@@ -97,7 +97,7 @@ async fn the_limit_on_a_whole_attempt_counts_from_its_beginning() {
     let mut channel = provider.channel();
     channel["timeouts"] = json!({"total_ms": 900});
     let gateway = TestGateway::start(vec![channel]).await;
-    let asked = std::time::Instant::now();
+    let asked = tokio::time::Instant::now();
     let (status, text) = ask(&gateway, body(true)).await;
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("\"hi\"") && text.contains("\"error\""), "{text}");

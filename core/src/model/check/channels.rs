@@ -19,7 +19,8 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
     let at = |field: &str| format!("channels.{}.{field}", channel.name);
     let mut problems: Vec<Problem> = name(&at("name"), &channel.name).into_iter().collect();
     if !catalog.has_provider(&channel.provider) {
-        problems.push(Problem::error(at("provider"), format!("there is no provider '{}'", channel.provider)));
+        let why = format!("there is no provider '{}': `myelin channel providers` lists them", channel.provider);
+        problems.push(Problem::error(at("provider"), why));
     }
     for (index, url) in channel.base_urls.iter().enumerate() {
         if let Err(why) = address(url, channel.allow_link_local, settings) {
