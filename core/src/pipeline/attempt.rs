@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use myelin_protocol::drive::{self, StreamDriver};
 use myelin_protocol::formats::bedrock_converse;
-use myelin_protocol::ir::{ChatRequest, ChatResponse, FinishReason};
+use myelin_protocol::ir::{ChatRequest, ChatResponse, FinishReason, Loss};
 use myelin_protocol::lower::{self, NameMap};
 use myelin_protocol::tap::StreamTap;
 use myelin_protocol::{ApiError, ApiFormat, answer, fold};
@@ -441,6 +441,10 @@ impl Job {
             ClientHead::default()
         };
         let mut prepared = channel.request(0, operation, &candidate.upstream, head).map_err(refused)?;
+        for beta in &prepared.dropped_betas {
+            let field = format!("anthropic-beta: {beta}");
+            self.settle.losses(&[Loss::new(field, ApiFormat::AnthropicMessages, "is not known to this host")]);
+        }
         let clock = self.services.clock.as_ref();
         let payload = Payload::Whole(&body);
         channel
