@@ -138,13 +138,17 @@ impl Gateway {
         let listeners = listen::bind(&self.store().entities().settings.listen).await?;
         let own: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let _ = self.0.own.set(own.clone());
+        // Before the snapshot is built: a change in between is then seen twice and not never.
+        let changes = self.store().subscribe();
         self.rebuild(&self.store().entities());
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.clone().follow_configuration());
+        tasks.spawn(self.clone().follow_configuration(changes));
         tasks.spawn(self.clone().follow_model_lists());
         let mut serving = JoinSet::new();
+        // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
+        let router = self.router();
         for listener in listeners {
-            serving.spawn(listen::serve(listener, self.router(), self.0.stop.subscribe()));
+            serving.spawn(listen::serve(listener, router.clone(), self.0.stop.subscribe()));
         }
         #[cfg(unix)]
         self.open_socket(&mut serving);
@@ -220,8 +224,7 @@ impl Gateway {
     }
 
     /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.
-    async fn follow_configuration(self) {
-        let mut changes = self.store().subscribe();
+    async fn follow_configuration(self, mut changes: watch::Receiver<Arc<Entities>>) {
         while changes.changed().await.is_ok() {
             let entities = changes.borrow_and_update().clone();
             self.rebuild(&entities);

@@ -71,7 +71,9 @@ pub fn strip_opaque(request: &mut ChatRequest, target: ApiFormat, keep: impl Fn(
                         return true;
                     }
                     lose(message_index, at, "opaque");
-                    !reasoning.text.is_empty() || reasoning.summary.iter().any(|text| !text.is_empty())
+                    // A reasoning item without its seal is looked up where it was made, and found nowhere.
+                    let readable = target != ApiFormat::OpenaiResponses;
+                    readable && (!reasoning.text.is_empty() || reasoning.summary.iter().any(|text| !text.is_empty()))
                 }
                 Content::ToolCall(call) => {
                     if call.signature.take_if(|opaque| !keep(opaque)).is_some() {

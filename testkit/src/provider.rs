@@ -197,7 +197,16 @@ const ZHIPU_HOST: ChatHost = ChatHost {
         COMMON,
         LIMIT_OLD,
         STREAM_OPTIONS,
-        &["thinking", "reasoning_effort", "tool_stream", "do_sample", "request_id", "user_id"],
+        &[
+            "thinking",
+            "reasoning_effort",
+            "tool_stream",
+            "do_sample",
+            "request_id",
+            "user_id",
+            // Named in no documentation, and not refused either.
+            "store",
+        ],
     ],
     message_fields: Some(&["reasoning_content"]),
     images: true,

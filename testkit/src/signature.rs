@@ -43,16 +43,17 @@ pub fn verify(family: Family, text: &str, signature: &str) -> bool {
     sign(family, text) == signature
 }
 
-/// A text sealed so that only its family opens it again (redacted thinking, encrypted reasoning).
-pub fn seal(family: Family, text: &str) -> String {
-    STANDARD.encode(format!("{}\0{}\0{text}", sign(family, text), family.word()))
+/// A text sealed so that only its family opens it again (redacted thinking, encrypted reasoning). As with real providers no two are
+/// alike: `nonce` makes them differ.
+pub fn seal(family: Family, nonce: &str, text: &str) -> String {
+    STANDARD.encode(format!("{}\0{}\0{nonce}\0{text}", sign(family, text), family.word()))
 }
 
 /// Opens what [`seal`] made; `None` if it was changed or belongs to another family.
 pub fn open(family: Family, sealed: &str) -> Option<String> {
     let plain = String::from_utf8(STANDARD.decode(sealed).ok()?).ok()?;
-    let mut pieces = plain.splitn(3, '\0');
-    let (signature, word, text) = (pieces.next()?, pieces.next()?, pieces.next()?);
+    let mut pieces = plain.splitn(4, '\0');
+    let (signature, word, _, text) = (pieces.next()?, pieces.next()?, pieces.next()?, pieces.next()?);
     (word == family.word() && verify(family, text, signature)).then(|| text.to_owned())
 }
 
@@ -80,8 +81,9 @@ mod tests {
 
     #[test]
     fn sealed_text_opens_only_for_its_family() {
-        let sealed = seal(Family::OpenAi, "first, then");
+        let sealed = seal(Family::OpenAi, "1", "first, then");
         assert_eq!(open(Family::OpenAi, &sealed).as_deref(), Some("first, then"));
+        assert_ne!(seal(Family::OpenAi, "2", "first, then"), sealed);
         assert_eq!(open(Family::Claude, &sealed), None);
         assert_eq!(open(Family::OpenAi, "myl1:x"), None);
     }

@@ -11,8 +11,10 @@ struct Generated {
     command: &'static [&'static str],
 }
 
-/// Nothing is generated yet; `docs/reference/{openapi.json,config.md,cli.md,errors.md}` are to come from the `myelin` binary.
-const FILES: [Generated; 0] = [];
+const FILES: [Generated; 2] = [
+    Generated { path: "docs/reference/config.md", command: &["-p", "myelin", "--", "config", "reference"] },
+    Generated { path: "docs/reference/openapi.json", command: &["-p", "myelin", "--", "admin", "openapi"] },
+];
 
 /// Writes the files; with `--check` only tells whether they would change.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

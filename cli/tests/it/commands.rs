@@ -6,20 +6,20 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-struct Home(tempfile::TempDir);
+pub(super) struct Home(tempfile::TempDir);
 
 impl Home {
-    fn new(config: &str) -> Self {
+    pub(super) fn new(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("myelin.toml"), config).unwrap();
         Self(dir)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
         command
             .args(words)
@@ -31,31 +31,31 @@ impl Home {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(super) fn run(&self, words: &[&str]) -> Output {
         self.command(words).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Standard output of a command that works.
-    fn ok(&self, words: &[&str]) -> String {
+    pub(super) fn ok(&self, words: &[&str]) -> String {
         let output = self.run(words);
         let (out, err) = texts(&output);
         assert!(output.status.success(), "{words:?}\n{out}\n{err}");
         out
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    pub(super) fn json(&self, words: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[&["--json"], words].concat())).unwrap()
     }
 
     /// Standard error of a command that fails.
-    fn fails(&self, words: &[&str]) -> String {
+    pub(super) fn fails(&self, words: &[&str]) -> String {
         let output = self.run(words);
         let (out, err) = texts(&output);
         assert!(!output.status.success(), "{words:?}\n{out}\n{err}");
         err
     }
 
-    fn serve(&self) -> Server {
+    pub(super) fn serve(&self) -> Server {
         let mut child = self
             .command(&["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
@@ -69,9 +69,9 @@ impl Home {
     }
 }
 
-struct Server {
-    child: Child,
-    address: String,
+pub(super) struct Server {
+    pub(super) child: Child,
+    pub(super) address: String,
 }
 
 impl Drop for Server {

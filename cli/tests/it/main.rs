@@ -3,3 +3,5 @@
 
 #[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod process;

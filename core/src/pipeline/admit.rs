@@ -76,9 +76,11 @@ fn secret(headers: &HeaderMap, query: &str) -> Option<String> {
         let (scheme, secret) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
     });
-    let header = || KEY_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok());
-    let parameter = || query.split('&').find_map(|pair| pair.strip_prefix("key="));
-    bearer.or_else(header).or_else(parameter).map(str::trim).filter(|secret| !secret.is_empty()).map(str::to_owned)
+    let header = KEY_HEADERS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+    let parameter = query.split('&').filter_map(|pair| pair.strip_prefix("key="));
+    // An empty one says nothing: tools send `Bearer ` beside the header that holds the key.
+    let mut found = bearer.into_iter().chain(header).chain(parameter).map(str::trim);
+    found.find(|secret| !secret.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -102,6 +104,9 @@ mod tests {
             assert_eq!(secret(&headers(name, value), "").as_deref(), Some("my-1"), "{name}: {value}");
         }
         assert_eq!(secret(&HeaderMap::new(), "alt=sse&key=my-1").as_deref(), Some("my-1"));
+        let mut both = headers("authorization", "Bearer ");
+        both.insert("x-api-key", "my-1".parse().unwrap());
+        assert_eq!(secret(&both, "").as_deref(), Some("my-1"));
         assert_eq!(secret(&headers("authorization", "Basic abc"), ""), None);
         assert_eq!(secret(&headers("authorization", "Bearer "), ""), None);
     }

@@ -39,8 +39,6 @@ const HEAD_HOLD: Duration = Duration::from_secs(10);
 const ANSWER_BYTES: usize = 256 << 20;
 /// How long an error answer is waited for.
 const ERROR_PATIENCE: Duration = Duration::from_secs(10);
-/// Where only the attempt's own deadline counts.
-const FOREVER: Duration = Duration::from_secs(7 * 86_400);
 /// Largest error answer that is read; the rest says nothing new.
 const ERROR_BYTES: usize = 256 << 10;
 /// All attempts failed: with what, and the record to settle.
@@ -228,6 +226,8 @@ impl Run {
         let (format, dialect) = (accepted.format, &*accepted.dialect);
         let pass = accepted.native
             && !ask.compacts
+            // Upstream streams are events; an array has to be written.
+            && !ask.json_array
             && ask.turn.is_none()
             && stream == ask.stream
             && !self.follow.is_expanded()
@@ -235,7 +235,8 @@ impl Run {
             && !origins.has_foreign(ask.envelope.body(), maker);
         if pass {
             let set = &self.deployments.set;
-            let (edits, losses) = passthrough::edits(&ask.envelope, format, dialect, &ask.model, upstream, stream, set);
+            let host = passthrough::Host { format, dialect, invented: accepted.invented };
+            let (edits, losses) = passthrough::edits(&ask.envelope, host, &ask.model, upstream, stream, set);
             self.job.settle.losses(&losses);
             let pieces = ask.envelope.splice(&edits).map_err(|error| {
                 GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
@@ -264,7 +265,7 @@ impl Run {
     /// Reads a whole answer and writes it in the client's format.
     async fn read_whole(&mut self, sent: Sent) -> Result<Whole, GatewayError> {
         let (parts, body) = sent.response.into_parts();
-        let bytes = collect(&sent.channel, body, sent.deadline).await?;
+        let bytes = collect(&sent.channel, body, &sent.limits, sent.deadline).await?;
         let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
         let Some(names) = sent.names else {
             let facts = answer::facts(format, &bytes, dialect);
@@ -337,7 +338,9 @@ impl Run {
             }
         }
         over |= relay.complete() || relay.failure().is_some();
-        Ok(Begun { body: Some(body), relay, out, limits: sent.limits, keep, maker: sent.maker, over })
+        // The time that is gone counts: the limit is on the whole attempt.
+        let limits = Limits { total: sent.deadline.left(), ..sent.limits };
+        Ok(Begun { body: Some(body), relay, out, limits, keep, maker: sent.maker, over })
     }
 
     fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
@@ -356,7 +359,7 @@ impl Run {
 
     /// The client wants a stream, the provider answered at once.
     async fn whole_as_stream(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
-        let bytes = collect(&sent.channel, sent.response.into_body(), sent.deadline).await?;
+        let bytes = collect(&sent.channel, sent.response.into_body(), &sent.limits, sent.deadline).await?;
         let mut response = answer::read(sent.accepted.format, &bytes, &sent.accepted.dialect)
             .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         if let Some(names) = &sent.names {
@@ -506,10 +509,10 @@ const REQUEST_IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid"
 pub(crate) async fn collect(
     channel: &LiveChannel,
     body: upstream::ReplyBody,
+    limits: &Limits,
     deadline: Deadline,
 ) -> Result<Bytes, GatewayError> {
-    let read = deadline.within(Waiting::Total, FOREVER, body.collect(ANSWER_BYTES)).await;
-    read.and_then(|bytes| bytes).map_err(|error| error.into_gateway(channel.name()))
+    body.collect_within(ANSWER_BYTES, limits, deadline).await.map_err(|error| error.into_gateway(channel.name()))
 }
 
 /// A stream read whole: for a client that wants one answer from a provider that only streams.
@@ -534,7 +537,9 @@ fn is_json(response: &upstream::Reply) -> bool {
 
 /// What of a provider's head a client of the same format may see: its limits and its hints.
 fn passed_headers(headers: &HeaderMap) -> HeaderMap {
-    const PREFIXES: [&str; 4] = ["x-ratelimit-", "anthropic-ratelimit-", "openai-", "x-amzn-bedrock-"];
+    // Not all of `openai-`: its `organization` and `project` tell whose account the owner uses.
+    const PREFIXES: [&str; 5] =
+        ["x-ratelimit-", "anthropic-ratelimit-", "openai-processing-", "openai-version", "x-amzn-bedrock-"];
     let passed = headers.iter().filter(|(name, _)| PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)));
     passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -178,8 +178,19 @@ pub(crate) fn reply_context(job: &Job, ask: &Ask, tree: Option<Arc<ChatRequest>>
         created: record.started / 1_000,
         include_usage: ask.include_usage,
         json_array: ask.json_array,
-        request: tree,
+        request: tree.map(|tree| continued(ask, tree)),
     }
+}
+
+/// The request as the client wrote it names what it goes on from; the expanded tree, which providers get, does not.
+fn continued(ask: &Ask, tree: Arc<ChatRequest>) -> Arc<ChatRequest> {
+    if ask.format != ApiFormat::OpenaiResponses || tree.previous_response_id.is_some() {
+        return tree;
+    }
+    let Some(id) = ask.envelope.text("previous_response_id") else { return tree };
+    let mut named = ChatRequest::clone(&tree);
+    named.previous_response_id = Some(id.into_owned());
+    Arc::new(named)
 }
 
 /// The media type of a stream in `format`.

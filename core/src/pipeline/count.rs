@@ -63,14 +63,15 @@ async fn ask_provider(
     let lowered = lower::lower(request, accepted.format, &accepted.dialect).request;
     let body = encode(&channel, accepted.format, &lowered, &accepted.dialect)?.ok()?.value;
     job.open_attempt(&channel, candidate, accepted.format.as_str());
-    let deadline = Deadline::start(&job.limits(&channel));
+    let limits = job.limits(&channel);
+    let deadline = Deadline::start(&limits);
     let operation = Operation::CountTokens { accepted: &accepted };
     let counted: Result<u64, GatewayError> = async {
         let response = job.dispatch(&line, candidate, &operation, accepted.native, vec![body.into()], deadline).await?;
         if !response.status().is_success() {
             return Err(job.refusal(&channel, accepted.format, response).await);
         }
-        let body = collect(&channel, response.into_body(), deadline).await?;
+        let body = collect(&channel, response.into_body(), &limits, deadline).await?;
         decode(accepted.format, &body).map_err(|error| GatewayError::new(Kind::UpstreamFailed, error.message))
     }
     .await;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::chat::{self, Ask};
 use super::reply::Reply;
 use super::stored::Follow;
+use super::surface::decode;
 use super::target::Target;
 use super::{Job, Services, attempt};
 use crate::error::{GatewayError, Kind};
@@ -36,7 +37,7 @@ struct Conversation {
 }
 
 /// A turn under way: becomes part of its conversation when its answer is whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Turn {
     owner: String,
     keep: Duration,
@@ -164,14 +165,18 @@ async fn load(job: &Job, id: &str, user: &str) -> Result<Conversation, GatewayEr
 /// Answers `GET /dify/v1/messages`: a page that ends before `first_id`, or with the newest; oldest first.
 pub(crate) async fn messages(job: Job) -> Reply {
     let query = job.call.query.clone();
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let id = value("conversation_id").unwrap_or_default().to_owned();
-    let conversation = match load(&job, &id, value("user").unwrap_or_default()).await {
+    let value = |name: &str| {
+        let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        // A form writes a space as `+`.
+        found.map(|text| decode(&text.replace('+', " ")))
+    };
+    let id = value("conversation_id").unwrap_or_default();
+    let conversation = match load(&job, &id, &value("user").unwrap_or_default()).await {
         Ok(conversation) => conversation,
         Err(error) => return job.fail(error),
     };
     let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
-    match dify::page(&conversation.messages, value("first_id"), limit) {
+    match dify::page(&conversation.messages, value("first_id").as_deref(), limit) {
         Some(page) => job.json(200, dify::encode_page(&page)),
         None => job.fail(GatewayError::new(Kind::NotFound, "First Message Not Exists.")),
     }

@@ -152,10 +152,11 @@ async fn send(
     target: EmbeddingFormat,
     body: Vec<Bytes>,
 ) -> Result<Bytes, GatewayError> {
-    let deadline = Deadline::start(&job.limits(&line.channel));
+    let limits = job.limits(&line.channel);
+    let deadline = Deadline::start(&limits);
     let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
     if response.status().is_success() {
-        return collect(&line.channel, response.into_body(), deadline).await;
+        return collect(&line.channel, response.into_body(), &limits, deadline).await;
     }
     Err(job.refusal(&line.channel, target.family(), response).await)
 }

@@ -19,6 +19,8 @@ use crate::upstream::{Body, Client};
 const MOST: usize = 32;
 /// Largest file.
 const BYTES: usize = 32 << 20;
+/// Most bytes of one request.
+const ALL_BYTES: usize = 64 << 20;
 /// Longest wait for one file.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Most redirects.
@@ -28,14 +30,18 @@ const HOPS: usize = 4;
 pub(crate) async fn fetch(request: &mut ChatRequest, format: ApiFormat, client: &Client) {
     let mut wanted: Vec<String> =
         media::to_fetch(request, format).into_iter().map(|place| place.address.to_owned()).collect();
+    // The same picture stands in every turn of a conversation.
+    wanted.sort_unstable();
     wanted.dedup();
     if wanted.is_empty() {
         return;
     }
     let mut found: HashMap<String, (String, Bytes)> = HashMap::new();
+    let mut left = ALL_BYTES;
     for address in wanted.into_iter().take(MOST) {
-        match tokio::time::timeout(PATIENCE, get(&address, client)).await {
+        match tokio::time::timeout(PATIENCE, get(&address, client, BYTES.min(left))).await {
             Ok(Ok(file)) => {
+                left = left.saturating_sub(file.1.len());
                 found.insert(address, file);
             }
             Ok(Err(why)) => tracing::info!(why, "media could not be fetched"),
@@ -45,7 +51,7 @@ pub(crate) async fn fetch(request: &mut ChatRequest, format: ApiFormat, client: 
     media::inline(request, format, |address| found.get(address).map(|(kind, bytes)| (kind.clone(), bytes.to_vec())));
 }
 
-async fn get(address: &str, client: &Client) -> Result<(String, Bytes), String> {
+async fn get(address: &str, client: &Client, limit: usize) -> Result<(String, Bytes), String> {
     let mut uri: Uri = address.parse().map_err(|_| "the address cannot be read".to_owned())?;
     for _ in 0..=HOPS {
         let mut request = Request::new(Body::empty());
@@ -65,7 +71,7 @@ async fn get(address: &str, client: &Client) -> Result<(String, Bytes), String> 
             return Err(format!("the server answered {}", answer.status()));
         }
         let kind = header(CONTENT_TYPE).unwrap_or_default().to_owned();
-        let bytes = answer.into_body().collect(BYTES).await.map_err(|error| error.to_string())?;
+        let bytes = answer.into_body().collect(limit).await.map_err(|error| error.to_string())?;
         return Ok((kind, bytes));
     }
     Err("too many redirects".to_owned())

@@ -19,6 +19,7 @@ mod dify;
 mod echo;
 mod embed;
 mod error;
+mod fault;
 mod media;
 mod models;
 mod origins;
@@ -39,8 +40,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use fault::contain;
 pub use origins::Origins;
-pub use reply::{Reply, ReplyBody};
+pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
 
 use crate::clock::Clock;
@@ -93,7 +95,7 @@ pub struct Call {
     pub pinned: Option<String>,
     /// The head.
     pub headers: HeaderMap,
-    /// It came in from this machine.
+    /// It came in over a listener that only this machine reaches.
     pub loopback: bool,
 }
 

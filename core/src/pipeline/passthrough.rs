@@ -54,19 +54,32 @@ pub(crate) fn needs_tree(format: ApiFormat, dialect: &Dialect, body: &[u8]) -> b
         || rules.iter().any(|rule| (rule.applies)(dialect) && rule.texts.iter().any(|text| contains(text)))
 }
 
+/// To whom the bytes go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host<'a> {
+    /// The format on both sides.
+    pub format: ApiFormat,
+    /// How the host speaks it.
+    pub dialect: &'a Dialect,
+    /// It is the inventor's own: nothing that a caller asks for is taken out.
+    pub invented: bool,
+}
+
 /// What to cut into the bytes, and what is lost by it.
 pub(crate) fn edits(
     envelope: &Envelope,
-    format: ApiFormat,
-    dialect: &Dialect,
+    host: Host<'_>,
     asked: &str,
     upstream: &str,
     stream: bool,
     set: &Map<String, Value>,
 ) -> (Edits, Vec<Loss>) {
+    let Host { format, dialect, invented } = host;
     let mut edits = Edits::new();
     let mut losses = Vec::new();
-    if !matches!(format, ApiFormat::Gemini | ApiFormat::BedrockConverse) && asked != upstream {
+    // Where the path names the model, or the key does, the body has no place for it.
+    let in_body = !matches!(format, ApiFormat::Gemini | ApiFormat::BedrockConverse | ApiFormat::Dify);
+    if in_body && asked != upstream {
         edits.model(upstream);
     }
     if let (ApiFormat::AnthropicMessages, Some(version)) = (format, &dialect.anthropic_version) {
@@ -91,7 +104,8 @@ pub(crate) fn edits(
             }
         }
     }
-    for field in &dialect.unsupported {
+    // The inventor's callers get the inventor's own answer to what they ask.
+    for field in dialect.unsupported.iter().filter(|_| !invented) {
         if envelope.contains(field) {
             edits.remove(field.clone());
             losses.push(Loss::new(field.clone(), format, "is refused by this host"));
@@ -114,8 +128,14 @@ mod tests {
 
     fn spliced(body: &str, dialect: &Dialect, stream: bool) -> (String, Vec<Loss>) {
         let envelope = Envelope::read(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let (edits, losses) =
-            edits(&envelope, ApiFormat::OpenaiChat, dialect, "fast", "gpt-5-mini", stream, &Map::new());
+        let (edits, losses) = edits(
+            &envelope,
+            Host { format: ApiFormat::OpenaiChat, dialect, invented: false },
+            "fast",
+            "gpt-5-mini",
+            stream,
+            &Map::new(),
+        );
         let pieces = envelope.splice(&edits).unwrap();
         (pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect(), losses)
     }

@@ -1,6 +1,5 @@
 //! The response body of the product: nothing, one piece, or a stream that settles its own request.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
+use super::fault::caught;
 use super::stream::StreamReply;
 use crate::model::RequestRecord;
 
@@ -22,11 +22,16 @@ pub enum ReplyBody {
     Stream(Box<StreamReply>),
 }
 
+/// A fault of ours ended a stream: the connection breaks off, so that nobody takes what came for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault of the gateway ended the stream")]
+pub struct Broken;
+
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             ReplyBody::Empty => Poll::Ready(None),
             ReplyBody::Whole(bytes) => {
@@ -34,7 +39,14 @@ impl Body for ReplyBody {
                 *self = ReplyBody::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            ReplyBody::Stream(stream) => stream.poll_chunk(cx).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            ReplyBody::Stream(stream) => match caught(|| stream.poll_chunk(cx)) {
+                Some(poll) => poll.map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+                None => {
+                    stream.broke();
+                    *self = ReplyBody::Empty;
+                    Poll::Ready(Some(Err(Broken)))
+                }
+            },
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
 use super::{Durable, Services};
-use crate::error::GatewayError;
+use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
@@ -25,6 +25,9 @@ const BOOKKEEPING: [&str; 12] = [
     "total_duration",
     "x_groq",
 ];
+
+/// Most bytes of a name or a path in a record.
+const LONGEST_TEXT: usize = 1_024;
 
 /// The record of one request in the making.
 pub(crate) struct Settle {
@@ -142,6 +145,7 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
         self.services.record(record, self.strict)
     }
@@ -154,9 +158,23 @@ impl Settle {
     }
 }
 
+/// Callers and providers may write what they like into names and paths; a record stays small all the same.
+fn clip(record: &mut RequestRecord) {
+    let RequestRecord { path, model, session, upstream_model, finish, losses, attempts, .. } = record;
+    let maybe = [session, upstream_model, finish].into_iter().flatten();
+    let attempts = attempts.iter_mut().map(|attempt| &mut attempt.upstream_model);
+    for text in [path, model].into_iter().chain(maybe).chain(losses).chain(attempts) {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+    }
+}
+
 impl Drop for Settle {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.done && std::thread::panicking() {
+            self.failure(&GatewayError::new(Kind::Internal, "a fault of the gateway ended the request"));
+            self.close_attempt(AttemptOutcome::Failed, None);
+            self.complete(RequestState::Failed, 500);
+        } else if !self.done {
             self.close_attempt(AttemptOutcome::Canceled, None);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };

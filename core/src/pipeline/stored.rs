@@ -148,8 +148,9 @@ pub(crate) struct Terms {
 
 /// What is to be stored of the answer to `ask`, if anything. `native`: the bytes pass, so the provider stores it.
 pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: bool) -> Option<Keep> {
-    if let Some(turn) = ask.turn.take() {
-        return Some(Keep::Dify(turn));
+    if let Some(turn) = &ask.turn {
+        // Not taken: this candidate may still fail, and then the next one's answer is the turn.
+        return Some(Keep::Dify(turn.clone()));
     }
     let terms = terms(job, ask)?;
     if native {
@@ -302,11 +303,12 @@ async fn direct(
 ) -> Result<Bytes, GatewayError> {
     let line = job.line(candidate)?;
     job.open_attempt(&line.channel, candidate, ApiFormat::OpenaiResponses.as_str());
-    let deadline = Deadline::start(&job.limits(&line.channel));
+    let limits = job.limits(&line.channel);
+    let deadline = Deadline::start(&limits);
     let answered = async {
         let response = job.dispatch(&line, candidate, operation, true, body, deadline).await?;
         if response.status().is_success() {
-            return collect(&line.channel, response.into_body(), deadline).await;
+            return collect(&line.channel, response.into_body(), &limits, deadline).await;
         }
         Err(job.refusal(&line.channel, ApiFormat::OpenaiResponses, response).await)
     }
@@ -324,11 +326,21 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let target = match job.target(&ask.model) {
+    let follow = match follow(&job, &mut ask).await {
+        Ok(follow) => follow,
+        Err(error) => return job.fail(error),
+    };
+    let mut target = match job.target(&ask.model) {
         Ok(target) => target,
         Err(error) => return job.fail(error),
     };
+    if let Target::Deployments(deployments) = &mut target
+        && let Err(error) = follow.narrow(&job, deployments)
+    {
+        return job.fail(error);
+    }
     if let Target::Deployments(deployments) = &target
+        && !follow.is_expanded()
         && let Some(body) = compacted_by_provider(&mut job, &ask, deployments).await
     {
         return job.json(200, body.to_vec());

@@ -113,6 +113,17 @@ impl StreamReply {
         Self(State::Waiting(Box::new(Waiting { attempts, encoder, tick })))
     }
 
+    /// A fault of ours ended it: the record says so.
+    pub(super) fn broke(&mut self) {
+        if let State::Live(live) = &mut self.0 {
+            let error = GatewayError::new(Kind::Internal, "a fault of the gateway ended the stream");
+            live.settle.failure(&error);
+            live.settle.close_attempt(AttemptOutcome::Failed, Some(&error.public.message));
+            live.settle.complete(RequestState::Interrupted, 200);
+        }
+        self.0 = State::Done;
+    }
+
     /// The next bytes for the client.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
@@ -287,6 +298,9 @@ impl Live {
         self.settle.close_attempt(outcome, words.as_deref());
         if whole && let Some(keep) = self.keep.take() {
             keep.stream_ended(self.settle.services(), &mut self.relay);
+        }
+        if whole && let Some(body) = self.body.take() {
+            body.let_end();
         }
         self.settle.complete(state, 200)
     }

@@ -245,7 +245,7 @@ fn suggested(family: Option<ApiFormat>, path: &str, headers: &HeaderMap, query: 
 }
 
 /// Undoes percent-encoding, for model names with `/` or `:`.
-fn decode(path: &str) -> String {
+pub(super) fn decode(path: &str) -> String {
     if !path.contains('%') {
         return path.to_owned();
     }

@@ -19,6 +19,8 @@ pub struct Accepted {
     pub dialect: Arc<Dialect>,
     /// It is the caller's own format, and the body may pass as bytes but for the model's name.
     pub native: bool,
+    /// It is the host of the format's inventor: nothing that a caller of the format asks for is taken out.
+    pub invented: bool,
     /// Which endpoint of the channel.
     pub(super) endpoint: usize,
 }

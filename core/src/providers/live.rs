@@ -149,12 +149,25 @@ impl LiveChannel {
         let dialect = Arc::clone(endpoint.dialect(upstream_model));
         // A body with `anthropic_version` and without `model` (Vertex) is never the caller's.
         let native = endpoint.format == client && dialect.anthropic_version.is_none();
-        Some(Accepted { format: endpoint.format, dialect, native, endpoint: index })
+        let invented = self.invented(endpoint.format);
+        Some(Accepted { format: endpoint.format, dialect, native, invented, endpoint: index })
     }
 
     /// Every format in which the channel serves the model, its own order.
     pub fn formats<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = ApiFormat> + 'a {
         self.endpoints.iter().filter(move |endpoint| endpoint.serves(upstream_model)).map(|endpoint| endpoint.format)
+    }
+
+    /// Whether this is the inventor's own host: a caller who speaks its format says what it means, and nothing is taken out.
+    fn invented(&self, format: ApiFormat) -> bool {
+        const INVENTORS: [(&str, &[ApiFormat]); 5] = [
+            ("openai", &[ApiFormat::OpenaiChat, ApiFormat::OpenaiResponses, ApiFormat::OpenaiCompletions]),
+            ("azure", &[ApiFormat::OpenaiChat, ApiFormat::OpenaiResponses, ApiFormat::OpenaiCompletions]),
+            ("anthropic", &[ApiFormat::AnthropicMessages]),
+            ("gemini", &[ApiFormat::Gemini]),
+            ("vertex", &[ApiFormat::Gemini]),
+        ];
+        INVENTORS.iter().any(|(id, formats)| *id == self.provider.id && formats.contains(&format))
     }
 
     /// Whether the host itself counts tokens for this format.

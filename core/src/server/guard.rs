@@ -1,7 +1,7 @@
 //! Who may knock at all: `Host` against DNS rebinding, `Origin` against pages in a browser. On every route, before anything else.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 /// Why a request is turned away before its key is even looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +28,10 @@ impl Refusal {
 pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String], origins: &[String], lan: bool) -> Result<(), Refusal> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.host()).ok_or(Refusal::Host)?;
     let name = host_name(host);
-    let is_ip = name.parse::<std::net::IpAddr>().is_ok();
-    let allowed = matches!(name, "localhost" | "127.0.0.1" | "::1")
-        || (lan && is_ip)
+    // An address cannot be rebound, a name can: every way to write this machine's own is good.
+    let ip = name.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_canonical());
+    let allowed = name.eq_ignore_ascii_case("localhost")
+        || ip.is_some_and(|ip| lan || ip.is_loopback())
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(host));
     if !allowed {
         return Err(Refusal::Host);
@@ -44,6 +45,13 @@ pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String], origins: &[String
             if own || known { Ok(()) } else { Err(Refusal::Origin) }
         }
     }
+}
+
+/// The origin of a request if its pages may read the answers: one that is allowed by name.
+pub fn shared_with(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    origins.iter().any(|known| known.eq_ignore_ascii_case(text)).then(|| origin.clone())
 }
 
 /// The host without its port and without the brackets of IPv6.
@@ -70,10 +78,26 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_a_good_host() {
-        for good in ["127.0.0.1:6935", "localhost", "[::1]:6935", "gateway.home:6935"] {
+        for good in [
+            "127.0.0.1:6935",
+            "127.0.0.2:6935",
+            "localhost",
+            "LocalHost:6935",
+            "[::1]:6935",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]:6935",
+            "gateway.home:6935",
+        ] {
             assert_eq!(ask(good, None, false), Ok(()), "{good}");
         }
-        for bad in ["evil.example", "192.168.1.5:6935", "127.0.0.1.evil.example:6935", ""] {
+        for bad in [
+            "evil.example",
+            "192.168.1.5:6935",
+            "[fe80::1]:6935",
+            "[::ffff:192.168.1.5]",
+            "127.0.0.1.evil.example:6935",
+            "",
+        ] {
             assert_eq!(ask(bad, None, false), Err(Refusal::Host), "{bad}");
         }
         assert_eq!(ask("192.168.1.5:6935", None, true), Ok(()));

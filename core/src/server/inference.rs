@@ -1,15 +1,14 @@
 //! From an HTTP request to a [`Call`] of the pipeline: guard, surface, key, body.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 
+use super::listen::Way;
 use crate::error::{GatewayError, Kind};
 use crate::pipeline::{self, Call, ReplyBody, Services, pinned_profile, surface};
 
@@ -23,7 +22,7 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
     let (parts, body) = request.into_parts();
     let (pinned, path) = pinned_profile(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default();
-    let loopback = parts.extensions.get::<ConnectInfo<SocketAddr>>().is_none_or(|peer| peer.0.ip().is_loopback());
+    let loopback = parts.extensions.get::<Way>().is_none_or(|way| way.loopback);
     let call = Call {
         surface: surface(&parts.method, path, &parts.headers, query),
         path: parts.uri.path().to_owned(),
@@ -32,7 +31,12 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
         headers: parts.headers,
         loopback,
     };
-    let reply = match pipeline::begin(services, call) {
+    let format = call.surface.error_format();
+    into_response(pipeline::contain(format, answer(services, call, body)).await)
+}
+
+async fn answer(services: Arc<Services>, call: Call, body: Body) -> pipeline::Reply {
+    match pipeline::begin(services, call) {
         Err(refused) => {
             discard(body).await;
             refused
@@ -41,8 +45,7 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
             Ok(body) => admitted.run(body).await,
             Err(error) => admitted.refuse(error),
         },
-    };
-    into_response(reply)
+    }
 }
 
 fn into_response(reply: pipeline::Reply) -> Response<Body> {

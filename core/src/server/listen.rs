@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,12 +20,21 @@ use tower::ServiceExt;
 
 /// A head that takes longer than this to arrive is given up: a guard against slow-loris clients.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection on which nothing was asked after this long is closed.
+const FIRST_REQUEST: Duration = Duration::from_secs(35);
 /// Largest head in bytes. Real clients send a few KiB.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Most header lines in a head.
 const HEAD_LINES: usize = 200;
 /// How long open streams may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How a request came in; every request of a listener has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// The listener can only be reached from this machine. (A peer that is this machine says less: it may be a proxy for the world.)
+    pub(super) loopback: bool,
+}
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +78,12 @@ fn no_ipv6(address: &str, error: &io::Error) -> bool {
 /// Serves `router` on `listener` until `stop` becomes true; then lets open answers finish for a while.
 pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let way = Way { loopback: listener.local_addr().is_ok_and(|own| own.ip().to_canonical().is_loopback()) };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), stop.clone()));
+                    connections.spawn(connection(stream, peer, way, router.clone(), stop.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, or a client that was gone before it was accepted: neither ends the server.
@@ -91,14 +102,17 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, peer: SocketAddr, way: Way, router: Router, mut stop: watch::Receiver<bool>) {
     // Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let begun = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&begun);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let router = router.clone();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(way);
         async move {
             Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
         }
@@ -119,13 +133,48 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = silent(&begun) => {
+            tracing::debug!(%peer, "connection closed: nothing was asked");
+            return;
+        }
     };
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
 
+/// Ready when nothing was asked in time: hyper's own limit on heads begins only when the version of HTTP is known.
+async fn silent(begun: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST).await;
+    if begun.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
 /// Waits for the order to stop. (The guard that `wait_for` gives must not live across an await.)
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        tokio::spawn(serve(listener, Router::new(), stopping));
+        // The second begins like HTTP/2 and like POST.
+        for start in ["", "P"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(start.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(Duration::from_secs(300), client.read_to_end(&mut answer)).await;
+            assert!(read.is_ok(), "{start:?}: still open after minutes");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! - [`listen`] accepts connections and lets them end gracefully.
 
 pub mod admin;
+mod cors;
 pub mod guard;
 pub mod health;
 mod inference;
@@ -57,6 +58,13 @@ async fn guarded(State(services): State<Arc<Services>>, request: Request<Body>, 
         }});
         return (StatusCode::FORBIDDEN, axum::Json(body)).into_response();
     }
+    let origin = guard::shared_with(request.headers(), &settings.allowed_origins);
     drop(snapshot);
-    next.run(request).await
+    let Some(origin) = origin else { return next.run(request).await };
+    let mut response = match cors::preflight(&request) {
+        Some(allowed) => allowed,
+        None => next.run(request).await,
+    };
+    cors::share(response.headers_mut(), origin);
+    response
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -11,6 +12,10 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::UpstreamError;
+use super::timeouts::{Deadline, Limits, Waiting};
+
+/// How long the end of an answer is waited for after its format's terminal.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Pieces before the rest: head, replacement, tail.
 type Pieces = SmallVec<[Bytes; 3]>;
@@ -132,30 +137,69 @@ impl ReplyBody {
         Self(Source::Fixed(frames.into_iter().collect()))
     }
 
-    /// The whole answer, if it is not larger than `limit`.
-    pub async fn collect(mut self, limit: usize) -> Result<Bytes, UpstreamError> {
+    /// The whole answer, if it is not larger than `limit`. Waits without end: callers limit the time of the whole.
+    pub async fn collect(self, limit: usize) -> Result<Bytes, UpstreamError> {
+        self.collect_within(limit, &Limits::NONE, Deadline::NEVER).await
+    }
+
+    /// Nothing more of this answer is of use, but its end is: only a connection whose answer was read to the end serves another request. The
+    /// protocol's last words often come in a packet of their own.
+    pub fn let_end(mut self) {
         use http_body_util::BodyExt as _;
-        let mut first: Option<Bytes> = None;
-        let mut all = Vec::new();
-        let mut length = 0usize;
-        while let Some(frame) = self.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            length = length.saturating_add(data.len());
-            if length > limit {
-                return Err(UpstreamError::TooLarge(limit));
-            }
-            match first.take() {
-                None if all.is_empty() => first = Some(data),
-                None => all.extend_from_slice(&data),
-                Some(head) => {
-                    all.reserve(head.len() + data.len());
-                    all.extend_from_slice(&head);
-                    all.extend_from_slice(&data);
-                }
+        if self.is_end_stream() {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let end = async { while let Some(Ok(_)) = self.frame().await {} };
+            let _ = tokio::time::timeout(LAST_WORDS, end).await;
+        });
+    }
+
+    /// The whole answer, if it is not larger than `limit`, keeps coming, and is there in time.
+    pub async fn collect_within(
+        self,
+        limit: usize,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<Bytes, UpstreamError> {
+        gather(self, limit, limits, deadline).await
+    }
+}
+
+/// Reads a body to its end. A provider may send its head at once and think afterwards, so the first bytes may take as long as a first token.
+pub(super) async fn gather<B>(
+    mut body: B,
+    limit: usize,
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Bytes, UpstreamError>
+where
+    B: HttpBody<Data = Bytes, Error = UpstreamError> + Unpin,
+{
+    use http_body_util::BodyExt as _;
+    let mut first: Option<Bytes> = None;
+    let mut all = Vec::new();
+    let mut length = 0usize;
+    let mut patience = limits.idle.max(limits.first_token);
+    while let Some(frame) = deadline.within(Waiting::Idle, patience, body.frame()).await? {
+        patience = limits.idle;
+        let Ok(data) = frame?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length > limit {
+            return Err(UpstreamError::TooLarge(limit));
+        }
+        match first.take() {
+            None if all.is_empty() => first = Some(data),
+            None => all.extend_from_slice(&data),
+            Some(head) => {
+                all.reserve(head.len() + data.len());
+                all.extend_from_slice(&head);
+                all.extend_from_slice(&data);
             }
         }
-        Ok(first.unwrap_or_else(|| all.into()))
     }
+    Ok(first.unwrap_or_else(|| all.into()))
 }
 
 impl From<Incoming> for ReplyBody {

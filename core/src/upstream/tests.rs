@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::timeouts::{Deadline, Limits, Timed, Waiting};
+use super::timeouts::{Deadline, Limits, Waiting};
 use super::*;
 use crate::model::Timeouts;
 use crate::providers::Fetch as _;
@@ -322,33 +322,24 @@ fn limits(timeouts: Timeouts) -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_waiting_has_its_limit() {
-    let waited = |timeouts: Timeouts, pauses: &'static [u64], content_after: usize| async move {
+async fn a_whole_answer_keeps_coming_and_is_there_in_time() {
+    let read = |timeouts: Timeouts, pauses: &'static [u64]| async move {
         let limits = limits(timeouts);
-        let mut body = Timed::new(slow(pauses), limits, Deadline::start(&limits));
-        let mut frames = 0;
-        loop {
-            if frames == content_after {
-                body.content_came();
-            }
-            match body.frame().await {
-                Some(Ok(_)) => frames += 1,
-                Some(Err(UpstreamError::Timeout { what, ms })) => return (frames, Some((what, ms))),
-                Some(Err(other)) => panic!("{other}"),
-                None => return (frames, None),
-            }
+        match super::body::gather(slow(pauses), 100, &limits, Deadline::start(&limits)).await {
+            Ok(bytes) => Ok(bytes.len()),
+            Err(UpstreamError::Timeout { what, ms }) => Err((what, ms)),
+            Err(other) => panic!("{other}"),
         }
     };
-    let idle = Timeouts { idle_ms: Some(100), ..Timeouts::default() };
-    assert_eq!(waited(idle, &[90, 90, 90], 1).await, (3, None));
-    assert_eq!(waited(idle, &[90, 110], 1).await, (1, Some((Waiting::Idle, 100))));
-    let token = Timeouts { first_token_ms: Some(200), ..Timeouts::default() };
-    assert_eq!(waited(token, &[90, 90, 90], 9).await, (2, Some((Waiting::FirstToken, 200))), "no content, no token");
-    assert_eq!(waited(token, &[90, 90, 500], 2).await, (3, None), "after the first content it is over");
+    let idle = Timeouts { idle_ms: Some(100), first_token_ms: Some(200), ..Timeouts::default() };
+    assert_eq!(read(idle, &[90, 90, 90]).await, Ok(3));
+    assert_eq!(read(idle, &[190, 90]).await, Ok(2), "the first bytes may take as long as a first token");
+    assert_eq!(read(idle, &[210]).await, Err((Waiting::Idle, 200)));
+    assert_eq!(read(idle, &[90, 110]).await, Err((Waiting::Idle, 100)));
     let total = Timeouts { total_ms: Some(250), ..Timeouts::default() };
-    assert_eq!(waited(total, &[100, 100, 100], 1).await, (2, Some((Waiting::Total, 250))));
+    assert_eq!(read(total, &[100, 100, 100]).await, Err((Waiting::Total, 250)));
     let none = Timeouts { idle_ms: Some(0), first_token_ms: Some(0), total_ms: Some(0), ..Timeouts::default() };
-    assert_eq!(waited(none, &[3_600_000, 1], 9).await, (2, None), "zero is no limit");
+    assert_eq!(read(none, &[3_600_000, 1]).await, Ok(2), "zero is no limit");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,9 @@
 //! Limits on waiting: for the head, the first content, the next bytes, the whole attempt.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::UpstreamError;
 pub use super::error::Waiting;
@@ -29,6 +25,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// No limits.
+    pub const NONE: Self =
+        Self { connect: FOREVER, first_byte: FOREVER, first_token: FOREVER, idle: FOREVER, total: None };
+
     /// The channel's limits, completed by the gateway's. Zero means no limit.
     pub fn of(channel: &Timeouts, gateway: &Timeouts) -> Self {
         let ms = |own: Option<u64>, common: Option<u64>, usual: u64| match own.or(common).unwrap_or(usual) {
@@ -60,6 +60,14 @@ impl Default for Limits {
 pub struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
+    /// No deadline.
+    pub const NEVER: Self = Self(None);
+
+    /// What is left of the time; `None`: there is no deadline.
+    pub fn left(&self) -> Option<Duration> {
+        self.0.map(|(at, _)| at.saturating_duration_since(now()))
+    }
+
     /// The deadline of an attempt that begins now.
     pub fn start(limits: &Limits) -> Self {
         Self(limits.total.and_then(|total| Some((now().checked_add(total)?, total))))
@@ -90,82 +98,4 @@ fn late(what: Waiting, limit: Duration) -> UpstreamError {
 /// The runtime's clock: tests that pause it own these limits.
 fn now() -> Instant {
     Instant::now()
-}
-
-/// A body whose every read is limited. Before [`Timed::content_came`] the limit for the first token holds as well.
-#[derive(Debug)]
-pub struct Timed<B> {
-    body: B,
-    limits: Limits,
-    deadline: Deadline,
-    /// The first content has to be there by then; `None` once it is.
-    first_token: Option<Instant>,
-    /// The timer, made by the first read that finds nothing and used again by all others.
-    timer: Option<Pin<Box<Sleep>>>,
-    /// What the timer runs for; `None`: nothing is waited for.
-    wait: Option<(Waiting, Duration)>,
-}
-
-impl<B> Timed<B> {
-    /// Limits the reads of `body`; the wait for the first content begins now.
-    pub fn new(body: B, limits: Limits, deadline: Deadline) -> Self {
-        Self { body, limits, deadline, first_token: now().checked_add(limits.first_token), timer: None, wait: None }
-    }
-
-    /// The first content has come.
-    pub fn content_came(&mut self) {
-        self.first_token = None;
-    }
-
-    /// The nearest of the limits.
-    fn nearest(&self) -> (Instant, Waiting, Duration) {
-        let idle = (now() + self.limits.idle, Waiting::Idle, self.limits.idle);
-        let token = self.first_token.map(|at| (at, Waiting::FirstToken, self.limits.first_token));
-        let total = self.deadline.0.map(|(at, total)| (at, Waiting::Total, total));
-        [token, total]
-            .into_iter()
-            .flatten()
-            .fold(idle, |nearest, other| if other.0 < nearest.0 { other } else { nearest })
-    }
-}
-
-impl<B> HttpBody for Timed<B>
-where
-    B: HttpBody<Data = Bytes, Error = UpstreamError> + Unpin,
-{
-    type Data = Bytes;
-    type Error = UpstreamError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.wait = None;
-            return Poll::Ready(frame);
-        }
-        let (what, limit) = match this.wait {
-            Some(wait) => wait,
-            None => {
-                let (at, what, limit) = this.nearest();
-                match &mut this.timer {
-                    Some(timer) => timer.as_mut().reset(at),
-                    None => this.timer = Some(Box::pin(sleep_until(at))),
-                }
-                *this.wait.insert((what, limit))
-            }
-        };
-        let Some(timer) = &mut this.timer else { return Poll::Pending };
-        std::task::ready!(timer.as_mut().poll(context));
-        Poll::Ready(Some(Err(late(what, limit))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -6,13 +6,25 @@ mod architecture;
 #[cfg(test)]
 mod carry;
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
+mod dify;
+#[cfg(test)]
 mod echo;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn count_media(block: &Value, turn: &mut Turn) {
 fn blocks(ask: &Ask, reply: &Reply) -> Vec<Value> {
     let mut blocks = Vec::new();
     if let Some(thinking) = &reply.thinking {
-        let sealed = seal(Family::Claude, thinking);
+        let sealed = seal(Family::Claude, &ask.seed, thinking);
         let shown = if ask.body["thinking"]["display"] == "omitted" { "" } else { thinking };
         blocks.push(if reply.redacted {
             json!({"type": "redacted_thinking", "data": sealed})

@@ -393,17 +393,17 @@ fn usage(reply: &Reply) -> Value {
     })
 }
 
-fn sealed(thinking: &str) -> String {
-    seal(Family::Claude, thinking)
+fn sealed(ask: &Ask, thinking: &str) -> String {
+    seal(Family::Claude, &ask.seed, thinking)
 }
 
-fn whole(_: &Ask, _: &Turn, reply: &Reply) -> Value {
+fn whole(ask: &Ask, _: &Turn, reply: &Reply) -> Value {
     let mut content = Vec::new();
     if let Some(thinking) = &reply.thinking {
         content.push(if reply.redacted {
-            json!({"reasoningContent": {"redactedContent": STANDARD.encode(sealed(thinking))}})
+            json!({"reasoningContent": {"redactedContent": STANDARD.encode(sealed(ask, thinking))}})
         } else {
-            json!({"reasoningContent": {"reasoningText": {"text": thinking, "signature": sealed(thinking)}}})
+            json!({"reasoningContent": {"reasoningText": {"text": thinking, "signature": sealed(ask, thinking)}}})
         });
     }
     if !reply.text.is_empty() {
@@ -418,7 +418,7 @@ fn whole(_: &Ask, _: &Turn, reply: &Reply) -> Value {
     })
 }
 
-fn stream(_: &Ask, _: &Turn, reply: &Reply) -> Vec<Frame> {
+fn stream(ask: &Ask, _: &Turn, reply: &Reply) -> Vec<Frame> {
     let mut frames = Vec::new();
     let mut push = |kind: &str, mut payload: Value| {
         payload["p"] = json!("abcdefgh");
@@ -429,10 +429,10 @@ fn stream(_: &Ask, _: &Turn, reply: &Reply) -> Vec<Frame> {
     if let Some(thinking) = &reply.thinking {
         let mut deltas: Vec<Value> = Vec::new();
         if reply.redacted {
-            deltas.push(json!({"redactedContent": STANDARD.encode(sealed(thinking))}));
+            deltas.push(json!({"redactedContent": STANDARD.encode(sealed(ask, thinking))}));
         } else {
             deltas.extend(pieces(thinking).into_iter().map(|piece| json!({"text": piece})));
-            deltas.push(json!({"signature": sealed(thinking)}));
+            deltas.push(json!({"signature": sealed(ask, thinking)}));
         }
         for delta in deltas {
             push("contentBlockDelta", json!({"contentBlockIndex": index, "delta": {"reasoningContent": delta}}));

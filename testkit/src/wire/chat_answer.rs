@@ -59,7 +59,7 @@ fn put_thinking(map: &mut Map<String, Value>, place: Reasoning, thinking: &str, 
 fn details(thinking: &str) -> Value {
     json!([
         {"type": "reasoning.text", "text": thinking, "signature": sign(Family::OpenRouter, thinking), "format": "anthropic-claude-v1", "index": 0},
-        {"type": "reasoning.encrypted", "data": seal(Family::OpenRouter, thinking), "format": "anthropic-claude-v1", "index": 1},
+        {"type": "reasoning.encrypted", "data": seal(Family::OpenRouter, thinking, thinking), "format": "anthropic-claude-v1", "index": 1},
     ])
 }
 

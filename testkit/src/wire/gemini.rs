@@ -436,7 +436,7 @@ fn answer_parts(ask: &Ask, reply: &Reply) -> Vec<Value> {
     if let Some(thinking) = &reply.thinking {
         parts.push(json!({"text": thinking, "thought": true}));
     }
-    let signature = seal(Family::Gemini, reply.thinking.as_deref().unwrap_or(&ask.seed));
+    let signature = seal(Family::Gemini, &ask.seed, reply.thinking.as_deref().unwrap_or_default());
     let signs = reply.thinking.is_some() || ask.model.as_deref().is_some_and(|model| model.contains("gemini-3"));
     if !reply.text.is_empty() {
         parts.push(json!({"text": reply.text}));

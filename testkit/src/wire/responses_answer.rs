@@ -19,7 +19,7 @@ pub(crate) fn compact(ask: &Ask, turn: &Turn, reply: &Reply) -> Value {
         "id": format!("resp_{}", ask.seed), "object": "response.compaction", "created_at": CREATED,
         "output": [
             {"type": "message", "id": format!("msg_{}", ask.seed), "role": "user", "status": "completed", "content": [{"type": "input_text", "text": turn.user_text}]},
-            {"type": "compaction", "id": format!("cmp_{}", ask.seed), "encrypted_content": seal(Family::OpenAi, &turn.user_text)},
+            {"type": "compaction", "id": format!("cmp_{}", ask.seed), "encrypted_content": seal(Family::OpenAi, &ask.seed, &turn.user_text)},
         ],
         "usage": usage(reply),
     })
@@ -37,7 +37,7 @@ pub(crate) fn items(ask: &Ask, reply: &Reply) -> Vec<Value> {
             .as_array()
             .is_some_and(|list| list.iter().any(|word| word == "reasoning.encrypted_content"));
         if included {
-            item["encrypted_content"] = json!(seal(Family::OpenAi, thinking));
+            item["encrypted_content"] = json!(seal(Family::OpenAi, &ask.seed, thinking));
         }
         items.push(item);
     }

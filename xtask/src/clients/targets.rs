@@ -56,7 +56,7 @@ const EMBEDDINGS: &[&str] = &["embeddings"];
 
 const REGION: &str = "options = { region = \"eu-west-1\" }";
 /// A host of the Chat wire that takes nothing beside its core; its owner says so.
-const STRICT: &str = "dialect = { max-tokens = \"max-tokens\", no-developer-role = true, no-stream-options = true, no-custom-tools = true, unsupported = [\"store\", \"metadata\", \"reasoning_effort\"] }";
+const STRICT: &str = "dialect = { max-tokens = \"max-tokens\", no-developer-role = true, no-stream-options = true, no-custom-tools = true, unsupported = [\"store\", \"prompt_cache_key\", \"metadata\", \"reasoning_effort\"] }";
 const KEY_AT_MOCK: &str = "mock-key";
 
 const CHANNELS: [Channel; 19] = [

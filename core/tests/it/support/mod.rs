@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub mod dialog;
 pub mod fold;
 pub mod providers;
+pub mod raw;
 
 /// A running gateway.
 pub struct TestGateway {
@@ -22,6 +23,8 @@ pub struct TestGateway {
     pub gateway: Gateway,
     /// Where it listens.
     pub address: SocketAddr,
+    /// All addresses on which it listens.
+    pub addresses: Vec<SocketAddr>,
     /// A virtual key without limits.
     pub key: String,
     client: reqwest::Client,
@@ -55,7 +58,7 @@ impl TestGateway {
         let store = Store::open(dir.path(), clock.clone(), &MasterKey::KeyFile, known).expect("the store opens");
         let mut settings = Settings { listen: vec!["127.0.0.1:0".into()], ..Settings::default() };
         change(&mut settings);
-        let fixed = ["listen", "timeouts", "max_body_bytes", "anonymous_key", "max_attempts"];
+        let fixed = ["listen", "timeouts", "max_body_bytes", "anonymous_key", "max_attempts", "allowed_origins"];
         let fixed_settings = fixed.iter().map(|name| (*name).to_owned()).collect();
         store.declare(Declared { settings, fixed_settings, ..Declared::default() }).expect("settings are good");
         for channel in channels {
@@ -72,9 +75,10 @@ impl TestGateway {
             let told = serving.serve(|addresses| drop(send.send(addresses.to_vec()))).await;
             told.expect("the gateway listens");
         });
-        let address = *ready.await.expect("the gateway says where").first().expect("one address");
+        let addresses = ready.await.expect("the gateway says where");
+        let address = *addresses.first().expect("one address");
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { gateway, address, key, client, task, _dir: dir }
+        Self { gateway, address, addresses, key, client, task, _dir: dir }
     }
 
     /// The address of a path.
@@ -87,9 +91,40 @@ impl TestGateway {
         self.client.post(self.url(path)).bearer_auth(&self.key)
     }
 
+    /// One more key; gives its secret.
+    pub async fn another_key(&self, key: NewKey) -> String {
+        let applied =
+            self.gateway.store().apply(Change::CreateKey(Box::new(key)), "test").await.expect("a key is made");
+        let secret = applied.issued.first().expect("its secret is shown").secret.expose().to_owned();
+        // The snapshot follows the store in a task of its own.
+        for _ in 0..200 {
+            let asked = self.client.get(self.url("/v1/models")).bearer_auth(&secret).send().await.expect("an answer");
+            let text = asked.text().await.expect("a body");
+            if !text.contains("invalid api key") {
+                return secret;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the new key does not work");
+    }
+
+    /// A request without any key.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method.parse().expect("a method"), self.url(path))
+    }
+
+    /// Asks without a body and reads the whole answer as JSON with its status.
+    pub async fn call(&self, method: &str, path: &str) -> (u16, Value) {
+        let answer = self.request(method, path).bearer_auth(&self.key).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON ({status}): {text}"));
+        (status, value)
+    }
+
     /// A request with the key.
     pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
-        self.client.get(self.url(path)).bearer_auth(&self.key)
+        self.request("GET", path).bearer_auth(&self.key)
     }
 
     /// Posts JSON and reads the whole answer as JSON with its status.

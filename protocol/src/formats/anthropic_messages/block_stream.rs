@@ -69,6 +69,13 @@ impl BlockStream {
         matches!(self.kind, Kind::ToolUse { .. }) && response::is_direct(&self.extras)
     }
 
+    /// Whether it is thinking that shows nothing and holds another format's blob (Gemini signs the end of its text): worth a block only if
+    /// something comes after it, since clients show the last block as the answer.
+    pub(super) fn is_afterthought(&self) -> bool {
+        let foreign = |blob: &Opaque| blob.format != FORMAT && blob.kind == OpaqueKind::Signature;
+        self.index.is_none() && matches!(&self.kind, Kind::Thinking { signature: Some(blob), .. } if foreign(blob))
+    }
+
     /// Whether its end writes anything. A text without a piece leaves none.
     pub(super) fn leaves_trace(&self) -> bool {
         match self.kind {

@@ -9,7 +9,7 @@ use super::blocks_in::{self, Source};
 use super::blocks_out::{BlockWriter, Reader, client_refusal, foreign_losses};
 use super::{FORMAT, finish, usage};
 use crate::format::{Lossy, ReplyContext};
-use crate::ir::{ChatResponse, Choice, Content, Extras, Finish, FinishReason, Loss, Part, Usage};
+use crate::ir::{ChatResponse, Choice, Content, Extras, Finish, FinishReason, Loss, OpaqueKind, Part, Usage};
 use crate::json::{At, Fields, Object, object};
 use crate::{ApiError, DecodeError};
 
@@ -70,10 +70,24 @@ pub(super) fn encode(response: &ChatResponse, context: &ReplyContext) -> Lossy<V
     Lossy { value, losses }
 }
 
+/// Why a signature behind the last text is left out: clients show the last block as the answer.
+pub(super) const AFTERTHOUGHT: &str = "a signature after the last word would hide the answer";
+
+/// Whether a part is thinking that shows nothing and holds another format's signature.
+fn is_afterthought(part: &Part) -> bool {
+    let Content::Reasoning(reasoning) = &part.content else { return false };
+    let blob = reasoning.opaque.as_ref().filter(|blob| blob.format != FORMAT && blob.kind == OpaqueKind::Signature);
+    blob.is_some() && reasoning.shown().is_empty()
+}
+
 fn content(o: &mut Object<'_>, parts: &[Part], context: &ReplyContext, losses: &mut Vec<Loss>) {
     o.list("content", |list| {
         for (index, part) in parts.iter().enumerate() {
             let field = |name: &str| part_field(index, name);
+            if index > 0 && index + 1 == parts.len() && is_afterthought(part) {
+                losses.push(Loss::new(field("opaque"), FORMAT, AFTERTHOUGHT));
+                continue;
+            }
             if let Some(why) = client_refusal(&part.content) {
                 losses.push(Loss::new(field(""), FORMAT, why));
                 continue;

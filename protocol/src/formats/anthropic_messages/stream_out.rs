@@ -31,6 +31,8 @@ pub(super) struct StreamOut {
     sequence: Sequence,
     /// The block that is being written.
     block: Option<BlockStream>,
+    /// A signature after the text, written only if something follows.
+    afterthought: Option<BlockStream>,
     calls: bool,
     usage: Usage,
     finish: Option<Finish>,
@@ -49,6 +51,7 @@ impl StreamOut {
             index: 0,
             sequence: Sequence::default(),
             block: None,
+            afterthought: None,
             calls: false,
             usage: Usage::default(),
             finish: None,
@@ -155,6 +158,9 @@ impl StreamOut {
 
     /// Makes a part the one that is written. A whole part is written at once and waits for its end only.
     fn open_part(&mut self, head: &PartHead, out: &mut Vec<u8>) {
+        if let Some(mut held) = self.afterthought.take() {
+            held.end(&mut self.index, out);
+        }
         let block = match head {
             PartHead::Text | PartHead::Refusal => BlockStream::text(),
             PartHead::Reasoning => BlockStream::thinking(),
@@ -186,7 +192,9 @@ impl StreamOut {
     fn close_part(&mut self, out: &mut Vec<u8>) {
         let Some(mut block) = self.block.take() else { return };
         self.calls |= block.is_call();
-        if block.leaves_trace() {
+        if self.index > 0 && block.is_afterthought() {
+            self.afterthought = Some(block);
+        } else if block.leaves_trace() {
             self.begin(out);
             block.end(&mut self.index, out);
         }
@@ -231,6 +239,9 @@ impl StreamOut {
         let mut sequence = std::mem::take(&mut self.sequence);
         sequence.finish(&mut |step| self.step(&step, out));
         self.closed = true;
+        if self.afterthought.take().is_some() {
+            self.lose("choices[0].parts[].opaque".to_owned(), response::AFTERTHOUGHT);
+        }
         let finish = self.finish.take().unwrap_or_else(|| Finish::new(FinishReason::Stop));
         if let Some(failure) = response::finish_error(&finish) {
             return sse::write_event(out, Some("error"), &error::encode(&failure));

@@ -546,3 +546,39 @@ fn case_23_a_request_to_count_has_no_limit_and_the_answer_one_number() {
 }
 
 mod streams;
+
+#[test]
+fn a_foreign_signature_behind_the_last_word_does_not_hide_the_answer() {
+    let blob = Opaque { kind: OpaqueKind::Signature, format: ApiFormat::Gemini, data: "CgMSAwAB".into() };
+    let thought = || {
+        let reasoning = ReasoningPart { opaque: Some(blob.clone()), ..ReasoningPart::default() };
+        Part::new(Content::Reasoning(reasoning))
+    };
+    let call = ToolCall {
+        id: "t1".into(),
+        name: "f".into(),
+        namespace: None,
+        kind: ToolCallKind::Function,
+        arguments: "{}".into(),
+        signature: None,
+    };
+    for (parts, kept) in [
+        (vec![Part::text("done"), thought()], false),
+        (vec![Part::text("wait"), thought(), Part::new(Content::ToolCall(call))], true),
+        (vec![thought()], true),
+    ] {
+        let choice = Choice { parts, finish: Some(Finish::new(FinishReason::Stop)), ..Choice::default() };
+        let response = ChatResponse { choices: vec![choice], ..ChatResponse::default() };
+        let codec = ApiFormat::AnthropicMessages.codec();
+        let whole = codec.encode_response(&response, &ReplyContext::default());
+        let mut encoder = codec.stream_encoder(ReplyContext::default());
+        let mut streamed = Vec::new();
+        for event in crate::fold::unfold(response) {
+            encoder.push(&event, &mut streamed);
+        }
+        for written in [&whole.value, &streamed] {
+            assert_eq!(String::from_utf8_lossy(written).contains("CgMSAwAB"), kept);
+        }
+        assert_eq!((whole.losses.is_empty(), encoder.losses().is_empty()), (kept, kept));
+    }
+}

@@ -106,16 +106,12 @@ impl StreamEncoder for Encoder {
         }
     }
 
-    /// An empty line: Google's own libraries take a comment for a broken chunk. Inside an array it is white space.
+    /// An empty line: Google's own libraries take a comment for a broken chunk. Before and inside an array it is white space. The array is not
+    /// begun here: whoever writes its first element does that, and may be another encoder.
     fn keep_alive(&mut self, out: &mut Vec<u8>) {
-        if self.over {
-            return;
+        if !self.over {
+            out.push(b'\n');
         }
-        if self.context.json_array && !self.opened {
-            out.push(b'[');
-            self.opened = true;
-        }
-        out.push(b'\n');
     }
 
     fn losses(&mut self) -> Vec<Loss> {

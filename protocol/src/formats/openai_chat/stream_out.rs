@@ -274,8 +274,12 @@ impl Encoder {
                 let (position, kind) = (*position, *kind);
                 return self.arguments(choice, position, kind, text, out);
             }
-            (Kind::Call { position, .. }, Delta::Opaque(blob)) => {
+            (Kind::Call { position, kind, .. }, Delta::Opaque(blob)) => {
                 let mut fields = one("index", *position);
+                if *kind == ToolCallKind::Function {
+                    // Clients take no fragment of a call without its function (Vercel's and OpenAI's own packages).
+                    fields.insert("function".into(), one("arguments", "").into());
+                }
                 fields.extend(signature_field(Some(blob)));
                 one("tool_calls", vec![Value::Object(fields)])
             }

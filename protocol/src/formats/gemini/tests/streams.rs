@@ -326,6 +326,17 @@ fn an_array_is_one_json_text_with_every_element_on_its_own_line() {
 }
 
 #[test]
+fn what_keeps_a_connection_alive_does_not_begin_the_array() {
+    let fresh = || codec().stream_encoder(ReplyContext { json_array: true, ..ReplyContext::default() });
+    let mut out = Vec::new();
+    fresh().keep_alive(&mut out);
+    let mut encoder = fresh();
+    unfold(answer(vec![Part::text("a")], FinishReason::Stop)).iter().for_each(|event| encoder.push(event, &mut out));
+    let list: Vec<Value> = serde_json::from_slice(&out).unwrap();
+    assert_eq!(list[list.len() - 1]["candidates"][0]["finishReason"], "STOP");
+}
+
+#[test]
 fn what_a_client_of_gemini_cannot_take_is_reported() {
     let native = Native { format: ApiFormat::AnthropicMessages, kind: "server_tool_use".into(), value: json!({}) };
     let response = answer(vec![Part::new(Content::Native(native)), tool_call("c", "[]")], FinishReason::Stop);
