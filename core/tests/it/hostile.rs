@@ -249,6 +249,14 @@ async fn wrong_addresses_and_methods_are_answered_in_the_format_they_suggest() {
 }
 
 #[tokio::test]
+async fn the_root_says_what_runs_here_without_a_key() {
+    let (_mock, gateway) = gateway().await;
+    assert_eq!(gateway.request("HEAD", "/").send().await.unwrap().status(), 200, "Ollama's programs ask so");
+    let answer = gateway.request("GET", "/").send().await.unwrap();
+    assert!(answer.status() == 200 && answer.text().await.unwrap().starts_with("Myelin is running"));
+}
+
+#[tokio::test]
 async fn compressed_bodies_are_refused_clearly() {
     let (_mock, gateway) = gateway().await;
     for encoding in ["gzip", "br", "deflate"] {
