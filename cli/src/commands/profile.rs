@@ -1,11 +1,12 @@
 //! `myelin profile`: which one is active, and what they map.
 
+use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::args::Place;
 use crate::carrier::{Carrier, segment};
-use crate::output::{self, list, pair, text, warnings};
+use crate::output::{self, list, text, warnings};
 
 /// Profiles.
 #[derive(Debug, Subcommand)]
@@ -108,7 +109,10 @@ fn path(name: &str) -> String {
 
 /// `claude-*=deepseek/deepseek-chat,main/fast`.
 fn rule(words: &str) -> anyhow::Result<Value> {
-    let (pattern, targets) = pair(words)?;
+    let (pattern, targets) = words
+        .split_once('=')
+        .ok_or_else(|| anyhow!("'{words}' is no rule: write PATTERN=TARGET, like 'claude-*=deepseek/deepseek-chat'"))?;
+    let pattern = pattern.trim();
     let mut targets = targets.split(',').map(str::trim).filter(|target| !target.is_empty());
     let to = targets.next().unwrap_or_default();
     let fallback: Vec<&str> = targets.collect();

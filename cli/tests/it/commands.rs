@@ -163,7 +163,55 @@ fn a_channel_that_fails_its_test_is_kept_off_and_shows_no_secret() {
     assert!(!doctor.status.success() && texts(&doctor).0.contains("bad   the last test of dead failed"));
     home.ok(&["channel", "remove", "dead"]);
     assert!(home.fails(&["channel", "test", "dead"]).contains("no channel 'dead'"));
-    assert!(home.fails(&["channel", "add", "no-such-provider"]).contains("no provider"));
+    assert!(home.fails(&["channel", "add", "no-such-provider"]).contains("`myelin channel providers` lists them"));
+}
+
+#[test]
+fn a_channel_is_changed_in_place_and_what_is_not_named_stays() {
+    let home = Home::new("");
+    let add = ["--key", "sk-old-0123456789", "--option", "a=1", "--header", "X-Old=1", "--model", "m", "--force"];
+    home.ok(&[&["channel", "add", "openai-compatible", "--base-url", "http://127.0.0.1:9/v1"][..], &add].concat());
+    let again = home.fails(&["channel", "add", "openai-compatible", "--key", "x"]);
+    assert!(again.contains("`myelin channel set openai-compatible …` changes it"), "{again}");
+    assert!(home.ok(&["channel", "set", "openai-compatible", "--weight", "3"]).contains("is changed"));
+    let set = ["--key", "sk-new-9876543210", "--option", "b=2", "--header", "X-New=2"];
+    let err = home.fails(&[&["channel", "set", "openai-compatible"][..], &set].concat());
+    assert!(err.contains("the test of openai-compatible failed"), "a new key is tested at once: {err}");
+    let shown = home.json(&["channel", "show", "openai-compatible"]);
+    assert_eq!(shown["credentials"], serde_json::json!(["…3210"]));
+    assert_eq!(shown["options"], serde_json::json!({"a": "1", "b": "2"}));
+    assert_eq!(shown["headers"], serde_json::json!({"X-Old": "***", "X-New": "***"}));
+    assert_eq!((&shown["weight"], &shown["models"][0]), (&Value::from(3), &Value::from("m")));
+    assert!(home.fails(&["channel", "set", "openai-compatible"]).contains("nothing is to be changed"));
+    assert!(home.fails(&["channel", "set", "nope", "--weight", "1"]).contains("no channel 'nope'"));
+}
+
+#[test]
+fn providers_are_listed_with_the_variable_of_their_key() {
+    let listed = Home::new("").ok(&["channel", "providers"]);
+    assert!(listed.lines().any(|line| line.starts_with("deepseek ") && line.contains("DEEPSEEK_API_KEY")), "{listed}");
+}
+
+#[test]
+fn the_first_key_is_shown_even_if_the_port_is_taken() {
+    let home = Home::new("");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = home.run(&["serve", "--listen", &address]);
+    let (out, err) = texts(&output);
+    assert!(!output.status.success() && err.contains("the port is taken"), "{err}");
+    assert!(out.contains("my-") && out.contains("mya-"), "no later start shows them: {out}");
+    assert!(!err.contains('\u{1b}'), "colours are for terminals: {err}");
+}
+
+#[test]
+fn doctor_finds_the_mistake_that_a_running_gateway_hides() {
+    let home = Home::new("");
+    let _server = home.serve();
+    assert!(home.ok(&["doctor"]).contains("is sound"));
+    std::fs::write(home.path().join("myelin.toml"), "\nlisen = []\n").unwrap();
+    let (out, _) = texts(&home.run(&["doctor"]));
+    assert!(out.lines().any(|line| line.starts_with("bad") && line.contains("lisen") && line.contains('2')), "{out}");
 }
 
 #[test]

@@ -73,8 +73,11 @@ impl Job {
                 targets.join(", ")
             ),
         };
-        if names.is_empty() {
-            message.push_str("; no channel is set up yet: `myelin channel add`, or try the built-in model \"echo\"");
+        if let Some(off) = self.switched_off(targets) {
+            message
+                .push_str(&format!("; the channel \"{off}\" is off: `myelin channel enable {off}` lets it take part"));
+        } else if names.is_empty() {
+            message.push_str("; no channel takes part: `myelin channel list` shows those that are off, `myelin channel add` adds one, the built-in model \"echo\" needs none");
         } else {
             let mut close: Vec<&&str> = names.iter().filter(|name| related(name, asked)).take(5).collect();
             if close.is_empty() {
@@ -88,6 +91,13 @@ impl Job {
             }
         }
         GatewayError::new(Kind::UnknownModel, message)
+    }
+
+    /// A channel that the targets name and that takes no part.
+    fn switched_off<'a>(&self, targets: &'a [String]) -> Option<&'a str> {
+        let entities = self.services.store.entities();
+        let mut named = targets.iter().filter_map(|target| Some(target.split_once('/')?.0));
+        named.find(|name| entities.channel(name).is_some_and(|channel| !channel.enabled))
     }
 }
 

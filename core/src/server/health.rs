@@ -10,6 +10,11 @@ use serde_json::json;
 
 use crate::pipeline::Services;
 
+/// `GET /`: whoever opens the address in a browser learns what it is; Ollama's programs look here whether a server is up (`HEAD /`).
+pub async fn hello() -> &'static str {
+    "Myelin is running. Clients call /v1, /anthropic, /gemini, /api or /dify; the admin API is described at /docs.\n"
+}
+
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Response {
     Json(json!({"status": "live"})).into_response()

@@ -29,6 +29,7 @@ use crate::pipeline::Services;
 /// Every route of the gateway.
 pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
     Router::new()
+        .route("/", get(health::hello).fallback(infer))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(infer)

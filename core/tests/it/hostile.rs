@@ -249,6 +249,25 @@ async fn wrong_addresses_and_methods_are_answered_in_the_format_they_suggest() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_channel_that_is_off_is_told_so() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = mock_channel(&mock, "resting", "openai", "openai");
+    channel["enabled"] = json!(false);
+    let gateway = TestGateway::start(vec![channel]).await;
+    let body = json!({"model": "resting/m", "messages": [{"role": "user", "content": "hi"}]});
+    let (status, text) = gateway.ask_text("/v1/chat/completions", &body).await;
+    assert!(status == 404 && text.contains("`myelin channel enable resting`"), "{status} {text}");
+}
+
+#[tokio::test]
+async fn the_root_says_what_runs_here_without_a_key() {
+    let (_mock, gateway) = gateway().await;
+    assert_eq!(gateway.request("HEAD", "/").send().await.unwrap().status(), 200, "Ollama's programs ask so");
+    let answer = gateway.request("GET", "/").send().await.unwrap();
+    assert!(answer.status() == 200 && answer.text().await.unwrap().starts_with("Myelin is running"));
+}
+
+#[tokio::test]
 async fn compressed_bodies_are_refused_clearly() {
     let (_mock, gateway) = gateway().await;
     for encoding in ["gzip", "br", "deflate"] {
