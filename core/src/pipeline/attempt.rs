@@ -224,6 +224,7 @@ impl Run {
         let origins = &self.job.services.origins;
         let ask = &mut self.ask;
         let (format, dialect) = (accepted.format, &*accepted.dialect);
+        let host = passthrough::Host { format, dialect, invented: accepted.invented };
         let pass = accepted.native
             && !ask.compacts
             // Upstream streams are events; an array has to be written.
@@ -231,11 +232,10 @@ impl Run {
             && ask.turn.is_none()
             && stream == ask.stream
             && !self.follow.is_expanded()
-            && !passthrough::needs_tree(format, dialect, ask.envelope.body())
+            && !passthrough::needs_tree(host, ask.envelope.body())
             && !origins.has_foreign(ask.envelope.body(), maker);
         if pass {
             let set = &self.deployments.set;
-            let host = passthrough::Host { format, dialect, invented: accepted.invented };
             let (edits, losses) = passthrough::edits(&ask.envelope, host, &ask.model, upstream, stream, set);
             self.job.settle.losses(&losses);
             let pieces = ask.envelope.splice(&edits).map_err(|error| {

@@ -43,9 +43,12 @@ const ANTHROPIC: [Deep; 1] =
 const WRAPPED: &str = "\"myl1:";
 
 /// Whether something deeper than the top level has to change.
-pub(crate) fn needs_tree(format: ApiFormat, dialect: &Dialect, body: &[u8]) -> bool {
+pub(crate) fn needs_tree(host: Host<'_>, body: &[u8]) -> bool {
+    let Host { format, dialect, invented } = host;
     let contains = |text: &str| memmem::find(body, text.as_bytes()).is_some();
     let rules: &[Deep] = match format {
+        // The inventor's callers say what they mean.
+        _ if invented => &[],
         ApiFormat::OpenaiChat if dialect != &Dialect::default() => &CHAT,
         ApiFormat::AnthropicMessages if dialect != &Dialect::default() => &ANTHROPIC,
         _ => &[],
@@ -126,16 +129,13 @@ mod tests {
 
     use super::*;
 
+    fn chat(dialect: &Dialect) -> Host<'_> {
+        Host { format: ApiFormat::OpenaiChat, dialect, invented: false }
+    }
+
     fn spliced(body: &str, dialect: &Dialect, stream: bool) -> (String, Vec<Loss>) {
         let envelope = Envelope::read(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let (edits, losses) = edits(
-            &envelope,
-            Host { format: ApiFormat::OpenaiChat, dialect, invented: false },
-            "fast",
-            "gpt-5-mini",
-            stream,
-            &Map::new(),
-        );
+        let (edits, losses) = edits(&envelope, chat(dialect), "fast", "gpt-5-mini", stream, &Map::new());
         let pieces = envelope.splice(&edits).unwrap();
         (pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect(), losses)
     }
@@ -170,14 +170,14 @@ mod tests {
     fn what_lies_deeper_makes_a_conversion() {
         let host = Dialect { no_developer_role: true, ..Dialect::default() };
         let body = br#"{"messages":[{"role":"developer","content":"x"}]}"#;
-        assert!(needs_tree(ApiFormat::OpenaiChat, &host, body));
-        assert!(!needs_tree(ApiFormat::OpenaiChat, &Dialect::default(), body));
-        assert!(!needs_tree(ApiFormat::OpenaiChat, &host, br#"{"messages":[{"role":"user"}]}"#));
+        assert!(needs_tree(chat(&host), body));
+        assert!(!needs_tree(chat(&Dialect::default()), body));
+        assert!(!needs_tree(chat(&host), br#"{"messages":[{"role":"user"}]}"#));
     }
 
     #[test]
     fn a_blob_of_another_maker_is_never_passed_on() {
         let body = br#"{"messages":[{"content":[{"type":"thinking","signature":"myl1:gemini:sig:abc"}]}]}"#;
-        assert!(needs_tree(ApiFormat::AnthropicMessages, &Dialect::default(), body));
+        assert!(needs_tree(Host { format: ApiFormat::AnthropicMessages, ..chat(&Dialect::default()) }, body));
     }
 }
