@@ -401,7 +401,11 @@ async fn load(job: &Job, id: &str) -> Result<Row, GatewayError> {
 async fn chain(job: &Job, newest: Row) -> Result<Vec<StoredResponse>, GatewayError> {
     let mut chain = Vec::new();
     let mut next = Some(newest);
-    while let Some(Row::Local { previous, input, response }) = next {
+    while let Some(row) = next {
+        let Row::Local { previous, input, response } = row else {
+            let message = "the conversation began at a provider that stores it; it cannot be continued elsewhere";
+            return Err(GatewayError::new(Kind::InvalidRequest, message));
+        };
         chain.push(StoredResponse { input, response });
         if chain.len() > LONGEST_CHAIN {
             return Err(GatewayError::new(Kind::InvalidRequest, "the stored conversation is too long"));
