@@ -196,7 +196,8 @@ const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_ou
 /// Whether the key as it stands in the body (with its quotes) is `key`.
 fn is_key(raw: &[u8], key: &str) -> bool {
     let [b'"', inner @ .., b'"'] = raw else { return false };
-    if inner == key.as_bytes() {
+    // A backslash in the body is always an escape, never the character itself.
+    if inner == key.as_bytes() && !inner.contains(&b'\\') {
         return true;
     }
     // An escape is longer than what it stands for.

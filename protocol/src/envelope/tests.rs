@@ -257,6 +257,13 @@ fn object() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::vec((key, value()), 0..6).prop_map(|fields| fields.into_iter().collect())
 }
 
+#[test]
+fn a_backslash_in_a_key_is_told_from_an_escape() {
+    let envelope = read(r#"{"\\\\":1,"\\":2}"#);
+    assert_eq!(envelope.raw("\\\\"), Some(&b"1"[..]));
+    assert_eq!(envelope.raw("\\"), Some(&b"2"[..]));
+}
+
 proptest! {
     #[test]
     fn any_object_is_seen_as_serde_sees_it(object in object(), pretty in any::<bool>(), size in 1usize..40) {
