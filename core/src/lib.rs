@@ -3,7 +3,7 @@
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
 //! 0 model error clock
-//! 1 providers routing
+//! 1 pricing providers routing
 //! 2 config store upstream observe
 //! 3 pipeline
 //! 4 server
@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod launch;
 pub mod model;
 pub mod pipeline;
+pub mod pricing;
 pub mod providers;
 pub mod routing;
 pub mod server;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules of `core/src` by layer; those on one line do not import each other unless listed in [`NEIGHBOURS`].
 const LAYERS: [&[&str]; 6] = [
     &["model", "error", "clock"],
-    &["providers", "routing"],
+    &["pricing", "providers", "routing"],
     &["config", "store", "upstream"],
     &["snapshot"],
     &["pipeline"],
