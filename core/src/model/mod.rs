@@ -20,7 +20,10 @@ pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use money::{NanoUsd, PicoUsd};
 pub use price::{Multiplier, OffPeak, Price, PriceClass, Rate, Service, amount, decimal, tier};
 pub use profile::{Profile, ProfileRule, RuleMatch};
-pub use record::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+pub use record::{
+    AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
+    RequestState,
+};
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
 pub use settings::{BodyPolicy, Settings};
