@@ -2,7 +2,7 @@
 //!
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
-//! 0 model error clock
+//! 0 model error clock overrides
 //! 1 providers routing
 //! 2 config store upstream observe
 //! 3 pipeline
@@ -17,6 +17,7 @@ pub mod error;
 pub mod gateway;
 pub mod launch;
 pub mod model;
+pub mod overrides;
 pub mod pipeline;
 pub mod providers;
 pub mod routing;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `core/src` by layer; those on one line do not import each other unless listed in [`NEIGHBOURS`].
 const LAYERS: [&[&str]; 6] = [
-    &["model", "error", "clock"],
+    &["model", "error", "clock", "overrides"],
     &["providers", "routing"],
     &["config", "store", "upstream"],
     &["snapshot"],
@@ -14,7 +14,9 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Imports between modules of one layer, or against the order, with the reason.
-const NEIGHBOURS: [(&str, &str); 5] = [
+const NEIGHBOURS: [(&str, &str); 7] = [
+    ("model", "overrides"), // checks read paths and templates
+    ("overrides", "model"), // overrides are read from what is configured
     ("error", "model"),    // failures carry words of the model
     ("model", "error"),    // records name kinds of failure in their docs
     ("gateway", "server"), // the composition root serves the routes
