@@ -54,7 +54,7 @@ fn profile(name: &str) -> Profile {
         fallback: Vec::new(),
         set: serde_json::Map::new(),
     };
-    Profile { name: name.into(), rules: vec![rule], origin: Origin::Store }
+    Profile { name: name.into(), rules: vec![rule], ..Profile::default() }
 }
 
 fn declared_key(name: &str, secret: Option<&str>) -> DeclaredKey {

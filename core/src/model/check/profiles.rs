@@ -102,7 +102,7 @@ mod tests {
         let mut channel: Channel = serde_json::from_str(r#"{"name":"main","provider":"openai"}"#).unwrap();
         channel.models = Some(vec![ChannelModel::Same("m".into())]);
         let entities = Entities { channels: vec![channel], ..Entities::default() };
-        let sample = Profile { name: "cheap".into(), rules, origin: Default::default() };
+        let sample = Profile { name: "cheap".into(), rules, ..Profile::default() };
         profile(&sample, &entities).iter().map(ToString::to_string).collect()
     }
 

@@ -100,7 +100,7 @@ mod tests {
             strategy: Strategy::default(),
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         };
-        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File };
+        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File, ..Route::default() };
         route(&sample, &entities()).into_iter().map(|problem| problem.message).collect()
     }
 
