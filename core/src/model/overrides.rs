@@ -114,6 +114,9 @@ pub struct Condition {
     /// The format in which the provider is asked.
     #[serde(skip_serializing_if = "Patterns::is_empty")]
     pub upstream_format: Patterns,
+    /// What is asked: `chat`, `embeddings`, `count-tokens` … Body fields are changed in conversations only, unless this says otherwise.
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    pub surface: Patterns,
     /// The caller wants a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,

@@ -56,10 +56,15 @@ impl Condition {
         })
     }
 
+    /// Whether it says for which surfaces it is.
+    pub(crate) fn names_surface(&self) -> bool {
+        !self.asked.surface.is_empty()
+    }
+
     /// Whether it holds.
     pub(crate) fn holds(&self, scope: &Scope<'_>, body: &mut LazyBody) -> bool {
         let asked = &self.asked;
-        let facts = [
+        let facts: [(&Patterns, &str); 9] = [
             (&asked.model, scope.model),
             (&asked.upstream, scope.upstream),
             (&asked.channel, scope.channel),
@@ -68,6 +73,7 @@ impl Condition {
             (&asked.profile, scope.profile),
             (&asked.format, scope.format),
             (&asked.upstream_format, scope.upstream_format),
+            (&asked.surface, scope.surface),
         ];
         facts.iter().all(|(patterns, text)| fits(patterns, text))
             && asked.stream.is_none_or(|stream| stream == scope.stream)

@@ -41,6 +41,8 @@ pub struct Scope<'a> {
     pub format: &'a str,
     /// The format in which the provider is asked.
     pub upstream_format: &'a str,
+    /// What is asked: `chat`, `embeddings`, `count-tokens` …
+    pub surface: &'a str,
     /// The caller wants a stream.
     pub stream: bool,
     /// The caller's session.
@@ -159,6 +161,7 @@ impl Overrides {
             }
             rule.edit_headers(scope, &mut lazy, headers);
             if !rule.body.is_empty()
+                && rule.means(scope)
                 && let Some(tree) = lazy.parsed()
             {
                 changed |= rule.edit_body(scope, tree);
@@ -177,7 +180,7 @@ impl Overrides {
                 *value = lazy.tree.flatten().unwrap_or_default();
                 holds
             });
-            changed |= holds && rule.edit_body(scope, value);
+            changed |= holds && rule.means(scope) && rule.edit_body(scope, value);
         }
         changed
     }
@@ -233,6 +236,11 @@ impl Rule {
             return Err(at("set", "the override changes nothing".to_owned()));
         }
         Ok(Self { on: from.on, when, body, headers })
+    }
+
+    /// Body fields of a conversation are meant unless the condition names a surface.
+    fn means(&self, scope: &Scope<'_>) -> bool {
+        scope.surface == "chat" || self.when.as_ref().is_some_and(Condition::names_surface)
     }
 
     fn edit_body(&self, scope: &Scope<'_>, tree: &mut Value) -> bool {

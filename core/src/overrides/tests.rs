@@ -23,6 +23,7 @@ fn scope(headers: &HeaderMap) -> Scope<'_> {
         profile: "cheap",
         format: "openai-chat",
         upstream_format: "openai-chat",
+        surface: "chat",
         stream: true,
         session: None,
         trace: None,

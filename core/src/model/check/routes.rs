@@ -28,6 +28,7 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
             problems.extend(deployment(&path, target, &route.model, entities));
         }
     }
+    problems.extend(super::policy(&format!("{path}.policy"), &route.policy, entities));
     problems
 }
 
