@@ -157,6 +157,7 @@ struct Reader {
     bytes: usize,
     chunks: u32,
     ended: bool,
+    repeats: bool,
     tail: Vec<u8>,
 }
 
@@ -174,7 +175,10 @@ impl Reader {
             return;
         }
         let mut read = 0;
-        while let Some((born, next)) = self.tail.get(read..).and_then(stamp) {
+        let repeated = ask.repeats.and_then(|mark| memmem::find(&self.tail, mark));
+        let fresh = if self.repeats { 0 } else { repeated.unwrap_or(self.tail.len()) };
+        self.repeats |= repeated.is_some();
+        while let Some((born, next)) = self.tail.get(read..fresh).and_then(stamp) {
             if self.chunks == 0 {
                 tally.first_token.record(now - start);
             }

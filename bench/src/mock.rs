@@ -59,7 +59,8 @@ async fn answer(request: http::Request<Incoming>) -> Result<Response<Drip>, Infa
         }
     }
     let Some(shape) = shape else {
-        let mut response = Response::new(Drip::whole(Bytes::from_static(b"{\"error\":{\"message\":\"no bench model\"}}")));
+        let mut response =
+            Response::new(Drip::whole(Bytes::from_static(b"{\"error\":{\"message\":\"no bench model\"}}")));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         return Ok(response);
     };
@@ -185,6 +186,8 @@ impl Body for Drip {
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.whole.as_ref().map_or_else(http_body::SizeHint::default, |body| http_body::SizeHint::with_exact(body.len() as u64))
+        self.whole
+            .as_ref()
+            .map_or_else(http_body::SizeHint::default, |body| http_body::SizeHint::with_exact(body.len() as u64))
     }
 }

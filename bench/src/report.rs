@@ -87,14 +87,33 @@ pub struct Report {
 /// A column: its head, what it shows of a target, the digits after the point.
 type Column = (&'static str, fn(&Figures) -> f64, usize);
 
-const THROUGHPUT: &[Column] =
-    &[("requests/s", |f| f.per_second, 0), ("CPU µs/request", |f| f.cpu_us_per_request, 1), ("p50 ms", |f| f.p50_ms, 2), ("p99 ms", |f| f.p99_ms, 2), ("peak MiB", |f| f.peak_mib, 0)];
-const LATENCY: &[Column] =
-    &[("p50 ms", |f| f.p50_ms, 3), ("p99 ms", |f| f.p99_ms, 3), ("p99.9 ms", |f| f.p999_ms, 3), ("first token p50 ms", |f| f.first_token_p50_ms, 3), ("CPU µs/request", |f| f.cpu_us_per_request, 1)];
-const CHUNKS: &[Column] =
-    &[("CPU µs/chunk", |f| f.cpu_us_per_chunk, 1), ("delay mean ms", |f| f.delay_mean_ms, 3), ("delay p99 ms", |f| f.delay_p99_ms, 3), ("delay p99.9 ms", |f| f.delay_p999_ms, 2), ("first token p50 ms", |f| f.first_token_p50_ms, 2)];
-const MEMORY: &[Column] =
-    &[("KiB/stream", |f| f.kib_per_stream, 1), ("peak MiB", |f| f.peak_mib, 0), ("CPU µs/chunk", |f| f.cpu_us_per_chunk, 1), ("delay p99 ms", |f| f.delay_p99_ms, 2)];
+const THROUGHPUT: &[Column] = &[
+    ("requests/s", |f| f.per_second, 0),
+    ("CPU µs/request", |f| f.cpu_us_per_request, 1),
+    ("p50 ms", |f| f.p50_ms, 2),
+    ("p99 ms", |f| f.p99_ms, 2),
+    ("peak MiB", |f| f.peak_mib, 0),
+];
+const LATENCY: &[Column] = &[
+    ("p50 ms", |f| f.p50_ms, 3),
+    ("p99 ms", |f| f.p99_ms, 3),
+    ("p99.9 ms", |f| f.p999_ms, 3),
+    ("first token p50 ms", |f| f.first_token_p50_ms, 3),
+    ("CPU µs/request", |f| f.cpu_us_per_request, 1),
+];
+const CHUNKS: &[Column] = &[
+    ("CPU µs/chunk", |f| f.cpu_us_per_chunk, 1),
+    ("delay mean ms", |f| f.delay_mean_ms, 3),
+    ("delay p99 ms", |f| f.delay_p99_ms, 3),
+    ("delay p99.9 ms", |f| f.delay_p999_ms, 2),
+    ("first token p50 ms", |f| f.first_token_p50_ms, 2),
+];
+const MEMORY: &[Column] = &[
+    ("KiB/stream", |f| f.kib_per_stream, 1),
+    ("peak MiB", |f| f.peak_mib, 0),
+    ("CPU µs/chunk", |f| f.cpu_us_per_chunk, 1),
+    ("delay p99 ms", |f| f.delay_p99_ms, 2),
+];
 
 /// The columns of a scenario, and which of them the ratios compare.
 fn columns(about: About) -> (&'static [Column], fn(&Figures) -> f64) {
@@ -133,7 +152,12 @@ impl Report {
     /// Adds a scenario's rounds.
     pub fn add(&mut self, scenario: &Scenario, targets: &[Kind], rounds: &BTreeMap<&str, Vec<Figures>>) {
         let medians = targets.iter().filter_map(|kind| Some((kind.name(), Figures::median(rounds.get(kind.name())?))));
-        self.rows.push(Row { scenario: scenario.name, what: scenario.what, about: scenario.about, targets: medians.collect() });
+        self.rows.push(Row {
+            scenario: scenario.name,
+            what: scenario.what,
+            about: scenario.about,
+            targets: medians.collect(),
+        });
     }
 
     /// As JSON, indented.
@@ -170,16 +194,26 @@ impl Report {
                         let base = row.of(kind).map(compared).filter(|base| *base > 0.0);
                         base.map_or_else(|| "–".to_owned(), |base| format!("{:.2}", compared(figures) / base))
                     };
-                    let ratios = if *name == Kind::Direct.name() { ["–".to_owned(), "–".to_owned()] } else { [against(Kind::Nginx), against(Kind::Relay)] };
+                    let ratios = if *name == Kind::Direct.name() {
+                        ["–".to_owned(), "–".to_owned()]
+                    } else {
+                        [against(Kind::Nginx), against(Kind::Relay)]
+                    };
                     let _ = write!(text, "| {} | {name} | {} |", row.what, ratios.join(" | "));
-                    columns.iter().for_each(|(_, value, digits)| text.push_str(&format!(" {:.*} |", *digits, value(figures))));
+                    columns
+                        .iter()
+                        .for_each(|(_, value, digits)| text.push_str(&format!(" {:.*} |", *digits, value(figures))));
                     let _ = writeln!(text, " {} |", figures.not_ok);
                 }
             }
         }
         text.push_str("\n### Start and memory\n\n| target | first answer ms | idle MiB | 15 s after all load MiB |\n|---|--:|--:|--:|\n");
         for start in self.starts.iter().filter(|start| start.target != Kind::Direct.name()) {
-            let _ = writeln!(text, "| {} | {:.0} | {:.1} | {:.1} |", start.target, start.start_ms, start.idle_mib, start.after_mib);
+            let _ = writeln!(
+                text,
+                "| {} | {:.0} | {:.1} | {:.1} |",
+                start.target, start.start_ms, start.idle_mib, start.after_mib
+            );
         }
         let _ = writeln!(text, "\nThe `myelin` binary has {:.1} MiB.", self.binary_bytes as f64 / f64::from(1 << 20));
         text
@@ -202,7 +236,10 @@ impl Report {
         let (head, rest) = page.split_once(BEGIN).context("performance.md has lost its marks")?;
         let (_, tail) = rest.split_once(END).context("performance.md has lost its marks")?;
         write("performance.md", &format!("{head}{BEGIN}{}{END}{tail}", self.table()))?;
-        write("images/performance-cpu.svg", &self.bars("CPU a request, µs", About::Throughput, |f| f.cpu_us_per_request))?;
+        write(
+            "images/performance-cpu.svg",
+            &self.bars("CPU a request, µs", About::Throughput, |f| f.cpu_us_per_request),
+        )?;
         write("images/performance-chunks.svg", &self.bars("CPU a chunk, µs", About::Chunks, |f| f.cpu_us_per_chunk))
     }
 
@@ -215,15 +252,27 @@ impl Report {
         let mut y = 48.0;
         let mut marks = String::new();
         for row in rows {
-            let shown: Vec<_> = COLOURS.iter().filter_map(|(name, colour)| Some((*colour, row.targets.iter().find(|(own, _)| own == name)?))).collect();
+            let shown: Vec<_> = COLOURS
+                .iter()
+                .filter_map(|(name, colour)| Some((*colour, row.targets.iter().find(|(own, _)| own == name)?)))
+                .collect();
             let most = shown.iter().map(|(_, (_, figures))| figure(figures)).fold(1e-9, f64::max);
-            let _ = writeln!(marks, "<text x=\"{}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>", left - 10.0, y + line * shown.len() as f64 / 2.0 + 4.0, row.what);
+            let _ = writeln!(
+                marks,
+                "<text x=\"{}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>",
+                left - 10.0,
+                y + line * shown.len() as f64 / 2.0 + 4.0,
+                row.what
+            );
             for (colour, (name, figures)) in shown {
                 let value = figure(figures);
                 let _ = writeln!(
                     marks,
                     "<rect x=\"{left}\" y=\"{y:.0}\" width=\"{:.1}\" height=\"{}\" rx=\"2\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.0}\">{value:.1} {name}</text>",
-                    value / most * wide, line - 3.0, left + value / most * wide + 6.0, y + 10.0
+                    value / most * wide,
+                    line - 3.0,
+                    left + value / most * wide + 6.0,
+                    y + 10.0
                 );
                 y += line;
             }

@@ -82,12 +82,15 @@ pub struct Ask {
     pub chunks: u32,
     /// What a whole stream ends with.
     pub end: &'static [u8],
+    /// From here on a stream repeats text that it has already sent.
+    pub repeats: Option<&'static [u8]>,
 }
 
 /// The request of a client that speaks `format` for `shape`, with about `bytes` bytes of body.
 pub fn ask(format: Format, shape: Shape, bytes: usize) -> Ask {
     let stream = shape.chunks > 0;
     let text = prompt(bytes.saturating_sub(120));
+    let repeats = (format == Format::Responses).then_some(&b"response.output_text.done"[..]);
     let (path, body, end, key_header) = match format {
         Format::Chat => (
             "/v1/chat/completions".to_owned(),
@@ -123,12 +126,13 @@ pub fn ask(format: Format, shape: Shape, bytes: usize) -> Ask {
             )
         }
     };
-    Ask { path, key_header, body: body.into(), chunks: shape.chunks, end }
+    Ask { path, key_header, body: body.into(), chunks: shape.chunks, end, repeats }
 }
 
 /// Text like people paste: mostly words, some line ends and quotes, already escaped for JSON.
 fn prompt(bytes: usize) -> String {
-    const LINE: &str = r#"fn answer(question: &str) -> String { \"forty-two\".into() } // and then some words about it\n"#;
+    const LINE: &str =
+        r#"fn answer(question: &str) -> String { \"forty-two\".into() } // and then some words about it\n"#;
     let mut text = LINE.repeat(bytes / LINE.len() + 1);
     let mut end = bytes.min(text.len());
     // Not between a backslash and what it escapes.

@@ -40,7 +40,12 @@ async fn main() -> Result<()> {
     let mut running = Vec::new();
     for &kind in &wish.targets {
         let target = Running::start(kind, mock, &wish.programs).await?;
-        report.starts.push(Start { target: kind.name(), start_ms: target.start_ms, idle_mib: target.idle_kib as f64 / 1024.0, after_mib: 0.0 });
+        report.starts.push(Start {
+            target: kind.name(),
+            start_ms: target.start_ms,
+            idle_mib: target.idle_kib as f64 / 1024.0,
+            after_mib: 0.0,
+        });
         running.push(target);
     }
     for scenario in &wish.scenarios {
@@ -162,9 +167,11 @@ fn wish(words: impl Iterator<Item = String>, scratch: PathBuf) -> Result<Wish> {
                 let names = value()?;
                 wish.targets = names
                     .split(',')
-                    .map(|name| Kind::ALL.into_iter().find(|kind| kind.name() == name).with_context(|| {
-                        format!("no target {name:?}; there are {}", Kind::ALL.map(Kind::name).join(", "))
-                    }))
+                    .map(|name| {
+                        Kind::ALL.into_iter().find(|kind| kind.name() == name).with_context(|| {
+                            format!("no target {name:?}; there are {}", Kind::ALL.map(Kind::name).join(", "))
+                        })
+                    })
                     .collect::<Result<_>>()?;
             }
             other => bail!("unknown argument {other:?}"),

@@ -23,10 +23,8 @@ async fn main() -> Result<()> {
     let upstream = words.next().context("bench-relay ADDRESS UPSTREAM")?;
     let client = reqwest::Client::builder().tcp_nodelay(true).build()?;
     let relay = Arc::new(Relay { client, upstream });
-    let router = Router::new()
-        .fallback(relay_one)
-        .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
-        .with_state(relay);
+    let router =
+        Router::new().fallback(relay_one).layer(axum::extract::DefaultBodyLimit::max(64 << 20)).with_state(relay);
     let listener = tokio::net::TcpListener::bind(&address).await?;
     // Without this, axum leaves Nagle on and chunks come late; the yardstick is to be fair.
     use axum::serve::ListenerExt as _;
