@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Origin, Override, Policy, Profile, ProfileRule, Retry,
-    Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
+    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Origin, Override, Policy, Profile, ProfileRule,
+    Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
 };
 
 /// `[[channels]]`.

@@ -20,9 +20,7 @@ pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
-pub use policy::{
-    CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction,
-};
+pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
 pub use profile::{Profile, ProfileRule, RuleMatch};
 pub use record::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 pub use route::{Route, RouteGroup, Strategy};

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::path::Path;
 use super::template::SECRET_HEADERS;
 use super::{LazyBody, Scope};
-use crate::model::{self, Patterns};
 use crate::model::check::glob_matches;
+use crate::model::{self, Patterns};
 
 /// A condition whose paths are read.
 #[derive(Debug, Clone, PartialEq)]

@@ -192,7 +192,11 @@ impl Rule {
         let path = |field: &str, text: &str| Path::parse(text).map_err(|why| at(field, why));
         let single = |field: &str, text: &str| {
             let path = path(field, text)?;
-            if path.is_many() { Err(at(field, format!("'{text}' names several places: '*' cannot stand here"))) } else { Ok(path) }
+            if path.is_many() {
+                Err(at(field, format!("'{text}' names several places: '*' cannot stand here")))
+            } else {
+                Ok(path)
+            }
         };
         let value = |field: &str, name: &str, value: &Value| {
             Template::parse(value).map_err(|why| at(&format!("{field}.{name}"), why))

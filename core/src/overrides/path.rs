@@ -32,7 +32,9 @@ impl Path {
             None => text.replace('[', ".").replace(']', "").split('.').map(step).collect(),
         };
         if steps.iter().any(|step| *step == Step::Name(String::new())) {
-            return Err(format!("'{text}' is no path: write temperature, metadata.user, messages[0].role or /metadata/user"));
+            return Err(format!(
+                "'{text}' is no path: write temperature, metadata.user, messages[0].role or /metadata/user"
+            ));
         }
         Ok(Self(steps))
     }
@@ -257,7 +259,8 @@ mod tests {
 
     #[test]
     fn stars_reach_everything() {
-        let mut body = json!({"messages": [{"role": "user", "name": "x"}, {"role": "user", "name": "y"}], "tags": [1, 2]});
+        let mut body =
+            json!({"messages": [{"role": "user", "name": "x"}, {"role": "user", "name": "y"}], "tags": [1, 2]});
         assert!(path("messages.*.name").delete(&mut body));
         assert!(path("messages.*.k").set(&mut body, &json!(1), false));
         assert!(path("tags.*").delete(&mut body));

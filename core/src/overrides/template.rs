@@ -137,9 +137,7 @@ impl Template {
         match self {
             Self::Fixed(_) => false,
             Self::Whole(named) => named.reads_body(),
-            Self::Text(pieces) => {
-                pieces.iter().any(|piece| matches!(piece, Piece::Named(named) if named.reads_body()))
-            }
+            Self::Text(pieces) => pieces.iter().any(|piece| matches!(piece, Piece::Named(named) if named.reads_body())),
             Self::List(items) => items.iter().any(Self::reads_body),
             Self::Table(fields) => fields.iter().any(|(_, field)| field.reads_body()),
         }
@@ -150,7 +148,8 @@ fn text_of(text: &str) -> Result<Template, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        let (inside, after) = after.split_once("}}").ok_or_else(|| format!("'{text}' has a '{{{{' without a '}}}}'"))?;
+        let (inside, after) =
+            after.split_once("}}").ok_or_else(|| format!("'{text}' has a '{{{{' without a '}}}}'"))?;
         if !before.is_empty() {
             pieces.push(Piece::Text(before.to_owned()));
         }
@@ -179,7 +178,9 @@ impl Named {
                 return Err(format!("'{{{{{name}}}}}' would send the caller's key on"));
             }
             What::Header(header)
-        } else if let Some(path) = name.strip_prefix("body.").or_else(|| name.strip_prefix("body").filter(|p| p.starts_with('/'))) {
+        } else if let Some(path) =
+            name.strip_prefix("body.").or_else(|| name.strip_prefix("body").filter(|p| p.starts_with('/')))
+        {
             What::Body(Path::parse(path)?)
         } else {
             let fact = FACTS.iter().find(|(known, _)| *known == name).map(|(_, fact)| *fact);

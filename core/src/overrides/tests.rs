@@ -64,7 +64,10 @@ fn every_change_does_what_it_says() {
         "metadata": {"first": "user", "tool": "codex"}, "temperature": 0.5, "stop": ["END"],
     });
     assert_eq!(out.unwrap(), expected);
-    assert_eq!((&headers["x-new"], &headers["x-who"]), (&HeaderValue::from_static("1"), &HeaderValue::from_static("laptop of research")));
+    assert_eq!(
+        (&headers["x-new"], &headers["x-who"]),
+        (&HeaderValue::from_static("1"), &HeaderValue::from_static("laptop of research"))
+    );
     assert!(!headers.contains_key("x-old"));
 }
 
@@ -92,7 +95,10 @@ fn templates_keep_types_and_have_a_way_out() {
         (json!("{{body/user}}"), json!("ann")),
         (json!("{{session|none}}"), json!("none")),
         (json!({"tags": ["{{model}}", "fixed"]}), json!({"tags": ["fast", "fixed"]})),
-        (json!("{{upstream}}@{{channel}}/{{provider}} {{format}} {{profile}} {{request_id}}"), json!("gpt-5-mini@main/openai openai-chat cheap req_1")),
+        (
+            json!("{{upstream}}@{{channel}}/{{provider}} {{format}} {{profile}} {{request_id}}"),
+            json!("gpt-5-mini@main/openai openai-chat cheap req_1"),
+        ),
     ] {
         let (out, _) = edited(json!([{"set": {"x": value.clone()}}]), &body);
         assert_eq!(out.unwrap()["x"], expected, "{value}");
@@ -151,7 +157,9 @@ fn what_cannot_work_is_refused() {
 
 #[test]
 fn events_of_answers_are_changed_one_by_one() {
-    let rules = overrides(json!([{"on": "response", "when": {"body": {"type": "ping"}}, "set": {"n": 1}}, {"on": "response", "delete": ["id"]}]));
+    let rules = overrides(
+        json!([{"on": "response", "when": {"body": {"type": "ping"}}, "set": {"n": 1}}, {"on": "response", "delete": ["id"]}]),
+    );
     let headers = HeaderMap::new();
     let mut ping = json!({"type": "ping", "id": 1});
     assert!(rules.edit_value(OverrideSide::Response, &scope(&headers), &mut ping));

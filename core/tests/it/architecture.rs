@@ -17,11 +17,11 @@ const LAYERS: [&[&str]; 6] = [
 const NEIGHBOURS: [(&str, &str); 7] = [
     ("model", "overrides"), // checks read paths and templates
     ("overrides", "model"), // overrides are read from what is configured
-    ("error", "model"),    // failures carry words of the model
-    ("model", "error"),    // records name kinds of failure in their docs
-    ("gateway", "server"), // the composition root serves the routes
-    ("server", "gateway"), // the admin API asks the gateway to test channels
-    ("launch", "gateway"), // launching puts a gateway together
+    ("error", "model"),     // failures carry words of the model
+    ("model", "error"),     // records name kinds of failure in their docs
+    ("gateway", "server"),  // the composition root serves the routes
+    ("server", "gateway"),  // the admin API asks the gateway to test channels
+    ("launch", "gateway"),  // launching puts a gateway together
 ];
 
 /// Who may know what: a crate's name in a `use` or a path, and the modules where it may stand.
