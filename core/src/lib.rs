@@ -3,8 +3,8 @@
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
 //! 0 model error clock overrides
-//! 1 providers routing
-//! 2 config store upstream observe
+//! 1 limits pricing providers routing
+//! 2 cache config store tools upstream
 //! 3 pipeline
 //! 4 server
 //! 5 gateway launch
@@ -19,6 +19,7 @@ pub mod launch;
 pub mod model;
 pub mod overrides;
 pub mod pipeline;
+pub mod pricing;
 pub mod providers;
 pub mod routing;
 pub mod server;

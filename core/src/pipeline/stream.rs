@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body as _;
 use myelin_protocol::ir::StreamEvent;
+use myelin_protocol::opaque::BlobScan;
 use myelin_protocol::{ApiError, StreamEncoder};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -64,6 +65,8 @@ pub(crate) struct Live {
     /// What is stored of the answer, if the client may go on from it.
     pub keep: Option<super::stored::Keep>,
     maker: Maker,
+    /// Looks for its maker's blobs in what goes out.
+    blobs: BlobScan,
     /// Why it ended before its time.
     failure: Option<GatewayError>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -93,6 +96,7 @@ impl Live {
             over: false,
             keep: None,
             maker,
+            blobs: BlobScan::default(),
             failure: None,
             timer: None,
             heard: now,
@@ -192,7 +196,7 @@ impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(bytes) = self.out.pop_front() {
-                self.settle.services().origins.note(&bytes, &self.maker);
+                self.settle.services().origins.note_piece(&mut self.blobs, &bytes, &self.maker);
                 self.settle.first_token();
                 self.settle.record_mut().bytes_out += bytes.len() as u64;
                 self.spoken = Instant::now();

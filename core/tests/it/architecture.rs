@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Modules of `core/src` by layer; those on one line do not import each other unless listed in [`NEIGHBOURS`].
 const LAYERS: [&[&str]; 6] = [
     &["model", "error", "clock", "overrides"],
-    &["providers", "routing"],
-    &["config", "store", "upstream"],
+    &["limits", "pricing", "providers", "routing"],
+    &["cache", "config", "store", "tools", "upstream"],
     &["snapshot"],
     &["pipeline"],
     &["server", "gateway", "launch"],
