@@ -2,30 +2,40 @@
 //!
 //! ```text
 //! begin    admit (key, profile) ─ a refusal is answered before the body is read
-//! run      chat | count | embed | models | stored      one file a surface
-//!            target   (name → profile → candidates)
-//!            attempt  (pass bytes through or convert; send; classify; next candidate)
-//!            stream   (commit point, keep-alive, truncation, end)
+//! run      chat | count | embed | models | responses | dify      one file a surface
+//!            ask       what the client wants, read no further than needed
+//!            target    name → profile → candidates; `Job::planned`: let through or not, before the first attempt
+//!            attempt   the loop: pass bytes through or convert, next candidate
+//!            dispatch  build, sign, send; what a refusal means
+//!            receive   read the answer whole or up to the commit point
+//!            stream    keep-alive, silence, truncation, end
+//!            outcome   every attempt that ended, the one place
 //! settle   one record, however it ended
 //! ```
 //!
 //! Knows no axum and no store tables; the server hands in a [`Call`] and gets a [`Reply`].
 
 mod admit;
+mod ask;
 mod attempt;
 mod chat;
 mod count;
 mod dify;
+mod dispatch;
 mod echo;
+mod edits;
 mod embed;
 mod error;
 mod fault;
 mod media;
 mod models;
 mod origins;
+mod outcome;
 mod passthrough;
+mod receive;
 mod relay;
 mod reply;
+mod responses;
 mod session;
 mod settle;
 mod stored;
@@ -180,9 +190,9 @@ impl Admitted {
             Surface::OllamaShow => models::ollama_show(job, &body),
             Surface::OllamaVersion => models::ollama_version(job),
             Surface::OllamaLoaded => models::ollama_loaded(job),
-            Surface::StoredResponse { id, action } => stored::run(job, &id, action).await,
+            Surface::StoredResponse { id, action } => responses::run(job, &id, action).await,
             Surface::DifyMessages => dify::messages(job).await,
-            Surface::Compact => stored::compact(job, body).await,
+            Surface::Compact => responses::compact(job, body).await,
             Surface::Unknown { .. } => {
                 let message = format!("there is no {}; see the table of addresses in the README", job.call.path);
                 job.fail(GatewayError::new(Kind::NotFound, message))

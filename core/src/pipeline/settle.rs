@@ -3,9 +3,11 @@
 //! [`Settle`] travels with the request, at last inside the response body: when that is dropped without having been completed, the client has left.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::outcome::{self, Outcome};
 use super::{Durable, Services};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
@@ -28,6 +30,19 @@ const BOOKKEEPING: [&str; 12] = [
 
 /// Most bytes of a name or a path in a record.
 const LONGEST_TEXT: usize = 1_024;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End<'a> {
+    /// With a whole answer.
+    Answered,
+    /// Without one; nothing of it reached the client.
+    Failed(&'a GatewayError),
+    /// It broke off after content had reached the client.
+    Interrupted(Option<&'a GatewayError>),
+    /// The client left.
+    Canceled,
+}
 
 /// The record of one request in the making.
 pub(crate) struct Settle {
@@ -84,14 +99,25 @@ impl Settle {
     }
 
     /// The open attempt is over. Without an open one nothing happens.
-    pub(crate) fn close_attempt(&mut self, outcome: AttemptOutcome, error: Option<&str>) {
+    pub(crate) fn end_attempt(&mut self, end: End<'_>) {
         let now = self.elapsed_us();
-        if let Some(attempt) = self.attempt_mut() {
-            attempt.duration_us = now.saturating_sub(attempt.offset_us);
-            attempt.outcome = outcome;
-            attempt.error = error.map(|error| error.chars().take(500).collect());
-        }
+        let first_token = self.record.first_token_us;
+        let Some(attempt) = self.attempt_mut() else { return };
+        let (outcome, failure) = match end {
+            End::Answered => (AttemptOutcome::Answered, None),
+            End::Failed(error) if error.kind == Kind::Timeout => (AttemptOutcome::TimedOut, Some(error)),
+            End::Failed(error) => (AttemptOutcome::Failed, Some(error)),
+            End::Interrupted(error) => (AttemptOutcome::Interrupted, error),
+            End::Canceled => (AttemptOutcome::Canceled, None),
+        };
+        attempt.duration_us = now.saturating_sub(attempt.offset_us);
+        attempt.outcome = outcome;
+        attempt.error = failure.map(|error| error.public.message.chars().take(500).collect());
+        let begun = attempt.offset_us;
         self.attempt_open = false;
+        let Some(attempt) = self.record.attempts.last() else { return };
+        let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
+        outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
     }
 
     /// Notes what a target could not carry.
@@ -171,11 +197,12 @@ fn clip(record: &mut RequestRecord) {
 impl Drop for Settle {
     fn drop(&mut self) {
         if !self.done && std::thread::panicking() {
-            self.failure(&GatewayError::new(Kind::Internal, "a fault of the gateway ended the request"));
-            self.close_attempt(AttemptOutcome::Failed, None);
+            let fault = GatewayError::new(Kind::Internal, "a fault of the gateway ended the request");
+            self.failure(&fault);
+            self.end_attempt(End::Failed(&fault));
             self.complete(RequestState::Failed, 500);
         } else if !self.done {
-            self.close_attempt(AttemptOutcome::Canceled, None);
+            self.end_attempt(End::Canceled);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };
             self.complete(RequestState::Canceled, status);

