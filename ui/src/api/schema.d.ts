@@ -468,6 +468,8 @@ export interface components {
              * @default
              */
             channel: string;
+            /** @default null */
+            cost: components["schemas"]["NanoUsd"] | null;
             /**
              * Format: int32
              * @description Which credential, by position.
@@ -486,6 +488,11 @@ export interface components {
              */
             error: string | null;
             /**
+             * @description Kind of failure.
+             * @default null
+             */
+            error_kind: string | null;
+            /**
              * Format: int64
              * @description Microseconds to the upstream's first byte.
              * @default null
@@ -497,6 +504,11 @@ export interface components {
              */
             format: string;
             /**
+             * @description It was started because another one was late.
+             * @default false
+             */
+            hedged: boolean;
+            /**
              * Format: int64
              * @description Microseconds after the request began.
              * @default 0
@@ -507,6 +519,16 @@ export interface components {
              * @default failed
              */
             outcome: components["schemas"]["AttemptOutcome"];
+            /**
+             * @description It ran against others at the same time.
+             * @default false
+             */
+            raced: boolean;
+            /**
+             * @description Why it was made, in few words (`first choice`, `after a timeout` …).
+             * @default null
+             */
+            reason: string | null;
             /**
              * Format: int32
              * @description HTTP status of the upstream.
@@ -523,12 +545,19 @@ export interface components {
              * @default null
              */
             upstream_request_id: string | null;
+            /** @description Tokens that it used, where that is known of this attempt apart. */
+            usage?: Record<string, unknown> | null;
         };
         /**
          * @description Which bodies are kept.
          * @enum {string}
          */
         BodyPolicy: "off" | "errors" | "all";
+        /**
+         * @description What the response cache had to say.
+         * @enum {string}
+         */
+        CacheOutcome: "none" | "hit" | "miss" | "shared";
         /** @description One line of the change log. */
         ChangeEntry: {
             /**
@@ -745,6 +774,11 @@ export interface components {
              */
             weight: number;
         };
+        /**
+         * @description Where a cost is from.
+         * @enum {string}
+         */
+        CostSource: "computed" | "reported" | "estimated" | "unpriced" | "free";
         /** @description An answer that says only that it was done. */
         Done: {
             /** @description Always true. */
@@ -1031,6 +1065,30 @@ export interface components {
          * @enum {string}
          */
         Origin: "store" | "file";
+        /** @description A deployment that was planned for a request, with the reason for its place. */
+        PlannedDeployment: {
+            /**
+             * @description The channel.
+             * @default
+             */
+            channel: string;
+            /**
+             * Format: int32
+             * @description Which group of the route, from 0.
+             * @default 0
+             */
+            group: number;
+            /**
+             * @description Upstream's name of the model.
+             * @default
+             */
+            model: string;
+            /**
+             * @description Why it stands here, in few words.
+             * @default
+             */
+            why: string;
+        };
         /** @description One thing that is wrong. */
         Problem: {
             /** @description Line in the file, from 1, where it is known. */
@@ -1139,12 +1197,19 @@ export interface components {
              */
             bytes_out: number;
             /**
+             * @description What the response cache had to say.
+             * @default none
+             */
+            cache: components["schemas"]["CacheOutcome"];
+            /**
              * @description Channel that answered (or failed last).
              * @default null
              */
             channel: string | null;
             /** @default null */
             cost: components["schemas"]["NanoUsd"] | null;
+            /** @default null */
+            cost_source: components["schemas"]["CostSource"] | null;
             /**
              * Format: int64
              * @description Microseconds from the first byte in to the last byte out.
@@ -1204,22 +1269,54 @@ export interface components {
              */
             overhead_us: number;
             /**
+             * @description The nodes above the key as `kind:name`, from the nearest to the farthest: user, team, project, organisation.
+             * @default []
+             */
+            owners: string[];
+            /**
              * @description Path as asked.
              * @default
              */
             path: string;
+            /**
+             * @description The first deployments that were planned, in order; [`MOST_PLANNED`] at most.
+             * @default []
+             */
+            plan: components["schemas"]["PlannedDeployment"][];
+            /**
+             * @description Which price was used, in short: table and version, or the override.
+             * @default null
+             */
+            price: string | null;
             /**
              * @description Profile that was active for it.
              * @default
              */
             profile: string;
             /**
+             * @description Provider of that channel: a row of the catalog.
+             * @default null
+             */
+            provider: string | null;
+            /**
+             * @description The limit or budget that refused it, by its id.
+             * @default null
+             */
+            refused_by: string | null;
+            /**
+             * @description The route that the deployments came from, if one was defined.
+             * @default null
+             */
+            route: string | null;
+            /**
              * @description Which rule of the profile fired.
              * @default null
              */
             rule: string | null;
+            /** @default null */
+            saved: components["schemas"]["NanoUsd"] | null;
             /**
-             * @description Session or conversation id that the client sent (Claude Code, Codex, `x-thread-id` …).
+             * @description Session id that the client sent (Claude Code, Codex …).
              * @default null
              */
             session: string | null;
@@ -1241,17 +1338,32 @@ export interface components {
              */
             status: number;
             /**
+             * @description How deployments were chosen within their group.
+             * @default null
+             */
+            strategy: string | null;
+            /**
              * @description Whether the client asked for a stream.
              * @default false
              */
             stream: boolean;
+            /**
+             * @description Tags that it counts under: those of the channel that answered, and those that the caller or the key named.
+             * @default []
+             */
+            tags: string[];
+            /**
+             * @description Thread id that the client sent: tasks of one conversation.
+             * @default null
+             */
+            thread: string | null;
             /**
              * @description Tool of the key, else read from the user agent.
              * @default null
              */
             tool: string | null;
             /**
-             * @description Trace id that the client sent.
+             * @description Trace id that the client sent: requests of one task.
              * @default null
              */
             trace: string | null;
@@ -1265,7 +1377,7 @@ export interface components {
              * @default null
              */
             upstream_model: string | null;
-            /** @description Tokens by class; `None` is unknown. */
+            /** @description Tokens by class; `None` is unknown. The provider's own object is kept beside them if it is small. */
             usage?: Record<string, unknown> | null;
         };
         /**

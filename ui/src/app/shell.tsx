@@ -5,6 +5,7 @@ import { useState } from "react";
 import { session } from "@/api/client";
 import { IconButton } from "@/components/ui/button";
 import { Dialog } from "@/components/ui/dialog";
+import { Toasts } from "@/components/ui/toast";
 import { LoginPage } from "@/features/login/page";
 import { useT } from "@/i18n";
 import { useValue } from "@/lib/store";
@@ -52,6 +53,7 @@ export function Shell() {
       <main id="content" tabIndex={-1} className="min-h-0 min-w-0 flex-1 overflow-y-auto outline-none">
         <Outlet />
       </main>
+      <Toasts />
     </div>
   );
 }

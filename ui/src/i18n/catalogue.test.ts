@@ -17,7 +17,7 @@ function files(folder: string): string[] {
 }
 
 const code = files(source)
-  .filter((path) => /\.tsx?$/.test(path) && !/\.test\.|schema\.d\.ts|i18n[\\/](en|zh)\.ts$/.test(path))
+  .filter((path) => /\.tsx?$/.test(path) && !/\.test\.|schema\.d\.ts|i18n[\\/](en|zh)[\\/]/.test(path))
   .map((path) => readFileSync(path, "utf8"))
   .join("\n");
 

@@ -13,7 +13,7 @@ import {
 
 const BOX =
   "w-full min-w-0 rounded-lg border border-line-strong bg-surface px-3 text-sm text-text placeholder:text-muted/80 " +
-  "aria-invalid:border-bad disabled:opacity-60 read-only:bg-sunken";
+  "aria-invalid:border-bad disabled:opacity-60";
 
 type Ids = { control: string; hint: string | undefined; error: string | undefined };
 const Inside = createContext<Ids | null>(null);

@@ -10,7 +10,9 @@ import { Page } from "@/components/ui/page";
 import { useT } from "@/i18n";
 import { queries } from "@/app/query";
 import { Filters } from "./filters";
-import { useKeys, useRecords } from "./queries";
+import { Inspector } from "./inspector";
+import { useKeys } from "@/api/queries";
+import { useRecords } from "./queries";
 import type { RequestsSearch } from "./search";
 import { matches, merge } from "./shape";
 import { RequestTable } from "./table";
@@ -105,6 +107,13 @@ export function RequestsPage() {
           more={records.hasNextPage ? () => void records.fetchNextPage() : undefined}
           fetching={records.isFetchingNextPage}
           opened={search.open}
+        />
+      )}
+      {search.open && (
+        <Inspector
+          id={search.open}
+          keyNames={keyNames}
+          close={() => void navigate({ search: ({ open: _, ...rest }) => rest })}
         />
       )}
     </Page>

@@ -1,4 +1,4 @@
-import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { answer, api } from "@/api/client";
 import type { RequestsSearch } from "./search";
 
@@ -25,6 +25,3 @@ export function useRecords({ model, channel, key, state, since, until }: Request
     gcTime: 60_000,
   });
 }
-
-export const useKeys = () =>
-  useQuery({ queryKey: ["keys"], queryFn: ({ signal }) => answer(api.GET("/api/v1/keys", { signal })) });
