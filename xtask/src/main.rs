@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod clients;
+mod console;
 mod dependencies;
 mod generate;
 mod process;
@@ -26,13 +27,13 @@ const TASKS: [Task; 6] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
-        help: "install what is missing, build, start `myelin serve ARGS` in the foreground",
+        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground",
         run: run::run,
     },
     Task {
         name: "test",
         arguments: "[--quick]",
-        help: "build and run every test, real clients too (--quick: without real clients)",
+        help: "build and run every test, browser and real clients too (--quick: without those two)",
         run: test::run,
     },
     Task {
