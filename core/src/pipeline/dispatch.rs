@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::request::Parts;
 use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiError, ApiFormat};
@@ -17,8 +18,8 @@ use crate::model::AttemptRecord;
 use crate::providers::{ChannelError, ClientHead, LiveChannel, Operation, Payload};
 use crate::routing::Candidate;
 use crate::snapshot::Line;
-use crate::upstream;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
+use crate::upstream::{self, UpstreamError};
 
 /// Largest whole answer that is read.
 const ANSWER_BYTES: usize = 256 << 20;
@@ -62,6 +63,22 @@ impl Job {
         body: Vec<Bytes>,
         deadline: Deadline,
     ) -> Result<upstream::Reply, GatewayError> {
+        let parts = self.prepare(line, candidate, operation, native, Payload::Whole(&body)).await?;
+        let request = http::Request::from_parts(parts, upstream::Body::pieces(body));
+        let limits = self.limits(&line.channel);
+        let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
+        self.answered(&line.channel, answer.and_then(|answer| answer))
+    }
+
+    /// The signed head of one upstream request.
+    pub(crate) async fn prepare(
+        &mut self,
+        line: &Line,
+        candidate: &Candidate,
+        operation: &Operation<'_>,
+        native: bool,
+        payload: Payload<'_>,
+    ) -> Result<Parts, GatewayError> {
         let channel = &line.channel;
         let refused = |error: ChannelError| {
             let message = format!("the channel {} cannot be asked: {error}", channel.name());
@@ -78,15 +95,20 @@ impl Job {
             self.settle.losses(&[Loss::new(field, ApiFormat::AnthropicMessages, "is not known to this host")]);
         }
         let clock = self.services.clock.as_ref();
-        let payload = Payload::Whole(&body);
         channel
             .authorize(candidate.credential as usize, &mut prepared, payload, line.client.as_ref(), clock)
             .await
             .map_err(refused)?;
-        let request = http::Request::from_parts(prepared.parts, upstream::Body::pieces(body));
-        let limits = self.limits(channel);
-        let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
-        let response = answer.and_then(|answer| answer).map_err(|error| error.into_gateway(channel.name()))?;
+        Ok(prepared.parts)
+    }
+
+    /// The head of an answer came, or the connection failed: noted in the record.
+    pub(crate) fn answered(
+        &mut self,
+        channel: &LiveChannel,
+        answer: Result<upstream::Reply, UpstreamError>,
+    ) -> Result<upstream::Reply, GatewayError> {
+        let response = answer.map_err(|error| error.into_gateway(channel.name()))?;
         let elapsed = self.settle.elapsed_us();
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());

@@ -153,6 +153,11 @@ impl LiveChannel {
         Some(Accepted { format: endpoint.format, dialect, native, invented, endpoint: index })
     }
 
+    /// Whether streamed and whole answers are asked for at the same address.
+    pub fn one_address(&self, accepted: &Accepted) -> bool {
+        self.endpoints.get(accepted.endpoint).is_some_and(|endpoint| endpoint.chat == endpoint.stream)
+    }
+
     /// Every format in which the channel serves the model, its own order.
     pub fn formats<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = ApiFormat> + 'a {
         self.endpoints.iter().filter(move |endpoint| endpoint.serves(upstream_model)).map(|endpoint| endpoint.format)
