@@ -28,7 +28,8 @@ use super::surface::Surface;
 use super::target::{Demand, Deployments, Target};
 use super::{Call, Job, Services, attempt};
 use crate::error::GatewayError;
-use crate::providers::{Accepted, LiveChannel, Operation, Payload};
+use crate::model::OverrideSide;
+use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::snapshot::Line;
 use crate::upstream::timeouts::{Deadline, Limits};
@@ -84,6 +85,9 @@ pub(super) async fn run(mut job: Job, mut intake: Intake<Source>) -> Reply {
     let Surface::Chat { format, model, stream } = job.call.surface.clone() else {
         return whole(job, intake).await;
     };
+    if job.edits_asks() {
+        return whole(job, intake).await;
+    }
     let path = Path { model, stream };
     let mut head = Head::watching(&WATCHED);
     let model = match peek(&mut intake, &mut head, &path).await {
@@ -190,6 +194,7 @@ impl Lane {
         let passes = accepted.native
             && !accepted.dialect.stream_only
             && !channel.signs_body(candidate.credential as usize)
+            && channel.overrides(&candidate.upstream).all(|overrides| overrides.is_empty(OverrideSide::Request))
             && (stream.is_some() || channel.one_address(&accepted));
         if !passes {
             return None;
@@ -273,10 +278,10 @@ async fn send(
 ) -> Result<Box<Underway>, GatewayError> {
     let Lane { candidate, line, accepted, .. } = lane;
     job.open_attempt(&line.channel, candidate, accepted.format.as_str());
-    let limits = job.limits(&line.channel);
+    let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let operation = Operation::Chat { accepted, stream: lane.stream };
-    let parts = job.prepare(line, candidate, &operation, true, Payload::Streamed).await?;
+    let (parts, _) = job.prepare(line, candidate, &operation, true, None).await?;
     let body = upstream::Body::streaming([], Forward(passage.clone()), lane.length(announced));
     let client = line.client.clone();
     let request = http::Request::from_parts(parts, body);

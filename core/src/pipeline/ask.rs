@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use myelin_protocol::envelope::{Envelope, EnvelopeError, Head};
+use myelin_protocol::envelope::{Edits, Envelope, EnvelopeError, Head};
 use myelin_protocol::format::{AddressHints, Lossy};
 use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
+use serde_json::{Map, Value};
 
 use super::target::Demand;
 use super::{Job, dify, intake, responses};
@@ -118,6 +119,35 @@ impl Ask {
     /// The same, if it is a boolean.
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         self.body.flag(key)
+    }
+
+    /// Sets fields of the body, wherever it goes from here.
+    pub(super) fn set(&mut self, fields: &Map<String, Value>) -> Result<(), GatewayError> {
+        if fields.is_empty() || self.decoded.is_some() {
+            // A tree that was expanded from kept conversations says more than the body.
+            return Ok(());
+        }
+        let mut edits = Edits::new();
+        for (field, value) in fields {
+            edits.set(field.clone(), value);
+        }
+        let pieces = self.envelope()?.splice(&edits).map_err(|error| malformed(&error))?;
+        let envelope = Envelope::read(pieces.concat().into()).map_err(|error| malformed(&error))?;
+        self.body = AskBody::Whole(envelope);
+        Ok(())
+    }
+
+    /// Takes another body in place of the one that came. Where the body names the model, another name counts from now on.
+    pub(super) fn rewrite(&mut self, body: Bytes) -> Result<(), GatewayError> {
+        let named = self.text("model").is_some();
+        let envelope = Envelope::read(body).map_err(|error| malformed(&error))?;
+        if named && let Some(model) = envelope.model() {
+            self.model = model.into_owned();
+        }
+        self.include_usage = envelope.include_usage().unwrap_or(false);
+        self.body = AskBody::Whole(envelope);
+        self.decoded = None;
+        Ok(())
     }
 
     /// The tree.

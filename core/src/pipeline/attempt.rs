@@ -71,8 +71,11 @@ pub(super) struct Sent {
 }
 
 /// Runs the attempts and answers.
-pub(crate) async fn run(mut job: Job, ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
+pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
     if let Err(error) = job.planned(&deployments, ask.demand()) {
+        return job.fail(error);
+    }
+    if let Err(error) = ask.set(&deployments.set) {
         return job.fail(error);
     }
     answer(Run { job, ask, deployments, follow, underway: None }).await
@@ -184,9 +187,13 @@ impl Run {
         if let Some(underway) = self.underway.take()
             && underway.candidate == *candidate
         {
-            if let Some(sent) = self.join(*underway).await? {
+            let joined = self.join(*underway).await;
+            if let Ok(Some(sent)) = joined {
                 return Ok(sent);
             }
+            // The first one got these while the body arrived; from here on the body has them.
+            self.ask.set(&self.deployments.set)?;
+            joined?;
         }
         let line = self.job.line(candidate)?;
         let channel = line.channel.clone();
@@ -198,7 +205,7 @@ impl Run {
         let streams = self.ask.stream || accepted.dialect.stream_only;
         let maker = Maker::of(&channel, candidate, accepted.format == ApiFormat::OpenaiResponses);
         let (body, names) = self.encode(&accepted, &candidate.upstream, streams, &maker).await?;
-        let limits = self.job.limits(&channel);
+        let limits = self.job.limits(&channel, &candidate.upstream);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
         let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;

@@ -27,11 +27,14 @@ pub(crate) struct Path {
 
 /// Answers a conversation request. `target`: where it goes, if that was found out while it arrived.
 pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path: Path, target: Option<Target>) -> Reply {
-    let ask = match Ask::read(format, body, path.model, path.stream, &job.call.query) {
+    let mut ask = match Ask::read(format, body, path.model, path.stream, &job.call.query) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
     note(&ask, job.settle.record_mut());
+    if let Err(error) = job.edit_ask(&mut ask) {
+        return job.fail(error);
+    }
     answer(job, ask, target).await
 }
 

@@ -37,9 +37,9 @@ impl Job {
         line.ok_or_else(|| GatewayError::new(Kind::Internal, "a planned channel is not in the snapshot"))
     }
 
-    /// The limits on waiting that hold for a channel.
-    pub(crate) fn limits(&self, channel: &LiveChannel) -> Limits {
-        Limits::of(&channel.config.timeouts, &self.snapshot.settings.timeouts)
+    /// The limits on waiting that hold for a model of a channel.
+    pub(crate) fn limits(&self, channel: &LiveChannel, upstream: &str) -> Limits {
+        Limits::of(&channel.timeouts(upstream), &self.snapshot.settings.timeouts)
     }
 
     /// Begins an attempt in the record.
@@ -63,22 +63,22 @@ impl Job {
         body: Vec<Bytes>,
         deadline: Deadline,
     ) -> Result<upstream::Reply, GatewayError> {
-        let parts = self.prepare(line, candidate, operation, native, Payload::Whole(&body)).await?;
+        let (parts, body) = self.prepare(line, candidate, operation, native, Some(body)).await?;
         let request = http::Request::from_parts(parts, upstream::Body::pieces(body));
-        let limits = self.limits(&line.channel);
+        let limits = self.limits(&line.channel, &candidate.upstream);
         let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
         self.answered(&line.channel, answer.and_then(|answer| answer))
     }
 
-    /// The signed head of one upstream request.
+    /// The signed head of one upstream request, and its body as the channel wants it. Without a body it streams through.
     pub(crate) async fn prepare(
         &mut self,
         line: &Line,
         candidate: &Candidate,
         operation: &Operation<'_>,
         native: bool,
-        payload: Payload<'_>,
-    ) -> Result<Parts, GatewayError> {
+        body: Option<Vec<Bytes>>,
+    ) -> Result<(Parts, Vec<Bytes>), GatewayError> {
         let channel = &line.channel;
         let refused = |error: ChannelError| {
             let message = format!("the channel {} cannot be asked: {error}", channel.name());
@@ -94,12 +94,17 @@ impl Job {
             let field = format!("anthropic-beta: {beta}");
             self.settle.losses(&[Loss::new(field, ApiFormat::AnthropicMessages, "is not known to this host")]);
         }
+        let streams = body.is_none();
+        let headers = &mut prepared.parts.headers;
+        let body = body.map(|body| self.edit_request(channel, &candidate.upstream, operation, body, headers));
+        let body = body.unwrap_or_default();
+        let payload = if streams { Payload::Streamed } else { Payload::Whole(&body) };
         let clock = self.services.clock.as_ref();
         channel
             .authorize(candidate.credential as usize, &mut prepared, payload, line.client.as_ref(), clock)
             .await
             .map_err(refused)?;
-        Ok(prepared.parts)
+        Ok((prepared.parts, body))
     }
 
     /// The head of an answer came, or the connection failed: noted in the record.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelState, Entities, Profile, Route, Secret, VirtualKey};
+use crate::model::{Channel, ChannelState, Entities, Policy, Profile, Route, Secret, VirtualKey};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +124,8 @@ pub struct NewKey {
     pub tool: Option<String>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Retries, hedges, races, mirrors and the answer cache for this key.
+    pub policy: Policy,
 }
 
 /// A change was made.

@@ -1,0 +1,7 @@
+//! What requests cost: which price a deployment has, and what tokens come to at it.
+//!
+//! Pure: tables are embedded or handed in, nothing is fetched, no clock is read. Must not know the pipeline, nor how prices are stored.
+
+mod cost;
+
+pub use cost::{Bill, Line, bill, estimate, total};
