@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::ask::{Arrived, Ask, WATCHED, is_json_array, malformed};
 use super::chat::{self, Path};
+use super::dispatch::Asked;
 use super::intake::{Intake, Source};
 use super::origins::Maker;
 use super::passthrough::{self, Host, Names};
@@ -54,6 +55,8 @@ pub(super) struct Underway {
     pub maker: Maker,
     pub limits: Limits,
     pub deadline: Deadline,
+    /// By which address of the channel, and when (microseconds after the request began).
+    pub way: (usize, u64),
     pub answer: Answer,
 }
 
@@ -281,7 +284,10 @@ async fn send(
     let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let operation = Operation::Chat { accepted, stream: lane.stream };
-    let (parts, _) = job.prepare(line, candidate, &operation, true, None).await?;
+    let base = line.channel.addresses().order(job.services.clock.unix_ms()).first().copied().unwrap_or(0);
+    let asked = Asked { line, candidate, operation: &operation, native: true };
+    let (parts, _) = job.prepare(base, &asked, None).await?;
+    let begun_us = job.settle.elapsed_us();
     let body = upstream::Body::streaming([], Forward(passage.clone()), lane.length(announced));
     let client = line.client.clone();
     let request = http::Request::from_parts(parts, body);
@@ -300,7 +306,7 @@ async fn send(
         tokio::select! {
             () = changed => {}
             answer = &mut flight, if known.is_none() => {
-                let answer = weigh(job, &line.channel, accepted.format, answer).await;
+                let answer = weigh(job, &line.channel, (base, begun_us), accepted.format, answer).await;
                 // Unless it began to answer, it gets no more, and the rest is read for the next one.
                 if !matches!(answer, Answer::Known(Ok(_))) {
                     passage.let_go();
@@ -314,17 +320,19 @@ async fn send(
     let answer = known.unwrap_or(Answer::Awaited(flight));
     let (candidate, channel) = (candidate.clone(), line.channel.clone());
     let (accepted, maker) = (accepted.clone(), lane.maker.clone());
-    Ok(Box::new(Underway { candidate, channel, accepted, maker, limits, deadline, answer }))
+    Ok(Box::new(Underway { candidate, channel, accepted, maker, limits, deadline, way: (base, begun_us), answer }))
 }
 
-/// What a provider's first word means.
+/// What a provider's first word means. The address and the time at which it was asked are learned from.
 pub(super) async fn weigh(
     job: &mut Job,
     channel: &LiveChannel,
+    (base, begun_us): (usize, u64),
     format: ApiFormat,
     answer: Result<upstream::Reply, UpstreamError>,
 ) -> Answer {
-    if answer.as_ref().is_err_and(UpstreamError::unconnected) && channel.bases() > 1 {
+    job.learn(channel, base, begun_us, &answer);
+    if answer.as_ref().is_err_and(UpstreamError::unconnected) && channel.addresses().count() > 1 {
         return Answer::Again("the host could not be reached at this address");
     }
     match job.answered(channel, answer) {

@@ -217,12 +217,12 @@ impl Run {
 
     /// Waits for what the candidate says to the request that it was sent while that arrived. `None`: it shall be sent the whole.
     async fn join(&mut self, underway: Underway) -> Result<Option<Sent>, GatewayError> {
-        let Underway { candidate, channel, accepted, maker, limits, deadline, answer } = underway;
+        let Underway { candidate, channel, accepted, maker, limits, deadline, way, answer } = underway;
         let answer = match answer {
             Answer::Awaited(flight) => {
                 let answer = deadline.within(Waiting::FirstByte, limits.first_byte, flight).await;
                 let answer = answer.and_then(|answer| answer);
-                arriving::weigh(&mut self.job, &channel, accepted.format, answer).await
+                arriving::weigh(&mut self.job, &channel, way, accepted.format, answer).await
             }
             known => known,
         };

@@ -2,6 +2,8 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod care;
