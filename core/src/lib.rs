@@ -3,7 +3,7 @@
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
 //! 0 model error clock
-//! 1 pricing providers routing
+//! 1 pricing providers routing limits
 //! 2 config store upstream observe
 //! 3 pipeline
 //! 4 server
@@ -16,6 +16,7 @@ pub mod config;
 pub mod error;
 pub mod gateway;
 pub mod launch;
+pub mod limits;
 pub mod model;
 pub mod pipeline;
 pub mod pricing;

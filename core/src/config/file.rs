@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, Origin, Profile, ProfileRule, Route, RouteGroup, SecretSource,
-    Strategy, Timeouts, VirtualKey,
+    Channel, ChannelModel, ChannelState, Credential, Origin, Owner, OwnerKind, OwnerRef, Profile, ProfileRule, Route,
+    RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -121,6 +121,7 @@ pub(super) struct FileKey {
     #[serde(default)]
     formats: Vec<String>,
     tool: Option<String>,
+    owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
 }
@@ -149,6 +150,7 @@ impl FileKey {
             formats: self.formats,
             profile: self.profile,
             tool: self.tool,
+            owner: self.owner,
             strict: self.strict,
             origin: Origin::File,
         }
@@ -245,5 +247,20 @@ pub(super) struct FileProfile {
 impl FileProfile {
     pub(super) fn into_profile(self) -> Profile {
         Profile { name: self.name, rules: self.rules, origin: Origin::File }
+    }
+}
+
+/// `[[owners]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileOwner {
+    kind: OwnerKind,
+    name: String,
+    parent: Option<OwnerRef>,
+}
+
+impl FileOwner {
+    pub(super) fn into_owner(self) -> Owner {
+        Owner { kind: self.kind, name: self.name, parent: self.parent, origin: Origin::File }
     }
 }

@@ -6,7 +6,10 @@
 mod channel;
 pub mod check;
 mod entities;
+mod limit;
+mod limit_spec;
 mod money;
+mod owner;
 mod price;
 mod profile;
 mod record;
@@ -17,7 +20,10 @@ mod virtual_key;
 
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
+pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
+pub use limit_spec::{Dollars, LimitSpec};
 pub use money::{NanoUsd, PicoUsd};
+pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use price::{Multiplier, OffPeak, Price, PriceClass, Rate, Service, amount, decimal, tier};
 pub use profile::{Profile, ProfileRule, RuleMatch};
 pub use record::{

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules of `core/src` by layer; those on one line do not import each other unless listed in [`NEIGHBOURS`].
 const LAYERS: [&[&str]; 6] = [
     &["model", "error", "clock"],
-    &["pricing", "providers", "routing"],
+    &["pricing", "providers", "routing", "limits"],
     &["config", "store", "upstream"],
     &["snapshot"],
     &["pipeline"],
@@ -14,9 +14,10 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Imports between modules of one layer, or against the order, with the reason.
-const NEIGHBOURS: [(&str, &str); 5] = [
+const NEIGHBOURS: [(&str, &str); 6] = [
     ("error", "model"),    // failures carry words of the model
     ("model", "error"),    // records name kinds of failure in their docs
+    ("limits", "routing"), // limits name models by the same globs
     ("gateway", "server"), // the composition root serves the routes
     ("server", "gateway"), // the admin API asks the gateway to test channels
     ("launch", "gateway"), // launching puts a gateway together
