@@ -5,6 +5,9 @@
 //! 0 model error clock
 //! 1 pricing providers routing limits
 //! 2 config store upstream observe
+//! 0 model error clock overrides
+//! 1 limits pricing providers routing
+//! 2 cache config store tools upstream
 //! 3 pipeline
 //! 4 server
 //! 5 gateway launch
@@ -18,6 +21,7 @@ pub mod gateway;
 pub mod launch;
 pub mod limits;
 pub mod model;
+pub mod overrides;
 pub mod pipeline;
 pub mod pricing;
 pub mod providers;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Entities, Settings, VirtualKey};
+use crate::model::{Entities, Policy, Profile, Settings, VirtualKey};
+use crate::overrides::Overrides;
 use crate::providers::LiveChannel;
 use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
 use crate::upstream::Client;
@@ -24,9 +25,28 @@ pub struct Snapshot {
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
+    profile_extras: HashMap<String, ProfileExtras>,
+    route_policies: HashMap<String, Policy>,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
+}
+
+/// What a profile says beside its rules.
+#[derive(Debug)]
+struct ProfileExtras {
+    overrides: Arc<Overrides>,
+    policy: Policy,
+}
+
+impl ProfileExtras {
+    fn of(profile: &Profile) -> Self {
+        let overrides = Overrides::compile(&profile.overrides).unwrap_or_else(|error| {
+            tracing::error!(profile = profile.name, %error, "a profile's overrides are left out");
+            Overrides::default()
+        });
+        Self { overrides: Arc::new(overrides), policy: profile.policy.clone() }
+    }
 }
 
 /// A live channel with its connections.
@@ -107,7 +127,22 @@ impl Snapshot {
                 anonymous = Some(entry);
             }
         }
-        Self { settings: entities.settings.clone(), lines, routing, media, profiles, active_profile, keys, anonymous }
+        let profile_extras =
+            entities.profiles.iter().map(|profile| (profile.name.clone(), ProfileExtras::of(profile))).collect();
+        let routed = entities.routes.iter().filter(|route| !route.policy.is_empty());
+        let route_policies = routed.map(|route| (route.model.clone(), route.policy.clone())).collect();
+        Self {
+            settings: entities.settings.clone(),
+            lines,
+            routing,
+            media,
+            profiles,
+            profile_extras,
+            route_policies,
+            active_profile,
+            keys,
+            anonymous,
+        }
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.
@@ -125,6 +160,22 @@ impl Snapshot {
     /// A profile by name.
     pub fn profile(&self, name: &str) -> Option<Arc<CompiledProfile>> {
         self.profiles.get(name).cloned()
+    }
+
+    /// The overrides of a profile.
+    pub fn profile_overrides(&self, name: &str) -> Option<&Arc<Overrides>> {
+        self.profile_extras.get(name).map(|extras| &extras.overrides)
+    }
+
+    /// The policies that hold for a request, narrowest first.
+    pub fn policies<'a>(&'a self, key: &'a KeyEntry, route: &str, profile: &str) -> [Option<&'a Policy>; 4] {
+        let said = |policy: &'a Policy| (!policy.is_empty()).then_some(policy);
+        [
+            said(&key.key.policy),
+            self.route_policies.get(route),
+            self.profile_extras.get(profile).and_then(|extras| said(&extras.policy)),
+            said(&self.settings.policy),
+        ]
     }
 
     /// The gateway's active profile.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, Origin, Owner, OwnerKind, OwnerRef, Profile, ProfileRule, Route,
-    RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
+    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Origin, Override, Owner, OwnerKind, OwnerRef, Policy,
+    Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -33,6 +33,13 @@ pub(super) struct FileChannel {
     #[serde(default)]
     timeouts: Timeouts,
     proxy: Option<String>,
+    ca: Option<String>,
+    #[serde(default)]
+    retry: Retry,
+    #[serde(default)]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    for_models: Vec<ModelTuning>,
     #[serde(default)]
     allow_link_local: bool,
 }
@@ -59,6 +66,10 @@ impl FileChannel {
             dialect: self.dialect,
             timeouts: self.timeouts,
             proxy: self.proxy,
+            ca: self.ca,
+            retry: self.retry,
+            overrides: self.overrides,
+            for_models: self.for_models,
             allow_link_local: self.allow_link_local,
             listed: Vec::new(),
             origin: Origin::File,
@@ -124,6 +135,8 @@ pub(super) struct FileKey {
     owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileKey {
@@ -152,6 +165,7 @@ impl FileKey {
             tool: self.tool,
             owner: self.owner,
             strict: self.strict,
+            policy: self.policy,
             origin: Origin::File,
         }
     }
@@ -179,6 +193,8 @@ fn time(value: &toml::Value) -> Option<u64> {
 pub(super) struct FileRoute {
     model: String,
     groups: Vec<FileGroup>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 #[derive(Debug, Deserialize)]
@@ -214,7 +230,7 @@ impl FileRoute {
             let strategy = group.strategy.map_or(Strategy::default(), |word| strategy(&path, &word, problems));
             groups.push(RouteGroup { strategy, targets: group.targets });
         }
-        Route { model, groups, origin: Origin::File }
+        Route { model, groups, policy: self.policy, origin: Origin::File }
     }
 }
 
@@ -242,11 +258,21 @@ pub(super) struct FileProfile {
     name: String,
     #[serde(default)]
     rules: Vec<ProfileRule>,
+    #[serde(default)]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileProfile {
     pub(super) fn into_profile(self) -> Profile {
-        Profile { name: self.name, rules: self.rules, origin: Origin::File }
+        Profile {
+            name: self.name,
+            rules: self.rules,
+            overrides: self.overrides,
+            policy: self.policy,
+            origin: Origin::File,
+        }
     }
 }
 

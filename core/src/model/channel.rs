@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Origin, SecretSource};
+use super::{ModelTuning, Origin, Override, Retry, SecretSource};
 
 /// One configured account at a provider. Its name is its identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,18 @@ pub struct Channel {
     /// `http://`, `https://` or `socks5://` proxy for this channel.
     #[serde(default)]
     pub proxy: Option<String>,
+    /// Certificates (PEM) to trust beside the system's: `file:PATH`, `env:NAME` or the text itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Second tries at this channel.
+    #[serde(default, skip_serializing_if = "Retry::is_empty")]
+    pub retry: Retry,
+    /// Changes in requests and answers, in the provider's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+    /// What holds for some of its models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub for_models: Vec<ModelTuning>,
     /// Link-local and metadata addresses are refused as upstream unless this is set.
     #[serde(default)]
     pub allow_link_local: bool,
@@ -139,4 +151,23 @@ pub struct Timeouts {
     pub idle_ms: Option<u64>,
     /// The whole attempt.
     pub total_ms: Option<u64>,
+}
+
+impl Timeouts {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These, and where they say nothing, those.
+    #[must_use]
+    pub fn or(self, wider: Self) -> Self {
+        Self {
+            connect_ms: self.connect_ms.or(wider.connect_ms),
+            first_byte_ms: self.first_byte_ms.or(wider.first_byte_ms),
+            first_token_ms: self.first_token_ms.or(wider.first_token_ms),
+            idle_ms: self.idle_ms.or(wider.idle_ms),
+            total_ms: self.total_ms.or(wider.total_ms),
+        }
+    }
 }

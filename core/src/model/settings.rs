@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Timeouts;
+use super::{Policy, Timeouts};
 
 /// Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -22,6 +22,15 @@ pub struct Settings {
     pub anonymous_key: Option<String>,
     /// Limits on waiting for every channel that has none of its own.
     pub timeouts: Timeouts,
+    /// Retries, hedges, races, mirrors and the answer cache, where nothing narrower says otherwise.
+    #[serde(skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
+    /// Of a hundred requests so many may lead to a second try at the same deployment or a hedge, so that a storm is not made worse.
+    pub retry_budget_percent: u32,
+    /// Most bytes of answers that the cache keeps in memory.
+    pub cache_memory_bytes: u64,
+    /// Most bytes of answers that the cache keeps on disk; 0: none.
+    pub cache_disk_bytes: u64,
     /// Media that a request names by address may lie in private networks (for providers that take no addresses it is fetched here).
     pub private_media: bool,
     /// Largest request body in bytes.
@@ -52,6 +61,10 @@ impl Default for Settings {
             lan: false,
             anonymous_key: None,
             timeouts: Timeouts::default(),
+            policy: Policy::default(),
+            retry_budget_percent: 20,
+            cache_memory_bytes: 32 << 20,
+            cache_disk_bytes: 256 << 20,
             private_media: false,
             max_body_bytes: 64 << 20,
             max_attempts: 5,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use myelin_protocol::envelope::{Envelope, EnvelopeError};
+use myelin_protocol::envelope::{Edits, Envelope, EnvelopeError};
 use myelin_protocol::format::{AddressHints, Lossy};
 use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
+use serde_json::{Map, Value};
 
 use super::target::Demand;
 use super::{Job, dify, responses};
@@ -67,6 +68,33 @@ impl Ask {
             decoded: None,
             shortened: None,
         })
+    }
+
+    /// Sets fields of the body, wherever it goes from here.
+    pub(super) fn set(&mut self, fields: &Map<String, Value>) -> Result<(), GatewayError> {
+        if fields.is_empty() || self.decoded.is_some() {
+            // A tree that was expanded from kept conversations says more than the body.
+            return Ok(());
+        }
+        let mut edits = Edits::new();
+        for (field, value) in fields {
+            edits.set(field.clone(), value);
+        }
+        let pieces = self.envelope.splice(&edits).map_err(|error| malformed(&error))?;
+        self.envelope = Envelope::read(pieces.concat().into()).map_err(|error| malformed(&error))?;
+        Ok(())
+    }
+
+    /// Takes another body in place of the one that came. Where the body names the model, another name counts from now on.
+    pub(super) fn rewrite(&mut self, body: Bytes) -> Result<(), GatewayError> {
+        let named = self.envelope.model().is_some();
+        self.envelope = Envelope::read(body).map_err(|error| malformed(&error))?;
+        if named && let Some(model) = self.envelope.model() {
+            self.model = model.into_owned();
+        }
+        self.include_usage = self.envelope.include_usage().unwrap_or(false);
+        self.decoded = None;
+        Ok(())
     }
 
     /// The tree.

@@ -68,9 +68,12 @@ pub(super) struct Sent {
 }
 
 /// Runs the attempts and answers.
-pub(crate) async fn run(mut job: Job, ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
+pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
     let format = ask.format;
     if let Err(error) = job.planned(&deployments, ask.demand()) {
+        return job.fail(error);
+    }
+    if let Err(error) = ask.set(&deployments.set) {
         return job.fail(error);
     }
     let run = Run { job, ask, deployments, follow };
@@ -180,7 +183,7 @@ impl Run {
         let streams = self.ask.stream || accepted.dialect.stream_only;
         let maker = Maker::of(&channel, candidate, accepted.format == ApiFormat::OpenaiResponses);
         let (body, names) = self.encode(&accepted, &candidate.upstream, streams, &maker).await?;
-        let limits = self.job.limits(&channel);
+        let limits = self.job.limits(&channel, &candidate.upstream);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
         let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;

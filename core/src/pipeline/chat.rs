@@ -24,13 +24,16 @@ pub(crate) async fn run(
     path_model: Option<String>,
     path_stream: Option<bool>,
 ) -> Reply {
-    let ask = match Ask::read(format, body, path_model, path_stream, &job.call.query) {
+    let mut ask = match Ask::read(format, body, path_model, path_stream, &job.call.query) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
     let record = job.settle.record_mut();
     record.stream = ask.stream;
     note_session(&ask, record);
+    if let Err(error) = job.edit_ask(&mut ask) {
+        return job.fail(error);
+    }
     answer(job, ask).await
 }
 

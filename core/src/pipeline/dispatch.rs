@@ -36,9 +36,9 @@ impl Job {
         line.ok_or_else(|| GatewayError::new(Kind::Internal, "a planned channel is not in the snapshot"))
     }
 
-    /// The limits on waiting that hold for a channel.
-    pub(crate) fn limits(&self, channel: &LiveChannel) -> Limits {
-        Limits::of(&channel.config.timeouts, &self.snapshot.settings.timeouts)
+    /// The limits on waiting that hold for a model of a channel.
+    pub(crate) fn limits(&self, channel: &LiveChannel, upstream: &str) -> Limits {
+        Limits::of(&channel.timeouts(upstream), &self.snapshot.settings.timeouts)
     }
 
     /// Begins an attempt in the record.
@@ -77,6 +77,7 @@ impl Job {
             let field = format!("anthropic-beta: {beta}");
             self.settle.losses(&[Loss::new(field, ApiFormat::AnthropicMessages, "is not known to this host")]);
         }
+        let body = self.edit_request(channel, &candidate.upstream, operation, body, &mut prepared.parts.headers);
         let clock = self.services.clock.as_ref();
         let payload = Payload::Whole(&body);
         channel
@@ -84,7 +85,7 @@ impl Job {
             .await
             .map_err(refused)?;
         let request = http::Request::from_parts(prepared.parts, upstream::Body::pieces(body));
-        let limits = self.limits(channel);
+        let limits = self.limits(channel, &candidate.upstream);
         let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
         let response = answer.and_then(|answer| answer).map_err(|error| error.into_gateway(channel.name()))?;
         let elapsed = self.settle.elapsed_us();

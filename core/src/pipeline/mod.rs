@@ -23,6 +23,7 @@ mod count;
 mod dify;
 mod dispatch;
 mod echo;
+mod edits;
 mod embed;
 mod error;
 mod fault;

@@ -93,7 +93,7 @@ async fn direct(
 ) -> Result<Bytes, GatewayError> {
     let line = job.line(candidate)?;
     job.open_attempt(&line.channel, candidate, ApiFormat::OpenaiResponses.as_str());
-    let limits = job.limits(&line.channel);
+    let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let answered = async {
         let response = job.dispatch(&line, candidate, operation, true, body, deadline).await?;

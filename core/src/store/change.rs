@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Profile, Route, Secret, VirtualKey};
+use crate::model::{
+    Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Profile, Route, Secret, VirtualKey,
+};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +146,8 @@ pub struct NewKey {
     pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Retries, hedges, races, mirrors and the answer cache for this key.
+    pub policy: Policy,
 }
 
 /// A change was made.

@@ -195,6 +195,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         tool: new.tool,
         owner: new.owner,
         strict: new.strict,
+        policy: new.policy,
         origin: Origin::Store,
     };
     check_key(&key, scene.entities)?;

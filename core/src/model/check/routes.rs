@@ -28,6 +28,7 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
             problems.extend(deployment(&path, target, &route.model, entities));
         }
     }
+    problems.extend(super::policy(&format!("{path}.policy"), &route.policy, entities));
     problems
 }
 
@@ -100,7 +101,7 @@ mod tests {
             strategy: Strategy::default(),
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         };
-        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File };
+        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File, ..Route::default() };
         route(&sample, &entities()).into_iter().map(|problem| problem.message).collect()
     }
 
