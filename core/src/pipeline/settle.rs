@@ -65,7 +65,15 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
-        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, money: Money::default(), done: false }
+        Self {
+            services,
+            record: Box::new(record),
+            begun_us,
+            strict: false,
+            attempt_open: false,
+            money: Money::default(),
+            done: false,
+        }
     }
 
     /// What the pipeline works with.
