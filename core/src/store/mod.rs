@@ -29,7 +29,10 @@ pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
-pub use ledger::{Cursor, Filter, Ledger, LedgerHealth, Live, LiveRecord, Page};
+pub use ledger::{
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
+    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+};
 pub use seal::MasterKey;
 
 use crate::clock::Clock;

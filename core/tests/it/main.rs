@@ -24,6 +24,8 @@ mod matrix;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stored;

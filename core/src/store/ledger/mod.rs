@@ -2,25 +2,38 @@
 //!
 //! Must not know where a record comes from nor how it is shown.
 
+mod books;
 mod codec;
+mod dimension;
+mod histogram;
 mod live;
+mod names;
 mod query;
 mod redact;
+mod sums;
+mod usage;
 
 use std::sync::Arc;
 
+use redb::ReadTransaction;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
+pub use books::Link;
+pub(super) use books::{Books, index_all, make_tables};
+pub use dimension::Dimension;
+pub use histogram::Histogram;
 pub use live::{Live, LiveRecord};
 pub use query::{Cursor, Filter, Page};
+pub use sums::Sums;
+pub use usage::{Bucket, Facets, Grouping, MOST_MINUTES_MS, UsageAnswer, UsageGroup, UsageQuery};
 
 use super::StoreError;
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
-use crate::model::RequestRecord;
+use crate::model::{MOST_PLANNED, RequestRecord};
 
 /// Begins every id of a request.
 const ID_PREFIX: &str = "req_";
@@ -84,13 +97,20 @@ impl Ledger {
     }
 
     fn hand_over(&self, mut record: RequestRecord, waiter: Option<oneshot::Sender<Result<(), StoreError>>>) {
-        let messages = record.attempts.iter_mut().map(|attempt| &mut attempt.error);
-        for message in messages.chain([&mut record.error_message]).flatten() {
-            cut(message);
-        }
-        let (key, canonical) = key_of(&record);
-        let bytes = codec::encode(&record, !canonical, &mut codec::Nameless);
+        let (key, bytes) = prepare(&mut record);
         self.queue.record(key, bytes, Arc::new(record), waiter);
+    }
+
+    /// Takes many records at once, past the journal: on disk when this returns. For backups that are read back. Records that are there already are replaced.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn import_blocking(&self, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
+        let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
+        let books = self.queue.books();
+        self.db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
+        books.committed();
+        Ok(())
     }
 
     /// How the writing goes.
@@ -104,8 +124,32 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self, filter: Filter, before: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
-        let db = Arc::clone(&self.db);
-        tokio::task::spawn_blocking(move || db.read(|txn| query::list(txn, &filter, before, limit)))
+        self.reading(move |txn, books| query::list(txn, books, &filter, before, limit, &mut |_, _| false)).await
+    }
+
+    /// Sums of what a filter lets through, by dimension and time.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage(&self, query: UsageQuery) -> Result<UsageAnswer, StoreError> {
+        self.reading(move |txn, books| usage::usage(txn, books, &query)).await
+    }
+
+    /// How often each value of some dimensions occurs among what a filter lets through; `most` values of each. Only range and filter of the question
+    /// count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn facets(&self, query: UsageQuery, of: Vec<Dimension>, most: usize) -> Result<Facets, StoreError> {
+        self.reading(move |txn, books| usage::facets(txn, books, &query, &of, most)).await
+    }
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadTransaction, &Books) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
+        tokio::task::spawn_blocking(move || db.read(|txn| work(txn, queue.books())))
             .await
             .unwrap_or(Err(StoreError::Closed))
     }
@@ -118,10 +162,8 @@ impl Ledger {
         if let Some(record) = self.queue.live().find(id) {
             return Ok(Some(record.as_ref().clone()));
         }
-        let (db, id) = (Arc::clone(&self.db), id.to_owned());
-        tokio::task::spawn_blocking(move || db.read(|txn| query::get(txn, &id)))
-            .await
-            .unwrap_or(Err(StoreError::Closed))
+        let id = id.to_owned();
+        self.reading(move |txn, books| query::get(txn, books, &id)).await
     }
 
     /// The records as they come, for `logs -f`.
@@ -142,6 +184,21 @@ impl Ledger {
         use redb::ReadableTableMetadata as _;
         self.db.read(|txn| Ok(txn.open_table(REQUESTS)?.len()?))
     }
+}
+
+/// Makes a record fit to be kept; its key and its bytes for the journal.
+fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
+    let messages = record.attempts.iter_mut().map(|attempt| &mut attempt.error);
+    for message in messages.chain([&mut record.error_message]).flatten() {
+        cut(message);
+    }
+    record.plan.truncate(MOST_PLANNED);
+    let (key, canonical) = key_of(record);
+    (key, codec::encode(record, !canonical, &mut codec::Nameless))
+}
+
+fn prepared(mut record: RequestRecord) -> (u128, Vec<u8>) {
+    prepare(&mut record)
 }
 
 /// Makes a failure in words fit to be kept.
