@@ -27,6 +27,11 @@ pub(super) fn to_newest(
     migrate(database, path, open, &STEPS)
 }
 
+/// Marks a file whose schema has never changed; one of a newer schema is refused.
+pub(super) fn of_the_first(database: Database, path: &Path) -> Result<Database, StoreError> {
+    migrate(database, path, |path| Ok(Database::create(path)?), &[])
+}
+
 fn migrate(
     database: Database,
     path: &Path,

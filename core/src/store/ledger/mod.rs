@@ -29,7 +29,11 @@ pub use query::{Cursor, Filter, Page};
 pub use sums::Sums;
 pub use usage::{Bucket, Facets, Grouping, MOST_MINUTES_MS, UsageAnswer, UsageGroup, UsageQuery};
 
+pub(super) use codec::{take_bytes, take_varint, varint};
+pub(super) use redact::redact;
+
 use super::StoreError;
+use super::bodies::Bodies;
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
@@ -44,6 +48,7 @@ const MOST_MESSAGE: usize = 2_000;
 pub struct Ledger {
     queue: Arc<Queue>,
     db: Arc<Db>,
+    bodies: Arc<Bodies>,
 }
 
 /// How the writing of records goes. Counters are since the start of the process.
@@ -79,8 +84,8 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(queue: Arc<Queue>, db: Arc<Db>) -> Self {
-        Self { queue, db }
+    pub(super) fn new(queue: Arc<Queue>, db: Arc<Db>, bodies: Arc<Bodies>) -> Self {
+        Self { queue, db, bodies }
     }
 
     /// Hands a record over. Never waits for the disk, never fails: what cannot be kept is counted in [`Ledger::health`]. The record survives the death
@@ -124,7 +129,8 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self, filter: Filter, before: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
-        self.reading(move |txn, books| query::list(txn, books, &filter, before, limit, &mut |_, _| false)).await
+        let mut reader = self.bodies.reader();
+        self.reading(move |txn, books| query::list(txn, books, &filter, before, limit, &mut reader)).await
     }
 
     /// Sums of what a filter lets through, by dimension and time.
@@ -193,7 +199,7 @@ fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
         cut(message);
     }
     record.plan.truncate(MOST_PLANNED);
-    let (key, canonical) = key_of(record);
+    let (key, canonical) = key_of(&record.id, record.started);
     (key, codec::encode(record, !canonical, &mut codec::Nameless))
 }
 
@@ -207,16 +213,16 @@ fn cut(message: &mut String) {
         message.truncate(message.floor_char_boundary(MOST_MESSAGE));
         message.push('…');
     }
-    redact::redact(message);
+    redact(message);
 }
 
 /// The key of a record, and whether its id can be made from the key again.
 ///
 /// An id that is none of ours still gets a key in the order of time, and always the same one.
-fn key_of(record: &RequestRecord) -> (u128, bool) {
-    match key_of_id(&record.id) {
+pub(super) fn key_of(id: &str, started: u64) -> (u128, bool) {
+    match key_of_id(id) {
         Some(key) => (key, true),
-        None => (foreign_key(record.started, &record.id), false),
+        None => (foreign_key(started, id), false),
     }
 }
 

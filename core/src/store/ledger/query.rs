@@ -9,6 +9,7 @@ use super::names::{Dictionary, NOTHING, OTHER};
 use super::{id_of_key, key_of_id};
 use crate::model::{NanoUsd, RequestRecord};
 use crate::store::StoreError;
+use crate::store::bodies::Reader as BodyReader;
 use crate::store::tables::{LINKS, REQUESTS, SLOTS};
 use crate::store::writer::first_key;
 
@@ -89,8 +90,7 @@ struct Search<'a> {
     names: &'a Dictionary,
     wants: Vec<Want>,
     text: Option<String>,
-    /// Whether the kept bodies of a request hold a text; bounded by its maker.
-    in_bodies: &'a mut dyn FnMut(u128, &str) -> bool,
+    bodies: &'a mut BodyReader,
     limit: usize,
     read: usize,
     page: Page,
@@ -102,7 +102,7 @@ pub(super) fn list(
     filter: &Filter,
     before: Option<Cursor>,
     limit: usize,
-    in_bodies: &mut dyn FnMut(u128, &str) -> bool,
+    bodies: &mut BodyReader,
 ) -> Result<Page, StoreError> {
     let table = txn.open_table(REQUESTS)?;
     let until = filter.until.map_or(u128::MAX, first_key);
@@ -114,7 +114,7 @@ pub(super) fn list(
     let names = books.names();
     let wants = filter.any.iter().map(|(dimension, any)| Want::new(*dimension, any, |text| names.find(text))).collect();
     let text = filter.text.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
-    let mut search = Search { filter, names: &names, wants, text, in_bodies, limit, read: 0, page: Page::default() };
+    let mut search = Search { filter, names: &names, wants, text, bodies, limit, read: 0, page: Page::default() };
     match &filter.link {
         Some((kind, id)) => search.linked(txn, &table, *kind, id, from..to)?,
         None if filter.any.is_empty() => {
@@ -203,7 +203,9 @@ impl Search<'_> {
                 self.page.records.push(record);
             }
         }
-        if self.page.records.len() == self.limit || self.page.looked_at >= MOST_ROWS || self.read >= MOST_READ {
+        let spent = self.filter.bodies && self.bodies.spent();
+        if spent || self.page.records.len() == self.limit || self.page.looked_at >= MOST_ROWS || self.read >= MOST_READ
+        {
             self.page.next = Some(Cursor(key));
             return Ok(false);
         }
@@ -218,7 +220,7 @@ impl Search<'_> {
             && self
                 .text
                 .as_ref()
-                .is_none_or(|text| holds(record, text) || (filter.bodies && (self.in_bodies)(key, text)))
+                .is_none_or(|text| holds(record, text) || (filter.bodies && self.bodies.holds(key, text)))
     }
 }
 

@@ -15,7 +15,7 @@ use super::Dimension;
 use crate::model::{AttemptRecord, CacheOutcome, PlannedDeployment, RequestRecord};
 use shapes::{Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
 use wire::{Fields, Value, Writer};
-pub(in crate::store) use wire::{Intern, Nameless, Names, take_varint, unzigzag, varint, zigzag};
+pub(in crate::store) use wire::{Intern, Nameless, Names, take_bytes, take_varint, unzigzag, varint, zigzag};
 
 /// The layout that is written.
 const VERSION: u8 = 2;
