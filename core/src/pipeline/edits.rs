@@ -106,9 +106,9 @@ impl Editor {
     /// A whole body, changed.
     pub(crate) fn whole(&self, body: Bytes, headers: &mut HeaderMap) -> Bytes {
         let scope = self.facts.scope();
-        self.overrides.iter().fold(body, |body, one| {
-            one.edit(OverrideSide::Response, &scope, body.clone(), headers).unwrap_or(body)
-        })
+        self.overrides
+            .iter()
+            .fold(body, |body, one| one.edit(OverrideSide::Response, &scope, body.clone(), headers).unwrap_or(body))
     }
 }
 
@@ -128,8 +128,7 @@ impl Job {
                 pieces => Bytes::from(pieces.concat()),
             };
             let key = &self.caller.key.key.name;
-            let scope =
-                scope(self.settle.record(), key, &channel.provider.id, surface(operation), &self.call.headers);
+            let scope = scope(self.settle.record(), key, &channel.provider.id, surface(operation), &self.call.headers);
             if let Some(edited) = overrides.edit(OverrideSide::Request, &scope, whole, headers) {
                 body = vec![edited];
             }

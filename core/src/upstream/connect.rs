@@ -151,9 +151,11 @@ impl Hop {
                 tune(&mut direct);
                 Way::Direct(direct)
             }
-            Some(proxy) if proxy.kind == ProxyKind::Http => {
-                Way::Http { basic: proxy.basic(), to_proxy: https(trusting(dial.ca.as_deref())?, tcp()), proxy: proxy.address }
-            }
+            Some(proxy) if proxy.kind == ProxyKind::Http => Way::Http {
+                basic: proxy.basic(),
+                to_proxy: https(trusting(dial.ca.as_deref())?, tcp()),
+                proxy: proxy.address,
+            },
             Some(proxy) => {
                 let socks = SocksV5::new(proxy.address, tcp());
                 Way::Socks(match proxy.login {
@@ -377,7 +379,8 @@ fn https<C>(config: ClientConfig, inner: C) -> HttpsConnector<C> {
 /// The configuration for all, or one that trusts these certificates (PEM) too.
 fn trusting(ca: Option<&str>) -> Result<ClientConfig, UpstreamError> {
     let Some(ca) = ca else { return tls_config() };
-    let wrong = |why: &str| UpstreamError::Connect { host: "any host".to_owned(), why: format!("the channel's ca: {why}") };
+    let wrong =
+        |why: &str| UpstreamError::Connect { host: "any host".to_owned(), why: format!("the channel's ca: {why}") };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let mut own = 0;

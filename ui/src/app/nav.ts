@@ -1,7 +1,13 @@
-import { type LucideIcon, ScrollText } from "lucide-react";
+import { Cable, KeyRound, type LucideIcon, ScrollText } from "lucide-react";
 import type { Key } from "@/i18n";
 
-export type Place = { to: "/requests"; label: Key; icon: LucideIcon };
+export type Place = { to: "/requests" | "/channels" | "/keys"; label: Key; icon: LucideIcon };
 
 /** The pages in the order of the rail, in groups. */
-export const PLACES: Place[][] = [[{ to: "/requests", label: "nav.requests", icon: ScrollText }]];
+export const PLACES: Place[][] = [
+  [{ to: "/requests", label: "nav.requests", icon: ScrollText }],
+  [
+    { to: "/channels", label: "nav.channels", icon: Cable },
+    { to: "/keys", label: "nav.keys", icon: KeyRound },
+  ],
+];

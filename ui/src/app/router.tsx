@@ -20,8 +20,30 @@ const requests = createRoute({
   component: lazyRouteComponent(() => import("@/features/requests/page"), "RequestsPage"),
 });
 
+const text = (value: unknown) => (typeof value === "string" || typeof value === "number" ? String(value) : undefined);
+
+const channels = createRoute({
+  getParentRoute: () => root,
+  path: "/channels",
+  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string } => ({
+    add: text(raw.add),
+    edit: text(raw.edit),
+  }),
+  component: lazyRouteComponent(() => import("@/features/channels/page"), "ChannelsPage"),
+});
+
+const keys = createRoute({
+  getParentRoute: () => root,
+  path: "/keys",
+  validateSearch: (raw: Record<string, unknown>): { add?: boolean; edit?: string } => ({
+    add: raw.add === true || undefined,
+    edit: text(raw.edit),
+  }),
+  component: lazyRouteComponent(() => import("@/features/keys/page"), "KeysPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, requests]),
+  routeTree: root.addChildren([home, requests, channels, keys]),
   defaultPreload: "intent",
   scrollRestoration: true,
   defaultErrorComponent: Broken,

@@ -25,7 +25,9 @@ pub fn policy(path: &str, policy: &Policy, entities: &Entities) -> Vec<Problem> 
         }
         problems.extend(routes::target(&at("mirror.to"), &mirror.to, entities));
     }
-    for (field, names) in [("context_fallback", &policy.context_fallback), ("content_fallback", &policy.content_fallback)] {
+    for (field, names) in
+        [("context_fallback", &policy.context_fallback), ("content_fallback", &policy.content_fallback)]
+    {
         for (index, name) in names.iter().enumerate() {
             problems.extend(routes::target(&at(&format!("{field}[{index}]")), name, entities));
         }

@@ -1,5 +1,7 @@
 import type { Catalogue } from "..";
+import { channels } from "./channels";
 import { common } from "./common";
+import { keys } from "./keys";
 import { requests } from "./requests";
 
-export const zh: Catalogue = { ...common, ...requests };
+export const zh: Catalogue = { ...channels, ...common, ...keys, ...requests };
