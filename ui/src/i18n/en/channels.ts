@@ -9,7 +9,7 @@ export const channels = {
     "Paste a key of any provider, or point at a model server on this machine. Myelin finds the format and the models by itself.",
   "channels.addFirst": "Add the first channel",
   "channels.choose": "Which provider?",
-  "channels.chooseHint": "Prices, formats and quirks are known for all of these.",
+  "channels.chooseHint": "Address, formats and quirks are known for all of these.",
   "channels.search": "Search by name or address",
   "channels.keyless": "needs no key",
   "channels.noProvider": "No provider of that name",
