@@ -1,5 +1,6 @@
 //! Project tasks: `cargo xtask TASK`. Each task is one module; this file only says which there are.
 
+mod bench;
 mod ci;
 mod clients;
 mod console;
@@ -22,7 +23,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 6] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
@@ -40,6 +41,12 @@ const TASKS: [Task; 5] = [
         arguments: "[--mock] [--verbose] [FILTER…]",
         help: "run the real clients alone; --mock: straight at the mock providers; FILTER: parts of case names",
         run: clients::run,
+    },
+    Task {
+        name: "bench",
+        arguments: "[--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
+        run: bench::run,
     },
     Task {
         name: "gen",

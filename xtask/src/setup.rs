@@ -37,6 +37,14 @@ pub(crate) fn ensure_c_compiler() -> Result<()> {
     Ok(())
 }
 
+/// What the gateway is measured beside.
+pub(crate) fn ensure_nginx() -> Result<()> {
+    if process::answers("nginx", &["-v"]) {
+        return Ok(());
+    }
+    apt_install("nginx", &["nginx-light"])
+}
+
 /// A binary that cargo has built, in the folder that cargo builds to.
 pub(crate) fn built_binary(name: &str, profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| process::root().join("target"), PathBuf::from);

@@ -90,6 +90,8 @@ pub const FIELDS: &[Field] = fields! {
             "Media that a request names by address may lie in private networks. It is fetched here for providers that take no addresses.";
         "max_body_bytes": Number = "67108864", "67108864",
             "Largest body of a request, in bytes.";
+        "body_idle_seconds": Number = "60", "60",
+            "How long a client may send nothing while the body of its request is read, in seconds; then it gets a 408. 0: as long as it likes.";
         "max_attempts": Number = "5", "5",
             "How many deployments one request may try.";
         "model_sync_seconds": Number = "21600", "21600",
