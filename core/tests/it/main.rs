@@ -26,6 +26,8 @@ mod limits;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod overrides;
+#[cfg(test)]
 mod passthrough;
 #[cfg(test)]
 mod secrets;
