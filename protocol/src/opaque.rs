@@ -42,18 +42,105 @@ const FIELDS: [&str; 3] = ["\"signature\"", "\"thoughtSignature\"", "\"encrypted
 /// Shorter values are no blobs.
 const SHORTEST: usize = 16;
 
+/// A value that goes on for longer is given up: no blob that was seen is as large.
+const LONGEST: usize = 1 << 20;
+
 /// The blobs that stand in a piece of JSON or of a stream of it, without reading the rest: values of the fields that hold them, wrapped ones unwrapped. What is cut
 /// off at the end of the piece is left out.
 pub fn blobs(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
-    FIELDS.into_iter().flat_map(move |field| {
-        memchr::memmem::find_iter(piece, field.as_bytes()).filter_map(move |at| value(piece.get(at + field.len()..)?))
+    places(piece).filter_map(|(_, value)| match value {
+        Value::Whole(text) => blob(text),
+        Value::Cut | Value::None => None,
     })
 }
 
-/// The string after a field's name, if it is long enough to be a blob.
-fn value(rest: &[u8]) -> Option<&[u8]> {
-    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-    let text = rest.get(..memchr::memchr(b'"', rest)?)?;
+/// Finds blobs in JSON that comes in pieces, wherever it was cut.
+#[derive(Debug, Default)]
+pub struct BlobScan {
+    /// The end of the pieces so far, if a blob may have begun in it.
+    held: Vec<u8>,
+}
+
+impl BlobScan {
+    /// Takes the next piece; `found` is called for every blob that ends in it.
+    pub fn feed(&mut self, piece: &[u8], mut found: impl FnMut(&[u8])) {
+        if self.held.is_empty() {
+            let from = scan(piece, &mut found);
+            self.held.extend_from_slice(piece.get(from..).unwrap_or_default());
+            return;
+        }
+        self.held.extend_from_slice(piece);
+        // Inside a long value nothing can end without a quote.
+        if memchr::memchr(b'"', piece).is_some() {
+            let from = scan(&self.held, &mut found);
+            self.held.drain(..from);
+        }
+        if self.held.len() > LONGEST {
+            self.held = Vec::new();
+        }
+    }
+}
+
+/// Tells the blobs of `piece`, and from where on it must be kept because something was cut.
+fn scan(piece: &[u8], found: &mut impl FnMut(&[u8])) -> usize {
+    let mut from = piece.len();
+    for (at, value) in places(piece) {
+        match value {
+            Value::Whole(text) => blob(text).into_iter().for_each(&mut *found),
+            Value::Cut => from = from.min(at),
+            Value::None => {}
+        }
+    }
+    from.min(name_cut(piece))
+}
+
+/// Where the last bytes begin a field's name; the end if they do not.
+fn name_cut(piece: &[u8]) -> usize {
+    let longest = FIELDS.iter().map(|field| field.len()).max().unwrap_or(0);
+    let from = (piece.len() + 1).saturating_sub(longest);
+    let tail = piece.get(from..).unwrap_or_default();
+    let begins =
+        |at: &usize| tail.get(*at..).is_some_and(|end| FIELDS.iter().any(|field| field.as_bytes().starts_with(end)));
+    memchr::memchr_iter(b'"', tail).find(begins).map_or(piece.len(), |at| from + at)
+}
+
+/// What stands behind a field's name.
+enum Value<'a> {
+    /// A string.
+    Whole(&'a [u8]),
+    /// The piece ends before that can be told.
+    Cut,
+    /// No string.
+    None,
+}
+
+/// Every field that may hold a blob: where it begins, and its value.
+fn places(piece: &[u8]) -> impl Iterator<Item = (usize, Value<'_>)> {
+    FIELDS.into_iter().flat_map(move |field| {
+        memchr::memmem::find_iter(piece, field.as_bytes())
+            .map(move |at| (at, value(piece.get(at + field.len()..).unwrap_or_default())))
+    })
+}
+
+fn value(rest: &[u8]) -> Value<'_> {
+    let mut rest = rest;
+    for expected in [b":", b"\""] {
+        rest = match rest.trim_ascii_start() {
+            [] => return Value::Cut,
+            found => match found.strip_prefix(expected) {
+                Some(more) => more,
+                None => return Value::None,
+            },
+        };
+    }
+    match memchr::memchr(b'"', rest) {
+        Some(end) => Value::Whole(rest.get(..end).unwrap_or_default()),
+        None => Value::Cut,
+    }
+}
+
+/// The blob in a field's text, if that is long enough to be one.
+fn blob(text: &[u8]) -> Option<&[u8]> {
     let inner = match text.strip_prefix(PREFIX.as_bytes()) {
         Some(wrapped) => wrapped.splitn(3, |byte| *byte == b':').nth(2)?,
         None => text,
@@ -71,6 +158,31 @@ mod tests {
             {"encrypted_content":null},{"signature":""},{"text":"\"signature\""},{"signature":"cut off here and so no blob"#;
         let found: Vec<&[u8]> = blobs(body).collect();
         assert_eq!(found, [&b"EqQBCkYIARgCKkAx0123"[..], b"CgMSAwABCgMSAwAB"]);
+    }
+
+    #[test]
+    fn blobs_are_found_wherever_the_pieces_are_cut() {
+        let body = br#"x"sig","signature" : "EqQBCkYIARgCKkAx0123","thoughtSignature":"myl1:gemini:sig:CgMSAwABCgMSAwAB","encrypted_content":null,"signature":"abc"}"#;
+        let expected = [&b"EqQBCkYIARgCKkAx0123"[..], b"CgMSAwABCgMSAwAB"];
+        for size in 1..body.len() {
+            let mut scan = BlobScan::default();
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            for piece in body.chunks(size) {
+                scan.feed(piece, |blob| found.push(blob.to_vec()));
+            }
+            found.sort_by_key(|blob| blob[0] != b'E');
+            assert_eq!(found, expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_value_without_an_end_is_not_held_for_ever() {
+        let mut scan = BlobScan::default();
+        scan.feed(br#"{"signature":""#, |_| {});
+        for _ in 0..40 {
+            scan.feed(&[b'a'; 64 << 10], |_| {});
+            assert!(scan.held.len() <= LONGEST);
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, Origin, Profile, ProfileRule, Route, RouteGroup, SecretSource,
-    Strategy, Timeouts, VirtualKey,
+    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Policy, Profile,
+    ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -19,7 +19,7 @@ pub(super) struct FileChannel {
     base_urls: Option<Vec<String>>,
     #[serde(default)]
     credentials: Vec<String>,
-    models: Option<Vec<FileModel>>,
+    models: Option<Vec<ChannelModel>>,
     #[serde(default)]
     tags: Vec<String>,
     weight: Option<u32>,
@@ -33,6 +33,16 @@ pub(super) struct FileChannel {
     #[serde(default)]
     timeouts: Timeouts,
     proxy: Option<String>,
+    ca: Option<String>,
+    #[serde(default)]
+    retry: Retry,
+    #[serde(default)]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    for_models: Vec<ModelTuning>,
+    #[serde(default)]
+    price_multiplier: Multiplier,
+    prices_of: Option<String>,
     #[serde(default)]
     allow_link_local: bool,
 }
@@ -49,7 +59,7 @@ impl FileChannel {
             provider: self.provider,
             base_urls: self.base_urls.unwrap_or_else(|| self.base_url.into_iter().collect()),
             credentials: credentials.collect(),
-            models: self.models.map(|models| models.into_iter().map(|model| model.0).collect()),
+            models: self.models,
             tags: self.tags,
             weight: self.weight.unwrap_or(1),
             enabled: self.enabled.unwrap_or(true),
@@ -59,48 +69,16 @@ impl FileChannel {
             dialect: self.dialect,
             timeouts: self.timeouts,
             proxy: self.proxy,
+            ca: self.ca,
+            retry: self.retry,
+            overrides: self.overrides,
+            for_models: self.for_models,
+            price_multiplier: self.price_multiplier,
+            prices_of: self.prices_of,
             allow_link_local: self.allow_link_local,
             listed: Vec::new(),
             origin: Origin::File,
         }
-    }
-}
-
-/// A model of a channel. Read by hand, because an untagged enum only says that nothing fits.
-#[derive(Debug)]
-struct FileModel(ChannelModel);
-
-impl<'de> Deserialize<'de> for FileModel {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ModelVisitor)
-    }
-}
-
-struct ModelVisitor;
-
-impl<'de> serde::de::Visitor<'de> for ModelVisitor {
-    type Value = FileModel;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a model's name or { name, upstream }")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<FileModel, E> {
-        Ok(FileModel(ChannelModel::Same(name.to_owned())))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<FileModel, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Renamed {
-            name: String,
-            upstream: Option<String>,
-        }
-        let Renamed { name, upstream } = Renamed::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(FileModel(match upstream {
-            Some(upstream) => ChannelModel::Renamed { name, upstream },
-            None => ChannelModel::Same(name),
-        }))
     }
 }
 
@@ -123,6 +101,8 @@ pub(super) struct FileKey {
     tool: Option<String>,
     #[serde(default)]
     strict: bool,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileKey {
@@ -150,6 +130,7 @@ impl FileKey {
             profile: self.profile,
             tool: self.tool,
             strict: self.strict,
+            policy: self.policy,
             origin: Origin::File,
         }
     }
@@ -177,6 +158,8 @@ fn time(value: &toml::Value) -> Option<u64> {
 pub(super) struct FileRoute {
     model: String,
     groups: Vec<FileGroup>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 #[derive(Debug, Deserialize)]
@@ -212,7 +195,7 @@ impl FileRoute {
             let strategy = group.strategy.map_or(Strategy::default(), |word| strategy(&path, &word, problems));
             groups.push(RouteGroup { strategy, targets: group.targets });
         }
-        Route { model, groups, origin: Origin::File }
+        Route { model, groups, policy: self.policy, origin: Origin::File }
     }
 }
 
@@ -240,10 +223,20 @@ pub(super) struct FileProfile {
     name: String,
     #[serde(default)]
     rules: Vec<ProfileRule>,
+    #[serde(default)]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileProfile {
     pub(super) fn into_profile(self) -> Profile {
-        Profile { name: self.name, rules: self.rules, origin: Origin::File }
+        Profile {
+            name: self.name,
+            rules: self.rules,
+            overrides: self.overrides,
+            policy: self.policy,
+            origin: Origin::File,
+        }
     }
 }

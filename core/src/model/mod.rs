@@ -7,6 +7,9 @@ mod channel;
 pub mod check;
 mod entities;
 mod money;
+mod overrides;
+mod policy;
+mod price;
 mod profile;
 mod record;
 mod route;
@@ -17,11 +20,19 @@ mod virtual_key;
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use money::{NanoUsd, PicoUsd};
+pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
+pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
+pub use price::{
+    ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,
+};
 pub use profile::{Profile, ProfileRule, RuleMatch};
-pub use record::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+pub use record::{
+    AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
+    RequestState,
+};
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
-pub use settings::{BodyPolicy, Settings};
+pub use settings::{BodyPolicy, Settings, Unpriced};
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

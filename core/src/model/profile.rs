@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Origin;
+use super::{Origin, Override, Policy};
 
 /// A named, ordered list of rules. First match wins; no match passes the name through. Its name is its identity; `direct` is built in and maps nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Unique name.
@@ -14,6 +14,12 @@ pub struct Profile {
     /// Rules in order.
     #[serde(default)]
     pub rules: Vec<ProfileRule>,
+    /// Changes in requests and answers, in the caller's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+    /// Retries, hedges, races, mirrors and the answer cache while this profile holds.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
     /// Where it is declared.
     #[serde(default)]
     pub origin: Origin,

@@ -31,6 +31,8 @@ pub struct RequestRecord {
     pub model: String,
     /// Channel that answered (or failed last).
     pub channel: Option<String>,
+    /// Provider of that channel: a row of the catalog.
+    pub provider: Option<String>,
     /// Upstream's name of the model.
     pub upstream_model: Option<String>,
     /// Upstream format; equal to `format` means bytes passed unchanged.
@@ -39,23 +41,45 @@ pub struct RequestRecord {
     pub profile: String,
     /// Which rule of the profile fired.
     pub rule: Option<String>,
+    /// The route that the deployments came from, if one was defined.
+    pub route: Option<String>,
+    /// How deployments were chosen within their group.
+    pub strategy: Option<String>,
+    /// The first deployments that were planned, in order; [`MOST_PLANNED`] at most.
+    pub plan: Vec<PlannedDeployment>,
     /// Id of the virtual key.
     pub key: Option<String>,
+    /// The nodes above the key as `kind:name`, from the nearest to the farthest: user, team, project, organisation.
+    pub owners: Vec<String>,
     /// Tool of the key, else read from the user agent.
     pub tool: Option<String>,
-    /// Session or conversation id that the client sent (Claude Code, Codex, `x-thread-id` …).
+    /// Tags that it counts under: those of the channel that answered, and those that the caller or the key named.
+    pub tags: Vec<String>,
+    /// Session id that the client sent (Claude Code, Codex …).
     pub session: Option<String>,
-    /// Trace id that the client sent.
+    /// Trace id that the client sent: requests of one task.
     pub trace: Option<String>,
+    /// Thread id that the client sent: tasks of one conversation.
+    pub thread: Option<String>,
     /// Whether the client asked for a stream.
     pub stream: bool,
+    /// What the response cache had to say.
+    pub cache: CacheOutcome,
+    /// The limit or budget that refused it, by its id.
+    pub refused_by: Option<String>,
     /// Tries, in order.
     pub attempts: Vec<AttemptRecord>,
-    /// Tokens by class; `None` is unknown.
+    /// Tokens by class; `None` is unknown. The provider's own object is kept beside them if it is small.
     #[schema(value_type = Option<Object>)]
     pub usage: Option<Usage>,
-    /// What it cost; `None` is unpriced.
+    /// What it cost; `None` is unknown or unpriced.
     pub cost: Option<NanoUsd>,
+    /// Where the cost is from; `None`: no provider was asked.
+    pub cost_source: Option<CostSource>,
+    /// Which price was used, in short: table and version, or the override.
+    pub price: Option<String>,
+    /// What an answer from the cache would have cost.
+    pub saved: Option<NanoUsd>,
     /// Fields that the target could not carry.
     pub losses: Vec<String>,
     /// Kind of failure ([`crate::error::Kind`] label).
@@ -70,6 +94,9 @@ pub struct RequestRecord {
     pub finish: Option<String>,
 }
 
+/// Planned deployments that a record keeps.
+pub const MOST_PLANNED: usize = 8;
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -78,11 +105,56 @@ pub enum RequestState {
     Completed,
     /// The answer broke off after content had been sent.
     Interrupted,
-    /// The client left.
+    /// The client left, or somebody stopped it.
     Canceled,
     /// The client got an error.
     #[default]
     Failed,
+}
+
+/// What the response cache had to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheOutcome {
+    /// It was not asked.
+    #[default]
+    None,
+    /// It had the answer.
+    Hit,
+    /// It had none.
+    Miss,
+    /// An identical request in flight shared its answer.
+    Shared,
+}
+
+/// Where a cost is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CostSource {
+    /// Tokens that the provider counted, at our price.
+    Computed,
+    /// The provider said what it cost.
+    Reported,
+    /// Tokens that we estimated, at our price.
+    Estimated,
+    /// There is no price.
+    Unpriced,
+    /// It costs nothing: answered here, from the cache, or by a model that is free.
+    Free,
+}
+
+/// A deployment that was planned for a request, with the reason for its place.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct PlannedDeployment {
+    /// The channel.
+    pub channel: String,
+    /// Upstream's name of the model.
+    pub model: String,
+    /// Which group of the route, from 0.
+    pub group: u32,
+    /// Why it stands here, in few words.
+    pub why: String,
 }
 
 /// One try at one deployment.
@@ -107,10 +179,23 @@ pub struct AttemptRecord {
     pub status: Option<u16>,
     /// How it went.
     pub outcome: AttemptOutcome,
+    /// Why it was made, in few words (`first choice`, `after a timeout` …).
+    pub reason: Option<String>,
+    /// It was started because another one was late.
+    pub hedged: bool,
+    /// It ran against others at the same time.
+    pub raced: bool,
+    /// Kind of failure.
+    pub error_kind: Option<String>,
     /// The failure in words, secrets removed.
     pub error: Option<String>,
     /// Upstream's request id, for its support.
     pub upstream_request_id: Option<String>,
+    /// Tokens that it used, where that is known of this attempt apart.
+    #[schema(value_type = Option<Object>)]
+    pub usage: Option<Usage>,
+    /// What it cost, where that is known of this attempt apart.
+    pub cost: Option<NanoUsd>,
 }
 
 /// How an attempt went.
@@ -126,6 +211,6 @@ pub enum AttemptOutcome {
     TimedOut,
     /// It broke off after content.
     Interrupted,
-    /// The client left.
+    /// The client left, or another one was faster.
     Canceled,
 }

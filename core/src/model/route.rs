@@ -2,16 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Origin;
+use super::{Origin, Policy};
 
 /// A rule from a model to ordered groups of deployments. Its model is its identity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The name that clients ask for.
     pub model: String,
     /// Groups in order; a lower one is strict cold standby.
     pub groups: Vec<RouteGroup>,
+    /// Retries, hedges, races, mirrors and the answer cache for this model.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
     /// Where it is declared.
     #[serde(default)]
     pub origin: Origin,

@@ -6,41 +6,33 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::BodyExt;
-use myelin_protocol::drive::{self, StreamDriver};
-use myelin_protocol::formats::bedrock_converse;
-use myelin_protocol::ir::{ChatRequest, ChatResponse, FinishReason, Loss};
+use http::{HeaderName, HeaderValue};
+use myelin_protocol::ApiFormat;
+use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
-use myelin_protocol::tap::StreamTap;
-use myelin_protocol::{ApiError, ApiFormat, answer, fold};
 
-use super::chat::{Ask, reply_context, stream_type};
+use super::arriving::{Answer, Underway};
+use super::ask::{Ask, malformed, reply_context};
+use super::chat::stream_type;
 use super::origins::Maker;
-use super::relay::{Output, Pass, Relay};
+use super::receive::{Begun, Whole};
 use super::reply::{Reply, ReplyBody, describe};
-use super::settle::Settle;
-use super::stored::{self, Follow, Keep};
+use super::settle::{End, Settle};
+use super::stored::Follow;
 use super::stream::{Live, StreamReply};
 use super::target::Deployments;
 use super::tries::Tries;
-use super::{Job, error, media, passthrough};
+use super::{Job, arriving, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::{AttemptOutcome, AttemptRecord, RequestState};
-use crate::providers::{Accepted, ChannelError, ClientHead, LiveChannel, Operation, Payload};
+use crate::model::RequestState;
+use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
-use crate::snapshot::Line;
+use crate::upstream;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
-use crate::upstream::{self, UpstreamError};
 
 /// How long the head of a stream is held for a real status.
 const HEAD_HOLD: Duration = Duration::from_secs(10);
-/// Largest whole answer that is read.
-const ANSWER_BYTES: usize = 256 << 20;
-/// How long an error answer is waited for.
-const ERROR_PATIENCE: Duration = Duration::from_secs(10);
-/// Largest error answer that is read; the rest says nothing new.
-const ERROR_BYTES: usize = 256 << 10;
+
 /// All attempts failed: with what, and the record to settle.
 pub(crate) struct AllFailed {
     /// The failure that tells the caller most.
@@ -53,39 +45,49 @@ pub(crate) struct AllFailed {
 pub(crate) type Failed = Box<AllFailed>;
 
 /// A request under way.
-struct Run {
-    job: Job,
-    ask: Ask,
+pub(super) struct Run {
+    pub job: Job,
+    pub ask: Ask,
     deployments: Deployments,
     follow: Follow,
+    /// The first attempt, if it began while the body arrived.
+    underway: Option<Box<Underway>>,
 }
 
 /// An upstream that answered with success; its body is still to be read.
-struct Sent {
-    response: upstream::Reply,
-    channel: Arc<LiveChannel>,
-    deadline: Deadline,
-    accepted: Accepted,
+pub(super) struct Sent {
+    pub response: upstream::Reply,
+    pub channel: Arc<LiveChannel>,
+    pub deadline: Deadline,
+    pub accepted: Accepted,
     /// Whose opaque reasoning the answer holds.
-    maker: Maker,
+    pub maker: Maker,
     /// `None`: bytes pass. Else: names to restore in the answer.
-    names: Option<NameMap>,
+    pub names: Option<NameMap>,
     /// Upstream was asked for a stream.
-    streams: bool,
-    limits: Limits,
-    candidate: Candidate,
-}
-
-/// A whole answer in the client's format.
-struct Whole {
-    body: Bytes,
-    headers: HeaderMap,
+    pub streams: bool,
+    pub limits: Limits,
+    pub candidate: Candidate,
 }
 
 /// Runs the attempts and answers.
-pub(crate) async fn run(job: Job, ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
-    let format = ask.format;
-    let run = Run { job, ask, deployments, follow };
+pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
+    if let Err(error) = job.planned(&deployments, ask.demand()) {
+        return job.fail(error);
+    }
+    if let Err(error) = ask.set(&deployments.set) {
+        return job.fail(error);
+    }
+    answer(Run { job, ask, deployments, follow, underway: None }).await
+}
+
+/// The same for a request whose first attempt is under way.
+pub(super) async fn go_on(job: Job, ask: Ask, deployments: Deployments, underway: Underway) -> Reply {
+    answer(Run { job, ask, deployments, follow: Follow::Fresh, underway: Some(Box::new(underway)) }).await
+}
+
+async fn answer(run: Run) -> Reply {
+    let format = run.ask.format;
     if run.ask.stream {
         return stream(run).await;
     }
@@ -125,6 +127,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    settle.price();
     describe(reply.headers_mut(), settle.record());
     settle.record_mut().bytes_out = answer.body.len() as u64;
     settle.complete_durably(RequestState::Completed, 200).await;
@@ -142,11 +145,11 @@ async fn whole(mut run: Run) -> Result<(Whole, Settle), Failed> {
         };
         match result {
             Ok(answer) => {
-                run.job.settle.close_attempt(AttemptOutcome::Answered, None);
+                run.job.settle.end_attempt(End::Answered);
                 return Ok((answer, run.job.settle));
             }
             Err(error) => {
-                run.note(&error);
+                run.job.settle.end_attempt(End::Failed(&error));
                 tries.failed(candidate, error);
             }
         }
@@ -171,7 +174,7 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
                 return Ok(live);
             }
             Err(error) => {
-                run.note(&error);
+                run.job.settle.end_attempt(End::Failed(&error));
                 tries.failed(candidate, error);
             }
         }
@@ -179,20 +182,20 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
     Err(Box::new(AllFailed { error: tries.verdict(), settle: run.job.settle }))
 }
 
-/// A stream whose commit point was reached.
-struct Begun {
-    body: Option<upstream::ReplyBody>,
-    relay: Relay,
-    out: Output,
-    limits: Limits,
-    keep: Option<Keep>,
-    maker: Maker,
-    over: bool,
-}
-
 impl Run {
     /// Sends the request to one candidate; anything but success is an error.
     async fn send(&mut self, candidate: &Candidate) -> Result<Sent, GatewayError> {
+        if let Some(underway) = self.underway.take()
+            && underway.candidate == *candidate
+        {
+            let joined = self.join(*underway).await;
+            if let Ok(Some(sent)) = joined {
+                return Ok(sent);
+            }
+            // The first one got these while the body arrived; from here on the body has them.
+            self.ask.set(&self.deployments.set)?;
+            joined?;
+        }
         let line = self.job.line(candidate)?;
         let channel = line.channel.clone();
         let accepted = channel.accepts(self.ask.format, &candidate.upstream).ok_or_else(|| {
@@ -203,7 +206,7 @@ impl Run {
         let streams = self.ask.stream || accepted.dialect.stream_only;
         let maker = Maker::of(&channel, candidate, accepted.format == ApiFormat::OpenaiResponses);
         let (body, names) = self.encode(&accepted, &candidate.upstream, streams, &maker).await?;
-        let limits = self.job.limits(&channel);
+        let limits = self.job.limits(&channel, &candidate.upstream);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
         let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;
@@ -211,6 +214,29 @@ impl Run {
             return Err(self.job.refusal(&channel, accepted.format, response).await);
         }
         Ok(Sent { response, channel, deadline, accepted, maker, names, streams, limits, candidate: candidate.clone() })
+    }
+
+    /// Waits for what the candidate says to the request that it was sent while that arrived. `None`: it shall be sent the whole.
+    async fn join(&mut self, underway: Underway) -> Result<Option<Sent>, GatewayError> {
+        let Underway { candidate, channel, accepted, maker, limits, deadline, way, answer } = underway;
+        let answer = match answer {
+            Answer::Awaited(flight) => {
+                let answer = deadline.within(Waiting::FirstByte, limits.first_byte, flight).await;
+                let answer = answer.and_then(|answer| answer);
+                arriving::weigh(&mut self.job, &channel, way, accepted.format, answer).await
+            }
+            known => known,
+        };
+        let response = match answer {
+            Answer::Known(answer) => answer?,
+            Answer::Again(why) => {
+                self.job.settle.end_attempt(End::Withdrawn(why));
+                return Ok(None);
+            }
+            Answer::Awaited(_) => return Err(GatewayError::new(Kind::Internal, "an answer was not waited for")),
+        };
+        let streams = self.ask.stream;
+        Ok(Some(Sent { response, channel, deadline, accepted, maker, names: None, streams, limits, candidate }))
     }
 
     /// The body for one candidate: the client's own bytes where they may pass, a converted request elsewhere.
@@ -231,16 +257,20 @@ impl Run {
             && !ask.json_array
             && ask.turn.is_none()
             && stream == ask.stream
-            && !self.follow.is_expanded()
-            && !passthrough::needs_tree(host, ask.envelope.body())
-            && !origins.has_foreign(ask.envelope.body(), maker);
+            && !self.follow.is_expanded();
         if pass {
-            let set = &self.deployments.set;
-            let (edits, losses) = passthrough::edits(&ask.envelope, host, &ask.model, upstream, stream, set);
+            ask.envelope()?;
+        }
+        if pass
+            && let Some(envelope) = ask.whole()
+            && !passthrough::needs_tree(host, envelope.body())
+            && !origins.has_foreign(envelope.body(), maker)
+        {
+            let names = passthrough::Names { asked: &ask.model, upstream };
+            let has = |field: &str| envelope.contains(field);
+            let (edits, losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            let pieces = envelope.splice(&edits).map_err(|error| malformed(&error))?;
             self.job.settle.losses(&losses);
-            let pieces = ask.envelope.splice(&edits).map_err(|error| {
-                GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
-            })?;
             return Ok((pieces, None));
         }
         let tree = ask.tree()?;
@@ -261,289 +291,4 @@ impl Run {
         self.job.settle.losses(&encoded.losses);
         Ok((vec![encoded.value.into()], Some(lowered.names)))
     }
-
-    /// Reads a whole answer and writes it in the client's format.
-    async fn read_whole(&mut self, sent: Sent) -> Result<Whole, GatewayError> {
-        let (parts, body) = sent.response.into_parts();
-        let bytes = collect(&sent.channel, body, &sent.limits, sent.deadline).await?;
-        let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
-        let Some(names) = sent.names else {
-            let facts = answer::facts(format, &bytes, dialect);
-            if let Some(error) = facts.error {
-                return Err(self.job.in_band(&sent.channel, error));
-            }
-            if facts.usage.is_none() {
-                // Not what an answer looks like: read it whole to be sure that it is one.
-                answer::read(format, &bytes, dialect).map_err(|error| self.job.in_band(&sent.channel, *error))?;
-            }
-            if let Some(usage) = facts.usage {
-                self.job.settle.usage(usage);
-            }
-            if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, true), facts.id) {
-                keep.native(&self.job.services, &id);
-            }
-            self.job.services.origins.note(&bytes, &sent.maker);
-            return Ok(Whole { headers: passed_headers(&parts.headers), body: bytes });
-        };
-        let mut response =
-            if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
-                .map_err(|error| self.job.in_band(&sent.channel, *error))?;
-        names.lift_response(&mut response);
-        self.job.book(&response)?;
-        let tree = self.ask.tree()?;
-        let context = reply_context(&self.job, &self.ask, Some(tree));
-        let encoded = self.ask.write(&response, &context);
-        self.job.settle.answer_losses(&encoded.losses);
-        stored::keep_answer(&self.job, &mut self.ask, &response);
-        self.job.services.origins.note(&encoded.value, &sent.maker);
-        Ok(Whole { headers: HeaderMap::new(), body: encoded.value.into() })
-    }
-
-    /// Reads a stream up to the commit point.
-    async fn read_to_commit(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
-        if is_json(&sent.response) {
-            return self.whole_as_stream(sent).await;
-        }
-        let keep = self.keep(&sent.candidate, sent.names.is_none());
-        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some())?;
-        let mut body = sent.response.into_body();
-        let mut out = Output::new();
-        let mut over = false;
-        let until_token = Deadline::start(&Limits { total: Some(sent.limits.first_token), ..sent.limits });
-        while !relay.committed() && !over {
-            let read = until_token.within(Waiting::FirstToken, sent.limits.idle, body.frame());
-            let late = |error: UpstreamError| error.into_gateway(sent.channel.name());
-            match sent
-                .deadline
-                .within(Waiting::FirstToken, sent.limits.first_token, read)
-                .await
-                .map_err(late)?
-                .map_err(late)?
-            {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        relay.feed(data, &mut out);
-                    }
-                }
-                Some(Err(error)) => return Err(late(error)),
-                None => {
-                    relay.finish(&mut out);
-                    over = true;
-                }
-            }
-            if let Some(failure) = relay.failure()
-                && !relay.committed()
-            {
-                return Err(self.job.in_band(&sent.channel, failure.clone()));
-            }
-        }
-        over |= relay.complete() || relay.failure().is_some();
-        // The time that is gone counts: the limit is on the whole attempt.
-        let limits = Limits { total: sent.deadline.left(), ..sent.limits };
-        Ok(Begun { body: Some(body), relay, out, limits, keep, maker: sent.maker, over })
-    }
-
-    fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
-        let client = self.ask.format.codec();
-        let Some(names) = names else {
-            let encoder = client.stream_encoder(reply_context(&self.job, &self.ask, None));
-            let tap = StreamTap::new(accepted.format, &accepted.dialect);
-            let tap = if self.ask.include_usage { tap } else { tap.hide_usage() };
-            return Ok(Relay::Pass(Box::new(Pass::new(tap, encoder))));
-        };
-        let tree = self.ask.tree()?;
-        let context = reply_context(&self.job, &self.ask, Some(tree));
-        let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, self.ask.format, context);
-        Ok(Relay::Convert(Box::new(if keeps { driver.folding() } else { driver })))
-    }
-
-    /// The client wants a stream, the provider answered at once.
-    async fn whole_as_stream(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
-        let bytes = collect(&sent.channel, sent.response.into_body(), &sent.limits, sent.deadline).await?;
-        let mut response = answer::read(sent.accepted.format, &bytes, &sent.accepted.dialect)
-            .map_err(|error| self.job.in_band(&sent.channel, *error))?;
-        if let Some(names) = &sent.names {
-            names.lift_response(&mut response);
-        }
-        self.job.book(&response)?;
-        let tree = self.ask.tree()?;
-        let context = reply_context(&self.job, &self.ask, Some(tree));
-        stored::keep_answer(&self.job, &mut self.ask, &response);
-        let mut encoder = self.ask.format.codec().stream_encoder(context);
-        let mut written = Vec::new();
-        for event in fold::unfold(response) {
-            encoder.push(&event, &mut written);
-        }
-        let out = Output::from([Bytes::from(written)]);
-        Ok(Begun {
-            body: None,
-            relay: Relay::Written,
-            out,
-            limits: sent.limits,
-            keep: None,
-            maker: sent.maker,
-            over: true,
-        })
-    }
-
-    /// What has to be stored when this candidate's answer is complete.
-    fn keep(&mut self, candidate: &Candidate, native: bool) -> Option<Keep> {
-        stored::keep(&self.job, &mut self.ask, candidate, native)
-    }
-
-    fn note(&mut self, error: &GatewayError) {
-        let outcome = if error.kind == Kind::Timeout { AttemptOutcome::TimedOut } else { AttemptOutcome::Failed };
-        self.job.settle.close_attempt(outcome, Some(&error.public.message));
-    }
-}
-
-impl Job {
-    /// The channel of a candidate with its connections.
-    pub(crate) fn line(&self, candidate: &Candidate) -> Result<Line, GatewayError> {
-        let line = self.snapshot.lines.get(candidate.channel).cloned();
-        line.ok_or_else(|| GatewayError::new(Kind::Internal, "a planned channel is not in the snapshot"))
-    }
-
-    /// The limits on waiting that hold for a channel.
-    pub(crate) fn limits(&self, channel: &LiveChannel) -> Limits {
-        Limits::of(&channel.config.timeouts, &self.snapshot.settings.timeouts)
-    }
-
-    /// Begins an attempt in the record.
-    pub(crate) fn open_attempt(&mut self, channel: &LiveChannel, candidate: &Candidate, format: &str) {
-        self.settle.open_attempt(AttemptRecord {
-            channel: channel.name().to_owned(),
-            upstream_model: candidate.upstream.as_ref().to_owned(),
-            credential: candidate.credential,
-            format: format.to_owned(),
-            ..AttemptRecord::default()
-        });
-    }
-
-    /// Builds, signs and sends one upstream request; waits for the head of the answer. `native`: the caller's head means something to this provider.
-    pub(crate) async fn dispatch(
-        &mut self,
-        line: &Line,
-        candidate: &Candidate,
-        operation: &Operation<'_>,
-        native: bool,
-        body: Vec<Bytes>,
-        deadline: Deadline,
-    ) -> Result<upstream::Reply, GatewayError> {
-        let channel = &line.channel;
-        let refused = |error: ChannelError| {
-            let message = format!("the channel {} cannot be asked: {error}", channel.name());
-            GatewayError::new(Kind::UpstreamDenied, message).retry(Retry::Elsewhere)
-        };
-        let head = if native {
-            ClientHead { headers: Some(&self.call.headers), query: Some(&self.call.query) }
-        } else {
-            ClientHead::default()
-        };
-        let mut prepared = channel.request(0, operation, &candidate.upstream, head).map_err(refused)?;
-        for beta in &prepared.dropped_betas {
-            let field = format!("anthropic-beta: {beta}");
-            self.settle.losses(&[Loss::new(field, ApiFormat::AnthropicMessages, "is not known to this host")]);
-        }
-        let clock = self.services.clock.as_ref();
-        let payload = Payload::Whole(&body);
-        channel
-            .authorize(candidate.credential as usize, &mut prepared, payload, line.client.as_ref(), clock)
-            .await
-            .map_err(refused)?;
-        let request = http::Request::from_parts(prepared.parts, upstream::Body::pieces(body));
-        let limits = self.limits(channel);
-        let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
-        let response = answer.and_then(|answer| answer).map_err(|error| error.into_gateway(channel.name()))?;
-        let elapsed = self.settle.elapsed_us();
-        if let Some(attempt) = self.settle.attempt_mut() {
-            attempt.status = Some(response.status().as_u16());
-            attempt.first_byte_us = Some(elapsed.saturating_sub(attempt.offset_us));
-            attempt.upstream_request_id =
-                REQUEST_IDS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok().map(str::to_owned));
-        }
-        Ok(response)
-    }
-
-    /// Reads an answer that is no success and says what it means. `format`: in whose words it is written.
-    pub(crate) async fn refusal(
-        &self,
-        channel: &LiveChannel,
-        format: ApiFormat,
-        response: upstream::Reply,
-    ) -> GatewayError {
-        let (parts, body) = response.into_parts();
-        // An error body that cannot be read does not hide the status.
-        let read = tokio::time::timeout(ERROR_PATIENCE, body.collect(ERROR_BYTES)).await;
-        let mut body = read.ok().and_then(Result::ok).unwrap_or_default();
-        if let Some(kind) = parts.headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok()) {
-            body = bedrock_converse::with_error_type(kind, &body).into();
-        }
-        let status = parts.status.as_u16();
-        let error = format.codec().decode_error(status, &body);
-        channel.classify(status, &parts.headers, error, self.services.clock.unix_ms())
-    }
-
-    /// A failure that came inside an answer with status 200.
-    pub(crate) fn in_band(&self, channel: &LiveChannel, error: ApiError) -> GatewayError {
-        channel.classify(error.status(), &HeaderMap::new(), error, self.services.clock.unix_ms())
-    }
-
-    /// Books what a converted answer says; an answer that is nothing but a failure is one.
-    fn book(&mut self, response: &ChatResponse) -> Result<(), GatewayError> {
-        if let Some(usage) = &response.usage {
-            self.settle.usage(usage.clone());
-        }
-        let Some(choice) = response.first() else { return Err(empty("the provider's answer holds nothing")) };
-        if let Some(finish) = &choice.finish {
-            self.settle.finish_reason(&finish.reason);
-            if finish.reason == FinishReason::Error && choice.parts.is_empty() {
-                let native = finish.native.as_deref().unwrap_or("error");
-                return Err(empty(&format!("the provider gave up: {native}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where providers tell their id of a request.
-const REQUEST_IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray"];
-
-/// Reads a whole answer.
-pub(crate) async fn collect(
-    channel: &LiveChannel,
-    body: upstream::ReplyBody,
-    limits: &Limits,
-    deadline: Deadline,
-) -> Result<Bytes, GatewayError> {
-    body.collect_within(ANSWER_BYTES, limits, deadline).await.map_err(|error| error.into_gateway(channel.name()))
-}
-
-/// A stream read whole: for a client that wants one answer from a provider that only streams.
-fn folded(accepted: &Accepted, bytes: &[u8]) -> Result<ChatResponse, Box<ApiError>> {
-    let folded = drive::fold_stream(accepted.format, &accepted.dialect, bytes);
-    match (folded.error, folded.complete) {
-        (Some(error), _) => Err(Box::new(error)),
-        (None, true) => Ok(folded.response),
-        (None, false) => Err(Box::new(empty("the provider's stream ended early").public)),
-    }
-}
-
-fn empty(message: &str) -> GatewayError {
-    GatewayError::new(Kind::UpstreamFailed, message).retry(Retry::Elsewhere)
-}
-
-/// Whether a provider answered a call for a stream with one JSON body. Gemini labels its errors as streams; the tap looks at the bytes for that.
-fn is_json(response: &upstream::Reply) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-}
-
-/// What of a provider's head a client of the same format may see: its limits and its hints.
-fn passed_headers(headers: &HeaderMap) -> HeaderMap {
-    // Not all of `openai-`: its `organization` and `project` tell whose account the owner uses.
-    const PREFIXES: [&str; 5] =
-        ["x-ratelimit-", "anthropic-ratelimit-", "openai-processing-", "openai-version", "x-amzn-bedrock-"];
-    let passed = headers.iter().filter(|(name, _)| PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)));
-    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

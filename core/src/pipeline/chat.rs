@@ -5,142 +5,54 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use myelin_protocol::envelope::{Envelope, EnvelopeError};
-use myelin_protocol::format::{AddressHints, Lossy};
 use myelin_protocol::formats::ollama;
 use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
 
+use super::ask::{Ask, reply_context};
 use super::reply::{Reply, ReplyBody, describe};
 use super::target::Target;
-use super::{Job, attempt, dify, echo as model, session, stored};
-use crate::error::{GatewayError, Kind};
-use crate::model::RequestState;
+use super::{Job, attempt, echo as model, session, stored};
+use crate::error::GatewayError;
+use crate::model::{RequestRecord, RequestState};
 
-/// What a client asks, read no further than needed: the tree is built only if something has to be converted.
-#[derive(Debug)]
-pub(crate) struct Ask {
-    /// The client's format.
-    pub format: ApiFormat,
-    /// The body as it came, with the places of its top-level fields.
-    pub envelope: Envelope,
-    /// The model that was asked for.
-    pub model: String,
-    /// The client wants a stream.
-    pub stream: bool,
-    /// The client wants usage in the stream.
-    pub include_usage: bool,
-    /// Gemini without `alt=sse`: the stream is one JSON array.
-    pub json_array: bool,
-    /// The answer becomes a compaction of the conversation (Responses).
-    pub compacts: bool,
-    /// The answer becomes a turn of a conversation that is kept here (Dify).
-    pub turn: Option<Box<dify::Turn>>,
-    /// The tree, once something needed it. Stored conversations are already expanded in it.
-    decoded: Option<Arc<ChatRequest>>,
-    /// What a compaction shortens.
-    shortened: Option<Arc<ChatRequest>>,
+/// What the path says (Gemini).
+#[derive(Debug, Clone)]
+pub(crate) struct Path {
+    /// The model.
+    pub model: Option<String>,
+    /// Whether to stream.
+    pub stream: Option<bool>,
 }
 
-impl Ask {
-    /// Reads what has to be known of `body`.
-    pub(super) fn read(
-        format: ApiFormat,
-        body: Bytes,
-        path_model: Option<String>,
-        path_stream: Option<bool>,
-        query: &str,
-    ) -> Result<Self, GatewayError> {
-        let envelope = Envelope::read(body).map_err(|error| malformed(&error))?;
-        let model = match path_model {
-            Some(model) => model,
-            None => envelope.model().map(|model| model.into_owned()).unwrap_or_default(),
-        };
-        let streams_by_default = matches!(format, ApiFormat::OllamaChat | ApiFormat::OllamaGenerate);
-        let stream = path_stream.or_else(|| envelope.stream()).unwrap_or(streams_by_default);
-        let include_usage = envelope.include_usage().unwrap_or(false);
-        let json_array = format == ApiFormat::Gemini && stream && !query.split('&').any(|pair| pair == "alt=sse");
-        Ok(Self {
-            format,
-            envelope,
-            model,
-            stream,
-            include_usage,
-            json_array,
-            compacts: false,
-            turn: None,
-            decoded: None,
-            shortened: None,
-        })
-    }
-
-    /// The tree.
-    pub(super) fn tree(&mut self) -> Result<Arc<ChatRequest>, GatewayError> {
-        if let Some(tree) = &self.decoded {
-            return Ok(tree.clone());
-        }
-        let hints = AddressHints { model: Some(&self.model), stream: Some(self.stream) };
-        let decoded = self.format.codec().decode_request(self.envelope.body(), hints).map_err(|error| {
-            let place = if error.pointer.is_empty() { String::new() } else { format!("{}: ", error.pointer) };
-            GatewayError::new(Kind::InvalidRequest, format!("{place}{}", error.message))
-        })?;
-        let decoded = Arc::new(decoded);
-        self.decoded = Some(decoded.clone());
-        Ok(decoded)
-    }
-
-    /// Replaces the tree (kept conversations are expanded into it); from then on the bytes no longer say everything.
-    pub(super) fn replace_tree(&mut self, request: ChatRequest) {
-        self.decoded = Some(Arc::new(request));
-    }
-
-    /// Turns the request into one for a summary of the conversation.
-    pub(super) fn compact(&mut self) -> Result<(), GatewayError> {
-        let tree = self.tree()?;
-        self.replace_tree(stored::summary_request(&tree));
-        self.shortened = Some(tree);
-        self.compacts = true;
-        Ok(())
-    }
-
-    /// Writes a whole answer for the client.
-    pub(super) fn write(&self, response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
-        match &self.shortened {
-            Some(conversation) => Lossy::whole(myelin_protocol::formats::openai_responses::compact::encode(
-                conversation,
-                response,
-                context,
-            )),
-            None => self.format.codec().encode_response(response, context),
-        }
-    }
-}
-
-/// Answers a conversation request.
-pub(crate) async fn run(
-    mut job: Job,
-    format: ApiFormat,
-    body: Bytes,
-    path_model: Option<String>,
-    path_stream: Option<bool>,
-) -> Reply {
-    let ask = match Ask::read(format, body, path_model, path_stream, &job.call.query) {
+/// Answers a conversation request. `target`: where it goes, if that was found out while it arrived.
+pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path: Path, target: Option<Target>) -> Reply {
+    let mut ask = match Ask::read(format, body, path.model, path.stream, &job.call.query) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let record = job.settle.record_mut();
-    record.stream = ask.stream;
-    note_session(&ask, record);
-    answer(job, ask).await
+    note(&ask, job.settle.record_mut());
+    if let Err(error) = job.edit_ask(&mut ask) {
+        return job.fail(error);
+    }
+    answer(job, ask, target).await
 }
 
-/// Answers a request that was read.
-pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
+/// Writes down what a request says about itself.
+pub(super) fn note(ask: &Ask, record: &mut RequestRecord) {
+    record.stream = ask.stream;
+    note_session(ask, record);
+}
+
+async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
     let follow = match stored::follow(&job, &mut ask).await {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
-    let target = job.target(&ask.model);
+    let target = match target {
+        Some(target) => Ok(target),
+        None => job.target(&ask.model),
+    };
     if target.is_ok() {
         match asks_nothing(&mut ask) {
             Ok(None) => {}
@@ -167,30 +79,6 @@ pub(crate) fn echo(job: Job, mut ask: Ask) -> Reply {
         Ok(tree) => echoed(job, ask, &tree),
         Err(error) => job.fail(error),
     }
-}
-
-/// What encoders toward the client need to know.
-pub(crate) fn reply_context(job: &Job, ask: &Ask, tree: Option<Arc<ChatRequest>>) -> ReplyContext {
-    let record = job.settle.record();
-    ReplyContext {
-        model: ask.model.clone(),
-        id: record.id.trim_start_matches("req_").to_owned(),
-        created: record.started / 1_000,
-        include_usage: ask.include_usage,
-        json_array: ask.json_array,
-        request: tree.map(|tree| continued(ask, tree)),
-    }
-}
-
-/// The request as the client wrote it names what it goes on from; the expanded tree, which providers get, does not.
-fn continued(ask: &Ask, tree: Arc<ChatRequest>) -> Arc<ChatRequest> {
-    if ask.format != ApiFormat::OpenaiResponses || tree.previous_response_id.is_some() {
-        return tree;
-    }
-    let Some(id) = ask.envelope.text("previous_response_id") else { return tree };
-    let mut named = ChatRequest::clone(&tree);
-    named.previous_response_id = Some(id.into_owned());
-    Arc::new(named)
 }
 
 /// The media type of a stream in `format`.
@@ -241,29 +129,23 @@ fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatR
 /// The answer to a request that asks nothing: Ollama's tools send one to have a model loaded.
 fn asks_nothing(ask: &mut Ask) -> Result<Option<ChatResponse>, GatewayError> {
     let empty = match ask.format {
-        ApiFormat::OllamaChat => ask.envelope.raw("messages").is_none_or(|raw| raw.len() <= 4),
-        ApiFormat::OllamaGenerate => ask.envelope.raw("prompt").is_none_or(|raw| raw == b"\"\""),
+        ApiFormat::OllamaChat => ask.raw("messages").is_none_or(|raw| raw.len() <= 4),
+        ApiFormat::OllamaGenerate => ask.raw("prompt").is_none_or(|raw| raw == b"\"\""),
         _ => false,
     };
     if empty { Ok(ollama::answer_to_nothing(&*ask.tree()?)) } else { Ok(None) }
 }
 
-fn note_session(ask: &Ask, record: &mut crate::model::RequestRecord) {
+fn note_session(ask: &Ask, record: &mut RequestRecord) {
     if record.session.is_some() {
         return;
     }
     record.session = match ask.format {
-        ApiFormat::AnthropicMessages => ask.envelope.raw("metadata").and_then(|raw| {
+        ApiFormat::AnthropicMessages => ask.raw("metadata").and_then(|raw| {
             let metadata: serde_json::Value = serde_json::from_slice(raw).ok()?;
             session::from_user(metadata.get("user_id")?.as_str()?)
         }),
-        ApiFormat::OpenaiResponses | ApiFormat::OpenaiChat => {
-            ask.envelope.text("prompt_cache_key").map(|key| key.into_owned())
-        }
+        ApiFormat::OpenaiResponses | ApiFormat::OpenaiChat => ask.text("prompt_cache_key").map(|key| key.into_owned()),
         _ => None,
     };
-}
-
-fn malformed(error: &EnvelopeError) -> GatewayError {
-    GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
 }

@@ -7,12 +7,11 @@ use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::{ApiFormat, DecodeError, Dialect, lower, tokens};
 
 use super::Job;
-use super::attempt::collect;
-use super::chat::Ask;
+use super::ask::Ask;
+use super::dispatch::collect;
 use super::reply::Reply;
 use super::target::Target;
 use crate::error::{GatewayError, Kind};
-use crate::model::AttemptOutcome;
 use crate::providers::{LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream::timeouts::Deadline;
@@ -63,7 +62,7 @@ async fn ask_provider(
     let lowered = lower::lower(request, accepted.format, &accepted.dialect).request;
     let body = encode(&channel, accepted.format, &lowered, &accepted.dialect)?.ok()?.value;
     job.open_attempt(&channel, candidate, accepted.format.as_str());
-    let limits = job.limits(&channel);
+    let limits = job.limits(&channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let operation = Operation::CountTokens { accepted: &accepted };
     let counted: Result<u64, GatewayError> = async {
@@ -75,14 +74,11 @@ async fn ask_provider(
         decode(accepted.format, &body).map_err(|error| GatewayError::new(Kind::UpstreamFailed, error.message))
     }
     .await;
+    job.end_attempt(&counted);
     match counted {
-        Ok(count) => {
-            job.settle.close_attempt(AttemptOutcome::Answered, None);
-            Some(count)
-        }
+        Ok(count) => Some(count),
         Err(error) => {
             tracing::info!(channel = channel.name(), %error, "the provider did not count; estimating");
-            job.settle.close_attempt(AttemptOutcome::Failed, Some(&error.public.message));
             None
         }
     }

@@ -12,12 +12,12 @@ use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::chat::{self, Ask};
+use super::ask::Ask;
 use super::reply::Reply;
 use super::stored::Follow;
 use super::surface::decode;
 use super::target::Target;
-use super::{Job, Services, attempt};
+use super::{Job, Services, attempt, chat};
 use crate::error::{GatewayError, Kind};
 use crate::routing::Candidate;
 

@@ -6,13 +6,12 @@ use myelin_protocol::format::AddressHints;
 use myelin_protocol::formats::embeddings::{EmbeddingClient, EmbeddingFormat, EmbeddingReply};
 use myelin_protocol::ir::{EmbeddingRequest, EmbeddingResponse, Usage};
 
-use super::attempt::collect;
+use super::dispatch::collect;
 use super::reply::Reply;
-use super::target::{Deployments, Target};
+use super::target::{Demand, Deployments, Target};
 use super::tries::Tries;
 use super::{Job, echo};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::AttemptOutcome;
 use crate::providers::Operation;
 use crate::routing::Candidate;
 use crate::snapshot::Line;
@@ -81,19 +80,14 @@ enum Answer {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
+    job.planned(deployments, Demand { body_bytes: ask.body.len() as u64, max_output: Some(0) })?;
     let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
     while let Some(candidate) = tries.next().await {
-        match attempt(job, ask, &candidate).await {
-            Ok(answer) => {
-                job.settle.close_attempt(AttemptOutcome::Answered, None);
-                return Ok(answer);
-            }
-            Err(error) => {
-                let outcome =
-                    if error.kind == Kind::Timeout { AttemptOutcome::TimedOut } else { AttemptOutcome::Failed };
-                job.settle.close_attempt(outcome, Some(&error.public.message));
-                tries.failed(candidate, error);
-            }
+        let answered = attempt(job, ask, &candidate).await;
+        job.end_attempt(&answered);
+        match answered {
+            Ok(answer) => return Ok(answer),
+            Err(error) => tries.failed(candidate, error),
         }
     }
     Err(tries.verdict())
@@ -152,7 +146,7 @@ async fn send(
     target: EmbeddingFormat,
     body: Vec<Bytes>,
 ) -> Result<Bytes, GatewayError> {
-    let limits = job.limits(&line.channel);
+    let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
     if response.status().is_success() {

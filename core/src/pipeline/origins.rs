@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use myelin_protocol::opaque;
+use myelin_protocol::opaque::{self, BlobScan};
 
 use crate::providers::LiveChannel;
 use crate::routing::Candidate;
@@ -41,18 +41,25 @@ struct Memory {
 }
 
 impl Origins {
-    /// Remembers the blobs of a piece that goes to a client.
-    pub(crate) fn note(&self, piece: &[u8], maker: &Maker) {
-        for blob in opaque::blobs(piece) {
-            let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = hash(blob);
-            if memory.makers.insert(key, maker.clone()).is_none() {
-                memory.order.push_back(key);
-            }
-            while memory.order.len() > MOST {
-                if let Some(oldest) = memory.order.pop_front() {
-                    memory.makers.remove(&oldest);
-                }
+    /// Remembers the blobs of a whole answer that goes to a client.
+    pub(crate) fn note(&self, answer: &[u8], maker: &Maker) {
+        opaque::blobs(answer).for_each(|blob| self.remember(blob, maker));
+    }
+
+    /// Remembers the blobs of a stream that goes to a client, by its next piece. A blob may be cut between two of them.
+    pub(crate) fn note_piece(&self, scan: &mut BlobScan, piece: &[u8], maker: &Maker) {
+        scan.feed(piece, |blob| self.remember(blob, maker));
+    }
+
+    fn remember(&self, blob: &[u8], maker: &Maker) {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = hash(blob);
+        if memory.makers.insert(key, maker.clone()).is_none() {
+            memory.order.push_back(key);
+        }
+        while memory.order.len() > MOST {
+            if let Some(oldest) = memory.order.pop_front() {
+                memory.makers.remove(&oldest);
             }
         }
     }
@@ -91,6 +98,21 @@ mod tests {
         assert!(!origins.has_foreign(sent, &maker("anthropic")));
         assert!(origins.has_foreign(sent, &maker("deepseek")));
         assert!(!origins.has_foreign(br#"{"signature":"nobody remembers this"}"#, &maker("deepseek")));
+    }
+
+    #[test]
+    fn a_blob_that_comes_in_two_reads_is_remembered() {
+        let origins = Origins::default();
+        let sent = br#"data: {"delta":{"signature":"EqQBCkYIARgCKkAx0123"}}"#;
+        for cut in 0..sent.len() {
+            let mut scan = BlobScan::default();
+            let name = format!("maker {cut}");
+            let (first, second) = sent.split_at(cut);
+            origins.note_piece(&mut scan, first, &maker(&name));
+            origins.note_piece(&mut scan, second, &maker(&name));
+            assert!(!origins.has_foreign(sent, &maker(&name)), "cut at {cut}");
+            assert!(origins.has_foreign(sent, &maker("another")), "cut at {cut}");
+        }
     }
 
     #[test]

@@ -3,12 +3,16 @@
 //! [`Settle`] travels with the request, at last inside the response body: when that is dropped without having been completed, the client has left.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::money::Money;
+use super::outcome::{self, Outcome};
 use super::{Durable, Services};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::pricing::Quote;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -29,6 +33,21 @@ const BOOKKEEPING: [&str; 12] = [
 /// Most bytes of a name or a path in a record.
 const LONGEST_TEXT: usize = 1_024;
 
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End<'a> {
+    /// With a whole answer.
+    Answered,
+    /// Without one; nothing of it reached the client.
+    Failed(&'a GatewayError),
+    /// It broke off after content had reached the client.
+    Interrupted(Option<&'a GatewayError>),
+    /// It was called back before it could be answered: why.
+    Withdrawn(&'a str),
+    /// The client left.
+    Canceled,
+}
+
 /// The record of one request in the making.
 pub(crate) struct Settle {
     services: Arc<Services>,
@@ -38,6 +57,7 @@ pub(crate) struct Settle {
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
     attempt_open: bool,
+    money: Money,
     done: bool,
 }
 
@@ -45,7 +65,7 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
-        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
+        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, money: Money::default(), done: false }
     }
 
     /// What the pipeline works with.
@@ -68,8 +88,9 @@ impl Settle {
         self.services.clock.monotonic_us().saturating_sub(self.begun_us)
     }
 
-    /// An attempt begins; it stays the last one of the record until it is closed.
-    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
+    /// An attempt begins, at a deployment with this price; it stays the last one of the record until it is closed.
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
+        self.money.attempt(&mut self.record, quote);
         attempt.offset_us = self.elapsed_us();
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
@@ -84,14 +105,30 @@ impl Settle {
     }
 
     /// The open attempt is over. Without an open one nothing happens.
-    pub(crate) fn close_attempt(&mut self, outcome: AttemptOutcome, error: Option<&str>) {
+    pub(crate) fn end_attempt(&mut self, end: End<'_>) {
         let now = self.elapsed_us();
-        if let Some(attempt) = self.attempt_mut() {
-            attempt.duration_us = now.saturating_sub(attempt.offset_us);
-            attempt.outcome = outcome;
-            attempt.error = error.map(|error| error.chars().take(500).collect());
-        }
+        let first_token = self.record.first_token_us;
+        let Some(attempt) = self.attempt_mut() else { return };
+        let (outcome, failure) = match end {
+            End::Answered => (AttemptOutcome::Answered, None),
+            End::Failed(error) if error.kind == Kind::Timeout => (AttemptOutcome::TimedOut, Some(error)),
+            End::Failed(error) => (AttemptOutcome::Failed, Some(error)),
+            End::Interrupted(error) => (AttemptOutcome::Interrupted, error),
+            End::Withdrawn(_) | End::Canceled => (AttemptOutcome::Canceled, None),
+        };
+        let withdrawn = match end {
+            End::Withdrawn(why) => Some(why),
+            _ => None,
+        };
+        attempt.duration_us = now.saturating_sub(attempt.offset_us);
+        attempt.outcome = outcome;
+        let words = failure.map(|error| error.public.message.as_str()).or(withdrawn);
+        attempt.error = words.map(|words| words.chars().take(500).collect());
+        let begun = attempt.offset_us;
         self.attempt_open = false;
+        let Some(attempt) = self.record.attempts.last() else { return };
+        let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
+        outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
     }
 
     /// Notes what a target could not carry.
@@ -120,6 +157,23 @@ impl Settle {
         self.record.usage.get_or_insert_default().update(usage);
     }
 
+    /// The head of the answer says what it cost, in dollars.
+    pub(crate) fn told_cost(&mut self, dollars: &str) {
+        self.money.told(dollars);
+    }
+
+    /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
+    pub(crate) fn estimate(&mut self, written: u64) {
+        if !self.done {
+            self.money.estimate(&mut self.record, written);
+        }
+    }
+
+    /// Writes into the record what the request came to, as far as that is known now.
+    pub(crate) fn price(&mut self) {
+        self.money.settle(&mut self.record);
+    }
+
     /// Notes why the answer ended.
     pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());
@@ -145,6 +199,7 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        self.price();
         clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
         self.services.record(record, self.strict)
@@ -171,11 +226,12 @@ fn clip(record: &mut RequestRecord) {
 impl Drop for Settle {
     fn drop(&mut self) {
         if !self.done && std::thread::panicking() {
-            self.failure(&GatewayError::new(Kind::Internal, "a fault of the gateway ended the request"));
-            self.close_attempt(AttemptOutcome::Failed, None);
+            let fault = GatewayError::new(Kind::Internal, "a fault of the gateway ended the request");
+            self.failure(&fault);
+            self.end_attempt(End::Failed(&fault));
             self.complete(RequestState::Failed, 500);
         } else if !self.done {
-            self.close_attempt(AttemptOutcome::Canceled, None);
+            self.end_attempt(End::Canceled);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };
             self.complete(RequestState::Canceled, status);

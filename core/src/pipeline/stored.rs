@@ -1,30 +1,22 @@
-//! Stored responses: `previous_response_id`, `GET`/`DELETE /v1/responses/{id}`, and compaction.
+//! Stored responses: what is kept of answers, and how `previous_response_id` finds it.
 //!
 //! An answer that a provider stores stays there; we keep only which channel and credential it is bound to. An answer that was converted is kept here, whole, with its
 //! owner and an end. Another key's id is 403. `store: false` keeps nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use myelin_protocol::formats::openai_responses::stored::{self as wire, StoredResponse};
-use myelin_protocol::ir::{ChatRequest, ChatResponse};
+use myelin_protocol::ir::ChatResponse;
 use myelin_protocol::{ApiError, ApiErrorKind, ApiFormat, ReplyContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::attempt::{self, collect};
-use super::chat::{Ask, reply_context};
+use super::ask::{Ask, reply_context};
 use super::relay::Relay;
-use super::reply::Reply;
-use super::surface::StoredAction;
-use super::target::{Deployments, Target};
+use super::target::Deployments;
 use super::{Job, Services};
 use crate::error::{GatewayError, Kind};
-use crate::model::AttemptOutcome;
-use crate::providers::Operation;
 use crate::routing::Candidate;
-use crate::upstream::timeouts::Deadline;
 
 /// Namespace in the store.
 const SPACE: &str = "responses";
@@ -34,7 +26,7 @@ const LONGEST_CHAIN: usize = 500;
 /// What the store keeps of one answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Row {
+pub(super) enum Row {
     /// The provider has it.
     Native {
         /// Channel that answered.
@@ -97,14 +89,14 @@ pub(crate) async fn follow(job: &Job, ask: &mut Ask) -> Result<Follow, GatewayEr
     if ask.format != ApiFormat::OpenaiResponses {
         return Ok(Follow::Fresh);
     }
-    let Some(id) = ask.envelope.text("previous_response_id").map(|id| id.into_owned()) else {
+    let Some(id) = ask.text("previous_response_id").map(|id| id.into_owned()) else {
         return Ok(Follow::Fresh);
     };
     match load(job, &id).await? {
         Row::Native { channel, credential } => Ok(Follow::Bound { channel, credential }),
         row @ Row::Local { .. } => {
             let chain = chain(job, row).await?;
-            let tree = wire::continue_from(&chain, ask.envelope.body()).map_err(|error| {
+            let tree = wire::continue_from(&chain, ask.envelope()?.body()).map_err(|error| {
                 GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message))
             })?;
             ask.replace_tree(tree);
@@ -172,13 +164,13 @@ pub(crate) fn keep_answer(job: &Job, ask: &mut Ask, response: &ChatResponse) {
 fn local(job: &Job, ask: &mut Ask, terms: Terms) -> Option<Keep> {
     let tree = ask.tree().ok()?;
     let context = reply_context(job, ask, Some(tree));
-    let input = wire::input_items(ask.envelope.body(), &context.id).ok()?;
-    let previous = ask.envelope.text("previous_response_id").map(|id| id.into_owned());
+    let input = wire::input_items(ask.envelope().ok()?.body(), &context.id).ok()?;
+    let previous = ask.text("previous_response_id").map(|id| id.into_owned());
     Some(Keep::Local { previous, input, context: Box::new(context), terms })
 }
 
 fn terms(job: &Job, ask: &Ask) -> Option<Terms> {
-    let wanted = ask.format == ApiFormat::OpenaiResponses && !ask.compacts && ask.envelope.flag("store") != Some(false);
+    let wanted = ask.format == ApiFormat::OpenaiResponses && !ask.compacts && ask.flag("store") != Some(false);
     let keep = Duration::from_secs(job.snapshot.settings.stored_response_seconds);
     wanted.then(|| Terms { owner: job.caller.key.key.id.clone(), keep })
 }
@@ -229,155 +221,13 @@ fn put(services: &Services, id: &str, terms: &Terms, row: &Row) {
     }
 }
 
-/// Answers `GET`/`DELETE /v1/responses/{id}` and what lies below.
-pub(crate) async fn run(job: Job, id: &str, action: StoredAction) -> Reply {
-    let row = match load(&job, id).await {
-        Ok(row) => row,
-        Err(error) => return job.fail(error),
-    };
-    let (response, row) = match row {
-        Row::Native { channel, credential } => return native(job, id, action, &channel, credential).await,
-        Row::Local { previous, input, response } => (response.clone(), Row::Local { previous, input, response }),
-    };
-    match action {
-        StoredAction::Get => job.json(200, response.to_string().into_bytes()),
-        StoredAction::Delete => {
-            job.services.store.kept().delete(SPACE, id);
-            job.json(200, wire::encode_deleted(id))
-        }
-        StoredAction::InputItems => match chain(&job, row).await {
-            Ok(chain) => {
-                let query = job.call.query.clone();
-                let page = page(&query);
-                job.json(200, wire::encode_input_items(&chain, &page))
-            }
-            Err(error) => job.fail(error),
-        },
-        StoredAction::Cancel => {
-            let message = "only a response that was made in the background can be cancelled";
-            job.fail(GatewayError::new(Kind::InvalidRequest, message))
-        }
-    }
-}
-
-fn page(query: &str) -> wire::Page<'_> {
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    wire::Page {
-        after: value("after"),
-        limit: value("limit").and_then(|limit| limit.parse().ok()),
-        ascending: value("order") == Some("asc"),
-    }
-}
-
-/// Asks the provider that has it.
-async fn native(mut job: Job, id: &str, action: StoredAction, channel: &str, credential: u32) -> Reply {
-    let Some(position) = job.snapshot.lines.iter().position(|line| line.channel.name() == channel) else {
-        let message = format!("the response is stored at the channel {channel}, which is not there any more");
-        return job.fail(GatewayError::new(Kind::NotFound, message));
-    };
-    let (method, tail) = match action {
-        StoredAction::Get => (http::Method::GET, id.to_owned()),
-        StoredAction::Delete => (http::Method::DELETE, id.to_owned()),
-        StoredAction::InputItems => (http::Method::GET, format!("{id}/input_items")),
-        StoredAction::Cancel => (http::Method::POST, format!("{id}/cancel")),
-    };
-    let candidate = Candidate { channel: position, upstream: "".into(), credential };
-    let operation = Operation::Responses { method: &method, tail: &tail };
-    match direct(&mut job, &candidate, &operation, Vec::new()).await {
-        Ok(body) => {
-            if action == StoredAction::Delete {
-                job.services.store.kept().delete(SPACE, id);
-            }
-            job.json(200, body.to_vec())
-        }
-        Err(error) => job.fail(error),
-    }
-}
-
-/// One request to one provider, below its Responses endpoint; the answer as it came.
-async fn direct(
-    job: &mut Job,
-    candidate: &Candidate,
-    operation: &Operation<'_>,
-    body: Vec<Bytes>,
-) -> Result<Bytes, GatewayError> {
-    let line = job.line(candidate)?;
-    job.open_attempt(&line.channel, candidate, ApiFormat::OpenaiResponses.as_str());
-    let limits = job.limits(&line.channel);
-    let deadline = Deadline::start(&limits);
-    let answered = async {
-        let response = job.dispatch(&line, candidate, operation, true, body, deadline).await?;
-        if response.status().is_success() {
-            return collect(&line.channel, response.into_body(), &limits, deadline).await;
-        }
-        Err(job.refusal(&line.channel, ApiFormat::OpenaiResponses, response).await)
-    }
-    .await;
-    match &answered {
-        Ok(_) => job.settle.close_attempt(AttemptOutcome::Answered, None),
-        Err(error) => job.settle.close_attempt(AttemptOutcome::Failed, Some(&error.public.message)),
-    }
-    answered
-}
-
-/// Answers `POST /v1/responses/compact`: by the provider where it can, else by a summary that the model writes.
-pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
-    let mut ask = match Ask::read(ApiFormat::OpenaiResponses, body, None, Some(false), "") {
-        Ok(ask) => ask,
-        Err(error) => return job.fail(error),
-    };
-    let follow = match follow(&job, &mut ask).await {
-        Ok(follow) => follow,
-        Err(error) => return job.fail(error),
-    };
-    let mut target = match job.target(&ask.model) {
-        Ok(target) => target,
-        Err(error) => return job.fail(error),
-    };
-    if let Target::Deployments(deployments) = &mut target
-        && let Err(error) = follow.narrow(&job, deployments)
-    {
-        return job.fail(error);
-    }
-    if let Target::Deployments(deployments) = &target
-        && !follow.is_expanded()
-        && let Some(body) = compacted_by_provider(&mut job, &ask, deployments).await
-    {
-        return job.json(200, body.to_vec());
-    }
-    if let Err(error) = ask.compact() {
-        return job.fail(error);
-    }
-    match target {
-        Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Expanded).await,
-        Target::Echo => super::chat::echo(job, ask),
-    }
-}
-
-/// The provider's own compaction, if the first candidate speaks Responses and knows it. Any trouble leaves it to the summary.
-async fn compacted_by_provider(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Option<Bytes> {
-    let candidate = deployments.candidates.first()?;
-    let line = job.line(candidate).ok()?;
-    let accepted = line.channel.accepts(ApiFormat::OpenaiResponses, &candidate.upstream)?;
-    if !accepted.native {
-        return None;
-    }
-    let mut edits = myelin_protocol::envelope::Edits::new();
-    edits.model(&candidate.upstream);
-    let body = ask.envelope.splice(&edits).ok()?;
-    let method = http::Method::POST;
-    let operation = Operation::Responses { method: &method, tail: "compact" };
-    match direct(job, candidate, &operation, body).await {
-        Ok(body) => Some(body),
-        Err(error) => {
-            tracing::info!(%error, "the provider does not compact; a summary will do");
-            None
-        }
-    }
+/// Forgets a stored answer.
+pub(super) fn forget(services: &Services, id: &str) {
+    services.store.kept().delete(SPACE, id);
 }
 
 /// One stored answer of the caller's own.
-async fn load(job: &Job, id: &str) -> Result<Row, GatewayError> {
+pub(super) async fn load(job: &Job, id: &str) -> Result<Row, GatewayError> {
     let entry = job
         .services
         .store
@@ -398,7 +248,7 @@ async fn load(job: &Job, id: &str) -> Result<Row, GatewayError> {
 }
 
 /// The answers up to `newest`, oldest first.
-async fn chain(job: &Job, newest: Row) -> Result<Vec<StoredResponse>, GatewayError> {
+pub(super) async fn chain(job: &Job, newest: Row) -> Result<Vec<StoredResponse>, GatewayError> {
     let mut chain = Vec::new();
     let mut next = Some(newest);
     while let Some(row) = next {
@@ -417,9 +267,4 @@ async fn chain(job: &Job, newest: Row) -> Result<Vec<StoredResponse>, GatewayErr
     }
     chain.reverse();
     Ok(chain)
-}
-
-/// Makes a request for a summary of it.
-pub(crate) fn summary_request(tree: &Arc<ChatRequest>) -> ChatRequest {
-    myelin_protocol::formats::openai_responses::compact::ask(ChatRequest::clone(tree))
 }

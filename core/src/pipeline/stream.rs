@@ -8,16 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body as _;
 use myelin_protocol::ir::StreamEvent;
+use myelin_protocol::opaque::BlobScan;
 use myelin_protocol::{ApiError, StreamEncoder};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{AllFailed, Failed};
 use super::origins::Maker;
 use super::relay::{Output, Relay};
-use super::settle::Settle;
+use super::settle::{End, Settle};
 use super::{Durable, error};
 use crate::error::{GatewayError, Kind};
-use crate::model::{AttemptOutcome, RequestState};
+use crate::model::RequestState;
 use crate::upstream;
 use crate::upstream::timeouts::Limits;
 
@@ -64,6 +65,10 @@ pub(crate) struct Live {
     /// What is stored of the answer, if the client may go on from it.
     pub keep: Option<super::stored::Keep>,
     maker: Maker,
+    /// Looks for its maker's blobs in what goes out.
+    blobs: BlobScan,
+    /// Why it ended before its time.
+    failure: Option<GatewayError>,
     timer: Option<Pin<Box<Sleep>>>,
     heard: Instant,
     spoken: Instant,
@@ -91,6 +96,8 @@ impl Live {
             over: false,
             keep: None,
             maker,
+            blobs: BlobScan::default(),
+            failure: None,
             timer: None,
             heard: now,
             spoken: now,
@@ -118,7 +125,7 @@ impl StreamReply {
         if let State::Live(live) = &mut self.0 {
             let error = GatewayError::new(Kind::Internal, "a fault of the gateway ended the stream");
             live.settle.failure(&error);
-            live.settle.close_attempt(AttemptOutcome::Failed, Some(&error.public.message));
+            live.settle.end_attempt(End::Interrupted(Some(&error)));
             live.settle.complete(RequestState::Interrupted, 200);
         }
         self.0 = State::Done;
@@ -189,7 +196,7 @@ impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(bytes) = self.out.pop_front() {
-                self.settle.services().origins.note(&bytes, &self.maker);
+                self.settle.services().origins.note_piece(&mut self.blobs, &bytes, &self.maker);
                 self.settle.first_token();
                 self.settle.record_mut().bytes_out += bytes.len() as u64;
                 self.spoken = Instant::now();
@@ -268,7 +275,9 @@ impl Live {
 
     fn break_off(&mut self, error: ApiError) {
         let kind = if error.kind == Kind::Timeout.api_kind() { Kind::Timeout } else { Kind::UpstreamFailed };
-        self.settle.failure(&GatewayError { public: error.clone(), ..GatewayError::new(kind, "") });
+        let failure = GatewayError { public: error.clone(), ..GatewayError::new(kind, "") };
+        self.settle.failure(&failure);
+        self.failure = Some(failure);
         self.relay.interrupt(&error, &mut self.out);
         self.over = true;
     }
@@ -284,18 +293,21 @@ impl Live {
             self.settle.finish_reason(reason);
         }
         if let Some(failure) = self.relay.failure()
-            && self.settle.record().error.is_none()
+            && self.failure.is_none()
         {
             let error = GatewayError { public: failure.clone(), ..GatewayError::new(Kind::UpstreamFailed, "") };
             self.settle.failure(&error);
+            self.failure = Some(error);
         }
-        let whole = self.relay.complete() && self.settle.record().error.is_none();
-        let (state, outcome) = match whole {
-            true => (RequestState::Completed, AttemptOutcome::Answered),
-            false => (RequestState::Interrupted, AttemptOutcome::Interrupted),
+        let whole = self.relay.complete() && self.failure.is_none();
+        if !self.relay.complete() {
+            self.settle.estimate(self.relay.written());
+        }
+        let (state, end) = match whole {
+            true => (RequestState::Completed, End::Answered),
+            false => (RequestState::Interrupted, End::Interrupted(self.failure.as_ref())),
         };
-        let words = self.settle.record().error_message.clone();
-        self.settle.close_attempt(outcome, words.as_deref());
+        self.settle.end_attempt(end);
         if whole && let Some(keep) = self.keep.take() {
             keep.stream_ended(self.settle.services(), &mut self.relay);
         }
@@ -311,6 +323,9 @@ impl Drop for Live {
     fn drop(&mut self) {
         if let Some(usage) = self.relay.usage() {
             self.settle.usage(usage.clone());
+        }
+        if !self.relay.complete() {
+            self.settle.estimate(self.relay.written());
         }
         self.settle.record_mut().status = 200;
     }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn profile(rules: Vec<ProfileRule>) -> CompiledProfile {
-        CompiledProfile::compile(&Profile { name: "cheap".into(), rules, origin: Default::default() }).unwrap()
+        CompiledProfile::compile(&Profile { name: "cheap".into(), rules, ..Profile::default() }).unwrap()
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
     fn a_rule_that_cannot_work_is_refused() {
         for text in [r#"{"match":"a","regex":"b","to":"c"}"#, r#"{"regex":"(","to":"c"}"#, r#"{"match":"a","to":" "}"#]
         {
-            let broken = Profile { name: "p".into(), rules: vec![rule(text)], origin: Default::default() };
+            let broken = Profile { name: "p".into(), rules: vec![rule(text)], ..Profile::default() };
             assert!(CompiledProfile::compile(&broken).unwrap_err().to_string().starts_with("profile p, rule 1"));
         }
     }

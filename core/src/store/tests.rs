@@ -54,7 +54,7 @@ fn profile(name: &str) -> Profile {
         fallback: Vec::new(),
         set: serde_json::Map::new(),
     };
-    Profile { name: name.into(), rules: vec![rule], origin: Origin::Store }
+    Profile { name: name.into(), rules: vec![rule], ..Profile::default() }
 }
 
 fn declared_key(name: &str, secret: Option<&str>) -> DeclaredKey {
@@ -84,7 +84,7 @@ fn what_is_configured_survives_a_restart() {
     store.apply_blocking(Change::ChannelListed { name: "main".into(), models: vec!["m".into()] }, "test").unwrap();
     store.apply_blocking(new_key("laptop"), "test").unwrap();
     let group = RouteGroup { strategy: Default::default(), targets: vec!["main/m".into()] };
-    let route = Route { model: "smart".into(), groups: vec![group], origin: Origin::Store };
+    let route = Route { model: "smart".into(), groups: vec![group], ..Route::default() };
     store.apply_blocking(Change::CreateRoute(route), "test").unwrap();
     store.apply_blocking(Change::CreateProfile(profile("cheap")), "test").unwrap();
     let switch = Change::UseProfile { key: Some("laptop".into()), profile: Some("cheap".into()) };

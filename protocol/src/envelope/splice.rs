@@ -73,6 +73,11 @@ impl Edits {
         self
     }
 
+    /// Whether nothing but the value of `key` is to change.
+    pub fn only(&self, key: &str) -> bool {
+        !self.include_usage && self.list.iter().all(|(own, edit)| own == key && matches!(edit, Edit::Set(_)))
+    }
+
     fn of(&self, name: &str) -> Option<&Edit> {
         self.list.iter().find(|(key, _)| key == name).map(|(_, edit)| edit)
     }
@@ -225,6 +230,11 @@ impl Splicer {
         let mut cut = Cut::new(chunk, out);
         scanner.scan(chunk, |mark, at| state.mark(edits, mark, at, &mut cut))?;
         state.leave(&mut cut)
+    }
+
+    /// Whether a member that the edits are about has come by.
+    pub fn saw(&self, key: &str) -> bool {
+        self.state.seen.iter().any(|seen| seen == key)
     }
 
     /// The body is over.

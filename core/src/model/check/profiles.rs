@@ -31,6 +31,8 @@ pub fn profile(profile: &Profile, entities: &Entities) -> Vec<Problem> {
             problems.extend(routes::target(&format!("{path}.fallback[{index}]"), fallback, entities));
         }
     }
+    problems.extend(super::policy::overrides(&format!("{path}.overrides"), &profile.overrides));
+    problems.extend(super::policy(&format!("{path}.policy"), &profile.policy, entities));
     problems
 }
 
@@ -102,7 +104,7 @@ mod tests {
         let mut channel: Channel = serde_json::from_str(r#"{"name":"main","provider":"openai"}"#).unwrap();
         channel.models = Some(vec![ChannelModel::Same("m".into())]);
         let entities = Entities { channels: vec![channel], ..Entities::default() };
-        let sample = Profile { name: "cheap".into(), rules, origin: Default::default() };
+        let sample = Profile { name: "cheap".into(), rules, ..Profile::default() };
         profile(&sample, &entities).iter().map(ToString::to_string).collect()
     }
 

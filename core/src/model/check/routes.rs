@@ -28,6 +28,7 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
             problems.extend(deployment(&path, target, &route.model, entities));
         }
     }
+    problems.extend(super::policy(&format!("{path}.policy"), &route.policy, entities));
     problems
 }
 
@@ -91,7 +92,8 @@ mod tests {
     fn entities() -> Entities {
         let mut main: Channel =
             serde_json::from_str(r#"{"name":"main","provider":"openai","tags":["paid"],"listed":["gpt-5"]}"#).unwrap();
-        main.models = Some(vec![ChannelModel::Renamed { name: "fast".into(), upstream: "gpt-5-mini".into() }]);
+        main.models =
+            Some(vec![ChannelModel::Renamed { name: "fast".into(), upstream: "gpt-5-mini".into(), price: None }]);
         Entities { channels: vec![main], ..Entities::default() }
     }
 
@@ -100,7 +102,7 @@ mod tests {
             strategy: Strategy::default(),
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         };
-        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File };
+        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File, ..Route::default() };
         route(&sample, &entities()).into_iter().map(|problem| problem.message).collect()
     }
 

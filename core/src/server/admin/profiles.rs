@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{DIRECT, Entities, Origin, Profile, ProfileRule};
+use crate::model::{DIRECT, Entities, Origin, Override, Policy, Profile, ProfileRule};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new profile.
@@ -23,6 +23,12 @@ pub(super) struct ProfileInput {
     /// Rules in order.
     #[serde(default)]
     rules: Vec<ProfileRule>,
+    /// Changes in requests and answers, in the caller's words.
+    #[serde(default)]
+    overrides: Vec<Override>,
+    /// Retries, hedges, races, mirrors and the answer cache while this profile holds.
+    #[serde(default)]
+    policy: Policy,
 }
 
 /// What is to be changed of a profile.
@@ -31,6 +37,10 @@ pub(super) struct ProfileInput {
 pub(super) struct ProfilePatch {
     /// All rules anew.
     rules: Option<Vec<ProfileRule>>,
+    /// All overrides anew.
+    overrides: Option<Vec<Override>>,
+    /// The whole policy anew.
+    policy: Option<Policy>,
 }
 
 /// Profiles and who uses them.
@@ -88,7 +98,7 @@ pub(super) struct ProfileChanged {
 
 fn find(entities: &Entities, name: &str) -> Result<Profile, ChangeError> {
     if name == DIRECT {
-        return Ok(Profile { name: DIRECT.to_owned(), rules: Vec::new(), origin: Origin::Store });
+        return Ok(Profile { name: DIRECT.to_owned(), ..Profile::default() });
     }
     entities.profile(name).cloned().ok_or_else(|| ChangeError::NotFound { what: "profile", name: name.to_owned() })
 }
@@ -126,7 +136,13 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ProfileInput>,
 ) -> Result<(StatusCode, Json<ProfileChanged>), AdminError> {
-    let profile = Profile { name: input.name, rules: input.rules, origin: Origin::Store };
+    let profile = Profile {
+        name: input.name,
+        rules: input.rules,
+        overrides: input.overrides,
+        policy: input.policy,
+        origin: Origin::Store,
+    };
     let name = profile.name.clone();
     let applied = admin.services.store.apply(Change::CreateProfile(profile), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &name)?))
@@ -152,7 +168,12 @@ pub(super) async fn patch(
     let wanted = name.clone();
     let make = move |entities: &Entities| {
         let profile = find(entities, &wanted)?;
-        Ok(Change::UpdateProfile(Profile { rules: patch.rules.unwrap_or(profile.rules), ..profile }))
+        Ok(Change::UpdateProfile(Profile {
+            rules: patch.rules.unwrap_or(profile.rules),
+            overrides: patch.overrides.unwrap_or(profile.overrides),
+            policy: patch.policy.unwrap_or(profile.policy),
+            ..profile
+        }))
     };
     changed(&admin.services.store.apply_with(&who.0, make).await?, &name)
 }

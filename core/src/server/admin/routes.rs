@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{Entities, Origin, Route, RouteGroup};
+use crate::model::{Entities, Origin, Policy, Route, RouteGroup};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new route.
@@ -22,6 +22,9 @@ pub(super) struct RouteInput {
     model: String,
     /// Groups in order; a lower one is strict cold standby.
     groups: Vec<RouteGroup>,
+    /// Retries, hedges, races, mirrors and the answer cache for this model.
+    #[serde(default)]
+    policy: Policy,
 }
 
 /// What is to be changed of a route.
@@ -30,6 +33,8 @@ pub(super) struct RouteInput {
 pub(super) struct RoutePatch {
     /// All groups anew.
     groups: Option<Vec<RouteGroup>>,
+    /// The whole policy anew.
+    policy: Option<Policy>,
 }
 
 /// Routes.
@@ -70,7 +75,7 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<RouteInput>,
 ) -> Result<(StatusCode, Json<RouteChanged>), AdminError> {
-    let route = Route { model: input.model, groups: input.groups, origin: Origin::Store };
+    let route = Route { model: input.model, groups: input.groups, policy: input.policy, origin: Origin::Store };
     let model = route.model.clone();
     let applied = admin.services.store.apply(Change::CreateRoute(route), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &model)?))
@@ -96,7 +101,11 @@ pub(super) async fn patch(
     let wanted = model.clone();
     let make = move |entities: &Entities| {
         let route = find(entities, &wanted)?;
-        Ok(Change::UpdateRoute(Route { groups: patch.groups.unwrap_or(route.groups), ..route }))
+        Ok(Change::UpdateRoute(Route {
+            groups: patch.groups.unwrap_or(route.groups),
+            policy: patch.policy.unwrap_or(route.policy),
+            ..route
+        }))
     };
     changed(&admin.services.store.apply_with(&who.0, make).await?, &model)
 }

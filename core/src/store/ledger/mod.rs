@@ -89,7 +89,7 @@ impl Ledger {
             cut(message);
         }
         let (key, canonical) = key_of(&record);
-        let bytes = codec::encode(&record, !canonical);
+        let bytes = codec::encode(&record, !canonical, &mut codec::Nameless);
         self.queue.record(key, bytes, Arc::new(record), waiter);
     }
 

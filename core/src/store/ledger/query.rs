@@ -101,7 +101,7 @@ pub(super) fn get(txn: &ReadTransaction, id: &str) -> Result<Option<RequestRecor
 }
 
 fn decode(key: u128, bytes: &[u8]) -> Result<RequestRecord, StoreError> {
-    let mut record = codec::decode(bytes)
+    let mut record = codec::decode(bytes, &codec::Nameless)
         .ok_or_else(|| StoreError::Corrupt { what: id_of_key(key), why: "its bytes do not read".to_owned() })?;
     if record.id.is_empty() {
         record.id = id_of_key(key);

@@ -1,0 +1,255 @@
+//! What an upstream answered with success: read whole, or up to the commit point, and written in the client's format.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use myelin_protocol::drive::{self, StreamDriver};
+use myelin_protocol::ir::{ChatResponse, FinishReason};
+use myelin_protocol::lower::NameMap;
+use myelin_protocol::tap::StreamTap;
+use myelin_protocol::{ApiError, answer, fold};
+
+use super::Job;
+use super::ask::reply_context;
+use super::attempt::{Run, Sent};
+use super::dispatch::collect;
+use super::edits;
+use super::origins::Maker;
+use super::relay::{Output, Pass, Relay};
+use super::stored::{self, Keep};
+use crate::error::{GatewayError, Kind, Retry};
+use crate::providers::{Accepted, LiveChannel, Operation};
+use crate::routing::Candidate;
+use crate::upstream::timeouts::{Deadline, Limits, Waiting};
+use crate::upstream::{self, UpstreamError};
+
+/// A whole answer in the client's format.
+pub(super) struct Whole {
+    pub body: Bytes,
+    pub headers: HeaderMap,
+}
+
+/// A stream whose commit point was reached.
+pub(super) struct Begun {
+    pub body: Option<upstream::ReplyBody>,
+    pub relay: Relay,
+    pub out: Output,
+    pub limits: Limits,
+    pub keep: Option<Keep>,
+    pub maker: Maker,
+    pub over: bool,
+}
+
+impl Run {
+    /// Reads a whole answer and writes it in the client's format.
+    pub(super) async fn read_whole(&mut self, sent: Sent) -> Result<Whole, GatewayError> {
+        let (parts, body) = sent.response.into_parts();
+        let bytes = collect(&sent.channel, body, &sent.limits, sent.deadline).await?;
+        let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
+        let mut headers = if sent.names.is_none() { passed_headers(&parts.headers) } else { HeaderMap::new() };
+        let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut headers);
+        let Some(names) = sent.names else {
+            let facts = answer::facts(format, &bytes, dialect);
+            if let Some(error) = facts.error {
+                return Err(self.job.in_band(&sent.channel, error));
+            }
+            if facts.usage.is_none() {
+                // Not what an answer looks like: read it whole to be sure that it is one.
+                answer::read(format, &bytes, dialect).map_err(|error| self.job.in_band(&sent.channel, *error))?;
+            }
+            if let Some(usage) = facts.usage {
+                self.job.settle.usage(usage);
+            }
+            if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, true), facts.id) {
+                keep.native(&self.job.services, &id);
+            }
+            self.job.services.origins.note(&bytes, &sent.maker);
+            return Ok(self.given(Whole { headers, body: bytes }));
+        };
+        let mut response =
+            if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
+                .map_err(|error| self.job.in_band(&sent.channel, *error))?;
+        names.lift_response(&mut response);
+        self.job.book(&response)?;
+        let tree = self.ask.tree()?;
+        let context = reply_context(&self.job, &self.ask, Some(tree));
+        let encoded = self.ask.write(&response, &context);
+        self.job.settle.answer_losses(&encoded.losses);
+        stored::keep_answer(&self.job, &mut self.ask, &response);
+        self.job.services.origins.note(&encoded.value, &sent.maker);
+        Ok(self.given(Whole { headers, body: encoded.value.into() }))
+    }
+
+    /// A whole answer with the channel's changes in it.
+    fn received(
+        &self,
+        channel: &LiveChannel,
+        candidate: &Candidate,
+        accepted: &Accepted,
+        bytes: Bytes,
+        headers: &mut HeaderMap,
+    ) -> Bytes {
+        let operation = Operation::Chat { accepted, stream: false };
+        match self.job.answer_editor(channel, &candidate.upstream, &operation, edits::framing(accepted.format)) {
+            Some(editor) => editor.whole(bytes, headers),
+            None => bytes,
+        }
+    }
+
+    /// A whole answer with the profile's changes in it.
+    fn given(&self, mut whole: Whole) -> Whole {
+        if let Some(editor) = self.job.reply_editor(&self.ask) {
+            whole.body = editor.whole(whole.body, &mut whole.headers);
+        }
+        whole
+    }
+
+    /// Reads a stream up to the commit point.
+    pub(super) async fn read_to_commit(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
+        if is_json(&sent.response) {
+            return self.whole_as_stream(sent).await;
+        }
+        let keep = self.keep(&sent.candidate, sent.names.is_none());
+        let operation = Operation::Chat { accepted: &sent.accepted, stream: true };
+        let framing = edits::framing(sent.accepted.format);
+        let before = self.job.answer_editor(&sent.channel, &sent.candidate.upstream, &operation, framing);
+        let behind = self.job.reply_editor(&self.ask);
+        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some())?.edited(before, behind);
+        let mut body = sent.response.into_body();
+        let mut out = Output::new();
+        let mut over = false;
+        let until_token = Deadline::start(&Limits { total: Some(sent.limits.first_token), ..sent.limits });
+        while !relay.committed() && !over {
+            let read = until_token.within(Waiting::FirstToken, sent.limits.idle, body.frame());
+            let late = |error: UpstreamError| error.into_gateway(sent.channel.name());
+            match sent
+                .deadline
+                .within(Waiting::FirstToken, sent.limits.first_token, read)
+                .await
+                .map_err(late)?
+                .map_err(late)?
+            {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        relay.feed(data, &mut out);
+                    }
+                }
+                Some(Err(error)) => return Err(late(error)),
+                None => {
+                    relay.finish(&mut out);
+                    over = true;
+                }
+            }
+            if let Some(failure) = relay.failure()
+                && !relay.committed()
+            {
+                return Err(self.job.in_band(&sent.channel, failure.clone()));
+            }
+        }
+        over |= relay.complete() || relay.failure().is_some();
+        // The time that is gone counts: the limit is on the whole attempt.
+        let limits = Limits { total: sent.deadline.left(), ..sent.limits };
+        Ok(Begun { body: Some(body), relay, out, limits, keep, maker: sent.maker, over })
+    }
+
+    fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
+        let client = self.ask.format.codec();
+        let Some(names) = names else {
+            let encoder = client.stream_encoder(reply_context(&self.job, &self.ask, None));
+            let tap = StreamTap::new(accepted.format, &accepted.dialect);
+            let tap = if self.ask.include_usage { tap } else { tap.hide_usage() };
+            return Ok(Relay::Pass(Box::new(Pass::new(tap, encoder))));
+        };
+        let tree = self.ask.tree()?;
+        let context = reply_context(&self.job, &self.ask, Some(tree));
+        let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, self.ask.format, context);
+        Ok(Relay::Convert(Box::new(if keeps { driver.folding() } else { driver })))
+    }
+
+    /// The client wants a stream, the provider answered at once.
+    async fn whole_as_stream(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
+        let bytes = collect(&sent.channel, sent.response.into_body(), &sent.limits, sent.deadline).await?;
+        let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut HeaderMap::new());
+        let mut response = answer::read(sent.accepted.format, &bytes, &sent.accepted.dialect)
+            .map_err(|error| self.job.in_band(&sent.channel, *error))?;
+        if let Some(names) = &sent.names {
+            names.lift_response(&mut response);
+        }
+        self.job.book(&response)?;
+        let tree = self.ask.tree()?;
+        let context = reply_context(&self.job, &self.ask, Some(tree));
+        stored::keep_answer(&self.job, &mut self.ask, &response);
+        let mut encoder = self.ask.format.codec().stream_encoder(context);
+        let mut written = Vec::new();
+        for event in fold::unfold(response) {
+            encoder.push(&event, &mut written);
+        }
+        let mut written = Bytes::from(written);
+        if let Some(mut editor) = self.job.reply_editor(&self.ask) {
+            written = editor.feed(written);
+        }
+        let out = Output::from([written]);
+        Ok(Begun {
+            body: None,
+            relay: Relay::Written,
+            out,
+            limits: sent.limits,
+            keep: None,
+            maker: sent.maker,
+            over: true,
+        })
+    }
+
+    /// What has to be stored when this candidate's answer is complete.
+    fn keep(&mut self, candidate: &Candidate, native: bool) -> Option<Keep> {
+        stored::keep(&self.job, &mut self.ask, candidate, native)
+    }
+}
+
+impl Job {
+    /// Books what a converted answer says; an answer that is nothing but a failure is one.
+    fn book(&mut self, response: &ChatResponse) -> Result<(), GatewayError> {
+        if let Some(usage) = &response.usage {
+            self.settle.usage(usage.clone());
+        }
+        let Some(choice) = response.first() else { return Err(empty("the provider's answer holds nothing")) };
+        if let Some(finish) = &choice.finish {
+            self.settle.finish_reason(&finish.reason);
+            if finish.reason == FinishReason::Error && choice.parts.is_empty() {
+                let native = finish.native.as_deref().unwrap_or("error");
+                return Err(empty(&format!("the provider gave up: {native}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stream read whole: for a client that wants one answer from a provider that only streams.
+fn folded(accepted: &Accepted, bytes: &[u8]) -> Result<ChatResponse, Box<ApiError>> {
+    let folded = drive::fold_stream(accepted.format, &accepted.dialect, bytes);
+    match (folded.error, folded.complete) {
+        (Some(error), _) => Err(Box::new(error)),
+        (None, true) => Ok(folded.response),
+        (None, false) => Err(Box::new(empty("the provider's stream ended early").public)),
+    }
+}
+
+fn empty(message: &str) -> GatewayError {
+    GatewayError::new(Kind::UpstreamFailed, message).retry(Retry::Elsewhere)
+}
+
+/// Whether a provider answered a call for a stream with one JSON body. Gemini labels its errors as streams; the tap looks at the bytes for that.
+fn is_json(response: &upstream::Reply) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// What of a provider's head a client of the same format may see: its limits and its hints.
+fn passed_headers(headers: &HeaderMap) -> HeaderMap {
+    // Not all of `openai-`: its `organization` and `project` tell whose account the owner uses.
+    const PREFIXES: [&str; 5] =
+        ["x-ratelimit-", "anthropic-ratelimit-", "openai-processing-", "openai-version", "x-amzn-bedrock-"];
+    let passed = headers.iter().filter(|(name, _)| PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)));
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -1,0 +1,418 @@
+//! Records as few bytes: numbered fields, what is empty left out, what is unknown skipped.
+//!
+//! `version u8`, then fields (see `wire`). Texts that repeat are written by number where a dictionary is given (the database), else written out (the
+//! journal): a reader takes both. New fields take new tags, so older and newer readers understand each other. What lists filter by comes first, so that
+//! [`matches()`] stops early.
+
+mod shapes;
+mod wire;
+
+use myelin_protocol::ir::Usage;
+
+use super::Filter;
+use crate::model::{AttemptRecord, PlannedDeployment, RequestRecord, RequestState};
+use shapes::{Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
+use wire::{Fields, Value, Writer};
+pub(in crate::store) use wire::{Intern, Nameless, Names};
+
+/// The layout that is written.
+const VERSION: u8 = 2;
+/// The oldest that is read: texts are all written out there.
+const OLDEST: u8 = 1;
+
+layout! { RequestRecord {
+    1 state: Word;
+    2 model: Name;
+    3 channel: Name;
+    4 key: Name;
+    5 started: Number;
+    6 duration_us: Number;
+    7 first_token_us: Number;
+    8 overhead_us: Number;
+    9 status: Number;
+    10 path: Name;
+    11 format: Name;
+    12 upstream_model: Name;
+    13 upstream_format: Name;
+    14 profile: Name;
+    15 rule: Name;
+    16 tool: Name;
+    17 session: Text;
+    18 trace: Text;
+    19 stream: Number;
+    20 attempts: Inner;
+    21 usage: Inner;
+    22 cost: Number;
+    23 losses: Name;
+    24 error: Name;
+    25 error_message: Text;
+    26 bytes_in: Number;
+    27 bytes_out: Number;
+    28 finish: Name;
+    30 provider: Name;
+    31 route: Name;
+    32 strategy: Name;
+    33 plan: Inner;
+    34 owners: Name;
+    35 tags: Name;
+    36 thread: Text;
+    37 cache: Word;
+    38 refused_by: Name;
+    39 cost_source: Word;
+    40 price: Name;
+    41 saved: Number;
+} elsewhere { id } }
+
+layout! { AttemptRecord {
+    1 channel: Name;
+    2 upstream_model: Name;
+    3 credential: Number;
+    4 format: Name;
+    5 offset_us: Number;
+    6 duration_us: Number;
+    7 first_byte_us: Number;
+    8 status: Number;
+    9 outcome: Word;
+    10 error: Text;
+    11 upstream_request_id: Text;
+    12 reason: Name;
+    13 hedged: Number;
+    14 raced: Number;
+    15 error_kind: Name;
+    16 usage: Inner;
+    17 cost: Number;
+} }
+
+layout! { PlannedDeployment {
+    1 channel: Name;
+    2 model: Name;
+    3 group: Number;
+    4 why: Name;
+} }
+
+layout! { Usage {
+    1 input: Number;
+    2 cache_read: Number;
+    3 cache_write: Number;
+    4 cache_write_1h: Number;
+    5 audio_input: Number;
+    6 image_input: Number;
+    7 output: Number;
+    8 reasoning: Number;
+    9 audio_output: Number;
+    10 image_output: Number;
+    11 web_searches: Number;
+    12 cost_usd: Text;
+    13 service_tier: Name;
+    14 raw: Raw;
+} }
+
+/// Tag of a record's id, which is only written where it cannot be made from the key.
+const ID: u64 = 29;
+
+/// A record's bytes.
+pub(super) fn encode(record: &RequestRecord, with_id: bool, names: &mut dyn Intern) -> Vec<u8> {
+    let mut out = Writer::new(VERSION, 256, names);
+    record.put(&mut out);
+    if with_id {
+        Text::put(&mut out, ID, &record.id);
+    }
+    out.out
+}
+
+/// The record of some bytes; `None` if they are damaged or of a newer layout.
+pub(super) fn decode(bytes: &[u8], names: &dyn Names) -> Option<RequestRecord> {
+    let mut fields = Fields::of(bytes, OLDEST..=VERSION)?;
+    let mut out = RequestRecord::default();
+    while let Some((tag, value)) = fields.next()? {
+        match tag {
+            ID => Text::take(&mut out.id, value, names)?,
+            tag => out.take(tag, value, names)?,
+        }
+    }
+    Some(out)
+}
+
+/// Whether a filter lets a record through, reading only its first fields.
+pub(super) fn matches(bytes: &[u8], filter: &Filter) -> bool {
+    if filter.model.is_none() && filter.channel.is_none() && filter.key.is_none() && filter.state.is_none() {
+        return true;
+    }
+    let (mut state, mut model, mut channel, mut key) = (RequestState::default(), None, None, None);
+    let Some(mut fields) = Fields::of(bytes, OLDEST..=VERSION) else {
+        return false;
+    };
+    while let Some(Some((tag, value))) = fields.next() {
+        match tag {
+            1 => drop(<Word as Shape<RequestState>>::take(&mut state, value, &Nameless)),
+            2 => model = value.bytes(),
+            3 => channel = value.bytes(),
+            4 => key = value.bytes(),
+            _ => break,
+        }
+    }
+    let wanted = |wanted: &Option<String>, found: Option<&[u8]>| {
+        wanted.as_ref().is_none_or(|wanted| found == Some(wanted.as_bytes()))
+    };
+    filter.state.is_none_or(|wanted| state == wanted)
+        && wanted(&filter.model, model)
+        && wanted(&filter.channel, channel)
+        && wanted(&filter.key, key)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{AttemptOutcome, CacheOutcome, CostSource, NanoUsd};
+
+    fn full() -> RequestRecord {
+        let some = |text: &str| Some(text.to_owned());
+        RequestRecord {
+            id: "odd-id".into(),
+            started: 1_700_000_000_000,
+            duration_us: 1_234_567,
+            first_token_us: Some(0),
+            overhead_us: 42,
+            state: RequestState::Interrupted,
+            status: 200,
+            path: "/v1/messages".into(),
+            format: "anthropic-messages".into(),
+            model: "claude-sonnet".into(),
+            channel: some("main"),
+            upstream_model: some("deepseek-chat"),
+            upstream_format: some("openai-chat"),
+            profile: "cheap".into(),
+            rule: some("claude-*"),
+            key: some("key_1"),
+            tool: some("claude-code"),
+            session: some("s"),
+            trace: some("t"),
+            stream: true,
+            attempts: vec![
+                AttemptRecord {
+                    channel: "main".into(),
+                    upstream_model: "m".into(),
+                    credential: 3,
+                    format: "openai-chat".into(),
+                    offset_us: 10,
+                    duration_us: 20,
+                    first_byte_us: Some(15),
+                    status: Some(429),
+                    outcome: AttemptOutcome::TimedOut,
+                    error: some("slow down"),
+                    upstream_request_id: some("abc"),
+                    reason: some("hedge"),
+                    hedged: true,
+                    raced: true,
+                    error_kind: some("timeout"),
+                    usage: Some(Usage { input: Some(1), ..Usage::default() }),
+                    cost: Some(NanoUsd(3)),
+                },
+                AttemptRecord::default(),
+            ],
+            usage: Some(Usage {
+                input: Some(0),
+                cache_read: Some(1),
+                cache_write: Some(2),
+                cache_write_1h: Some(3),
+                audio_input: Some(4),
+                image_input: Some(5),
+                output: Some(6),
+                reasoning: Some(7),
+                audio_output: Some(8),
+                image_output: Some(9),
+                web_searches: Some(10),
+                cost_usd: some("0.0012"),
+                service_tier: some("flex"),
+                raw: Some(json!({"prompt_tokens": 1, "z": [null, 1.5]})),
+            }),
+            cost: Some(NanoUsd(-5)),
+            losses: vec!["top_k".into(), String::new()],
+            error: some("upstream_failed"),
+            error_message: some(""),
+            bytes_in: 100,
+            bytes_out: u64::MAX,
+            finish: some("stop"),
+            provider: some("deepseek"),
+            route: some("smart"),
+            strategy: some("lowest-cost"),
+            plan: vec![
+                PlannedDeployment { channel: "main".into(), model: "m".into(), group: 1, why: "weight 3".into() },
+                PlannedDeployment::default(),
+            ],
+            owners: vec!["user_1".into(), "org_1".into()],
+            tags: vec!["paid".into(), "eu".into()],
+            thread: some("0190c0de-0000-7000-8000-00000000abcd"),
+            cache: CacheOutcome::Miss,
+            refused_by: some("limit_1"),
+            cost_source: Some(CostSource::Estimated),
+            price: some("bundled 2026-01"),
+            saved: Some(NanoUsd(7)),
+        }
+    }
+
+    /// Gives every text a number, as the database's dictionary does.
+    #[derive(Default)]
+    struct Numbers(Vec<String>);
+
+    impl Intern for Numbers {
+        fn id(&mut self, text: &str) -> Option<u32> {
+            let at = self.0.iter().position(|own| own == text).unwrap_or_else(|| {
+                self.0.push(text.to_owned());
+                self.0.len() - 1
+            });
+            u32::try_from(at).ok()
+        }
+    }
+
+    impl Names for Numbers {
+        fn text(&self, id: u32) -> Option<&str> {
+            self.0.get(id as usize).map(String::as_str)
+        }
+    }
+
+    #[test]
+    fn texts_by_number_come_back_and_take_less_room() {
+        let mut names = Numbers::default();
+        let written_out = encode(&full(), false, &mut Nameless).len();
+        encode(&full(), false, &mut names);
+        let known = names.0.len();
+        let bytes = encode(&full(), true, &mut names);
+        assert_eq!(names.0.len(), known, "the second one brings no new texts");
+        assert_eq!(decode(&bytes, &names).unwrap(), full());
+        assert!(bytes.len() * 2 < written_out, "{} of {written_out}", bytes.len());
+        let lost = decode(&bytes, &Nameless).unwrap();
+        assert_eq!((lost.model.as_str(), lost.status), ("?", 200), "a number that nobody knows costs one word only");
+    }
+
+    #[test]
+    fn a_raw_object_comes_back_as_it_was() {
+        let mut names = Numbers::default();
+        for (raw, known) in [
+            (json!({"a": 1, "b": {"c": [2, 3.25, -7, 18446744073709551615_u64]}, "t": "standard"}), 1),
+            (json!({"a": 900, "b": {"c": [0, -0.5, 1e300, 9]}, "t": "standard"}), 1),
+            (json!({"z": [null, true, "id-17", "quote\"d\u{1}", {}]}), 2),
+            (json!("plain"), 3),
+        ] {
+            let record = RequestRecord {
+                usage: Some(Usage { raw: Some(raw.clone()), ..Usage::default() }),
+                ..RequestRecord::default()
+            };
+            let back = decode(&encode(&record, false, &mut names), &names).unwrap();
+            assert_eq!(back.usage.unwrap().raw, Some(raw));
+            assert_eq!(names.0.len(), known, "objects of one form share it");
+        }
+    }
+
+    #[test]
+    fn ids_of_hexadecimal_digits_take_half_the_room_and_others_stay_as_they_are() {
+        for (text, most) in [
+            ("0190c0de-0000-7000-8000-00000000abcd", 18),
+            ("0af7651916cd43dd8448eb211c80319c", 18),
+            ("0AF7651916CD43DD8448EB211C80319C", 32),
+            ("0190C0DE-0000-7000-8000-00000000ABCD", 36),
+            ("0190c0de00000-7000-8000-00000000-bcd", 36),
+            ("short", 5),
+            ("übung-macht-den-meister-und-so-wei", 36),
+        ] {
+            let record = RequestRecord { trace: Some(text.into()), ..RequestRecord::default() };
+            let bytes = encode(&record, false, &mut Nameless);
+            assert!(bytes.len() <= most + 6, "{text}: {}", bytes.len());
+            assert_eq!(decode(&bytes, &Nameless).unwrap().trace.as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn bytes_of_the_first_layout_are_read() {
+        // Version 1: model "m", started 5, one attempt with channel "c" and status 200.
+        let bytes = [1, 5, 1, b'm', 10, 5, 41, 7, 1, 3, 1, b'c', 16, 0xc8, 1];
+        let record = decode(&bytes, &Nameless).unwrap();
+        assert_eq!((record.model.as_str(), record.started), ("m", 5));
+        assert_eq!((record.attempts[0].channel.as_str(), record.attempts[0].status), ("c", Some(200)));
+    }
+
+    #[test]
+    fn every_field_comes_back() {
+        assert_eq!(decode(&encode(&full(), true, &mut Nameless), &Nameless).unwrap(), full());
+        let empty = RequestRecord::default();
+        assert_eq!(decode(&encode(&empty, true, &mut Nameless), &Nameless).unwrap(), empty);
+    }
+
+    #[test]
+    fn a_usual_record_is_small() {
+        let mut names = Numbers::default();
+        let record = RequestRecord { attempts: full().attempts[..1].to_vec(), ..full() };
+        encode(&record, false, &mut names);
+        let size = encode(&record, false, &mut names).len();
+        assert!(size < 240, "{size} bytes");
+        let size = encode(&record, false, &mut Nameless).len();
+        assert!(size < 500, "{size} bytes");
+    }
+
+    #[test]
+    fn unknown_fields_of_a_newer_writer_are_skipped() {
+        let mut bytes = encode(&full(), true, &mut Nameless);
+        let mut nameless = Nameless;
+        let mut newer = Writer::new(VERSION, 0, &mut nameless);
+        newer.bytes(99, b"from the future");
+        newer.number(100, 7);
+        bytes.extend(&newer.out[1..]);
+        assert_eq!(decode(&bytes, &Nameless).unwrap(), full());
+        bytes[0] = VERSION + 1;
+        assert!(decode(&bytes, &Nameless).is_none(), "a new layout is not guessed at");
+    }
+
+    #[test]
+    fn filters_read_the_head_only() {
+        let mut bytes = encode(&full(), false, &mut Nameless);
+        let some = |text: &str| Some(text.to_owned());
+        let yes = Filter {
+            model: some("claude-sonnet"),
+            channel: some("main"),
+            key: some("key_1"),
+            state: Some(RequestState::Interrupted),
+            ..Filter::default()
+        };
+        let last = bytes.len() - 1;
+        bytes.truncate(last);
+        assert!(matches(&bytes, &yes));
+        for no in [
+            Filter { model: some("claude"), ..yes.clone() },
+            Filter { channel: some("other"), ..yes.clone() },
+            Filter { key: some("key_2"), ..yes.clone() },
+            Filter { state: Some(RequestState::Failed), ..yes.clone() },
+        ] {
+            assert!(!matches(&bytes, &no), "{no:?}");
+        }
+        assert!(!matches(
+            &encode(&RequestRecord::default(), false, &mut Nameless),
+            &Filter { channel: some("main"), ..Filter::default() }
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode(&bytes, &Nameless);
+            let _ = decode(&[[VERSION].as_slice(), &bytes].concat(), &Nameless);
+            let _ = matches(&bytes, &Filter { model: Some("x".into()), ..Filter::default() });
+        }
+
+        #[test]
+        fn numbers_of_either_sign_come_back(value in any::<i64>()) {
+            let record = RequestRecord { cost: Some(NanoUsd(value)), ..RequestRecord::default() };
+            prop_assert_eq!(decode(&encode(&record, false, &mut Nameless), &Nameless).unwrap(), record);
+        }
+
+        #[test]
+        fn any_text_comes_back(text in ".{0,40}", hex in "[0-9a-f]{0,40}") {
+            for text in [text, hex] {
+                let record = RequestRecord { trace: Some(text.clone()), model: text, ..RequestRecord::default() };
+                prop_assert_eq!(decode(&encode(&record, false, &mut Nameless), &Nameless).unwrap(), record);
+            }
+        }
+    }
+}
