@@ -48,8 +48,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "whole number",
-            Self::Decimal => "number",
+            Self::Number => "number",
+            Self::Decimal => "decimal number",
             Self::Flag => "true or false",
             Self::Texts => "list of texts",
             Self::Table => "table",

@@ -26,6 +26,8 @@ mod overrides;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod prices;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stored;

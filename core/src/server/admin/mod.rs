@@ -11,6 +11,7 @@ mod extract;
 mod keys;
 mod logs;
 mod models;
+mod prices;
 mod profiles;
 mod routes;
 mod settings;
@@ -114,6 +115,9 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::active, profiles::switch))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(prices::list, prices::set))
+        .routes(routes!(prices::import, prices::drop_import))
+        .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))

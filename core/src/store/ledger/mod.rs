@@ -93,6 +93,25 @@ impl Ledger {
         self.queue.record(key, bytes, Arc::new(record), waiter);
     }
 
+    /// Writes records anew that are there already; on disk when this is done. They are not shown to those who watch.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn rewrite(&self, records: Vec<RequestRecord>) -> Result<(), StoreError> {
+        let db = Arc::clone(&self.db);
+        let write = move || {
+            db.write(|txn| {
+                let mut table = txn.open_table(REQUESTS)?;
+                for record in &records {
+                    let (key, canonical) = key_of(record);
+                    table.insert(key, codec::encode(record, !canonical, &mut codec::Nameless).as_slice())?;
+                }
+                Ok(())
+            })
+        };
+        tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// How the writing goes.
     pub fn health(&self) -> LedgerHealth {
         self.queue.health()
