@@ -35,6 +35,8 @@ pub struct Settings {
     pub private_media: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: u64,
+    /// How long a client may send nothing while its body is read, in seconds; 0: as long as it likes.
+    pub body_idle_seconds: u64,
     /// How many deployments one request may try.
     pub max_attempts: u32,
     /// How often provider model lists are fetched again, in seconds; 0 never.
@@ -69,6 +71,7 @@ impl Default for Settings {
             cache_disk_bytes: 256 << 20,
             private_media: false,
             max_body_bytes: 64 << 20,
+            body_idle_seconds: 60,
             max_attempts: 5,
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,

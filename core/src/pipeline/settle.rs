@@ -42,6 +42,8 @@ pub(crate) enum End<'a> {
     Failed(&'a GatewayError),
     /// It broke off after content had reached the client.
     Interrupted(Option<&'a GatewayError>),
+    /// It was called back before it could be answered: why.
+    Withdrawn(&'a str),
     /// The client left.
     Canceled,
 }
@@ -63,7 +65,15 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
-        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, money: Money::default(), done: false }
+        Self {
+            services,
+            record: Box::new(record),
+            begun_us,
+            strict: false,
+            attempt_open: false,
+            money: Money::default(),
+            done: false,
+        }
     }
 
     /// What the pipeline works with.
@@ -112,11 +122,16 @@ impl Settle {
             End::Failed(error) if error.kind == Kind::Timeout => (AttemptOutcome::TimedOut, Some(error)),
             End::Failed(error) => (AttemptOutcome::Failed, Some(error)),
             End::Interrupted(error) => (AttemptOutcome::Interrupted, error),
-            End::Canceled => (AttemptOutcome::Canceled, None),
+            End::Withdrawn(_) | End::Canceled => (AttemptOutcome::Canceled, None),
+        };
+        let withdrawn = match end {
+            End::Withdrawn(why) => Some(why),
+            _ => None,
         };
         attempt.duration_us = now.saturating_sub(attempt.offset_us);
         attempt.outcome = outcome;
-        attempt.error = failure.map(|error| error.public.message.chars().take(500).collect());
+        let words = failure.map(|error| error.public.message.as_str()).or(withdrawn);
+        attempt.error = words.map(|words| words.chars().take(500).collect());
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };

@@ -36,10 +36,13 @@ pub(crate) struct Demand {
 
 impl Job {
     /// The plan is made and no attempt has begun: here a request is let through to its providers or is not, and what it reserves is handed to [`Settle`], which
-    /// gives it back or settles it however the request ends. Every surface that spends money comes through here, once a request.
+    /// gives it back or settles it however the request ends. Every surface that spends money comes through here; only a request's first time counts.
     ///
     /// [`Settle`]: super::settle::Settle
     pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+        if std::mem::replace(&mut self.planned, true) {
+            return Ok(());
+        }
         let id = self.settle.record().id.as_str();
         tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
         Ok(())
@@ -97,7 +100,11 @@ impl Job {
         if candidates.is_empty() {
             let example = first.and_then(|first| {
                 let line = self.snapshot.lines.get(first.channel)?;
-                Some(format!("; `myelin price set {}/{} --input … --output …` sets one", line.channel.name(), first.upstream))
+                Some(format!(
+                    "; `myelin price set {}/{} --input … --output …` sets one",
+                    line.channel.name(),
+                    first.upstream
+                ))
             });
             let message = format!(
                 "no deployment of the model {asked:?} has a price, and models without one are blocked{}",

@@ -2,6 +2,8 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod care;
@@ -18,6 +20,8 @@ mod failover;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod matrix;
@@ -27,6 +31,7 @@ mod overrides;
 mod passthrough;
 #[cfg(test)]
 mod prices;
+mod scale;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

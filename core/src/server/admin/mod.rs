@@ -8,6 +8,7 @@ mod channels;
 mod docs;
 pub mod error;
 mod extract;
+mod filter;
 mod keys;
 mod logs;
 mod models;
@@ -119,8 +120,10 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))
+        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))

@@ -14,7 +14,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Asked, Sent};
 use crate::model::{Channel, ImportedPrices, Multiplier, NanoUsd, OwnPrice, Price};
 use crate::pricing::{Book, Imported, ModelLimits, PriceOrigin, Table};
-use crate::store::{Change, Filter};
+use crate::store::{Change, Dimension, Filter};
 
 /// Largest price list that can be imported.
 const MOST_BYTES: usize = 32 << 20;
@@ -303,8 +303,12 @@ pub(super) async fn reprice(
     let store = &admin.services.store;
     let entities = store.entities();
     let book = Book::new(entities.prices.clone());
-    let filter =
-        Filter { model: input.model, channel: input.channel, since: input.from, until: input.to, ..Filter::default() };
+    let mut filter = Filter { since: input.from, until: input.to, ..Filter::default() };
+    for (dimension, value) in [(Dimension::Model, input.model), (Dimension::Channel, input.channel)] {
+        if let Some(value) = value {
+            filter = filter.with(dimension, [value]);
+        }
+    }
     let mut done = Repriced { dry_run: input.dry_run, ..Repriced::default() };
     let mut before = None;
     loop {
