@@ -29,6 +29,8 @@ pub enum Shape {
     Amount,
     /// A list of whole numbers.
     Numbers,
+    /// A number.
+    Decimal,
     /// `true` or `false`.
     Flag,
     /// A list of texts.
@@ -50,7 +52,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "number",
+            Self::Number => "whole number",
+            Self::Decimal => "number",
             Self::Amount => "number or text",
             Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",
@@ -96,6 +99,8 @@ pub const FIELDS: &[Field] = fields! {
             "Media that a request names by address may lie in private networks. It is fetched here for providers that take no addresses.";
         "max_body_bytes": Number = "67108864", "67108864",
             "Largest body of a request, in bytes.";
+        "body_idle_seconds": Number = "60", "60",
+            "How long a client may send nothing while the body of its request is read, in seconds; then it gets a 408. 0: as long as it likes.";
         "max_attempts": Number = "5", "5",
             "How many deployments one request may try.";
         "model_sync_seconds": Number = "21600", "21600",
@@ -104,6 +109,8 @@ pub const FIELDS: &[Field] = fields! {
             "How long stored responses (`previous_response_id`) are kept, in seconds.";
         "bodies": Text = "\"errors\"", "\"errors\"",
             "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
+        "unpriced": Text = "\"allow\"", "\"block\"",
+            "What happens to requests for models that have no price: `allow` or `block`. A budget in money cannot hold what has no price.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
         "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
@@ -201,6 +208,10 @@ pub const FIELDS: &[Field] = fields! {
             "Changes in requests and answers, in the provider's words. A profile may have `overrides` too, in the caller's words.";
         "for_models": Tables = "[]", "[{ match = \"o3*\", timeouts = { first_token_ms = 120000 } }]",
             "What holds for some of the channel's models.";
+        "price_multiplier": Decimal = "1", "0.8",
+            "What list prices are multiplied with here; prices that are told for the channel itself are taken as they are.";
+        "prices_of": Text = "the provider", "\"openai\"",
+            "The provider whose price list holds, for hosts that resell another's models.";
         "allow_link_local": Flag = "false", "true",
             "Allows a link-local or cloud metadata address as base address. Those hand out credentials: leave it off.";
     }
@@ -270,6 +281,8 @@ pub const FIELDS: &[Field] = fields! {
     "channels.models" {
         "name": Text = "required", "\"fast\"", "What clients ask for.";
         "upstream": Text = "the name", "\"gpt-5-mini\"", "What the provider calls it.";
+        "price": Free = "what the price lists say", "{ input = 0.25, cache_read = 0.025, output = 2 }",
+            "What it costs here, in dollars a million tokens: `input`, `cache_read`, `cache_write`, `cache_write_1h`, `output`, `reasoning`, `audio_input`, `audio_output`, `image_input`, `image_output`; in dollars each: `web_search`, `request`. In `above_200k = {…}` for whole requests with a longer prompt, in `priority`, `flex` and `batch = {…}` for these services.";
     }
     "keys" {
         "name": Text = "required", "\"laptop\"", "Unique name.";

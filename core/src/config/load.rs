@@ -229,6 +229,7 @@ fn alone(declared: &Declared) -> Entities {
         owners: declared.owners.clone(),
         limits: declared.limits.clone(),
         active_profile: declared.settings.active_profile.clone(),
+        ..Entities::default()
     }
 }
 

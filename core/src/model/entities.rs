@@ -1,8 +1,9 @@
 //! Everything that is configured, in one value: what the file declares and what the store holds, merged.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::{Channel, Limit, Owner, OwnerRef, Profile, Route, Secret, Settings, VirtualKey};
+use super::{Channel, Limit, Owner, OwnerRef, PriceData, Profile, Route, Secret, Settings, VirtualKey};
 
 /// The built-in profile: maps nothing.
 pub const DIRECT: &str = "direct";
@@ -30,6 +31,8 @@ pub struct Entities {
     pub limits: Vec<Limit>,
     /// The gateway's active profile.
     pub active_profile: String,
+    /// What the owner says about prices.
+    pub prices: Arc<PriceData>,
 }
 
 impl Entities {

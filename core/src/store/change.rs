@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Profile, Route, Secret, VirtualKey,
+    Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Price, Profile, Route, Secret, VirtualKey,
 };
 
 /// One change.
@@ -111,6 +111,24 @@ pub enum Change {
     },
     /// Sets settings by the names of the file; `null` goes back to the default.
     SetSettings(Map<String, Value>),
+    /// Sets the price of a model, by the upstream's name.
+    SetPrice {
+        /// At this channel only; `None`: wherever it is.
+        channel: Option<String>,
+        /// The model.
+        model: String,
+        /// The price; `None` takes it back.
+        price: Option<Price>,
+    },
+    /// Puts a price list in place of the one that was imported before.
+    ImportPrices {
+        /// What it was.
+        source: String,
+        /// How many models it prices.
+        priced: u64,
+        /// The table's text; empty: back to the bundled list.
+        text: Arc<str>,
+    },
     /// A new admin token; it comes back once in [`Applied::issued`].
     CreateAdminToken {
         /// For people.

@@ -7,6 +7,7 @@ mod limits;
 use serde_json::{Map, Value};
 
 use super::held::{ChannelNote, FileKey, GATEWAY, Held};
+use super::prices;
 use super::{AdminToken, Change, ChangeError, Issued, NewKey, issue};
 use crate::model::check::{self, Problem};
 use crate::model::{Channel, Declared, Entities, KeyGrace, Origin, Profile, Route, Secret, Target, VirtualKey};
@@ -30,6 +31,8 @@ pub(super) struct Scene<'a> {
     pub(super) declared: &'a Declared,
     pub(super) catalog: &'a dyn check::Catalog,
     pub(super) now: u64,
+    /// Who makes it.
+    pub(super) who: &'a str,
 }
 
 type Done = Result<Outcome, ChangeError>;
@@ -94,6 +97,15 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
         Change::RemoveLimit { name } => limits::remove_limit(held, name, scene),
         Change::UseProfile { key, profile } => use_profile(held, key.as_deref(), profile, scene),
         Change::SetSettings(values) => set_settings(held, values, scene),
+        Change::SetPrice { channel, model, price } => {
+            let taken_back = price.is_none();
+            let (key, words) = prices::set(held, channel, model, price, scene.who, scene)?;
+            logged(if taken_back { "unset price" } else { "set price" }, key, words)
+        }
+        Change::ImportPrices { source, priced, text } => {
+            let words = prices::import(held, source, priced, text, scene.who, scene.now);
+            logged("import prices", "the price list".to_owned(), words)
+        }
         Change::CreateAdminToken { name } => create_token(held, name, scene),
         Change::RemoveAdminToken { token } => remove_token(held, &token),
     }
