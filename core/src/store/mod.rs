@@ -4,6 +4,7 @@
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
 mod change;
+mod counters;
 mod db;
 mod error;
 mod held;
@@ -27,6 +28,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTran
 use tokio::sync::watch;
 
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
+pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
@@ -58,6 +60,7 @@ struct Inner {
     // Dropped in this order: the writer commits what it has before the file is closed.
     ledger: Ledger,
     kept: Kept,
+    counters: Counters,
     writer: Writer,
     db: Arc<Db>,
     seal: Seal,
@@ -103,6 +106,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             ledger: Ledger::new(writer.queue(), Arc::clone(&db)),
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
+            counters: Counters::open(writer.queue(), Arc::clone(&db))?,
             writer,
             db,
             seal,
@@ -132,6 +136,11 @@ impl Store {
     /// Things that are kept for a while.
     pub fn kept(&self) -> &Kept {
         &self.0.kept
+    }
+
+    /// What limits have counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The database file.

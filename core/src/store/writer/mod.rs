@@ -20,11 +20,11 @@ pub(super) use job::Job;
 
 use super::StoreError;
 use super::db::Db;
-use super::kept;
 use super::ledger::{LedgerHealth, Live};
 use super::tables::REQUESTS;
+use super::{counters, kept};
 use crate::clock::Clock;
-use crate::model::RequestRecord;
+use crate::model::{Charge, RequestRecord};
 use journal::Journal;
 use upkeep::Upkeep;
 pub(super) use upkeep::first_key;
@@ -84,10 +84,17 @@ impl Queue {
         &self,
         key: u128,
         bytes: Vec<u8>,
+        charges: Vec<Charge>,
         record: Arc<RequestRecord>,
         waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
     ) {
-        let _ = self.push(Job::Record { key, bytes }, Some(record), waiter);
+        let job = if charges.is_empty() { Job::Record { key, bytes } } else { Job::Charged { key, charges, bytes } };
+        let _ = self.push(job, Some(record), waiter);
+    }
+
+    /// Hands over that counters are to be forgotten.
+    pub(super) fn forget(&self, job: Job, waiter: oneshot::Sender<Result<(), StoreError>>) {
+        let _ = self.push(job, None, Some(waiter));
     }
 
     /// Hands over what concerns a kept thing; returns its place in the order of all jobs. `None`: it is lost.
@@ -121,7 +128,7 @@ impl Queue {
         }
         state.seq += 1;
         let seq = state.seq;
-        let journaled = is_record || size <= MOST_JOURNALED;
+        let journaled = job.is_journaled() && (is_record || size <= MOST_JOURNALED);
         let written = if journaled { state.journal.append(seq, &job, !full) } else { Ok(()) };
         state.health.journal_bytes = state.journal.bytes();
         if let Err(why) = &written {
@@ -344,7 +351,7 @@ fn settle_journal(queue: &Queue, db: &Db) {
         (committed, only_here)
     };
     let done = only_here.map_err(StoreError::io("journal")).and_then(|jobs| {
-        let records = jobs.into_iter().filter(|job| matches!(job, Job::Record { .. }));
+        let records = jobs.into_iter().filter(Job::is_record);
         let records: Vec<Job> = records.collect();
         db.write(|txn| records.iter().try_for_each(|job| write(txn, job)))
     });
@@ -387,6 +394,12 @@ fn write(txn: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
             txn.open_table(REQUESTS)?.insert(*key, bytes.as_slice())?;
             Ok(())
         }
+        Job::Charged { key, charges, bytes } => {
+            counters::charge(txn, *key, charges)?;
+            txn.open_table(REQUESTS)?.insert(*key, bytes.as_slice())?;
+            Ok(())
+        }
+        Job::Forget { before } => counters::forget(txn, before),
         Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
         Job::Delete { space, key } => kept::delete_row(txn, space, key),
     }
