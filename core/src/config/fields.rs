@@ -52,8 +52,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "number",
-            Self::Decimal => "decimal number",
+            Self::Number => "whole number",
+            Self::Decimal => "number",
             Self::Amount => "number or text",
             Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",

@@ -234,7 +234,7 @@ impl Relay {
         match self {
             Relay::Pass(pass) => pass.tap.written(),
             Relay::Convert(driver) => driver.written(),
-            Relay::Written => 0,
+            Relay::Written | Relay::Raw(_) => 0,
             Relay::Edited(edited) => edited.inner.written(),
         }
     }

@@ -94,6 +94,7 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
         Change::RemoveOwner { owner } => limits::remove_owner(held, &owner, scene),
         Change::CreateLimit(limit) => limits::put_limit(held, *limit, scene, true),
         Change::UpdateLimit(limit) => limits::put_limit(held, *limit, scene, false),
+        Change::ResetLimit { name } => logged("reset limit", name, String::new()),
         Change::RemoveLimit { name } => limits::remove_limit(held, name, scene),
         Change::UseProfile { key, profile } => use_profile(held, key.as_deref(), profile, scene),
         Change::SetSettings(values) => set_settings(held, values, scene),
