@@ -33,11 +33,8 @@ mod fault;
 mod intake;
 mod media;
 mod models;
-<<<<<<< HEAD
 mod money;
-=======
 mod multipart;
->>>>>>> spine
 mod origins;
 mod outcome;
 mod passthrough;

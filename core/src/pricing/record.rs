@@ -191,7 +191,7 @@ mod tests {
         assert_eq!((record.cost, record.attempts[0].cost), (Some(NanoUsd(1)), Some(NanoUsd(0))));
         assert_eq!((record.cost_source, record.price.as_deref()), (Some(CostSource::Computed), Some("p")));
         let before = record.clone();
-        settle(&mut record, Some(&quote), &[(0, Arc::clone(&quote)), (1, quote)], false);
+        settle(&mut record, Some(&quote), &[(0, Arc::clone(&quote)), (1, Arc::clone(&quote))], false);
         assert_eq!(record, before, "again is the same");
     }
 
