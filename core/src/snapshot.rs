@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
+use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
 use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
 use crate::upstream::Client;
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
     /// What routing knows.
     pub routing: RoutingTable,
+    /// What deployments cost.
+    pub prices: Book,
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
@@ -135,6 +138,7 @@ impl Snapshot {
             settings: entities.settings.clone(),
             lines,
             routing,
+            prices: Book::new(Arc::clone(&entities.prices)),
             media,
             profiles,
             profile_extras,
@@ -143,6 +147,17 @@ impl Snapshot {
             keys,
             anonymous,
         }
+    }
+
+    /// What a deployment costs: a channel by its position, a model by the upstream's name. `None`: there is no such channel.
+    pub fn quote(&self, channel: usize, upstream: &str) -> Option<Arc<Quote>> {
+        let line = self.lines.get(channel)?;
+        Some(self.prices.quote(&line.channel.config, upstream))
+    }
+
+    /// What the model of a deployment can take and give; empty if nothing is known.
+    pub fn model_limits(&self, channel: usize, upstream: &str) -> ModelLimits {
+        self.lines.get(channel).map(|line| self.prices.limits(&line.channel.config, upstream)).unwrap_or_default()
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.

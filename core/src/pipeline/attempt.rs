@@ -127,6 +127,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    settle.price();
     describe(reply.headers_mut(), settle.record());
     settle.record_mut().bytes_out = answer.body.len() as u64;
     settle.complete_durably(RequestState::Completed, 200).await;

@@ -32,6 +32,7 @@ mod fault;
 mod intake;
 mod media;
 mod models;
+mod money;
 mod origins;
 mod outcome;
 mod passthrough;
@@ -238,6 +239,7 @@ impl Job {
         let mut reply = http::Response::new(ReplyBody::Empty);
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        self.settle.price();
         reply::describe(reply.headers_mut(), self.settle.record());
         self.settle.record_mut().bytes_out = body.len() as u64;
         self.settle.complete(RequestState::Completed, status);

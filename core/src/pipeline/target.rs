@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Job;
 use crate::error::{GatewayError, Kind};
+use crate::model::Unpriced;
 use crate::routing::{Candidate, Group, Resolution, plan};
 
 /// Where a request may go.
@@ -83,7 +84,35 @@ impl Job {
             let message = format!("the key {} may not use any channel that serves {asked:?}", key.key.name);
             return Err(GatewayError::new(Kind::Forbidden, message));
         }
+        let candidates = self.priced(asked, candidates)?;
         Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
+    }
+
+    /// Leaves out deployments that have no price, where the owner wants that.
+    fn priced(&self, asked: &str, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, GatewayError> {
+        if self.snapshot.settings.unpriced == Unpriced::Allow {
+            return Ok(candidates);
+        }
+        let first = candidates.first().cloned();
+        candidates.retain(|candidate| {
+            self.snapshot.quote(candidate.channel, &candidate.upstream).is_some_and(|quote| quote.is_priced())
+        });
+        if candidates.is_empty() {
+            let example = first.and_then(|first| {
+                let line = self.snapshot.lines.get(first.channel)?;
+                Some(format!(
+                    "; `myelin price set {}/{} --input … --output …` sets one",
+                    line.channel.name(),
+                    first.upstream
+                ))
+            });
+            let message = format!(
+                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
+                example.unwrap_or_default()
+            );
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        Ok(candidates)
     }
 
     fn unknown_model(&self, asked: &str, targets: &[String]) -> GatewayError {

@@ -15,8 +15,8 @@ use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, Entities, ModelTuning, Origin, Override, Retry, SecretSource,
-    Timeouts,
+    Channel, ChannelModel, ChannelState, Credential, Entities, ModelTuning, Multiplier, Origin, Override, Retry,
+    SecretSource, Timeouts,
 };
 use crate::store::{Applied, Change, ChangeError};
 
@@ -64,6 +64,11 @@ pub struct ChannelView {
     pub overrides: Vec<Override>,
     /// What holds for some of its models.
     pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with.
+    #[schema(value_type = f64)]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds; `null`: its own.
+    pub prices_of: Option<String>,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
     /// Where it is declared; `file` is read-only here.
@@ -92,6 +97,8 @@ impl From<&Channel> for ChannelView {
             retry: channel.retry.clone(),
             overrides: channel.overrides.iter().map(masked).collect(),
             for_models: channel.for_models.iter().map(masked_tuning).collect(),
+            price_multiplier: channel.price_multiplier,
+            prices_of: channel.prices_of.clone(),
             allow_link_local: channel.allow_link_local,
             origin: channel.origin,
         }
@@ -197,6 +204,13 @@ pub struct ChannelInput {
     /// What holds for some of its models.
     #[serde(default)]
     pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with.
+    #[serde(default)]
+    #[schema(value_type = f64)]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds; absent: its own.
+    #[serde(default)]
+    pub prices_of: Option<String>,
     /// Allows link-local and metadata addresses.
     #[serde(default)]
     pub allow_link_local: bool,
@@ -238,6 +252,8 @@ impl From<ChannelInput> for Channel {
             retry: input.retry,
             overrides: input.overrides,
             for_models: input.for_models,
+            price_multiplier: input.price_multiplier,
+            prices_of: input.prices_of,
             allow_link_local: input.allow_link_local,
             listed: Vec::new(),
             origin: Origin::Store,
@@ -300,6 +316,14 @@ pub struct ChannelPatch {
     /// What holds for some of its models, all anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_models: Option<Vec<ModelTuning>>,
+    /// What list prices are multiplied with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub price_multiplier: Option<Multiplier>,
+    /// The provider whose price list holds; `null`: its own.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub prices_of: Option<Option<String>>,
     /// Allows link-local and metadata addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_link_local: Option<bool>,
@@ -313,7 +337,7 @@ impl ChannelPatch {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { channel.$field = value; } )* };
         }
         take!(provider, base_urls, models, tags, weight, options, headers, dialect, timeouts, proxy, allow_link_local);
-        take!(ca, retry, overrides, for_models);
+        take!(ca, retry, overrides, for_models, price_multiplier, prices_of);
         unmask(channel.overrides.iter_mut(), &old.0.iter().collect::<Vec<_>>());
         let tuned: Vec<&Override> = old.1.iter().flat_map(|tuning| &tuning.overrides).collect();
         unmask(channel.for_models.iter_mut().flat_map(|tuning| &mut tuning.overrides), &tuned);

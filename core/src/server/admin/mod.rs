@@ -8,6 +8,7 @@ mod channels;
 mod docs;
 pub mod error;
 mod extract;
+mod filter;
 mod keys;
 mod logs;
 mod models;
@@ -115,8 +116,10 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))
+        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
