@@ -37,7 +37,7 @@ use super::bodies::Bodies;
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
-use crate::model::{MOST_PLANNED, RequestRecord};
+use crate::model::{Charge, MOST_PLANNED, RequestRecord};
 
 /// Begins every id of a request.
 const ID_PREFIX: &str = "req_";
@@ -91,19 +91,46 @@ impl Ledger {
     /// Hands a record over. Never waits for the disk, never fails: what cannot be kept is counted in [`Ledger::health`]. The record survives the death
     /// of the process from when this returns.
     pub fn append(&self, record: RequestRecord) {
-        self.hand_over(record, None);
+        self.hand_over(record, Vec::new(), None);
+    }
+
+    /// Hands a record over with what it counts against limits: both are written, or neither. `durable`: tells when it is on disk.
+    pub fn append_charged(
+        &self,
+        record: RequestRecord,
+        charges: Vec<Charge>,
+        durable: bool,
+    ) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let (sender, receiver) = durable.then(oneshot::channel).unzip();
+        self.hand_over(record, charges, sender);
+        receiver
     }
 
     /// Hands a record over and tells when it is on disk. An error: it is not, and traffic should go on.
     pub fn append_durable(&self, record: RequestRecord) -> oneshot::Receiver<Result<(), StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        self.hand_over(record, Some(sender));
+        self.hand_over(record, Vec::new(), Some(sender));
         receiver
     }
 
-    fn hand_over(&self, mut record: RequestRecord, waiter: Option<oneshot::Sender<Result<(), StoreError>>>) {
+    fn hand_over(
+        &self,
+        mut record: RequestRecord,
+        charges: Vec<Charge>,
+        waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
         let (key, bytes) = prepare(&mut record);
-        self.queue.record(key, bytes, Arc::new(record), waiter);
+        self.queue.record(key, bytes, charges, Arc::new(record), waiter);
+    }
+
+    /// Writes records anew that are there already, and their sums with them; on disk when this is done. Those who watch are not told.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn rewrite(&self, records: Vec<RequestRecord>) -> Result<(), StoreError> {
+        let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
+        let write = move || post(&db, &queue, records.into_iter());
+        tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Takes many records at once, past the journal: on disk when this returns. For backups that are read back. Records that are there already are replaced.
@@ -111,11 +138,7 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be written.
     pub fn import_blocking(&self, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
-        let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
-        let books = self.queue.books();
-        self.db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
-        books.committed();
-        Ok(())
+        post(&self.db, &self.queue, records)
     }
 
     /// How the writing goes.
@@ -201,6 +224,15 @@ fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
     record.plan.truncate(MOST_PLANNED);
     let (key, canonical) = key_of(&record.id, record.started);
     (key, codec::encode(record, !canonical, &mut codec::Nameless))
+}
+
+/// Posts records past the journal.
+fn post(db: &Db, queue: &Queue, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
+    let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
+    let books = queue.books();
+    db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
+    books.committed();
+    Ok(())
 }
 
 fn prepared(mut record: RequestRecord) -> (u128, Vec<u8>) {
