@@ -61,7 +61,6 @@ pub struct StreamDriver {
     finish: Option<Finish>,
     error: Option<ApiError>,
     id: Option<String>,
-    model: Option<String>,
     body: Option<Vec<u8>>,
     at_start: bool,
     error_written: bool,
@@ -88,7 +87,7 @@ impl StreamDriver {
     ) -> Self {
         Self {
             upstream,
-            dialect: dialect.clone(),
+            dialect: dialect.for_answers(),
             reader: Reader::new(upstream.codec().framing()),
             decoder: upstream.codec().stream_decoder(dialect),
             lifter: Lifter::new(names),
@@ -105,7 +104,6 @@ impl StreamDriver {
             finish: None,
             error: None,
             id: None,
-            model: None,
             body: None,
             at_start: true,
             error_written: false,
@@ -228,11 +226,6 @@ impl StreamDriver {
         self.id.as_deref()
     }
 
-    /// The model that answers, in the provider's words.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
     /// What could not be carried to the client so far.
     pub fn losses(&mut self) -> Vec<Loss> {
         self.encoder.losses()
@@ -279,9 +272,8 @@ impl StreamDriver {
 
     fn event(&mut self, event: StreamEvent, out: &mut Vec<u8>) {
         match &event {
-            StreamEvent::Start { id, model, .. } => {
+            StreamEvent::Start { id, .. } => {
                 self.id = self.id.take().or_else(|| id.clone());
-                self.model = self.model.take().or_else(|| model.clone());
             }
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().update(usage.clone()),
             StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish.clone()),

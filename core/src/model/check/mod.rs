@@ -22,7 +22,7 @@ pub use profiles::profile;
 pub use routes::route;
 pub use settings::{is_loopback, settings};
 
-use super::Entities;
+use super::{Channel, Entities};
 
 /// How bad a problem is.
 #[derive(
@@ -84,6 +84,12 @@ pub trait Catalog: Send + Sync {
     /// Whether the provider's own models include that one, for rules that name a model nobody lists. `None`: not known.
     fn offers(&self, provider: &str, model: &str) -> Option<bool> {
         let _ = (provider, model);
+        None
+    }
+
+    /// Whether the channel has an endpoint, or something beside conversations, that takes this model of its provider. `None`: not known.
+    fn serves(&self, channel: &Channel, upstream: &str) -> Option<bool> {
+        let _ = (channel, upstream);
         None
     }
 }
