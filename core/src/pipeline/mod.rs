@@ -49,6 +49,7 @@ mod settle;
 mod stored;
 mod stream;
 mod surface;
+mod talks;
 mod target;
 mod tries;
 
@@ -62,6 +63,7 @@ pub use fault::contain;
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
+pub use talks::Talks;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
@@ -94,6 +96,8 @@ pub struct Services {
     pub limiter: Limiter,
     /// What the owner should hear of.
     pub events: Events,
+    /// Conversations with turns under way.
+    pub talks: Talks,
 }
 
 impl Services {
@@ -173,6 +177,14 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     }
     settle.strict = key.strict;
     Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+}
+
+/// Answers a call that is turned away at the door, before anybody looks at its key.
+pub fn turn_away(services: Arc<Services>, surface: &Surface, path: &str, error: GatewayError) -> Reply {
+    let started = services.clock.unix_ms();
+    let (path, format) = (path.to_owned(), surface.label().to_owned());
+    let record = RequestRecord { id: request_id(), started, path, format, ..RequestRecord::default() };
+    error::reply(surface.error_format(), error, Settle::begin(services, record))
 }
 
 /// Reads the body of a call that was refused to its end, within bounds, so that the client reads the answer and not a broken pipe.

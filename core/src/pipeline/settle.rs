@@ -201,6 +201,24 @@ impl Settle {
         self.money.settle(&mut self.record);
     }
 
+    /// Notes counters of one of several upstream calls: they add up, those of calls that did not lead to the answer too.
+    pub(crate) fn more_usage(&mut self, usage: &Usage) {
+        let add = |total: &mut Option<u64>, more: Option<u64>| {
+            if let Some(more) = more {
+                *total = Some(total.unwrap_or(0).saturating_add(more));
+            }
+        };
+        match &mut self.record.usage {
+            Some(total) => {
+                add(&mut total.input, usage.input);
+                add(&mut total.output, usage.output);
+                // It would tell of the first call alone.
+                total.raw = None;
+            }
+            none => *none = Some(usage.clone()),
+        }
+    }
+
     /// Notes why the answer ended.
     pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());

@@ -6,6 +6,8 @@ mod addresses;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod aside;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod carry;

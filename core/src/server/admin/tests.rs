@@ -81,6 +81,7 @@ fn world() -> World {
         origins: Default::default(),
         limiter: Default::default(),
         events: Default::default(),
+        talks: Default::default(),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
