@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! begin    admit (key, profile) ─ a refusal is answered before the body is read
-//! run      chat | count | embed | models | responses | dify      one file a surface
+//! run      chat | count | embed | aside | models | responses | dify      one file a surface
 //!            intake    the body: how large, how slow; arriving: a large one goes to a provider while it comes in
 //!            ask       what the client wants, read no further than needed
 //!            target    name → profile → candidates; `Job::planned`: let through or not, before the first attempt
@@ -18,6 +18,7 @@
 
 mod admit;
 mod arriving;
+mod aside;
 mod ask;
 mod attempt;
 mod chat;
@@ -33,12 +34,15 @@ mod intake;
 mod media;
 mod models;
 mod money;
+mod multipart;
 mod origins;
 mod outcome;
 mod passthrough;
+mod quota;
 mod receive;
 mod relay;
 mod reply;
+mod rerank;
 mod responses;
 mod session;
 mod settle;
@@ -61,10 +65,13 @@ pub use stream::StreamReply;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
-use crate::model::{RequestRecord, RequestState, Settings};
+use crate::events::Events;
+use crate::limits::Limiter;
+use crate::model::{Charge, RequestRecord, RequestState, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use admit::Caller;
+pub use aside::Aside;
 use intake::Intake;
 use settle::Settle;
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
@@ -83,17 +90,17 @@ pub struct Services {
     pub store: Store,
     /// Who made which opaque reasoning.
     pub origins: Origins,
+    /// Every limit's counter.
+    pub limiter: Limiter,
+    /// What the owner should hear of.
+    pub events: Events,
 }
 
 impl Services {
     /// Hands a record over. `durable`: tells when it is on disk.
-    fn record(&self, record: RequestRecord, durable: bool) -> Option<Durable> {
+    fn record(&self, record: RequestRecord, charges: Vec<Charge>, durable: bool) -> Option<Durable> {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
-        if durable {
-            return Some(self.store.ledger().append_durable(record));
-        }
-        self.store.ledger().append(record);
-        None
+        self.store.ledger().append_charged(record, charges, durable)
     }
 }
 
@@ -160,6 +167,7 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let record = settle.record_mut();
     record.key = Some(key.id.clone());
     record.profile.clone_from(&caller.profile.name);
+    record.owners.clone_from(&caller.key.owners);
     if key.tool.is_some() {
         record.tool.clone_from(&key.tool);
     }
@@ -220,6 +228,7 @@ impl Job {
             Surface::OllamaVersion => models::ollama_version(job),
             Surface::OllamaLoaded => models::ollama_loaded(job),
             Surface::StoredResponse { id, action } => responses::run(job, &id, action).await,
+            Surface::Aside(aside) => aside::run(job, aside, body).await,
             Surface::DifyMessages => dify::messages(job).await,
             Surface::Compact => responses::compact(job, body).await,
             Surface::Unknown { .. } => {
@@ -240,7 +249,7 @@ impl Job {
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         self.settle.price();
-        reply::describe(reply.headers_mut(), self.settle.record());
+        self.settle.describe(reply.headers_mut());
         self.settle.record_mut().bytes_out = body.len() as u64;
         self.settle.complete(RequestState::Completed, status);
         *reply.body_mut() = ReplyBody::Whole(body.into());

@@ -1,4 +1,5 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { type Format, FORMATS } from "@/features/playground/formats";
 import { cleanRequests } from "@/features/requests/search";
 import { Broken, Missing } from "./broken";
 import { Shell } from "./shell";
@@ -8,9 +9,13 @@ const root = createRootRoute({ component: Shell, notFoundComponent: Missing, err
 const home = createRoute({
   getParentRoute: () => root,
   path: "/",
-  beforeLoad: () => {
-    throw redirect({ to: "/requests" });
-  },
+  component: lazyRouteComponent(() => import("@/features/home/page"), "HomePage"),
+});
+
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("@/features/settings/page"), "SettingsPage"),
 });
 
 const requests = createRoute({
@@ -20,8 +25,63 @@ const requests = createRoute({
   component: lazyRouteComponent(() => import("@/features/requests/page"), "RequestsPage"),
 });
 
+const flag = (value: unknown) => value === true || undefined;
+const text = (value: unknown) => (typeof value === "string" || typeof value === "number" ? String(value) : undefined);
+
+const channels = createRoute({
+  getParentRoute: () => root,
+  path: "/channels",
+  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string } => ({
+    add: text(raw.add),
+    edit: text(raw.edit),
+  }),
+  component: lazyRouteComponent(() => import("@/features/channels/page"), "ChannelsPage"),
+});
+
+const keys = createRoute({
+  getParentRoute: () => root,
+  path: "/keys",
+  validateSearch: (raw: Record<string, unknown>): { add?: boolean; edit?: string } => ({
+    add: flag(raw.add),
+    edit: text(raw.edit),
+  }),
+  component: lazyRouteComponent(() => import("@/features/keys/page"), "KeysPage"),
+});
+
+const profiles = createRoute({
+  getParentRoute: () => root,
+  path: "/profiles",
+  validateSearch: (raw: Record<string, unknown>): { edit?: string; like?: string; add?: boolean } => ({
+    edit: text(raw.edit),
+    like: text(raw.like),
+    add: flag(raw.add),
+  }),
+  component: lazyRouteComponent(() => import("@/features/profiles/page"), "ProfilesPage"),
+});
+
+const routes = createRoute({
+  getParentRoute: () => root,
+  path: "/routes",
+  validateSearch: (raw: Record<string, unknown>): { edit?: string; add?: boolean } => ({
+    edit: text(raw.edit),
+    add: flag(raw.add),
+  }),
+  component: lazyRouteComponent(() => import("@/features/routes/page"), "RoutesPage"),
+});
+
+const playground = createRoute({
+  getParentRoute: () => root,
+  path: "/playground",
+  validateSearch: (raw: Record<string, unknown>): { model?: string; other?: string; format?: Format } => ({
+    model: text(raw.model),
+    other: text(raw.other),
+    format: FORMATS.find((format) => format === raw.format),
+  }),
+  component: lazyRouteComponent(() => import("@/features/playground/page"), "PlaygroundPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, requests]),
+  routeTree: root.addChildren([home, requests, channels, keys, profiles, routes, playground, settings]),
   defaultPreload: "intent",
   scrollRestoration: true,
   defaultErrorComponent: Broken,
