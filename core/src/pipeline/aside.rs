@@ -131,11 +131,12 @@ impl Ask {
     }
 
     fn demand(&self) -> Demand {
-        let body_bytes = match &self.body {
-            Body::Json(envelope) => envelope.body().len() as u64,
-            Body::Form(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+        let (body_bytes, body) = match &self.body {
+            Body::Json(envelope) => (envelope.body().len() as u64, Some(envelope.body().clone())),
+            // Sound and pictures: their bytes say nothing about tokens.
+            Body::Form(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), None),
         };
-        Demand { body_bytes, max_output: None }
+        Demand { body_bytes, body, max_output: None }
     }
 }
 
@@ -155,7 +156,7 @@ struct Stream {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
-    job.planned(deployments, ask.demand())?;
+    job.planned(deployments, ask.demand()).await?;
     let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
     while let Some(candidate) = tries.next().await {
         match attempt(job, ask, &candidate).await {

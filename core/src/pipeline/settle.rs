@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
 use super::money::Money;
 use super::outcome::{self, Outcome};
-use super::{Durable, Services};
+use super::quota::{self, Quota};
+use super::{Durable, Services, reply};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 use crate::pricing::Quote;
@@ -58,6 +60,8 @@ pub(crate) struct Settle {
     pub strict: bool,
     attempt_open: bool,
     money: Money,
+    /// What it holds of its limits.
+    quota: Quota,
     done: bool,
 }
 
@@ -72,6 +76,7 @@ impl Settle {
             strict: false,
             attempt_open: false,
             money: Money::default(),
+            quota: Quota::default(),
             done: false,
         }
     }
@@ -79,6 +84,17 @@ impl Settle {
     /// What the pipeline works with.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// What it holds of its limits.
+    pub(crate) fn quota_mut(&mut self) -> &mut Quota {
+        &mut self.quota
+    }
+
+    /// Writes what a caller may know of its request into a head.
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        reply::describe(headers, &self.record);
+        self.quota.describe(headers, self.services.clock.unix_ms());
     }
 
     /// The record so far.
@@ -135,6 +151,9 @@ impl Settle {
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
+        if let End::Failed(_) | End::Withdrawn(_) = end {
+            self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
+        }
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
         outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
     }
@@ -209,8 +228,9 @@ impl Settle {
         self.record.duration_us = self.elapsed_us();
         self.price();
         clip(&mut self.record);
+        let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
-        self.services.record(record, self.strict)
+        self.services.record(record, charges, self.strict)
     }
 
     /// Writes the record; for strict keys it is on disk when this returns. Store trouble never stops traffic: it is shown elsewhere.
