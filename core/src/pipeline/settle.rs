@@ -192,7 +192,8 @@ impl Settle {
     /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
     pub(crate) fn estimate(&mut self, written: u64) {
         if !self.done {
-            self.money.estimate(&mut self.record, written);
+            let prompt = self.quota.thought_prompt();
+            self.money.estimate(&mut self.record, prompt, written);
         }
     }
 
