@@ -30,6 +30,8 @@ mod overrides;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod quota;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stored;
