@@ -25,12 +25,12 @@ pub enum Shape {
     Text,
     /// A whole number.
     Number,
+    /// A number.
+    Decimal,
     /// Dollars: a number, or a text with one.
     Amount,
     /// A list of whole numbers.
     Numbers,
-    /// A number.
-    Decimal,
     /// `true` or `false`.
     Flag,
     /// A list of texts.
@@ -52,8 +52,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "whole number",
-            Self::Decimal => "number",
+            Self::Number => "number",
+            Self::Decimal => "decimal number",
             Self::Amount => "number or text",
             Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",

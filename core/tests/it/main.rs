@@ -29,8 +29,10 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
+mod prices;
 #[cfg(test)]
 mod quota;
+mod scale;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{Problem, name};
 use crate::model::{Entities, VirtualKey};
 
 /// Surfaces that are no conversation format and can be allowed to a key too.
-const SURFACES: [&str; 2] = ["embeddings", "models"];
+const SURFACES: [&str; 6] = ["audio", "embeddings", "images", "models", "moderations", "rerank"];
 
 /// Checks one key against everything else. What it names may still come, so that is only warned about.
 pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {

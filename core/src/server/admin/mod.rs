@@ -9,11 +9,13 @@ mod docs;
 pub mod error;
 mod events;
 mod extract;
+mod filter;
 mod keys;
 mod limits;
 mod logs;
 mod models;
 mod owners;
+mod prices;
 mod profiles;
 mod routes;
 mod settings;
@@ -123,9 +125,14 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(events::follow))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(prices::list, prices::set))
+        .routes(routes!(prices::import, prices::drop_import))
+        .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))
+        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
