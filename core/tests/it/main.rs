@@ -31,8 +31,9 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
-#[cfg(test)]
 mod prices;
+#[cfg(test)]
+mod quota;
 mod scale;
 #[cfg(test)]
 mod secrets;
