@@ -74,7 +74,8 @@ impl Gateway {
         let media = clients.get(&media_dial(&entities))?;
         let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
         let started = clock.unix_ms();
-        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default() });
+        let services =
+            Arc::new(Services { snapshot, clock, store, origins: Origins::default(), flights: Default::default() });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,
@@ -221,6 +222,7 @@ impl Gateway {
         let snapshot = Snapshot::build(entities, lines.collect(), media);
         self.0.services.snapshot.store(Arc::new(snapshot));
         self.store().ledger().keep_days(entities.settings.metadata_days);
+        self.store().bodies().keep(entities.settings.bodies_days, entities.settings.bodies_bytes);
     }
 
     /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.

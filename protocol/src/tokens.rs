@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::ir::{
-    ChatRequest, ChatResponse, Citation, Content, Media, MediaKind, MediaSource, Message, OpaqueKind, OutputFormat, Part, Tool,
-    ToolKind,
+    ChatRequest, ChatResponse, Citation, Content, Media, MediaKind, MediaSource, Message, OpaqueKind, OutputFormat,
+    Part, Tool, ToolKind,
 };
 
 pub use text::count as count_text;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Policy, Profile,
-    ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
+    BodyPolicy, Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Policy,
+    Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -101,6 +101,7 @@ pub(super) struct FileKey {
     tool: Option<String>,
     #[serde(default)]
     strict: bool,
+    bodies: Option<BodyPolicy>,
     #[serde(default)]
     policy: Policy,
 }
@@ -130,6 +131,7 @@ impl FileKey {
             profile: self.profile,
             tool: self.tool,
             strict: self.strict,
+            bodies: self.bodies,
             policy: self.policy,
             origin: Origin::File,
         }

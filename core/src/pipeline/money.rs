@@ -122,13 +122,8 @@ struct Charge {
 
 impl Charge {
     fn of(usage: &Usage, quote: &Quote, at: u64, told: Option<&str>) -> Self {
-        let mut charge = Self {
-            source: None,
-            reported: NanoUsd(0),
-            sum: PicoUsd(0),
-            multiplier: quote.multiplier,
-            odd: false,
-        };
+        let mut charge =
+            Self { source: None, reported: NanoUsd(0), sum: PicoUsd(0), multiplier: quote.multiplier, odd: false };
         if let Some(nano) = reported(usage, told) {
             charge.reported = nano;
             charge.source = Some(CostSource::Reported);

@@ -100,7 +100,11 @@ impl Job {
         if candidates.is_empty() {
             let example = first.and_then(|first| {
                 let line = self.snapshot.lines.get(first.channel)?;
-                Some(format!("; `myelin price set {}/{} --input … --output …` sets one", line.channel.name(), first.upstream))
+                Some(format!(
+                    "; `myelin price set {}/{} --input … --output …` sets one",
+                    line.channel.name(),
+                    first.upstream
+                ))
             });
             let message = format!(
                 "no deployment of the model {asked:?} has a price, and models without one are blocked{}",

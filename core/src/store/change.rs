@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelState, Entities, Policy, Price, Profile, Route, Secret, VirtualKey};
+use crate::model::{BodyPolicy, Channel, ChannelState, Entities, Policy, Price, Profile, Route, Secret, VirtualKey};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,6 +142,8 @@ pub struct NewKey {
     pub tool: Option<String>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Which bodies are kept for it; `None`: as for the gateway.
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
 }

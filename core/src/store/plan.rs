@@ -190,6 +190,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         profile: new.profile,
         tool: new.tool,
         strict: new.strict,
+        bodies: new.bodies,
         policy: new.policy,
         origin: Origin::Store,
     };

@@ -10,7 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, Policy, Secret, VirtualKey};
+use crate::model::{BodyPolicy, Entities, Origin, Policy, Secret, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -43,6 +43,8 @@ pub struct KeyView {
     pub tool: Option<String>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
     /// When older secrets of the key end; milliseconds since 1970.
@@ -66,6 +68,7 @@ impl From<&VirtualKey> for KeyView {
             profile: key.profile.clone(),
             tool: key.tool.clone(),
             strict: key.strict,
+            bodies: key.bodies,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
             origin: key.origin,
@@ -103,6 +106,9 @@ pub struct KeyInput {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Which bodies are kept for it; absent: as for the gateway.
+    #[serde(default)]
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     #[serde(default)]
     pub policy: Policy,
@@ -120,6 +126,7 @@ impl From<KeyInput> for NewKey {
             profile: input.profile,
             tool: input.tool,
             strict: input.strict,
+            bodies: input.bodies,
             policy: input.policy,
         }
     }
@@ -159,6 +166,10 @@ pub struct KeyPatch {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BodyPolicy>)]
+    pub bodies: Option<Option<BodyPolicy>>,
     /// The whole policy anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -169,7 +180,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, strict, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, strict, bodies, policy);
     }
 }
 

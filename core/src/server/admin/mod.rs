@@ -13,12 +13,14 @@ mod keys;
 mod logs;
 mod models;
 mod profiles;
+mod requests;
 mod routes;
 mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -118,7 +120,14 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
+        .routes(routes!(requests::facets))
+        .routes(routes!(requests::active))
         .routes(routes!(logs::one))
+        .routes(routes!(requests::bodies))
+        .routes(routes!(requests::stop))
+        .routes(routes!(requests::trace))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::forecast))
         .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
