@@ -120,6 +120,7 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
+        .routes(routes!(logs::live_logs))
         .routes(routes!(requests::facets))
         .routes(routes!(requests::active))
         .routes(routes!(logs::one))
