@@ -27,6 +27,10 @@ pub enum Shape {
     Number,
     /// A number.
     Decimal,
+    /// Dollars: a number, or a text with one.
+    Amount,
+    /// A list of whole numbers.
+    Numbers,
     /// `true` or `false`.
     Flag,
     /// A list of texts.
@@ -48,8 +52,10 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "whole number",
-            Self::Decimal => "number",
+            Self::Number => "number",
+            Self::Decimal => "decimal number",
+            Self::Amount => "number or text",
+            Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",
             Self::Texts => "list of texts",
             Self::Table => "table",
@@ -131,6 +137,10 @@ pub const FIELDS: &[Field] = fields! {
             "From a model's name to ordered groups of deployments. Without a route, all enabled channels that list the model form one weighted group.";
         "profiles": Tables = "[]", "[{ name = \"cheap\", rules = [{ match = \"*\", to = \"echo\" }] }]",
             "Named sets of mapping rules. `direct` is built in and maps nothing.";
+        "owners": Tables = "[]", "[{ kind = \"team\", name = \"research\" }]",
+            "Whom keys belong to: tools, users, teams, projects and organisations, in a tree.";
+        "limits": Tables = "[]", "[{ on = \"gateway\", money = 50, per = \"month\" }]",
+            "Budgets and limits on anything: the gateway, keys, owners, models, channels, tags, profiles.";
     }
     "timeouts" {
         "connect_ms": Number = "10000", "5000", "Until the connection stands, TLS included, in milliseconds.";
@@ -291,6 +301,7 @@ pub const FIELDS: &[Field] = fields! {
         "formats": Texts = "all", "[\"openai-chat\"]",
             "Client formats that may be spoken: `openai-chat`, `openai-responses`, `anthropic-messages`, `gemini`, `embeddings` …";
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
+        "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
         "bodies": Text = "the gateway's", "\"off\"", "Which bodies are kept for this key: `off`, `errors` or `all`.";
         "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
@@ -342,6 +353,31 @@ pub const FIELDS: &[Field] = fields! {
         "fallback": Texts = "[]", "[\"main/fast\"]", "Tried in order when `to` fails.";
         "set": Free = "{}", "{ temperature = 0.2 }", "Fields of the request's body (names of the caller's format) to set.";
     }
+    "owners" {
+        "kind": Text = "required", "\"team\"", "`tool`, `user`, `team`, `project` or `organisation`.";
+        "name": Text = "required", "\"research\"", "Unique among its kind. `team:research` then means this owner.";
+        "parent": Text = "", "\"organisation:acme\"", "The owner above: what limits it limits everything below.";
+    }
+    "limits" {
+        "name": Text = "made of the rest", "\"laptop-month\"", "Unique name. What was counted stays with it.";
+        "on": Text = "required", "\"key:laptop\"",
+            "What it holds back: `gateway`, `key:NAME`, `tool:NAME`, `user:NAME`, `team:NAME`, `project:NAME`, `organisation:NAME`, `model:NAME`, `channel:NAME`, `channel:NAME/MODEL`, `tag:NAME` or `profile:NAME`. Models may be globs.";
+        "models": Texts = "all", "[\"gpt-5*\"]", "Only requests for these models count, as names or globs.";
+        "requests": Number = "", "60", "Requests in the window. Each limit has one of this, `tokens`, `money` and `parallel`.";
+        "tokens": Number = "", "100000", "Tokens in and out in the window.";
+        "money": Amount = "", "5.50", "US dollars in the window.";
+        "parallel": Number = "", "4", "Requests at the same time; has no window.";
+        "per": Text = "required but for `parallel`", "\"month\"",
+            "The window: `minute`, `30s`, `5h`, `7d` … (the last so long), `day`, `week`, `month` (by the calendar) or `total`.";
+        "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone in which days, weeks and months begin.";
+        "soft": Numbers = "[80] for money, [] else", "[50, 80]", "Percentages at which an event tells of it.";
+        "refuse": Flag = "true", "false", "`false`: events tell of it, nothing is refused.";
+        "queue": Table = "", "{ timeout_ms = 10000 }", "Wait for room instead of being refused at once; first come, first served.";
+    }
+    "limits.queue" {
+        "timeout_ms": Number = "required", "10000", "How long a request waits at most, in milliseconds.";
+        "max_waiting": Number = "100", "100", "How many may wait at the same time.";
+    }
 };
 
 /// The keys of one table.
@@ -362,7 +398,7 @@ pub(super) fn below(in_section: &str, name: &str) -> String {
 /// What an entry of a list of tables is called by: its name, or its model.
 pub(super) fn identity(section: &str) -> Option<&'static str> {
     match section {
-        "channels" | "keys" | "profiles" => Some("name"),
+        "channels" | "keys" | "profiles" | "limits" => Some("name"),
         "routes" => Some("model"),
         _ => None,
     }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    BodyPolicy, Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Policy,
-    Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
+    BodyPolicy, Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Owner,
+    OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts,
+    VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -99,6 +100,7 @@ pub(super) struct FileKey {
     #[serde(default)]
     formats: Vec<String>,
     tool: Option<String>,
+    owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
     bodies: Option<BodyPolicy>,
@@ -130,6 +132,7 @@ impl FileKey {
             formats: self.formats,
             profile: self.profile,
             tool: self.tool,
+            owner: self.owner,
             strict: self.strict,
             bodies: self.bodies,
             policy: self.policy,
@@ -240,5 +243,20 @@ impl FileProfile {
             policy: self.policy,
             origin: Origin::File,
         }
+    }
+}
+
+/// `[[owners]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileOwner {
+    kind: OwnerKind,
+    name: String,
+    parent: Option<OwnerRef>,
+}
+
+impl FileOwner {
+    pub(super) fn into_owner(self) -> Owner {
+        Owner { kind: self.kind, name: self.name, parent: self.parent, origin: Origin::File }
     }
 }

@@ -6,8 +6,11 @@
 mod channel;
 pub mod check;
 mod entities;
+mod limit;
+mod limit_spec;
 mod money;
 mod overrides;
+mod owner;
 mod policy;
 mod price;
 mod profile;
@@ -19,8 +22,11 @@ mod virtual_key;
 
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
+pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
+pub use limit_spec::{Dollars, LimitSpec};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
+pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
 pub use price::{
     ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,

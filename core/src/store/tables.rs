@@ -22,6 +22,12 @@ pub(super) const FILE_KEYS: Rows = TableDefinition::new("file_keys");
 pub(super) const ROUTES: Rows = TableDefinition::new("routes");
 /// Profiles by name.
 pub(super) const PROFILES: Rows = TableDefinition::new("profiles");
+/// Owners by `kind:name`.
+pub(super) const OWNERS: Rows = TableDefinition::new("owners");
+/// Limits by name.
+pub(super) const LIMITS: Rows = TableDefinition::new("limits");
+/// What limits have counted: by counter and beginning of the part of its window.
+pub(super) const COUNTERS: TableDefinition<'static, (u64, u64), u64> = TableDefinition::new("counters");
 /// Settings set through the API, by dotted name.
 pub(super) const SETTINGS: Rows = TableDefinition::new("settings");
 /// Profile switches: `gateway`, or a key's id.

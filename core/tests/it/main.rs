@@ -30,6 +30,7 @@ mod overrides;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod prices;
 mod scale;
 #[cfg(test)]
 mod secrets;

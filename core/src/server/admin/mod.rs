@@ -12,6 +12,7 @@ mod filter;
 mod keys;
 mod logs;
 mod models;
+mod prices;
 mod profiles;
 mod requests;
 mod routes;
@@ -117,6 +118,9 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::active, profiles::switch))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(prices::list, prices::set))
+        .routes(routes!(prices::import, prices::drop_import))
+        .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))

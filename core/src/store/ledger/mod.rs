@@ -108,16 +108,22 @@ impl Ledger {
         self.queue.record(key, bytes, Arc::new(record), waiter);
     }
 
+    /// Writes records anew that are there already, and their sums with them; on disk when this is done. Those who watch are not told.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn rewrite(&self, records: Vec<RequestRecord>) -> Result<(), StoreError> {
+        let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
+        let write = move || post(&db, &queue, records.into_iter());
+        tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// Takes many records at once, past the journal: on disk when this returns. For backups that are read back. Records that are there already are replaced.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn import_blocking(&self, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
-        let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
-        let books = self.queue.books();
-        self.db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
-        books.committed();
-        Ok(())
+        post(&self.db, &self.queue, records)
     }
 
     /// How the writing goes.
@@ -203,6 +209,15 @@ fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
     record.plan.truncate(MOST_PLANNED);
     let (key, canonical) = key_of(&record.id, record.started);
     (key, codec::encode(record, !canonical, &mut codec::Nameless))
+}
+
+/// Posts records past the journal.
+fn post(db: &Db, queue: &Queue, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
+    let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
+    let books = queue.books();
+    db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
+    books.committed();
+    Ok(())
 }
 
 fn prepared(mut record: RequestRecord) -> (u128, Vec<u8>) {
