@@ -66,13 +66,16 @@ pub struct Line {
 pub struct KeyEntry {
     /// The key.
     pub key: VirtualKey,
+    /// The nodes above it as `kind:name`, the nearest first.
+    pub owners: Vec<String>,
     models: Vec<Glob>,
 }
 
 impl KeyEntry {
-    fn new(key: VirtualKey) -> Self {
+    fn new(key: VirtualKey, entities: &Entities) -> Self {
         let models = key.models.iter().map(Glob::new).collect();
-        Self { key, models }
+        let owners = entities.owner_chain(key.owner.as_ref()).iter().map(ToString::to_string).collect();
+        Self { key, owners, models }
     }
 
     /// Whether the key may ask for `model`.
@@ -119,7 +122,7 @@ impl Snapshot {
         let mut keys = HashMap::new();
         let mut anonymous = None;
         for key in &entities.keys {
-            let entry = Arc::new(KeyEntry::new(key.clone()));
+            let entry = Arc::new(KeyEntry::new(key.clone(), entities));
             let hashes = key.grace.iter().map(|grace| (grace.hash.as_str(), Some(grace.until)));
             for (hash, until) in hashes.chain([(key.hash.as_str(), None)]) {
                 if let Some(hash) = unhex(hash) {

@@ -61,7 +61,9 @@ impl Job {
     /// Begins an attempt in the record.
     pub(crate) fn open_attempt(&mut self, channel: &LiveChannel, candidate: &Candidate, format: &str) {
         let quote = self.snapshot.quote(candidate.channel, &candidate.upstream);
-        self.settle.record_mut().provider = Some(channel.provider.id.clone());
+        let record = self.settle.record_mut();
+        record.provider = Some(channel.provider.id.clone());
+        record.tags.clone_from(&channel.config.tags);
         let attempt = AttemptRecord {
             channel: channel.name().to_owned(),
             upstream_model: candidate.upstream.as_ref().to_owned(),

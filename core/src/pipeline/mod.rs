@@ -168,6 +168,7 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let key = &caller.key.key;
     let record = settle.record_mut();
     record.key = Some(key.id.clone());
+    record.owners.clone_from(&caller.key.owners);
     record.profile.clone_from(&caller.profile.name);
     if key.tool.is_some() {
         record.tool.clone_from(&key.tool);

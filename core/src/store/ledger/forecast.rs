@@ -65,11 +65,14 @@ impl Model {
         }
         let mean = days.iter().sum::<f64>() / count;
         let middle = (count - 1.0) / 2.0;
-        let spread: f64 = (0..days.len()).map(|at| (at as f64 - middle).powi(2)).sum();
-        // A line through two or three days would shoot anywhere.
-        if days.len() >= 7 && spread > 0.0 {
-            let lean: f64 = days.iter().enumerate().map(|(at, cost)| (at as f64 - middle) * (cost - mean)).sum();
-            out.slope = lean / spread;
+        // A line through few days would shoot anywhere, and one through days and not weeks would lean to where weekends lie.
+        let weeks: Vec<f64> = days.rchunks_exact(7).map(|week| week.iter().sum::<f64>() / 7.0).collect();
+        let centre = (weeks.len() as f64 - 1.0) / 2.0;
+        let spread: f64 = (0..weeks.len()).map(|at| (at as f64 - centre).powi(2)).sum();
+        if days.len() >= LEAST_FOR_WEEKDAYS && spread > 0.0 {
+            // The last week comes first.
+            let lean: f64 = weeks.iter().enumerate().map(|(at, cost)| (centre - at as f64) * cost).sum();
+            out.slope = lean / spread / 7.0;
         }
         out.level = mean - out.slope * middle;
         if days.len() >= LEAST_FOR_WEEKDAYS {
