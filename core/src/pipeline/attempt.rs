@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use myelin_protocol::ApiFormat;
 use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
@@ -16,7 +16,7 @@ use super::ask::{Ask, malformed, reply_context};
 use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::{End, Settle};
 use super::stored::Follow;
 use super::stream::{Live, StreamReply};
@@ -72,7 +72,7 @@ pub(super) struct Sent {
 
 /// Runs the attempts and answers.
 pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
-    if let Err(error) = job.planned(&deployments, ask.demand()) {
+    if let Err(error) = job.planned(&deployments, ask.demand()).await {
         return job.fail(error);
     }
     if let Err(error) = ask.set(&deployments.set) {
@@ -100,7 +100,8 @@ async fn answer(run: Run) -> Reply {
 async fn stream(run: Run) -> Reply {
     let (format, json_array) = (run.ask.format, run.ask.json_array);
     let context = reply_context(&run.job, &run.ask, None);
-    let early = run.job.settle.record().clone();
+    let mut early = HeaderMap::new();
+    run.job.settle.describe(&mut early);
     let flight = Arc::clone(run.job.settle.flight());
     let mut attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>> = Box::pin(first_content(run));
     let mut head = http::Response::new(ReplyBody::Empty);
@@ -110,13 +111,13 @@ async fn stream(run: Run) -> Reply {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     let body = match tokio::time::timeout(HEAD_HOLD, &mut attempts).await {
         Ok(Ok(live)) => {
-            describe(headers, live.settle.record());
+            live.settle.describe(headers);
             StreamReply::live(live)
         }
         Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
-            describe(headers, &early);
+            headers.extend(early);
             StreamReply::waiting(attempts, format.codec().stream_encoder(context), flight)
         }
     };
@@ -129,7 +130,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     settle.price();
-    describe(reply.headers_mut(), settle.record());
+    settle.describe(reply.headers_mut());
     settle.given(&answer.body);
     settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);

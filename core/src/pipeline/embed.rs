@@ -25,6 +25,12 @@ struct Ask {
     request: EmbeddingRequest,
 }
 
+impl Ask {
+    fn demand(&self) -> Demand {
+        Demand { body_bytes: self.body.len() as u64, body: Some(self.body.clone()), max_output: Some(0) }
+    }
+}
+
 /// Answers an embeddings request.
 pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path_model: Option<String>) -> Reply {
     let ask = match read(format, body, path_model.as_deref()) {
@@ -33,7 +39,10 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
     };
     let answered = match job.target(&ask.request.model) {
         Err(error) => Err(error),
-        Ok(Target::Echo) => Ok(Answer::Vectors(Box::new(echo::embed(&ask.request)))),
+        Ok(Target::Echo) => {
+            let let_in = job.let_in(&[], ask.demand()).await;
+            let_in.map(|()| Answer::Vectors(Box::new(echo::embed(&ask.request))))
+        }
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
     };
     let body = answered.and_then(|answer| match answer {
@@ -80,7 +89,7 @@ enum Answer {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
-    job.planned(deployments, Demand { body_bytes: ask.body.len() as u64, max_output: Some(0) })?;
+    job.planned(deployments, ask.demand()).await?;
     let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
     while let Some(candidate) = tries.next().await {
         let answered = attempt(job, ask, &candidate).await;
@@ -178,7 +187,14 @@ fn join(whole: &mut EmbeddingResponse, part: EmbeddingResponse) {
     whole.data.extend(part.data);
     let add = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.saturating_add(b));
     whole.usage = match (whole.usage.take(), part.usage) {
-        (Some(a), Some(b)) => Some(Usage { input: add(a.input, b.input), output: add(a.output, b.output), ..a }),
+        // A cost that was told of one piece is not that of all.
+        (Some(a), Some(b)) => Some(Usage {
+            input: add(a.input, b.input),
+            output: add(a.output, b.output),
+            cost_usd: None,
+            raw: None,
+            ..a
+        }),
         _ => None,
     };
 }

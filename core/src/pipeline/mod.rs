@@ -40,6 +40,7 @@ mod multipart;
 mod origins;
 mod outcome;
 mod passthrough;
+mod quota;
 mod receive;
 mod relay;
 mod reply;
@@ -67,7 +68,9 @@ pub use stream::StreamReply;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
-use crate::model::{RequestRecord, RequestState, Settings};
+use crate::events::Events;
+use crate::limits::Limiter;
+use crate::model::{Charge, RequestRecord, RequestState, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use admit::Caller;
@@ -92,17 +95,17 @@ pub struct Services {
     pub origins: Origins,
     /// Requests in flight.
     pub flights: Flights,
+    /// Every limit's counter.
+    pub limiter: Limiter,
+    /// What the owner should hear of.
+    pub events: Events,
 }
 
 impl Services {
     /// Hands a record over. `durable`: tells when it is on disk.
-    fn record(&self, record: RequestRecord, durable: bool) -> Option<Durable> {
+    fn record(&self, record: RequestRecord, charges: Vec<Charge>, durable: bool) -> Option<Durable> {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
-        if durable {
-            return Some(self.store.ledger().append_durable(record));
-        }
-        self.store.ledger().append(record);
-        None
+        self.store.ledger().append_charged(record, charges, durable)
     }
 }
 
@@ -168,8 +171,8 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let key = &caller.key.key;
     let record = settle.record_mut();
     record.key = Some(key.id.clone());
-    record.owners.clone_from(&caller.key.owners);
     record.profile.clone_from(&caller.profile.name);
+    record.owners.clone_from(&caller.key.owners);
     if key.tool.is_some() {
         record.tool.clone_from(&key.tool);
     }
@@ -272,7 +275,7 @@ impl Job {
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         self.settle.price();
-        reply::describe(reply.headers_mut(), self.settle.record());
+        self.settle.describe(reply.headers_mut());
         let body = Bytes::from(body);
         self.settle.given(&body);
         self.settle.complete(RequestState::Completed, status);

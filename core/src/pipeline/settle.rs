@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
 use super::capture::Capture;
@@ -13,7 +14,8 @@ use super::error::STOPPED;
 use super::flights::Flight;
 use super::money::Money;
 use super::outcome::{self, Outcome};
-use super::{Durable, Services};
+use super::quota::{self, Quota};
+use super::{Durable, Services, reply};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, BodyPolicy, RequestRecord, RequestState};
 use crate::pricing::Quote;
@@ -65,6 +67,8 @@ pub(crate) struct Settle {
     flight: Arc<Flight>,
     capture: Option<Box<Capture>>,
     money: Money,
+    /// What it holds of its limits.
+    quota: Quota,
     done: bool,
 }
 
@@ -83,6 +87,7 @@ impl Settle {
             flight,
             capture: None,
             money: Money::default(),
+            quota: Quota::default(),
             done: false,
         }
     }
@@ -143,6 +148,17 @@ impl Settle {
         u32::try_from(self.record.attempts.len()).ok()?.checked_sub(1).filter(|_| of_attempt)
     }
 
+    /// What it holds of its limits.
+    pub(crate) fn quota_mut(&mut self) -> &mut Quota {
+        &mut self.quota
+    }
+
+    /// Writes what a caller may know of its request into a head.
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        reply::describe(headers, &self.record);
+        self.quota.describe(headers, self.services.clock.unix_ms());
+    }
+
     /// The record so far.
     pub(crate) fn record(&self) -> &RequestRecord {
         &self.record
@@ -198,6 +214,9 @@ impl Settle {
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
+        if let End::Failed(_) | End::Withdrawn(_) = end {
+            self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
+        }
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
         outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
     }
@@ -276,8 +295,9 @@ impl Settle {
         if let Some(capture) = self.capture.take() {
             capture.end(&self.record.id, self.record.started, state);
         }
+        let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
-        self.services.record(record, self.strict)
+        self.services.record(record, charges, self.strict)
     }
 
     /// Writes the record; for strict keys it is on disk when this returns. Store trouble never stops traffic: it is shown elsewhere.

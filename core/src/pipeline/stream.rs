@@ -221,7 +221,7 @@ impl Live {
             if let Some(bytes) = self.out.pop_front() {
                 self.settle.services().origins.note_piece(&mut self.blobs, &bytes, &self.maker);
                 self.settle.first_token();
-                self.settle.given_piece(&bytes, self.relay.written());
+                self.settle.given_piece(&bytes, self.relay.written().unwrap_or_default());
                 self.spoken = Instant::now();
                 if self.over && self.out.is_empty() {
                     // The record is written before the last byte leaves.
@@ -334,8 +334,10 @@ impl Live {
             self.failure = Some(error);
         }
         let whole = self.relay.complete() && self.failure.is_none();
-        if !self.relay.complete() {
-            self.settle.estimate(self.relay.written());
+        if !self.relay.complete()
+            && let Some(written) = self.relay.written()
+        {
+            self.settle.estimate(written);
         }
         let (state, end) = match whole {
             true => (RequestState::Completed, End::Answered),
@@ -359,8 +361,10 @@ impl Drop for Live {
         if let Some(usage) = self.relay.usage() {
             self.settle.usage(usage.clone());
         }
-        if !self.relay.complete() {
-            self.settle.estimate(self.relay.written());
+        if !self.relay.complete()
+            && let Some(written) = self.relay.written()
+        {
+            self.settle.estimate(written);
         }
         self.settle.record_mut().status = 200;
     }

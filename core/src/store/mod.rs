@@ -5,6 +5,7 @@
 
 mod bodies;
 mod change;
+mod counters;
 mod db;
 mod error;
 mod held;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
+pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
@@ -64,6 +66,7 @@ struct Inner {
     ledger: Ledger,
     bodies: Arc<Bodies>,
     kept: Kept,
+    counters: Counters,
     writer: Writer,
     db: Arc<Db>,
     seal: Seal,
@@ -111,6 +114,7 @@ impl Store {
             ledger: Ledger::new(writer.queue(), Arc::clone(&db), Arc::clone(&bodies)),
             bodies,
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
+            counters: Counters::open(writer.queue(), Arc::clone(&db))?,
             writer,
             db,
             seal,
@@ -145,6 +149,11 @@ impl Store {
     /// Things that are kept for a while.
     pub fn kept(&self) -> &Kept {
         &self.0.kept
+    }
+
+    /// What limits have counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The database file.
