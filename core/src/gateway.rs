@@ -85,6 +85,7 @@ impl Gateway {
             talks: Talks::default(),
             limiter,
             events: Events::default(),
+            flights: Default::default(),
         });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
@@ -236,6 +237,7 @@ impl Gateway {
         services.snapshot.store(Arc::new(snapshot));
         self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);
+        self.store().bodies().keep(entities.settings.bodies_days, entities.settings.bodies_bytes);
     }
 
     /// Limits that are gone leave nothing behind, and what no longer counts goes.
