@@ -7,8 +7,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, Flags, Loader, Paths, SecretReader, WatchError, Watcher};
 use crate::gateway::Gateway;
 use crate::model::check::{self, Problem};
-use crate::model::{Channel, Secret, SecretSource};
-use crate::providers::{Catalog, SecretResolver};
+use crate::model::{Secret, SecretSource};
+use crate::providers::{BuiltinRows, SecretResolver};
 use crate::store::{Change, ChangeError, Issued, MasterKey, Store, StoreError};
 use crate::upstream::UpstreamError;
 
@@ -68,7 +68,7 @@ pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
 /// # Errors
 /// As [`launch`].
 pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
-    let catalog: Arc<dyn check::Catalog> = Arc::new(Rows);
+    let catalog: Arc<dyn check::Catalog> = Arc::new(BuiltinRows);
     let loader = Loader::new(paths, flags, Arc::clone(&catalog));
     let loaded = loader.load()?;
     let master = loaded.master_key.clone().map_or(MasterKey::KeyFile, MasterKey::Given);
@@ -119,22 +119,6 @@ fn log_unwatched(path: &std::path::Path, error: &WatchError) {
     }
 }
 
-/// The catalog as the checks of the configuration see it.
-struct Rows;
-
-impl check::Catalog for Rows {
-    fn has_provider(&self, provider: &str) -> bool {
-        Catalog::builtin().get(provider).is_some()
-    }
-
-    fn serves(&self, channel: &Channel, upstream: &str) -> Option<bool> {
-        let row = Catalog::builtin().get(&channel.provider)?;
-        let formats = channel.options.get("formats").and_then(|formats| formats.as_array());
-        let formats: Option<Vec<&str>> = formats.map(|all| all.iter().filter_map(|one| one.as_str()).collect());
-        Some(row.serves(formats.as_deref(), upstream))
-    }
-}
-
 /// Reads credentials of channels the way the configuration reads its secrets.
 struct Resolver(Arc<dyn SecretReader>);
 
@@ -149,11 +133,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Settings;
+    use crate::model::{Channel, Settings};
 
     fn problems(channel: serde_json::Value) -> Vec<String> {
         let channel: Channel = serde_json::from_value(channel).unwrap();
-        let found = check::channel(&channel, &Settings::default(), &Rows);
+        let found = check::channel(&channel, &Settings::default(), &BuiltinRows);
         found.into_iter().map(|problem| problem.to_string()).collect()
     }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::limits::LimitTable;
 use crate::model::{Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
+use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
 use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
 use crate::upstream::Client;
@@ -22,6 +24,10 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
     /// What routing knows.
     pub routing: RoutingTable,
+    /// What deployments cost.
+    pub prices: Book,
+    /// Which limits hold for whom.
+    pub limits: Arc<LimitTable>,
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
@@ -64,12 +70,15 @@ pub struct KeyEntry {
     /// The key.
     pub key: VirtualKey,
     models: Vec<Glob>,
+    /// The nodes that it belongs to, from the nearest to the farthest, as `kind:name`.
+    pub owners: Vec<String>,
 }
 
 impl KeyEntry {
-    fn new(key: VirtualKey) -> Self {
+    fn new(key: VirtualKey, entities: &Entities) -> Self {
         let models = key.models.iter().map(Glob::new).collect();
-        Self { key, models }
+        let owners = entities.owner_chain(key.owner.as_ref()).iter().map(ToString::to_string).collect();
+        Self { key, models, owners }
     }
 
     /// Whether the key may ask for `model`.
@@ -116,7 +125,7 @@ impl Snapshot {
         let mut keys = HashMap::new();
         let mut anonymous = None;
         for key in &entities.keys {
-            let entry = Arc::new(KeyEntry::new(key.clone()));
+            let entry = Arc::new(KeyEntry::new(key.clone(), entities));
             let hashes = key.grace.iter().map(|grace| (grace.hash.as_str(), Some(grace.until)));
             for (hash, until) in hashes.chain([(key.hash.as_str(), None)]) {
                 if let Some(hash) = unhex(hash) {
@@ -135,6 +144,8 @@ impl Snapshot {
             settings: entities.settings.clone(),
             lines,
             routing,
+            prices: Book::new(Arc::clone(&entities.prices)),
+            limits: Arc::default(),
             media,
             profiles,
             profile_extras,
@@ -143,6 +154,23 @@ impl Snapshot {
             keys,
             anonymous,
         }
+    }
+
+    /// What a deployment costs: a channel by its position, a model by the upstream's name. `None`: there is no such channel.
+    pub fn quote(&self, channel: usize, upstream: &str) -> Option<Arc<Quote>> {
+        let line = self.lines.get(channel)?;
+        Some(self.prices.quote(&line.channel.config, upstream))
+    }
+
+    /// What the model of a deployment can take and give; empty if nothing is known.
+    pub fn model_limits(&self, channel: usize, upstream: &str) -> ModelLimits {
+        self.lines.get(channel).map(|line| self.prices.limits(&line.channel.config, upstream)).unwrap_or_default()
+    }
+
+    /// The same picture with these limits.
+    #[must_use]
+    pub fn limited(self, limits: Arc<LimitTable>) -> Self {
+        Self { limits, ..self }
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.

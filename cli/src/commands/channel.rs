@@ -322,6 +322,19 @@ fn credential(key: &str) -> anyhow::Result<String> {
     }
 }
 
+/// A channel that works and has no models serves nobody: says so.
+fn offers_something(carrier: &Carrier, name: &str) -> anyhow::Result<()> {
+    let channel = carrier.get(&path(name, ""))?;
+    let none = |field: &str| list(&channel, field).is_empty();
+    if none("/models") && none("/listed") {
+        let words = "it offers no model: the provider lists none";
+        return output::line(&format!(
+            "{words}; name them with `myelin channel set {name} --model NAME` (may be repeated)"
+        ));
+    }
+    Ok(())
+}
+
 fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> anyhow::Result<()> {
     let before = carrier.get(&path(name, ""))?;
     // One that worked and is off was switched off by its owner: a test does not switch it on again.
@@ -345,6 +358,7 @@ fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> 
         output::line(&plain(&words))?;
         let on = outcome.pointer("/enabled") == Some(&json!(true));
         output::line(if on { "it takes part" } else { "it is off: `myelin channel enable` lets it take part" })?;
+        offers_something(carrier, name)?;
     }
     if passed {
         return Ok(());

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod model;
+pub(crate) mod price;
 pub(crate) mod profile;
 pub(crate) mod route;
 pub(crate) mod serve;

@@ -10,12 +10,12 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::environment;
 use super::fields::{self, Shape};
-use super::file::{FileChannel, FileKey, FileProfile, FileRoute};
+use super::file::{FileChannel, FileKey, FileOwner, FileProfile, FileRoute};
 use super::lines::{Lines, entry_path};
 use super::paths::Paths;
 use super::secrets::{SecretReader, Secrets};
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, DeclaredKey, Entities, Secret, SecretSource, Settings};
+use crate::model::{Declared, DeclaredKey, Entities, Limit, LimitSpec, Origin, Secret, SecretSource, Settings};
 
 /// What flags of the command line set, above everything else.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,6 +61,11 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors: Vec<&Problem> = self.problems.iter().filter(|problem| problem.is_error()).collect();
+        // What flags alone got wrong is no fault of the file.
+        if errors.iter().all(|error| error.path == FLAG) {
+            let words: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+            return f.write_str(&words.join("\n"));
+        }
         write!(f, "{} cannot be taken", self.path.display())?;
         for problem in errors {
             match problem.line {
@@ -71,6 +76,17 @@ impl fmt::Display for ConfigError {
         }
         Ok(())
     }
+}
+
+/// Where a problem is that the command line brought.
+const FLAG: &str = "--listen";
+
+fn is_listen(problem: &Problem) -> bool {
+    problem.path == "listen" || problem.path.starts_with("listen[")
+}
+
+fn of_flag(problem: Problem) -> Problem {
+    Problem { path: FLAG.to_owned(), line: None, ..problem }
 }
 
 fn without_line(problem: &Problem) -> Problem {
@@ -160,7 +176,11 @@ impl Loader {
         let master_key = self.secret("master_key", declared.settings.master_key.as_ref(), &mut problems);
         problems.extend(check::all(&alone(&declared), self.catalog.as_ref()));
         self.missing_credentials(&declared, &mut problems);
-        let mut problems: Vec<Problem> = problems.into_iter().map(|problem| lines.locate(problem)).collect();
+        let flagged = !self.flags.listen.is_empty();
+        let mut problems: Vec<Problem> = problems
+            .into_iter()
+            .map(|problem| if flagged && is_listen(&problem) { of_flag(problem) } else { lines.locate(problem) })
+            .collect();
         problems.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.line.cmp(&b.line)));
         problems.dedup();
         if problems.iter().any(Problem::is_error) {
@@ -211,6 +231,11 @@ impl Loaded {
     }
 }
 
+fn file_limit(index: usize, spec: LimitSpec, problems: &mut Vec<Problem>) -> Option<Limit> {
+    let path = spec.name.as_ref().map_or_else(|| format!("limits[{index}]"), |name| format!("limits.{name}"));
+    spec.into_limit(&path, Origin::File).map_err(|wrong| problems.extend(wrong)).ok()
+}
+
 /// What is declared as if there were nothing else, for the checks.
 fn alone(declared: &Declared) -> Entities {
     Entities {
@@ -221,7 +246,10 @@ fn alone(declared: &Declared) -> Entities {
         keys: declared.keys.iter().map(|key| key.key.clone()).collect(),
         routes: declared.routes.clone(),
         profiles: declared.profiles.clone(),
+        owners: declared.owners.clone(),
+        limits: declared.limits.clone(),
         active_profile: declared.settings.active_profile.clone(),
+        ..Entities::default()
     }
 }
 
@@ -282,6 +310,8 @@ impl Reader<'_> {
         let keys: Vec<FileKey> = self.entries(&mut table, "keys");
         let routes: Vec<FileRoute> = self.entries(&mut table, "routes");
         let profiles: Vec<FileProfile> = self.entries(&mut table, "profiles");
+        let owners: Vec<FileOwner> = self.entries(&mut table, "owners");
+        let limits: Vec<LimitSpec> = self.entries(&mut table, "limits");
         let fixed_settings = table
             .iter()
             .flat_map(|(key, value)| match value.get_ref() {
@@ -301,6 +331,12 @@ impl Reader<'_> {
             keys: keys.into_iter().map(|key| DeclaredKey { key: key.into_key(problems), secret: None }).collect(),
             routes: routes.into_iter().map(|route| route.into_route(problems)).collect(),
             profiles: profiles.into_iter().map(FileProfile::into_profile).collect(),
+            owners: owners.into_iter().map(FileOwner::into_owner).collect(),
+            limits: limits
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, spec)| file_limit(index, spec, problems))
+                .collect(),
         };
         (declared, key_sources)
     }

@@ -45,6 +45,8 @@ pub struct Settings {
     pub stored_response_seconds: u64,
     /// Which bodies are kept.
     pub bodies: BodyPolicy,
+    /// What happens to requests for models that have no price.
+    pub unpriced: Unpriced,
     /// How long request metadata is kept, in days.
     pub metadata_days: u32,
     /// Master key that seals provider secrets; `env:` or `file:`. Absent: keychain or a 0600 key file.
@@ -74,6 +76,7 @@ impl Default for Settings {
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,
             bodies: BodyPolicy::Errors,
+            unpriced: Unpriced::Allow,
             metadata_days: 90,
             master_key: None,
         }
@@ -91,4 +94,15 @@ pub enum BodyPolicy {
     Errors,
     /// All.
     All,
+}
+
+/// What happens to requests for models that have no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unpriced {
+    /// They are served; their records say that there is no price.
+    #[default]
+    Allow,
+    /// They are refused before any provider is asked.
+    Block,
 }

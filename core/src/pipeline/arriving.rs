@@ -233,9 +233,10 @@ async fn forward(
     let announced = transit.intake.announced();
     let demand = Demand {
         body_bytes: announced.unwrap_or_else(|| transit.intake.length()),
+        body: None,
         max_output: transit.head.max_tokens(),
     };
-    if let Err(error) = job.planned(&deployments, demand) {
+    if let Err(error) = job.planned(&deployments, demand).await {
         let mut intake = transit.intake;
         return fail(job, &mut intake, error).await;
     }
@@ -281,6 +282,7 @@ async fn send(
 ) -> Result<Box<Underway>, GatewayError> {
     let Lane { candidate, line, accepted, .. } = lane;
     job.open_attempt(&line.channel, candidate, accepted.format.as_str());
+    job.let_attempt(line.channel.name(), candidate).await?;
     let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let operation = Operation::Chat { accepted, stream: lane.stream };

@@ -15,7 +15,7 @@ use super::dispatch::collect;
 use super::origins::Maker;
 use super::receive::passed_headers;
 use super::relay::{Output, Relay};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::End;
 use super::stream::{Live, StreamReply};
 use super::target::{Demand, Deployments, Target};
@@ -131,11 +131,12 @@ impl Ask {
     }
 
     fn demand(&self) -> Demand {
-        let body_bytes = match &self.body {
-            Body::Json(envelope) => envelope.body().len() as u64,
-            Body::Form(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+        let (body_bytes, body) = match &self.body {
+            Body::Json(envelope) => (envelope.body().len() as u64, Some(envelope.body().clone())),
+            // Sound and pictures: their bytes say nothing about tokens.
+            Body::Form(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), None),
         };
-        Demand { body_bytes, max_output: None }
+        Demand { body_bytes, body, max_output: None }
     }
 }
 
@@ -155,7 +156,7 @@ struct Stream {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
-    job.planned(deployments, ask.demand())?;
+    job.planned(deployments, ask.demand()).await?;
     let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
     while let Some(candidate) = tries.next().await {
         match attempt(job, ask, &candidate).await {
@@ -265,9 +266,10 @@ fn usage(answer: &Value) -> Option<Usage> {
 }
 
 async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
+    job.settle.price();
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     job.settle.record_mut().bytes_out = body.len() as u64;
     job.settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(body);
@@ -279,7 +281,7 @@ fn live(mut job: Job, stream: Stream) -> Reply {
     job.settle.record_mut().stream = true;
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     let out: Output = first.into_iter().collect();
     let live = Live::new(Some(rest), Relay::raw(), out, job.settle, &limits, maker);
     *reply.body_mut() = ReplyBody::Stream(Box::new(StreamReply::live(live)));

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
-use myelin_protocol::{ApiFormat, ReplyContext, StreamEncoder};
+use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::arriving::{Answer, Underway};
-use super::ask::{Ask, malformed};
+use super::ask::{Ask, malformed, reply_context};
 use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::{End, Settle};
 use super::stored::Follow;
 use super::stream::{Live, StreamReply};
@@ -24,7 +24,7 @@ use super::target::Deployments;
 use super::tries::Tries;
 use super::{Job, arriving, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::{RequestRecord, RequestState};
+use crate::model::RequestState;
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream;
@@ -72,7 +72,7 @@ pub(super) struct Sent {
 
 /// Runs the attempts and answers.
 pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
-    if let Err(error) = job.planned(&deployments, ask.demand()) {
+    if let Err(error) = job.planned(&deployments, ask.demand()).await {
         return job.fail(error);
     }
     if let Err(error) = ask.set(&deployments.set) {
@@ -99,32 +99,15 @@ async fn answer(run: Run) -> Reply {
 
 /// What the head of a stream says if it has to go out before an attempt has answered. Made for every stream and hardly ever used, so it holds no more than that.
 struct Early {
-    record: RequestRecord,
-    include_usage: bool,
-    json_array: bool,
+    head: HeaderMap,
+    context: ReplyContext,
 }
 
 impl Early {
     fn of(run: &Run) -> Self {
-        let RequestRecord { id, started, model, profile, losses, .. } = run.job.settle.record();
-        let record = RequestRecord {
-            id: id.clone(),
-            started: *started,
-            model: model.clone(),
-            profile: profile.clone(),
-            losses: losses.clone(),
-            ..RequestRecord::default()
-        };
-        Self { record, include_usage: run.ask.include_usage, json_array: run.ask.json_array }
-    }
-
-    /// Writes keep-alives, and the failure if all attempts fail.
-    fn encoder(self, format: ApiFormat) -> Box<dyn StreamEncoder> {
-        let Self { record, include_usage, json_array } = self;
-        let id = record.id.trim_start_matches("req_").to_owned();
-        let created = record.started / 1_000;
-        let context = ReplyContext { model: record.model, id, created, include_usage, json_array, request: None };
-        format.codec().stream_encoder(context)
+        let mut head = HeaderMap::new();
+        run.job.settle.describe(&mut head);
+        Self { head, context: reply_context(&run.job, &run.ask, None) }
     }
 }
 
@@ -139,14 +122,15 @@ async fn stream(run: Run) -> Reply {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     let body = match tokio::time::timeout(HEAD_HOLD, &mut attempts).await {
         Ok(Ok(live)) => {
-            describe(headers, live.settle.record());
+            live.settle.describe(headers);
             StreamReply::live(live)
         }
         Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
-            describe(headers, &early.record);
-            StreamReply::waiting(attempts, early.encoder(format))
+            headers.extend(early.head);
+            // Writes keep-alives, and the failure if all attempts fail.
+            StreamReply::waiting(attempts, format.codec().stream_encoder(early.context))
         }
     };
     *head.body_mut() = ReplyBody::Stream(Box::new(body));
@@ -157,7 +141,8 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    describe(reply.headers_mut(), settle.record());
+    settle.price();
+    settle.describe(reply.headers_mut());
     settle.record_mut().bytes_out = answer.body.len() as u64;
     settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);

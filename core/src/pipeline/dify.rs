@@ -114,7 +114,7 @@ pub(crate) async fn run(mut job: Job, body: Bytes) -> Reply {
     }
     match target {
         Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Fresh).await,
-        Target::Echo => chat::echo(job, ask),
+        Target::Echo => chat::echo(job, ask).await,
     }
 }
 

@@ -27,6 +27,8 @@ const ANSWER_BYTES: usize = 256 << 20;
 const ERROR_PATIENCE: Duration = Duration::from_secs(10);
 /// Largest error answer that is read; the rest says nothing new.
 const ERROR_BYTES: usize = 256 << 10;
+/// Where gateways behind us tell what a request cost, in dollars.
+const TOLD_COSTS: [&str; 2] = ["x-litellm-response-cost", "x-myelin-cost"];
 /// Where providers tell their id of a request.
 const REQUEST_IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray"];
 
@@ -57,13 +59,16 @@ impl Job {
 
     /// Begins an attempt in the record.
     pub(crate) fn open_attempt(&mut self, channel: &LiveChannel, candidate: &Candidate, format: &str) {
-        self.settle.open_attempt(AttemptRecord {
+        let quote = self.snapshot.quote(candidate.channel, &candidate.upstream);
+        self.settle.record_mut().provider = Some(channel.provider.id.clone());
+        let attempt = AttemptRecord {
             channel: channel.name().to_owned(),
             upstream_model: candidate.upstream.as_ref().to_owned(),
             credential: candidate.credential,
             format: format.to_owned(),
             ..AttemptRecord::default()
-        });
+        };
+        self.settle.open_attempt(attempt, quote);
     }
 
     /// Builds, signs and sends one upstream request; waits for the head of the answer. `native`: the caller's head means something to this provider.
@@ -143,6 +148,7 @@ impl Job {
     ) -> Result<(Parts, Vec<Bytes>), GatewayError> {
         let Asked { line, candidate, operation, native } = *asked;
         let channel = &line.channel;
+        self.let_attempt(channel.name(), candidate).await?;
         let refused = |error: ChannelError| {
             let message = format!("the channel {} cannot be asked: {error}", channel.name());
             GatewayError::new(Kind::UpstreamDenied, message).retry(Retry::Elsewhere)
@@ -177,6 +183,9 @@ impl Job {
         answer: Result<upstream::Reply, UpstreamError>,
     ) -> Result<upstream::Reply, GatewayError> {
         let response = answer.map_err(|error| error.into_gateway(channel.name()))?;
+        if let Some(cost) = TOLD_COSTS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok()) {
+            self.settle.told_cost(cost);
+        }
         let elapsed = self.settle.elapsed_us();
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());

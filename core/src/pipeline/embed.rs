@@ -25,6 +25,12 @@ struct Ask {
     request: EmbeddingRequest,
 }
 
+impl Ask {
+    fn demand(&self) -> Demand {
+        Demand { body_bytes: self.body.len() as u64, body: Some(self.body.clone()), max_output: Some(0) }
+    }
+}
+
 /// Answers an embeddings request.
 pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path_model: Option<String>) -> Reply {
     let ask = match read(format, body, path_model.as_deref()) {
@@ -34,9 +40,12 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
     let answered = match job.target(&ask.request.model) {
         Err(error) => Err(error),
         Ok(Target::Echo) => {
-            let vectors = echo::embed(&ask.request);
-            vectors.usage.iter().for_each(|usage| job.settle.more_usage(usage));
-            Ok(Answer::Vectors(Box::new(vectors)))
+            let let_in = job.let_in(&[], ask.demand()).await;
+            let_in.map(|()| {
+                let vectors = echo::embed(&ask.request);
+                vectors.usage.iter().for_each(|usage| job.settle.more_usage(usage));
+                Answer::Vectors(Box::new(vectors))
+            })
         }
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
     };
@@ -81,7 +90,7 @@ enum Answer {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
-    job.planned(deployments, Demand { body_bytes: ask.body.len() as u64, max_output: Some(0) })?;
+    job.planned(deployments, ask.demand()).await?;
     let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
     while let Some(candidate) = tries.next().await {
         let answered = attempt(job, ask, &candidate).await;

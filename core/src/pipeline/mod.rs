@@ -33,10 +33,12 @@ mod fault;
 mod intake;
 mod media;
 mod models;
+mod money;
 mod multipart;
 mod origins;
 mod outcome;
 mod passthrough;
+mod quota;
 mod receive;
 mod relay;
 mod reply;
@@ -65,7 +67,9 @@ pub use talks::Talks;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
-use crate::model::{RequestRecord, RequestState, Settings};
+use crate::events::Events;
+use crate::limits::Limiter;
+use crate::model::{Charge, RequestRecord, RequestState, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use admit::Caller;
@@ -90,17 +94,17 @@ pub struct Services {
     pub origins: Origins,
     /// Conversations with turns under way.
     pub talks: Talks,
+    /// Every limit's counter.
+    pub limiter: Limiter,
+    /// What the owner should hear of.
+    pub events: Events,
 }
 
 impl Services {
     /// Hands a record over. `durable`: tells when it is on disk.
-    fn record(&self, record: RequestRecord, durable: bool) -> Option<Durable> {
+    fn record(&self, record: RequestRecord, charges: Vec<Charge>, durable: bool) -> Option<Durable> {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
-        if durable {
-            return Some(self.store.ledger().append_durable(record));
-        }
-        self.store.ledger().append(record);
-        None
+        self.store.ledger().append_charged(record, charges, durable)
     }
 }
 
@@ -167,6 +171,7 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let record = settle.record_mut();
     record.key = Some(key.id.clone());
     record.profile.clone_from(&caller.profile.name);
+    record.owners.clone_from(&caller.key.owners);
     if key.tool.is_some() {
         record.tool.clone_from(&key.tool);
     }
@@ -255,7 +260,8 @@ impl Job {
         let mut reply = http::Response::new(ReplyBody::Empty);
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        reply::describe(reply.headers_mut(), self.settle.record());
+        self.settle.price();
+        self.settle.describe(reply.headers_mut());
         self.settle.record_mut().bytes_out = body.len() as u64;
         self.settle.complete(RequestState::Completed, status);
         *reply.body_mut() = ReplyBody::Whole(body.into());

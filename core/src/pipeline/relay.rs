@@ -229,6 +229,16 @@ impl Relay {
         }
     }
 
+    /// An estimate of the tokens that were written so far, for a stream that breaks off before its provider counts them.
+    pub(crate) fn written(&self) -> u64 {
+        match self {
+            Relay::Pass(pass) => pass.tap.written(),
+            Relay::Convert(driver) => driver.written(),
+            Relay::Written | Relay::Raw(_) => 0,
+            Relay::Edited(edited) => edited.inner.written(),
+        }
+    }
+
     /// Why the answer ended.
     pub(crate) fn finish_reason(&self) -> Option<&FinishReason> {
         match self {

@@ -137,7 +137,7 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
     }
     match target {
         Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Expanded).await,
-        Target::Echo => chat::echo(job, ask),
+        Target::Echo => chat::echo(job, ask).await,
     }
 }
 

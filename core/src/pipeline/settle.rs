@@ -5,12 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::money::Money;
 use super::outcome::{self, Outcome};
-use super::{Durable, Services};
+use super::quota::{self, Quota};
+use super::{Durable, Services, reply};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::pricing::Quote;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -55,6 +59,9 @@ pub(crate) struct Settle {
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
     attempt_open: bool,
+    money: Money,
+    /// What it holds of its limits.
+    quota: Quota,
     done: bool,
 }
 
@@ -62,12 +69,32 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
-        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
+        Self {
+            services,
+            record: Box::new(record),
+            begun_us,
+            strict: false,
+            attempt_open: false,
+            money: Money::default(),
+            quota: Quota::default(),
+            done: false,
+        }
     }
 
     /// What the pipeline works with.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// What it holds of its limits.
+    pub(crate) fn quota_mut(&mut self) -> &mut Quota {
+        &mut self.quota
+    }
+
+    /// Writes what a caller may know of its request into a head.
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        reply::describe(headers, &self.record);
+        self.quota.describe(headers, self.services.clock.unix_ms());
     }
 
     /// The record so far.
@@ -85,8 +112,9 @@ impl Settle {
         self.services.clock.monotonic_us().saturating_sub(self.begun_us)
     }
 
-    /// An attempt begins; it stays the last one of the record until it is closed.
-    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
+    /// An attempt begins, at a deployment with this price; it stays the last one of the record until it is closed.
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
+        self.money.attempt(&mut self.record, quote);
         attempt.offset_us = self.elapsed_us();
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
@@ -123,6 +151,9 @@ impl Settle {
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
+        if let End::Failed(_) | End::Withdrawn(_) = end {
+            self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
+        }
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
         outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
     }
@@ -171,6 +202,23 @@ impl Settle {
         }
     }
 
+    /// The head of the answer says what it cost, in dollars.
+    pub(crate) fn told_cost(&mut self, dollars: &str) {
+        self.money.told(dollars);
+    }
+
+    /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
+    pub(crate) fn estimate(&mut self, written: u64) {
+        if !self.done {
+            self.money.estimate(&mut self.record, written);
+        }
+    }
+
+    /// Writes into the record what the request came to, as far as that is known now.
+    pub(crate) fn price(&mut self) {
+        self.money.settle(&mut self.record);
+    }
+
     /// Notes why the answer ended.
     pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());
@@ -196,9 +244,11 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        self.price();
         clip(&mut self.record);
+        let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
-        self.services.record(record, self.strict)
+        self.services.record(record, charges, self.strict)
     }
 
     /// Writes the record; for strict keys it is on disk when this returns. Store trouble never stops traffic: it is shown elsewhere.

@@ -1,9 +1,11 @@
 //! From the asked model to candidates: profile, key's allow-list, routing, plan.
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::Job;
 use crate::error::{GatewayError, Kind};
+use crate::model::Unpriced;
 use crate::routing::{Candidate, Group, Resolution, plan};
 
 /// Where a request may go.
@@ -25,10 +27,12 @@ pub(crate) struct Deployments {
 }
 
 /// How much a request asks for, as far as that shows before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Demand {
     /// Size of its body.
     pub body_bytes: u64,
+    /// The body, if it is all there.
+    pub body: Option<Bytes>,
     /// The most tokens that the caller wants back; `None`: it named no limit.
     pub max_output: Option<u64>,
 }
@@ -38,13 +42,11 @@ impl Job {
     /// gives it back or settles it however the request ends. Every surface that spends money comes through here; only a request's first time counts.
     ///
     /// [`Settle`]: super::settle::Settle
-    pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+    pub(crate) async fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
         if std::mem::replace(&mut self.planned, true) {
             return Ok(());
         }
-        let id = self.settle.record().id.as_str();
-        tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
-        Ok(())
+        self.let_in(&deployments.candidates, demand).await
     }
 
     /// Finds where `asked` goes and notes it in the record.
@@ -83,7 +85,35 @@ impl Job {
             let message = format!("the key {} may not use any channel that serves {asked:?}", key.key.name);
             return Err(GatewayError::new(Kind::Forbidden, message));
         }
+        let candidates = self.priced(asked, candidates)?;
         Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
+    }
+
+    /// Leaves out deployments that have no price, where the owner wants that.
+    fn priced(&self, asked: &str, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, GatewayError> {
+        if self.snapshot.settings.unpriced == Unpriced::Allow {
+            return Ok(candidates);
+        }
+        let first = candidates.first().cloned();
+        candidates.retain(|candidate| {
+            self.snapshot.quote(candidate.channel, &candidate.upstream).is_some_and(|quote| quote.is_priced())
+        });
+        if candidates.is_empty() {
+            let example = first.and_then(|first| {
+                let line = self.snapshot.lines.get(first.channel)?;
+                Some(format!(
+                    "; `myelin price set {}/{} --input … --output …` sets one",
+                    line.channel.name(),
+                    first.upstream
+                ))
+            });
+            let message = format!(
+                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
+                example.unwrap_or_default()
+            );
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        Ok(candidates)
     }
 
     fn unknown_model(&self, asked: &str, targets: &[String]) -> GatewayError {

@@ -7,8 +7,8 @@
 //! Lines are sorted by their bytes. A rate is `CODE[>ABOVE][@SERVICE]=PICODOLLARS`, off-peak hours are `~DAYS:FROM-TO` (a mask with Monday lowest, minutes
 //! of a day in UTC); see [`super::limits`] for the limits.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::limits::ModelLimits;
 use super::names;
@@ -18,9 +18,24 @@ use crate::model::{OffPeak, Price, PriceClass, Rate, Service};
 const VERSION: &str = "# version ";
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Table {
-    text: Cow<'static, str>,
+    text: Text,
+}
+
+#[derive(Debug, Clone)]
+enum Text {
+    Bundled(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Text {
+    fn get(&self) -> &str {
+        match self {
+            Self::Bundled(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
 }
 
 /// One line of a table.
@@ -46,6 +61,11 @@ impl<'a> Row<'a> {
         !self.rates.is_empty()
     }
 
+    /// Whether it tells a limit or an ability.
+    pub fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// Its price; empty if it tells none.
     pub fn price(&self) -> Price {
         read_rates(self.rates).unwrap_or_default()
@@ -60,7 +80,7 @@ impl<'a> Row<'a> {
 impl Table {
     /// The table that comes with the program.
     pub fn bundled() -> &'static Self {
-        static BUNDLED: Table = Table { text: Cow::Borrowed(include_str!("prices.tsv")) };
+        static BUNDLED: Table = Table { text: Text::Bundled(include_str!("prices.tsv")) };
         &BUNDLED
     }
 
@@ -75,7 +95,7 @@ impl Table {
         for (key, rest) in rows {
             let _ = writeln!(text, "{key}\t{rest}");
         }
-        Self { text: Cow::Owned(text) }
+        Self { text: Text::Shared(text.into()) }
     }
 
     /// Takes a table's text as it was written.
@@ -95,22 +115,27 @@ impl Table {
             read_rates(row.rates).map_err(|why| format!("line {number}: {why}"))?;
             before = row.key;
         }
-        Ok(Self { text: Cow::Owned(text) })
+        Ok(Self { text: Text::Shared(text.into()) })
+    }
+
+    /// A table's text that [`Table::of`] took before.
+    pub(super) fn trusted(text: Arc<str>) -> Self {
+        Self { text: Text::Shared(text) }
     }
 
     /// The text.
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.get()
     }
 
     /// Its version, as it says itself.
     pub fn version(&self) -> &str {
-        self.text.lines().next().and_then(|line| line.strip_prefix(VERSION)).unwrap_or("?")
+        self.text().lines().next().and_then(|line| line.strip_prefix(VERSION)).unwrap_or("?")
     }
 
     /// Every row, in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.text.lines().filter(|line| !line.starts_with('#')).map(Row::read)
+        self.text().lines().filter(|line| !line.starts_with('#')).map(Row::read)
     }
 
     /// The row of a key.
@@ -133,7 +158,7 @@ impl Table {
 
     /// The rows from a key on.
     fn from<'a>(&'a self, key: &str) -> impl Iterator<Item = Row<'a>> + use<'a> {
-        let (mut low, mut high) = (0, self.text.len());
+        let (mut low, mut high) = (0, self.text().len());
         while low < high {
             let middle = self.line_start(low + (high - low) / 2);
             let line = self.line(middle);
@@ -143,16 +168,16 @@ impl Table {
                 high = middle;
             }
         }
-        self.text.get(low..).unwrap_or_default().lines().map(Row::read)
+        self.text().get(low..).unwrap_or_default().lines().map(Row::read)
     }
 
     fn line_start(&self, within: usize) -> usize {
-        let bytes = self.text.as_bytes().get(..within).unwrap_or_default();
+        let bytes = self.text().as_bytes().get(..within).unwrap_or_default();
         memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)
     }
 
     fn line(&self, start: usize) -> &str {
-        self.text.get(start..).unwrap_or_default().split('\n').next().unwrap_or_default()
+        self.text().get(start..).unwrap_or_default().split('\n').next().unwrap_or_default()
     }
 }
 

@@ -3,7 +3,9 @@
 //! One redb file, one owning process, one writer thread with a journal in front of it. The only part that knows redb. Configuration is read from
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
+mod bodies;
 mod change;
+mod counters;
 mod db;
 mod error;
 mod held;
@@ -13,6 +15,7 @@ mod ledger;
 mod merge;
 mod migrate;
 mod plan;
+mod prices;
 mod seal;
 mod tables;
 #[cfg(test)]
@@ -25,16 +28,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
 use tokio::sync::watch;
 
+pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
+pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
-pub use ledger::{Cursor, Filter, Ledger, LedgerHealth, Live, LiveRecord, Page};
+pub use ledger::{
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
+    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+};
 pub use seal::MasterKey;
 
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, Entities};
+use crate::model::{Declared, Entities, OwnPrice};
 use db::Db;
 use held::{FileKey, Held};
 use plan::{Outcome, Scene};
@@ -56,7 +64,9 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     // Dropped in this order: the writer commits what it has before the file is closed.
     ledger: Ledger,
+    bodies: Arc<Bodies>,
     kept: Kept,
+    counters: Counters,
     writer: Writer,
     db: Arc<Db>,
     seal: Seal,
@@ -98,10 +108,13 @@ impl Store {
         let declared = Declared::default();
         let (entities, _) = merge::merge(&held, &declared, 0);
         let writer = Writer::start(dir, Arc::clone(&db), Arc::clone(&clock))?;
+        let bodies = Arc::new(Bodies::open(dir, Arc::clone(&clock))?);
         let (published, _) = watch::channel(Arc::new(entities));
         Ok(Self(Arc::new(Inner {
-            ledger: Ledger::new(writer.queue(), Arc::clone(&db)),
+            ledger: Ledger::new(writer.queue(), Arc::clone(&db), Arc::clone(&bodies)),
+            bodies,
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
+            counters: Counters::open(writer.queue(), Arc::clone(&db))?,
             writer,
             db,
             seal,
@@ -128,9 +141,19 @@ impl Store {
         &self.0.ledger
     }
 
+    /// Kept bodies of requests and answers.
+    pub fn bodies(&self) -> &Bodies {
+        &self.0.bodies
+    }
+
     /// Things that are kept for a while.
     pub fn kept(&self) -> &Kept {
         &self.0.kept
+    }
+
+    /// What limits have counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The database file.
@@ -181,6 +204,7 @@ impl Store {
             declared: &state.declared,
             catalog: self.0.catalog.as_ref(),
             now: self.0.clock.unix_ms(),
+            who,
         };
         let Outcome { issued, log } = plan::plan(&mut held, change, &scene)?;
         let declared = state.declared.clone();
@@ -230,6 +254,11 @@ impl Store {
         tokens
     }
 
+    /// Prices that the owner had set before the ones that are in force, newest first for each model.
+    pub fn earlier_prices(&self) -> Vec<OwnPrice> {
+        prices::earlier(&self.state().held)
+    }
+
     /// The change log, newest first, from before a position.
     ///
     /// # Errors
@@ -265,6 +294,7 @@ impl Store {
     /// Commits what waits and closes the journal. Later appends are counted as lost.
     pub fn close(&self) {
         self.0.writer.close();
+        self.0.bodies.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -32,6 +32,9 @@ mod overrides;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod prices;
+mod scale;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stored;

@@ -4,6 +4,7 @@
 
 mod channels;
 mod keys;
+mod limits;
 mod names;
 mod pattern;
 mod policy;
@@ -11,11 +12,13 @@ mod profiles;
 mod routes;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use channels::channel;
 pub use keys::{client_format, key};
-pub use names::{name, unique};
+pub use limits::{limit, missing, owner};
+pub use names::{closest, name, unique};
 pub use pattern::{glob_covers, glob_matches};
 pub use policy::policy;
 pub use profiles::profile;
@@ -92,6 +95,12 @@ pub trait Catalog: Send + Sync {
         let _ = (channel, upstream);
         None
     }
+
+    /// The names that `options` of the provider's channels may have. `None`: not known.
+    fn options(&self, provider: &str) -> Option<BTreeSet<String>> {
+        let _ = provider;
+        None
+    }
 }
 
 impl<F: Fn(&str) -> bool + Send + Sync> Catalog for F {
@@ -116,6 +125,15 @@ pub fn all(entities: &Entities, catalog: &dyn Catalog) -> Vec<Problem> {
     for entity in &entities.keys {
         problems.extend(key(entity, entities));
     }
+    for entity in &entities.owners {
+        problems.extend(owner(entity, entities));
+    }
+    let owners: Vec<String> = entities.owners.iter().map(|owner| owner.reference().to_string()).collect();
+    problems.extend(unique("owners", owners.iter().map(String::as_str)));
+    for entity in &entities.limits {
+        problems.extend(limit(entity, entities));
+    }
+    problems.extend(unique("limits", entities.limits.iter().map(|limit| limit.name.as_str())));
     if !entities.has_profile(&entities.active_profile) {
         problems.push(Problem::warning("active_profile", format!("there is no profile '{}'", entities.active_profile)));
     }

@@ -10,7 +10,8 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, Policy, Secret, VirtualKey};
+use crate::model::check::Problem;
+use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -41,6 +42,9 @@ pub struct KeyView {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// The user, team, project or organisation that the key belongs to: `team:research`.
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
@@ -65,6 +69,7 @@ impl From<&VirtualKey> for KeyView {
             formats: key.formats.clone(),
             profile: key.profile.clone(),
             tool: key.tool.clone(),
+            owner: key.owner.clone(),
             strict: key.strict,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
@@ -100,6 +105,10 @@ pub struct KeyInput {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// The user, team, project or organisation that the key belongs to: `team:research`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
@@ -119,6 +128,7 @@ impl From<KeyInput> for NewKey {
             formats: input.formats,
             profile: input.profile,
             tool: input.tool,
+            owner: input.owner,
             strict: input.strict,
             policy: input.policy,
         }
@@ -156,6 +166,10 @@ pub struct KeyPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tool: Option<Option<String>>,
+    /// The user, team, project or organisation that the key belongs to; `null`: none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<Option<OwnerRef>>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
@@ -169,7 +183,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, strict, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strict, policy);
     }
 }
 
@@ -180,6 +194,19 @@ pub struct NewSecret {
     pub key: KeyView,
     /// The secret: shown now and never again. `null` if it was brought along.
     pub secret: Option<String>,
+    /// What was taken but is surely not as meant.
+    #[serde(default)]
+    pub warnings: Vec<Problem>,
+}
+
+/// A key that was changed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct KeyChanged {
+    /// The key.
+    #[serde(flatten)]
+    key: KeyView,
+    /// What was taken but is surely not as meant.
+    warnings: Vec<Problem>,
 }
 
 /// How to rotate.
@@ -202,7 +229,13 @@ fn find(entities: &Entities, key: &str) -> Result<VirtualKey, ChangeError> {
 
 fn with_secret(applied: &Applied, key: &str) -> Result<NewSecret, AdminError> {
     let secret = applied.issued.first().map(|issued| issued.secret.expose().to_owned());
-    Ok(NewSecret { key: (&find(&applied.entities, key)?).into(), secret })
+    let key = find(&applied.entities, key)?;
+    Ok(NewSecret { key: (&key).into(), secret, warnings: warnings(applied, &key) })
+}
+
+fn warnings(applied: &Applied, key: &VirtualKey) -> Vec<Problem> {
+    let own = format!("keys.{}.", key.name);
+    applied.warnings.iter().filter(|problem| problem.path.starts_with(&own)).cloned().collect()
 }
 
 /// All keys.
@@ -234,13 +267,13 @@ pub(super) async fn one(State(admin): State<Admin>, Named(key): Named) -> Result
 /// Changes a key; what is omitted stays as it is. `blocked` blocks and unblocks.
 #[utoipa::path(patch, path = "/api/v1/keys/{key}", tag = "keys", operation_id = "patch_key", params(("key" = String, Path)),
     request_body = KeyPatch,
-    responses((status = 200, body = KeyView), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
+    responses((status = 200, body = KeyChanged), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
 pub(super) async fn patch(
     State(admin): State<Admin>,
     Extension(who): Extension<Who>,
     Named(key): Named,
     Sent(patch): Sent<KeyPatch>,
-) -> Result<Json<KeyView>, AdminError> {
+) -> Result<Json<KeyChanged>, AdminError> {
     let id = find(&admin.services.store.entities(), &key)?.id;
     let wanted = id.clone();
     let make = move |entities: &Entities| {
@@ -254,7 +287,8 @@ pub(super) async fn patch(
         Ok(Change::UpdateKey(Box::new(key)))
     };
     let applied = admin.services.store.apply_with(&who.0, make).await?;
-    Ok(Json((&find(&applied.entities, &id)?).into()))
+    let key = find(&applied.entities, &id)?;
+    Ok(Json(KeyChanged { key: (&key).into(), warnings: warnings(&applied, &key) }))
 }
 
 /// Removes a key.

@@ -7,10 +7,15 @@ mod auth;
 mod channels;
 mod docs;
 pub mod error;
+mod events;
 mod extract;
+mod filter;
 mod keys;
+mod limits;
 mod logs;
 mod models;
+mod owners;
+mod prices;
 mod profiles;
 mod routes;
 mod settings;
@@ -112,11 +117,22 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::one, profiles::patch, profiles::remove))
         .routes(routes!(profiles::active, profiles::switch))
+        .routes(routes!(owners::list, owners::create))
+        .routes(routes!(owners::one, owners::patch, owners::remove))
+        .routes(routes!(limits::list, limits::create))
+        .routes(routes!(limits::one, limits::patch, limits::remove))
+        .routes(routes!(limits::reset))
+        .routes(routes!(events::follow))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(prices::list, prices::set))
+        .routes(routes!(prices::import, prices::drop_import))
+        .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))
+        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))

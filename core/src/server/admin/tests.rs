@@ -80,6 +80,8 @@ fn world() -> World {
         store: store.clone(),
         origins: Default::default(),
         talks: Default::default(),
+        limiter: Default::default(),
+        events: Default::default(),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
