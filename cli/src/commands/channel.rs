@@ -106,6 +106,12 @@ pub(crate) struct Fields {
     /// http://, https:// or socks5:// proxy.
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
+    /// What list prices are multiplied with here: 0.8 for a fifth off.
+    #[arg(long, value_name = "FACTOR")]
+    price_multiplier: Option<String>,
+    /// The provider whose price list holds, for a host that resells another's models.
+    #[arg(long, value_name = "PROVIDER")]
+    prices_of: Option<String>,
 }
 
 /// Does it.
@@ -266,7 +272,12 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
     ];
     let empty = |value: &Value| *value == json!([]) || *value == json!({});
     let named = lists.into_iter().filter(|(_, value)| !empty(value));
-    let single = [("weight", json!(fields.weight)), ("proxy", json!(fields.proxy))];
+    let single = [
+        ("weight", json!(fields.weight)),
+        ("proxy", json!(fields.proxy)),
+        ("price_multiplier", json!(fields.price_multiplier)),
+        ("prices_of", json!(fields.prices_of)),
+    ];
     let named = named.chain(single.into_iter().filter(|(_, value)| !value.is_null()));
     Ok(named.map(|(name, value)| (name.to_owned(), value)).collect())
 }
