@@ -20,8 +20,14 @@ for (const theme of ["light", "dark"] as const) {
             enabled: true,
             tags: ["paid"],
           });
-          await gateway.admin("POST", "/routes", { model: "smart", groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }] });
-          await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "claude-*", to: "main/gpt-5-mini" }] });
+          await gateway.admin("POST", "/routes", {
+            model: "smart",
+            groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
+          });
+          await gateway.admin("POST", "/profiles", {
+            name: "cheap",
+            rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
+          });
           await gateway.chat("main/gpt-5-mini", "hello");
           await gateway.chat("nothing", "hello");
           const page = await logIn("/");
@@ -94,7 +100,10 @@ test("nothing is asked for while the page is hidden", async ({ logIn, page }) =>
   const hide = (hidden: boolean) =>
     page.evaluate((hidden) => {
       Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-      Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (hidden ? "hidden" : "visible") });
+      Object.defineProperty(document, "visibilityState", {
+        configurable: true,
+        get: () => (hidden ? "hidden" : "visible"),
+      });
       document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
     }, hidden);
   await hide(true);

@@ -55,7 +55,7 @@ test("a key is shown once, works, and can be blocked", async ({ logIn, gateway }
   await page.getByRole("button", { name: "More about laptop" }).click();
   await page.getByRole("menuitem", { name: "Block" }).click();
   await expect(page.getByText("blocked", { exact: true })).toBeVisible();
-  expect((await ask("echo")).status).toBe(401);
+  expect((await ask("echo")).status).toBe(403);
 });
 
 test("a profile is built, checked and switched to; the next request follows", async ({ logIn, gateway, mock }) => {
@@ -108,7 +108,11 @@ test("settings are changed, and the change has a name", async ({ logIn, gateway 
   await expect(page.getByRole("region", { name: "Changes" }).getByText("admin:first").first()).toBeVisible();
 });
 
-test("two models answer side by side, in any format, and the raw events are there", async ({ logIn, gateway, mock }) => {
+test("two models answer side by side, in any format, and the raw events are there", async ({
+  logIn,
+  gateway,
+  mock,
+}) => {
   await channel(gateway, mock, "main", "openai");
   await gateway.admin("POST", "/channels/main/models");
   const page = await logIn("/playground?model=echo&other=gpt-5-mini");
@@ -116,7 +120,12 @@ test("two models answer side by side, in any format, and the raw events are ther
     await page.getByLabel("Format").selectOption(format);
     await page.getByLabel(/^Message/).fill(`hello ${format}`);
     await page.getByRole("button", { name: "Send" }).click();
-    await expect(page.getByRole("region", { name: "gpt-5-mini" }).getByText(/^You said: /).last()).toBeVisible();
+    await expect(
+      page
+        .getByRole("region", { name: "gpt-5-mini" })
+        .getByText(/^You said: /)
+        .last(),
+    ).toBeVisible();
     await expect(page.getByRole("link", { name: "Inspect" })).toHaveCount(2);
     await page.getByRole("button", { name: "Clear" }).click();
   }
