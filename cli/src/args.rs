@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::commands::{admin, channel, completions, config, key, logs, price, profile, route, serve};
+use crate::commands::{admin, channel, completions, config, key, logs, price, profile, route, serve, usage};
 
 /// One local address for every model.
 #[derive(Debug, Parser)]
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Price(price::Price),
     /// What was asked, newest last.
     Logs(logs::Logs),
+    Usage(usage::Usage),
     /// The configuration file.
     #[command(subcommand)]
     Config(config::Config),

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Route(route) => commands::route::run(&place, route),
         Command::Price(price) => commands::price::run(&place, price),
         Command::Logs(logs) => commands::logs::run(&place, &logs),
+        Command::Usage(usage) => commands::usage::run(&place, &usage),
         Command::Config(config) => commands::config::run(&place, config),
         Command::Admin(admin) => commands::admin::run(&place, admin),
         Command::Doctor => commands::doctor::run(&place),

@@ -78,7 +78,8 @@ impl Gateway {
         let started = clock.unix_ms();
         let limiter = Limiter::new(store.counters().at_start().iter().copied());
         let (origins, events) = (Origins::default(), Events::default());
-        let services = Arc::new(Services { snapshot, clock, store, origins, limiter, events });
+        let services =
+            Arc::new(Services { snapshot, clock, store, origins, limiter, events, flights: Default::default() });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,
@@ -229,6 +230,7 @@ impl Gateway {
         services.snapshot.store(Arc::new(snapshot));
         self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);
+        self.store().bodies().keep(entities.settings.bodies_days, entities.settings.bodies_bytes);
     }
 
     /// Limits that are gone leave nothing behind, and what no longer counts goes.

@@ -13,3 +13,4 @@ pub(crate) mod profile;
 pub(crate) mod route;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod usage;

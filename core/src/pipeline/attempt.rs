@@ -102,6 +102,7 @@ async fn stream(run: Run) -> Reply {
     let context = reply_context(&run.job, &run.ask, None);
     let mut early = HeaderMap::new();
     run.job.settle.describe(&mut early);
+    let flight = Arc::clone(run.job.settle.flight());
     let mut attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>> = Box::pin(first_content(run));
     let mut head = http::Response::new(ReplyBody::Empty);
     let headers = head.headers_mut();
@@ -117,7 +118,7 @@ async fn stream(run: Run) -> Reply {
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
             headers.extend(early);
-            StreamReply::waiting(attempts, format.codec().stream_encoder(context))
+            StreamReply::waiting(attempts, format.codec().stream_encoder(context), flight)
         }
     };
     *head.body_mut() = ReplyBody::Stream(Box::new(body));
@@ -130,7 +131,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     settle.price();
     settle.describe(reply.headers_mut());
-    settle.record_mut().bytes_out = answer.body.len() as u64;
+    settle.given(&answer.body);
     settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);
     reply

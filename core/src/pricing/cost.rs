@@ -127,13 +127,17 @@ pub fn bill(price: &Price, usage: &Usage, at: u64) -> Option<Bill> {
         lines.clear();
         let units = units(usage);
         let used = units.iter().filter(|(_, count)| *count > 0);
-        lines.extend(used.clone().filter_map(|(class, count)| Some(Line { class: *class, count: *count, rate: rate(class)? })));
+        lines.extend(
+            used.clone().filter_map(|(class, count)| Some(Line { class: *class, count: *count, rate: rate(class)? })),
+        );
         if lines.is_empty() && (unpriced || used.count() > 0) {
             return None;
         }
     }
     // Not every provider charges for these apart.
-    for (class, count) in [(PriceClass::WebSearch, usage.web_searches.unwrap_or(0)), (PriceClass::Request, requests(usage))] {
+    for (class, count) in
+        [(PriceClass::WebSearch, usage.web_searches.unwrap_or(0)), (PriceClass::Request, requests(usage))]
+    {
         if let Some(rate) = rate(&class).filter(|_| count > 0) {
             lines.push(Line { class, count, rate });
         } else if class == PriceClass::Request && usage.searches.is_some_and(|count| count > 0) && lines.is_empty() {

@@ -79,6 +79,7 @@ fn world() -> World {
         clock: Arc::new(clock),
         store: store.clone(),
         origins: Default::default(),
+        flights: Default::default(),
         limiter: Default::default(),
         events: Default::default(),
     });
