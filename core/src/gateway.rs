@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::model::{ChannelState, Entities};
-use crate::pipeline::{Origins, Services};
+use crate::pipeline::{Origins, Resilience, Services};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
@@ -74,7 +74,9 @@ impl Gateway {
         let media = clients.get(&media_dial(&entities))?;
         let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
         let started = clock.unix_ms();
-        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default() });
+        let path = store.path();
+        let resilience = Resilience::beside(path.parent().unwrap_or(&path));
+        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default(), resilience });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Entities, Policy, Profile, Settings, VirtualKey};
+use crate::model::{CacheMode, Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
 use crate::providers::LiveChannel;
 use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
@@ -27,6 +27,7 @@ pub struct Snapshot {
     profiles: HashMap<String, Arc<CompiledProfile>>,
     profile_extras: HashMap<String, ProfileExtras>,
     route_policies: HashMap<String, Policy>,
+    caches: bool,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
@@ -139,6 +140,7 @@ impl Snapshot {
             profiles,
             profile_extras,
             route_policies,
+            caches: caches(entities),
             active_profile,
             keys,
             anonymous,
@@ -178,10 +180,29 @@ impl Snapshot {
         ]
     }
 
+    /// Whether answers are kept for anybody.
+    pub fn caches(&self) -> bool {
+        self.caches
+    }
+
+    /// Whether any route has a policy of its own.
+    pub fn has_route_policies(&self) -> bool {
+        !self.route_policies.is_empty()
+    }
+
     /// The gateway's active profile.
     pub fn active_profile(&self) -> Arc<CompiledProfile> {
         self.active_profile.clone()
     }
+}
+
+/// Whether any policy wants answers kept.
+fn caches(entities: &Entities) -> bool {
+    let keys = entities.keys.iter().map(|key| &key.policy);
+    let routes = entities.routes.iter().map(|route| &route.policy);
+    let profiles = entities.profiles.iter().map(|profile| &profile.policy);
+    let mut all = keys.chain(routes).chain(profiles).chain([&entities.settings.policy]);
+    all.any(|policy| policy.cache.mode.is_some_and(|mode| mode != CacheMode::Off))
 }
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {

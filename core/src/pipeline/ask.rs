@@ -14,7 +14,7 @@ use super::{Job, dify, responses};
 use crate::error::{GatewayError, Kind};
 
 /// What a client asks, read no further than needed: the tree is built only if something has to be converted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     /// The client's format.
     pub format: ApiFormat,

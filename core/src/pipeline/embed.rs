@@ -9,7 +9,6 @@ use myelin_protocol::ir::{EmbeddingRequest, EmbeddingResponse, Usage};
 use super::dispatch::collect;
 use super::reply::Reply;
 use super::target::{Demand, Deployments, Target};
-use super::tries::Tries;
 use super::{Job, echo};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::providers::Operation;
@@ -81,13 +80,13 @@ enum Answer {
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, Demand { body_bytes: ask.body.len() as u64, max_output: Some(0) })?;
-    let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
+    let tries = job.tries(deployments);
     while let Some(candidate) = tries.next().await {
         let answered = attempt(job, ask, &candidate).await;
         job.end_attempt(&answered);
         match answered {
             Ok(answer) => return Ok(answer),
-            Err(error) => tries.failed(candidate, error),
+            Err(error) => job.failed(&tries, candidate, error),
         }
     }
     Err(tries.verdict())

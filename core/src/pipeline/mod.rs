@@ -18,7 +18,9 @@
 mod admit;
 mod ask;
 mod attempt;
+mod cached;
 mod chat;
+mod contest;
 mod count;
 mod dify;
 mod dispatch;
@@ -36,6 +38,7 @@ mod receive;
 mod relay;
 mod reply;
 mod responses;
+mod retry;
 mod session;
 mod settle;
 mod stored;
@@ -55,6 +58,7 @@ pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::model::{RequestRecord, RequestState};
@@ -78,6 +82,23 @@ pub struct Services {
     pub store: Store,
     /// Who made which opaque reasoning.
     pub origins: Origins,
+    /// What second tries and shared answers need to know of all requests.
+    pub resilience: Resilience,
+}
+
+/// What second tries need to know of all requests.
+#[derive(Debug)]
+pub struct Resilience {
+    budget: retry::Budget,
+    /// Answers that are given again.
+    pub cache: Cache,
+}
+
+impl Resilience {
+    /// With the cache's disk part in the data directory.
+    pub fn beside(dir: &std::path::Path) -> Self {
+        Self { budget: retry::Budget::default(), cache: Cache::beside(dir) }
+    }
 }
 
 impl Services {
@@ -93,7 +114,7 @@ impl Services {
 }
 
 /// One client call, as the server understood it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// What it asks for.
     pub surface: Surface,
@@ -180,23 +201,31 @@ impl Admitted {
     pub async fn run(self, body: Bytes) -> Reply {
         let mut job = self.job;
         job.settle.record_mut().bytes_in = body.len() as u64;
-        match job.call.surface.clone() {
-            Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
-            Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
-            Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
-            Surface::Embeddings { format, model, .. } => embed::run(job, format, body, model).await,
-            Surface::Models { format } => models::list(job, format),
-            Surface::Model { format, id } => models::one(job, format, &id),
-            Surface::OllamaShow => models::ollama_show(job, &body),
-            Surface::OllamaVersion => models::ollama_version(job),
-            Surface::OllamaLoaded => models::ollama_loaded(job),
-            Surface::StoredResponse { id, action } => responses::run(job, &id, action).await,
-            Surface::DifyMessages => dify::messages(job).await,
-            Surface::Compact => responses::compact(job, body).await,
-            Surface::Unknown { .. } => {
-                let message = format!("there is no {}; see the table of addresses in the README", job.call.path);
-                job.fail(GatewayError::new(Kind::NotFound, message))
-            }
+        match job.cache_plan(&body) {
+            Some(plan) => cached::answer(job, body, plan).await,
+            None => run_surface(job, body).await,
+        }
+    }
+}
+
+/// Answers the call without the cache.
+async fn run_surface(job: Job, body: Bytes) -> Reply {
+    match job.call.surface.clone() {
+        Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
+        Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
+        Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
+        Surface::Embeddings { format, model, .. } => embed::run(job, format, body, model).await,
+        Surface::Models { format } => models::list(job, format),
+        Surface::Model { format, id } => models::one(job, format, &id),
+        Surface::OllamaShow => models::ollama_show(job, &body),
+        Surface::OllamaVersion => models::ollama_version(job),
+        Surface::OllamaLoaded => models::ollama_loaded(job),
+        Surface::StoredResponse { id, action } => responses::run(job, &id, action).await,
+        Surface::DifyMessages => dify::messages(job).await,
+        Surface::Compact => responses::compact(job, body).await,
+        Surface::Unknown { .. } => {
+            let message = format!("there is no {}; see the table of addresses in the README", job.call.path);
+            job.fail(GatewayError::new(Kind::NotFound, message))
         }
     }
 }

@@ -184,6 +184,16 @@ impl Relay {
         }
     }
 
+    /// The answer ended, or is about to, and nothing was said in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Relay::Pass(pass) => pass.tap.is_empty(),
+            Relay::Convert(driver) => driver.is_empty(),
+            Relay::Written => false,
+            Relay::Edited(edited) => edited.inner.is_empty(),
+        }
+    }
+
     /// The failure that was reported in the stream, or that the stream itself is (corrupt, cut).
     pub(crate) fn failure(&self) -> Option<&ApiError> {
         match self {

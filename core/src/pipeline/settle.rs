@@ -2,13 +2,14 @@
 //!
 //! [`Settle`] travels with the request, at last inside the response body: when that is dropped without having been completed, the client has left.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
 use super::outcome::{self, Outcome};
 use super::{Durable, Services};
+use crate::cache::Flight;
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 
@@ -54,13 +55,65 @@ pub(crate) struct Settle {
     pub strict: bool,
     attempt_open: bool,
     done: bool,
+    /// Who wants to know what is recorded.
+    told: Option<Arc<Flight>>,
+    /// One of several that look for the same answer: its attempts go here, and it writes no record of its own.
+    aside: Option<Aside>,
+    /// How the attempts of this one came to be.
+    side: Side,
+}
+
+/// Attempts of those who did not give the answer.
+type Aside = Arc<Mutex<Vec<AttemptRecord>>>;
+
+/// How an attempt came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Side {
+    /// Another one was late.
+    pub hedged: bool,
+    /// It runs against others.
+    pub raced: bool,
+}
+
+/// The record of one request while several look for its answer.
+pub(crate) struct Contest {
+    /// The one that is written.
+    settle: Settle,
+    aside: Aside,
 }
 
 impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
-        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
+        Self {
+            services,
+            record: Box::new(record),
+            begun_us,
+            strict: false,
+            attempt_open: false,
+            done: false,
+            told: None,
+            aside: None,
+            side: Side::default(),
+        }
+    }
+
+    /// Takes it out of where it is; what stays there writes nothing.
+    pub(crate) fn replace_by_hollow(&mut self) -> Self {
+        let mut hollow = Self::begin(self.services.clone(), RequestRecord::default());
+        hollow.done = true;
+        std::mem::replace(self, hollow)
+    }
+
+    /// Several look for the answer from here on.
+    pub(crate) fn contest(self) -> Contest {
+        Contest { settle: self, aside: Aside::default() }
+    }
+
+    /// Tells those who share the answer what is recorded of it.
+    pub(crate) fn tell(&mut self, flight: Arc<Flight>) {
+        self.told = Some(flight);
     }
 
     /// What the pipeline works with.
@@ -86,6 +139,8 @@ impl Settle {
     /// An attempt begins; it stays the last one of the record until it is closed.
     pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
         attempt.offset_us = self.elapsed_us();
+        attempt.hedged = self.side.hedged;
+        attempt.raced = self.side.raced;
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
@@ -173,6 +228,9 @@ impl Settle {
         self.record.duration_us = self.elapsed_us();
         clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
+        if let Some(flight) = self.told.take() {
+            flight.recorded(record.clone());
+        }
         self.services.record(record, self.strict)
     }
 
@@ -180,6 +238,71 @@ impl Settle {
     pub(crate) async fn complete_durably(&mut self, state: RequestState, status: u16) {
         if let Some(durable) = self.complete(state, status) {
             drop(durable.await);
+        }
+    }
+}
+
+impl Contest {
+    /// A record for one of those who look.
+    pub(crate) fn entrant(&self, side: Side) -> Settle {
+        Settle {
+            services: self.settle.services.clone(),
+            record: self.settle.record.clone(),
+            begun_us: self.settle.begun_us,
+            strict: self.settle.strict,
+            attempt_open: false,
+            done: false,
+            told: None,
+            aside: Some(self.aside.clone()),
+            side,
+        }
+    }
+
+    /// This one has the answer: what it noted counts. All others must be gone by now.
+    pub(crate) fn won(mut self, mut winner: Settle) -> Settle {
+        // The winner's own tries come last, as its open one must.
+        let mut attempts = self.take_aside();
+        attempts.append(&mut winner.record.attempts);
+        std::mem::swap(&mut self.settle.record, &mut winner.record);
+        self.settle.record.attempts = attempts;
+        self.settle.attempt_open = winner.attempt_open;
+        winner.attempt_open = false;
+        winner.record.attempts.clear();
+        drop(winner);
+        self.finished()
+    }
+
+    /// Nobody has it: what the last one noted counts.
+    pub(crate) fn lost(mut self, mut last: Settle) -> Settle {
+        last.side = Side::default();
+        let attempts = std::mem::take(&mut last.record.attempts);
+        std::mem::swap(&mut self.settle.record, &mut last.record);
+        last.record.attempts.clear();
+        drop(last);
+        let mut all = self.take_aside();
+        all.extend(attempts);
+        all.sort_by_key(|attempt| attempt.offset_us);
+        self.settle.record.attempts = all;
+        self.finished()
+    }
+
+    fn take_aside(&self) -> Vec<AttemptRecord> {
+        let mut attempts = std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner));
+        attempts.sort_by_key(|attempt| attempt.offset_us);
+        attempts
+    }
+
+    fn finished(mut self) -> Settle {
+        self.settle.replace_by_hollow()
+    }
+}
+
+impl Drop for Contest {
+    /// The client left while they looked.
+    fn drop(&mut self) {
+        if !self.settle.done {
+            let attempts = self.take_aside();
+            self.settle.record.attempts.extend(attempts);
         }
     }
 }
@@ -196,6 +319,11 @@ fn clip(record: &mut RequestRecord) {
 
 impl Drop for Settle {
     fn drop(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            self.end_attempt(End::Canceled);
+            aside.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.record.attempts);
+            self.done = true;
+        }
         if !self.done && std::thread::panicking() {
             let fault = GatewayError::new(Kind::Internal, "a fault of the gateway ended the request");
             self.failure(&fault);

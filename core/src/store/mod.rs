@@ -3,6 +3,7 @@
 //! One redb file, one owning process, one writer thread with a journal in front of it. The only part that knows redb. Configuration is read from
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
+mod answers;
 mod change;
 mod db;
 mod error;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
 use tokio::sync::watch;
 
+pub use answers::{AnswerKey, Answers};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};

@@ -14,7 +14,8 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Imports between modules of one layer, or against the order, with the reason.
-const NEIGHBOURS: [(&str, &str); 7] = [
+const NEIGHBOURS: [(&str, &str); 8] = [
+    ("cache", "store"),     // answers on disk lie in a file of the store
     ("model", "overrides"), // checks read paths and templates
     ("overrides", "model"), // overrides are read from what is configured
     ("error", "model"),     // failures carry words of the model

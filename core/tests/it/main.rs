@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod carry;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]

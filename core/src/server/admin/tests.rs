@@ -74,8 +74,13 @@ fn world() -> World {
     let store = Store::open(dir.path(), Arc::new(clock.clone()), &MasterKey::KeyFile, known).unwrap();
     let media = crate::upstream::Clients::default().get(&crate::providers::Dial::default()).unwrap();
     let snapshot = ArcSwap::from_pointee(Snapshot::build(&store.entities(), Vec::new(), media));
-    let services =
-        Arc::new(Services { snapshot, clock: Arc::new(clock), store: store.clone(), origins: Default::default() });
+    let services = Arc::new(Services {
+        snapshot,
+        clock: Arc::new(clock),
+        store: store.clone(),
+        origins: Default::default(),
+        resilience: crate::pipeline::Resilience::beside(dir.path()),
+    });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
         _dir: dir,
