@@ -32,6 +32,8 @@ pub(crate) struct Ask {
     pub compacts: bool,
     /// The answer becomes a turn of a conversation that is kept here (Dify).
     pub turn: Option<Box<dify::Turn>>,
+    /// Nobody waits for the answer: nothing is stored of it.
+    pub aside: bool,
     /// The tree, once something needed it. Stored conversations are already expanded in it.
     decoded: Option<Arc<ChatRequest>>,
     /// What a compaction shortens.
@@ -65,6 +67,7 @@ impl Ask {
             json_array,
             compacts: false,
             turn: None,
+            aside: false,
             decoded: None,
             shortened: None,
         })
@@ -95,6 +98,37 @@ impl Ask {
         self.include_usage = self.envelope.include_usage().unwrap_or(false);
         self.decoded = None;
         Ok(())
+    }
+
+    /// How many answers are asked for at once.
+    pub(super) fn count(&self) -> u32 {
+        let number = match self.format {
+            ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => self.envelope.number("n"),
+            ApiFormat::Gemini => self.envelope.raw("generationConfig").and_then(|raw| {
+                let config: Value = serde_json::from_slice(raw).ok()?;
+                config.get("candidateCount")?.as_u64()
+            }),
+            _ => None,
+        };
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(1)
+    }
+
+    /// The same question for one whole answer of which nothing is stored.
+    pub(super) fn single(&self) -> Result<Self, GatewayError> {
+        let mut one = Self { aside: true, stream: false, json_array: false, turn: None, ..self.clone() };
+        let wrong = |error: serde_json::Error| {
+            GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
+        };
+        let mut body: Map<String, Value> = serde_json::from_slice(self.envelope.body()).map_err(wrong)?;
+        for field in ["n", "stream", "stream_options"] {
+            body.shift_remove(field);
+        }
+        if let Some(config) = body.get_mut("generationConfig").and_then(Value::as_object_mut) {
+            config.shift_remove("candidateCount");
+        }
+        one.rewrite(serde_json::to_vec(&body).map_err(wrong)?.into())?;
+        one.model.clone_from(&self.model);
+        Ok(one)
     }
 
     /// The tree.

@@ -69,7 +69,6 @@ pub(super) struct Sent {
 
 /// Runs the attempts and answers.
 pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
-    let format = ask.format;
     if let Err(error) = job.planned(&deployments, ask.demand()) {
         return job.fail(error);
     }
@@ -77,6 +76,13 @@ pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, fo
         return job.fail(error);
     }
     let run = Run { job, ask, deployments, follow };
+    run.mirror();
+    answer(run).await
+}
+
+/// Answers, whole or as a stream.
+pub(super) async fn answer(run: Run) -> Reply {
+    let format = run.ask.format;
     if run.ask.stream {
         return stream(run).await;
     }
@@ -202,6 +208,11 @@ impl Job {
 }
 
 impl Run {
+    /// A request that goes on from nothing.
+    pub(super) fn new(job: Job, ask: Ask, deployments: Deployments) -> Self {
+        Self { job, ask, deployments, follow: Follow::Fresh }
+    }
+
     /// One more of the same, that looks with a record of its own.
     pub(super) fn entrant(&self, settle: Settle) -> Self {
         let job = Job {

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Job;
 use super::attempt::{AllFailed, Failed, Found, Run, seek};
 use super::settle::Side;
 use super::tries::Tries;
+use super::{Job, fan_out};
 use crate::model::Policy;
 
 type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Run)> + Send>>;
 
 /// Finds an answer, by one or by several.
 pub(super) async fn find(run: Run) -> Result<(Found, Run), Failed> {
+    if let Some(count) = run.calls() {
+        return fan_out::find(run, count).await;
+    }
     let tries = run.job.tries(&run.deployments);
     let (racers, hedge) = run.job.rivals();
     if racers < 2 && hedge.is_none() {

@@ -78,6 +78,16 @@ impl Fault {
     /// They do no harm.
     pub const HARMLESS: [Self; 4] = [Self::Drips, Self::ByteByByte, Self::CarriageReturns, Self::Comments];
 
+    /// How long the bad channel is waited for: not long for what stalls, long enough on a busy machine for what does not.
+    pub fn timeouts(self) -> Value {
+        let (head, idle) = match self {
+            Self::StallsBeforeTheHead | Self::StallsBeforeTheBody => (250, 250),
+            Self::StallsAfterContent => (10_000, 300),
+            _ => (10_000, 10_000),
+        };
+        json!({"connect_ms": 5_000, "first_byte_ms": head, "first_token_ms": head, "idle_ms": idle})
+    }
+
     /// What a caller may get where nobody else can answer.
     pub fn statuses(self) -> &'static [u16] {
         match self {
@@ -163,13 +173,13 @@ impl Fault {
             Self::FailsAfterContent => Some(Script::error(529)),
             Self::GarbageAfterContent if stream => verbatim(
                 "application/json",
-                "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"alpha \"},\"finish_reason\":null}]}\n\n\u{1}\u{2}not a frame\n\n",
+                "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"You \"},\"finish_reason\":null}]}\n\n\u{1}\u{2}not a frame\n\n",
             ),
             Self::GarbageAfterContent => verbatim("application/json", "{\"id\":\"x\",\"choices\":\u{1}}"),
             Self::Drips => delivered(Delivery { pace: Duration::from_millis(60), ..Delivery::default() }),
             Self::ByteByByte => delivered(Delivery { split: Some(1), ..Delivery::default() }),
             Self::CarriageReturns => delivered(Delivery { crlf: true, split: Some(3), ..Delivery::default() }),
-            Self::Comments => delivered(Delivery { comments: true, no_space: true, ..Delivery::default() }),
+            Self::Comments => delivered(Delivery { comments: true, ..Delivery::default() }),
             _ => None,
         }
     }
@@ -213,7 +223,7 @@ enum Misdeed {
 
 /// A fault at a provider, and a good provider beside it.
 pub struct Trouble {
-    fault: Fault,
+    pub fault: Fault,
     mock: MockServer,
     /// Where the fault lives, if below HTTP: for streams, for whole answers.
     sockets: [Option<SocketAddr>; 2],

@@ -131,3 +131,99 @@ async fn a_caller_that_leaves_a_race_leaves_one_record() {
     assert_eq!((record.state, record.attempts.len()), (RequestState::Canceled, 2), "{record:?}");
     assert_eq!(gateway.records(1).await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_mirror_gets_a_copy_that_nobody_waits_for() {
+    let mock = MockServer::start().await.unwrap();
+    let first = mock_channel(&mock, "main", "openai", "openai");
+    let mut second = mock_channel(&mock, "shadow", "anthropic", "anthropic");
+    second["models"] = json!(["other"]);
+    let gateway = TestGateway::with_settings(vec![first, second], |settings| {
+        settings.policy.mirror = Some(serde_json::from_value(json!({"to": "shadow/other"})).unwrap());
+    })
+    .await;
+    let mut script = Script::default().provider("anthropic");
+    script.delivery.delay = Duration::from_millis(600);
+    mock.script(script);
+    let begun = Instant::now();
+    let got = ask(&gateway, CLIENTS[0], true).await;
+    assert!(begun.elapsed() < Duration::from_millis(550), "the caller waited for the mirror");
+    assert_eq!((got.status, said(CLIENTS[0], true, &got).trim()), (200, ANSWER));
+    let records = gateway.records(2).await;
+    let (copies, own): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| record.tags.iter().any(|tag| tag == "mirror"));
+    assert_eq!((copies.len(), own.len()), (1, 1), "{records:?}");
+    assert_eq!((copies[0].channel.as_deref(), copies[0].state), (Some("shadow"), RequestState::Completed));
+    assert_eq!(copies[0].rule.as_deref(), Some(format!("mirror of {}", own[0].id).as_str()));
+    assert!(copies[0].key.is_none() && copies[0].usage.is_some());
+    assert_eq!(own[0].channel.as_deref(), Some("main"));
+}
+
+#[tokio::test]
+async fn a_mirror_that_fails_is_nobody_s_trouble() {
+    let mock = MockServer::start().await.unwrap();
+    let first = mock_channel(&mock, "main", "openai", "openai");
+    let second = mock_channel(&mock, "shadow", "anthropic", "anthropic");
+    let gateway = TestGateway::with_settings(vec![first, second], |settings| {
+        settings.policy.mirror = Some(serde_json::from_value(json!({"to": "shadow/mock"})).unwrap());
+        settings.policy.retry.backoff_ms = Some(10);
+    })
+    .await;
+    for _ in 0..4 {
+        mock.script(Script::error(500).provider("anthropic"));
+    }
+    let body = json!({"model": "main/mock", "messages": [{"role": "user", "content": "hi"}]});
+    let (status, _) = gateway.ask("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200);
+    let states: Vec<_> = gateway.records(2).await.iter().map(|record| record.state).collect();
+    assert!(states.contains(&RequestState::Completed) && states.contains(&RequestState::Failed), "{states:?}");
+}
+
+#[tokio::test]
+async fn several_answers_are_several_calls_where_the_provider_gives_one() {
+    let mock = MockServer::start().await.unwrap();
+    let channels = vec![
+        mock_channel(&mock, "claude", "anthropic", "anthropic"),
+        mock_channel(&mock, "openai", "openai", "openai"),
+    ];
+    let gateway = TestGateway::start(channels).await;
+    for stream in [false, true] {
+        mock.forget_requests();
+        for text in ["first", "second", "third"] {
+            let mut script = Script::text(text).provider("anthropic");
+            script.forced.usage = Some(myelin_testkit::model::Usage { input: 10, output: 5, ..Default::default() });
+            mock.script(script);
+        }
+        let body = json!({"model": "claude/mock", "n": 3, "stream": stream, "stream_options": {"include_usage": true},
+            "messages": [{"role": "user", "content": "hi"}]});
+        let mut body = body;
+        if !stream {
+            body.as_object_mut().unwrap().remove("stream_options");
+        }
+        let (status, text) = gateway.ask_text("/v1/chat/completions", &body).await;
+        assert_eq!((status, mock.requests().len()), (200, 3), "{text}");
+        for (index, said) in ["first", "second", "third"].iter().enumerate() {
+            assert!(text.contains(&format!("\"index\":{index}")) && text.matches(said).count() == 1, "{text}");
+        }
+        assert!(text.contains("\"prompt_tokens\":30") && text.contains("\"completion_tokens\":15"), "{text}");
+        let record = gateway.last_record().await;
+        let usage = record.usage.unwrap();
+        assert_eq!((usage.input, usage.output, record.attempts.len()), (Some(30), Some(15), 3));
+        assert!(record.attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Answered));
+    }
+    mock.forget_requests();
+    let body = json!({"model": "openai/mock", "n": 2, "messages": [{"role": "user", "content": "hi"}]});
+    let (status, _) = gateway.ask("/v1/chat/completions", &body).await;
+    assert_eq!((status, mock.requests().len()), (200, 1), "who can give several is asked once");
+}
+
+#[tokio::test]
+async fn several_answers_fail_as_one() {
+    let mock = MockServer::start().await.unwrap();
+    let gateway = TestGateway::start(vec![mock_channel(&mock, "claude", "anthropic", "anthropic")]).await;
+    mock.script(Script::error(400));
+    let body = json!({"model": "mock", "n": 3, "messages": [{"role": "user", "content": "hi"}]});
+    let (status, answer) = gateway.ask("/v1/chat/completions", &body).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(gateway.last_record().await.state, RequestState::Failed);
+}
