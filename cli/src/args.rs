@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::commands::{admin, channel, completions, config, key, logs, profile, route, serve};
+use crate::commands::{admin, cache, channel, completions, config, key, logs, price, profile, route, serve};
 
 /// One local address for every model.
 #[derive(Debug, Parser)]
@@ -54,6 +54,12 @@ pub(crate) enum Command {
     /// Routes: from a model's name to ordered groups of deployments.
     #[command(subcommand)]
     Route(route::Route),
+    /// Answers that are kept and given again.
+    #[command(subcommand)]
+    Cache(cache::Cache),
+    /// What models cost, and what requests did.
+    #[command(subcommand)]
+    Price(price::Price),
     /// What was asked, newest last.
     Logs(logs::Logs),
     /// The configuration file.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{CacheMode, Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
+use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
 use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
 use crate::upstream::Client;
@@ -22,12 +23,15 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
     /// What routing knows.
     pub routing: RoutingTable,
+    /// What deployments cost.
+    pub prices: Book,
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
     profile_extras: HashMap<String, ProfileExtras>,
     route_policies: HashMap<String, Policy>,
     caches: bool,
+    rivals: bool,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
@@ -136,15 +140,28 @@ impl Snapshot {
             settings: entities.settings.clone(),
             lines,
             routing,
+            prices: Book::new(Arc::clone(&entities.prices)),
             media,
             profiles,
             profile_extras,
             route_policies,
-            caches: caches(entities),
+            caches: policies(entities).any(|policy| policy.cache.mode.is_some_and(|mode| mode != CacheMode::Off)),
+            rivals: policies(entities).any(has_rivals),
             active_profile,
             keys,
             anonymous,
         }
+    }
+
+    /// What a deployment costs: a channel by its position, a model by the upstream's name. `None`: there is no such channel.
+    pub fn quote(&self, channel: usize, upstream: &str) -> Option<Arc<Quote>> {
+        let line = self.lines.get(channel)?;
+        Some(self.prices.quote(&line.channel.config, upstream))
+    }
+
+    /// What the model of a deployment can take and give; empty if nothing is known.
+    pub fn model_limits(&self, channel: usize, upstream: &str) -> ModelLimits {
+        self.lines.get(channel).map(|line| self.prices.limits(&line.channel.config, upstream)).unwrap_or_default()
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.
@@ -185,6 +202,11 @@ impl Snapshot {
         self.caches
     }
 
+    /// Whether any policy has to know a whole body before its request is sent anywhere.
+    pub fn wants_whole_bodies(&self) -> bool {
+        self.caches || self.rivals
+    }
+
     /// Whether any route has a policy of its own.
     pub fn has_route_policies(&self) -> bool {
         !self.route_policies.is_empty()
@@ -196,13 +218,19 @@ impl Snapshot {
     }
 }
 
-/// Whether any policy wants answers kept.
-fn caches(entities: &Entities) -> bool {
+/// Every policy that is said anywhere.
+fn policies(entities: &Entities) -> impl Iterator<Item = &Policy> {
     let keys = entities.keys.iter().map(|key| &key.policy);
     let routes = entities.routes.iter().map(|route| &route.policy);
     let profiles = entities.profiles.iter().map(|profile| &profile.policy);
-    let mut all = keys.chain(routes).chain(profiles).chain([&entities.settings.policy]);
-    all.any(|policy| policy.cache.mode.is_some_and(|mode| mode != CacheMode::Off))
+    keys.chain(routes).chain(profiles).chain([&entities.settings.policy])
+}
+
+/// Whether a policy sends a request to several.
+fn has_rivals(policy: &Policy) -> bool {
+    policy.race.is_some_and(|race| race > 1)
+        || policy.hedge_after_ms.is_some_and(|ms| ms > 0)
+        || policy.mirror.is_some()
 }
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod admin;
+pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -8,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod model;
+pub(crate) mod price;
 pub(crate) mod profile;
 pub(crate) mod route;
 pub(crate) mod serve;

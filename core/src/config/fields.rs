@@ -25,6 +25,12 @@ pub enum Shape {
     Text,
     /// A whole number.
     Number,
+    /// A number.
+    Decimal,
+    /// Dollars: a number, or a text with one.
+    Amount,
+    /// A list of whole numbers.
+    Numbers,
     /// `true` or `false`.
     Flag,
     /// A list of texts.
@@ -47,6 +53,9 @@ impl Shape {
         match self {
             Self::Text => "text",
             Self::Number => "number",
+            Self::Decimal => "decimal number",
+            Self::Amount => "number or text",
+            Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",
             Self::Texts => "list of texts",
             Self::Table => "table",
@@ -90,6 +99,8 @@ pub const FIELDS: &[Field] = fields! {
             "Media that a request names by address may lie in private networks. It is fetched here for providers that take no addresses.";
         "max_body_bytes": Number = "67108864", "67108864",
             "Largest body of a request, in bytes.";
+        "body_idle_seconds": Number = "60", "60",
+            "How long a client may send nothing while the body of its request is read, in seconds; then it gets a 408. 0: as long as it likes.";
         "max_attempts": Number = "5", "5",
             "How many deployments one request may try.";
         "model_sync_seconds": Number = "21600", "21600",
@@ -98,6 +109,8 @@ pub const FIELDS: &[Field] = fields! {
             "How long stored responses (`previous_response_id`) are kept, in seconds.";
         "bodies": Text = "\"errors\"", "\"errors\"",
             "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
+        "unpriced": Text = "\"allow\"", "\"block\"",
+            "What happens to requests for models that have no price: `allow` or `block`. A budget in money cannot hold what has no price.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
         "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
@@ -120,6 +133,10 @@ pub const FIELDS: &[Field] = fields! {
             "From a model's name to ordered groups of deployments. Without a route, all enabled channels that list the model form one weighted group.";
         "profiles": Tables = "[]", "[{ name = \"cheap\", rules = [{ match = \"*\", to = \"echo\" }] }]",
             "Named sets of mapping rules. `direct` is built in and maps nothing.";
+        "owners": Tables = "[]", "[{ kind = \"team\", name = \"research\" }]",
+            "Whom keys belong to: tools, users, teams, projects and organisations, in a tree.";
+        "limits": Tables = "[]", "[{ on = \"gateway\", money = 50, per = \"month\" }]",
+            "Budgets and limits on anything: the gateway, keys, owners, models, channels, tags, profiles.";
     }
     "timeouts" {
         "connect_ms": Number = "10000", "5000", "Until the connection stands, TLS included, in milliseconds.";
@@ -147,8 +164,8 @@ pub const FIELDS: &[Field] = fields! {
             "The longest wait that a provider may ask for (`Retry-After` in any form) and still be waited for.";
         "on": Free = "{}", "{ timeout = \"again\", empty = \"elsewhere\" }",
             "What follows on which failure: `never`, `elsewhere` (another deployment or credential) or `again` (the same one too, after a wait). Failures: `connect`, `timeout`, `rate-limit`, `overloaded`, `failed`, `cut`, `empty`, `denied`, `unknown-model`, `context-length`, `content-policy`, `rejected`.";
-        "cut_streams": Text = "\"retry\"", "\"resume\"",
-            "What follows when a stream breaks off: `off` (told to the caller), `retry` (another try while the caller has seen nothing) or `resume` (what broke off in the middle of a text is continued by a deployment that can go on from a begun answer).";
+        "cut_streams": Text = "\"retry\"", "\"off\"",
+            "What follows when a stream breaks off before content: `retry` (another try) or `off` (told to the caller). After content it is always told.";
     }
     "policy.mirror" {
         "to": Text = "required", "\"main/gpt-5\"", "A model, a route or `channel/model`.";
@@ -191,6 +208,10 @@ pub const FIELDS: &[Field] = fields! {
             "Changes in requests and answers, in the provider's words. A profile may have `overrides` too, in the caller's words.";
         "for_models": Tables = "[]", "[{ match = \"o3*\", timeouts = { first_token_ms = 120000 } }]",
             "What holds for some of the channel's models.";
+        "price_multiplier": Decimal = "1", "0.8",
+            "What list prices are multiplied with here; prices that are told for the channel itself are taken as they are.";
+        "prices_of": Text = "the provider", "\"openai\"",
+            "The provider whose price list holds, for hosts that resell another's models.";
         "allow_link_local": Flag = "false", "true",
             "Allows a link-local or cloud metadata address as base address. Those hand out credentials: leave it off.";
     }
@@ -260,6 +281,8 @@ pub const FIELDS: &[Field] = fields! {
     "channels.models" {
         "name": Text = "required", "\"fast\"", "What clients ask for.";
         "upstream": Text = "the name", "\"gpt-5-mini\"", "What the provider calls it.";
+        "price": Free = "what the price lists say", "{ input = 0.25, cache_read = 0.025, output = 2 }",
+            "What it costs here, in dollars a million tokens: `input`, `cache_read`, `cache_write`, `cache_write_1h`, `output`, `reasoning`, `audio_input`, `audio_output`, `image_input`, `image_output`; in dollars each: `web_search`, `request`. In `above_200k = {…}` for whole requests with a longer prompt, in `priority`, `flex` and `batch = {…}` for these services.";
     }
     "keys" {
         "name": Text = "required", "\"laptop\"", "Unique name.";
@@ -274,6 +297,7 @@ pub const FIELDS: &[Field] = fields! {
         "formats": Texts = "all", "[\"openai-chat\"]",
             "Client formats that may be spoken: `openai-chat`, `openai-responses`, `anthropic-messages`, `gemini`, `embeddings` …";
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
+        "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
         "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
     }
@@ -324,6 +348,31 @@ pub const FIELDS: &[Field] = fields! {
         "fallback": Texts = "[]", "[\"main/fast\"]", "Tried in order when `to` fails.";
         "set": Free = "{}", "{ temperature = 0.2 }", "Fields of the request's body (names of the caller's format) to set.";
     }
+    "owners" {
+        "kind": Text = "required", "\"team\"", "`tool`, `user`, `team`, `project` or `organisation`.";
+        "name": Text = "required", "\"research\"", "Unique among its kind. `team:research` then means this owner.";
+        "parent": Text = "", "\"organisation:acme\"", "The owner above: what limits it limits everything below.";
+    }
+    "limits" {
+        "name": Text = "made of the rest", "\"laptop-month\"", "Unique name. What was counted stays with it.";
+        "on": Text = "required", "\"key:laptop\"",
+            "What it holds back: `gateway`, `key:NAME`, `tool:NAME`, `user:NAME`, `team:NAME`, `project:NAME`, `organisation:NAME`, `model:NAME`, `channel:NAME`, `channel:NAME/MODEL`, `tag:NAME` or `profile:NAME`. Models may be globs.";
+        "models": Texts = "all", "[\"gpt-5*\"]", "Only requests for these models count, as names or globs.";
+        "requests": Number = "", "60", "Requests in the window. Each limit has one of this, `tokens`, `money` and `parallel`.";
+        "tokens": Number = "", "100000", "Tokens in and out in the window.";
+        "money": Amount = "", "5.50", "US dollars in the window.";
+        "parallel": Number = "", "4", "Requests at the same time; has no window.";
+        "per": Text = "required but for `parallel`", "\"month\"",
+            "The window: `minute`, `30s`, `5h`, `7d` … (the last so long), `day`, `week`, `month` (by the calendar) or `total`.";
+        "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone in which days, weeks and months begin.";
+        "soft": Numbers = "[80] for money, [] else", "[50, 80]", "Percentages at which an event tells of it.";
+        "refuse": Flag = "true", "false", "`false`: events tell of it, nothing is refused.";
+        "queue": Table = "", "{ timeout_ms = 10000 }", "Wait for room instead of being refused at once; first come, first served.";
+    }
+    "limits.queue" {
+        "timeout_ms": Number = "required", "10000", "How long a request waits at most, in milliseconds.";
+        "max_waiting": Number = "100", "100", "How many may wait at the same time.";
+    }
 };
 
 /// The keys of one table.
@@ -344,7 +393,7 @@ pub(super) fn below(in_section: &str, name: &str) -> String {
 /// What an entry of a list of tables is called by: its name, or its model.
 pub(super) fn identity(section: &str) -> Option<&'static str> {
     match section {
-        "channels" | "keys" | "profiles" => Some("name"),
+        "channels" | "keys" | "profiles" | "limits" => Some("name"),
         "routes" => Some("model"),
         _ => None,
     }

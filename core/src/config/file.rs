@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Origin, Override, Policy, Profile, ProfileRule,
-    Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
+    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Owner, OwnerKind,
+    OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -19,7 +19,7 @@ pub(super) struct FileChannel {
     base_urls: Option<Vec<String>>,
     #[serde(default)]
     credentials: Vec<String>,
-    models: Option<Vec<FileModel>>,
+    models: Option<Vec<ChannelModel>>,
     #[serde(default)]
     tags: Vec<String>,
     weight: Option<u32>,
@@ -41,6 +41,9 @@ pub(super) struct FileChannel {
     #[serde(default)]
     for_models: Vec<ModelTuning>,
     #[serde(default)]
+    price_multiplier: Multiplier,
+    prices_of: Option<String>,
+    #[serde(default)]
     allow_link_local: bool,
 }
 
@@ -56,7 +59,7 @@ impl FileChannel {
             provider: self.provider,
             base_urls: self.base_urls.unwrap_or_else(|| self.base_url.into_iter().collect()),
             credentials: credentials.collect(),
-            models: self.models.map(|models| models.into_iter().map(|model| model.0).collect()),
+            models: self.models,
             tags: self.tags,
             weight: self.weight.unwrap_or(1),
             enabled: self.enabled.unwrap_or(true),
@@ -70,48 +73,12 @@ impl FileChannel {
             retry: self.retry,
             overrides: self.overrides,
             for_models: self.for_models,
+            price_multiplier: self.price_multiplier,
+            prices_of: self.prices_of,
             allow_link_local: self.allow_link_local,
             listed: Vec::new(),
             origin: Origin::File,
         }
-    }
-}
-
-/// A model of a channel. Read by hand, because an untagged enum only says that nothing fits.
-#[derive(Debug)]
-struct FileModel(ChannelModel);
-
-impl<'de> Deserialize<'de> for FileModel {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ModelVisitor)
-    }
-}
-
-struct ModelVisitor;
-
-impl<'de> serde::de::Visitor<'de> for ModelVisitor {
-    type Value = FileModel;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a model's name or { name, upstream }")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<FileModel, E> {
-        Ok(FileModel(ChannelModel::Same(name.to_owned())))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<FileModel, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Renamed {
-            name: String,
-            upstream: Option<String>,
-        }
-        let Renamed { name, upstream } = Renamed::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(FileModel(match upstream {
-            Some(upstream) => ChannelModel::Renamed { name, upstream },
-            None => ChannelModel::Same(name),
-        }))
     }
 }
 
@@ -132,6 +99,7 @@ pub(super) struct FileKey {
     #[serde(default)]
     formats: Vec<String>,
     tool: Option<String>,
+    owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
     #[serde(default)]
@@ -162,6 +130,7 @@ impl FileKey {
             formats: self.formats,
             profile: self.profile,
             tool: self.tool,
+            owner: self.owner,
             strict: self.strict,
             policy: self.policy,
             origin: Origin::File,
@@ -271,5 +240,20 @@ impl FileProfile {
             policy: self.policy,
             origin: Origin::File,
         }
+    }
+}
+
+/// `[[owners]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileOwner {
+    kind: OwnerKind,
+    name: String,
+    parent: Option<OwnerRef>,
+}
+
+impl FileOwner {
+    pub(super) fn into_owner(self) -> Owner {
+        Owner { kind: self.kind, name: self.name, parent: self.parent, origin: Origin::File }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ModelTuning, Origin, Override, Retry, SecretSource};
+use super::{ModelTuning, Multiplier, Origin, Override, Price, Retry, SecretSource};
 
 /// One configured account at a provider. Its name is its identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,12 @@ pub struct Channel {
     /// What holds for some of its models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with here.
+    #[serde(default, skip_serializing_if = "Multiplier::is_one")]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds, for hosts that resell or copy another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices_of: Option<String>,
     /// Link-local and metadata addresses are refused as upstream unless this is set.
     #[serde(default)]
     pub allow_link_local: bool,
@@ -70,6 +76,37 @@ pub struct Channel {
     /// Where it is declared.
     #[serde(default)]
     pub origin: Origin,
+}
+
+impl Channel {
+    /// A channel of which nothing but name and provider is known.
+    pub fn bare(name: &str, provider: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            base_urls: Vec::new(),
+            credentials: Vec::new(),
+            models: None,
+            tags: Vec::new(),
+            weight: 1,
+            enabled: false,
+            state: ChannelState::Untested,
+            options: Map::new(),
+            headers: Map::new(),
+            dialect: Map::new(),
+            timeouts: Timeouts::default(),
+            proxy: None,
+            ca: None,
+            retry: Retry::default(),
+            overrides: Vec::new(),
+            for_models: Vec::new(),
+            price_multiplier: Multiplier::ONE,
+            prices_of: None,
+            allow_link_local: false,
+            listed: Vec::new(),
+            origin: Origin::Store,
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -84,19 +121,61 @@ pub struct Credential {
     pub secret: SecretSource,
 }
 
-/// A model of a channel: a bare name, or a name with what the provider calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// A model of a channel: a bare name, or a name with what the provider calls it and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ChannelModel {
     /// Same name on both sides.
     Same(String),
-    /// `{ name = "fast", upstream = "gpt-5-mini" }`.
+    /// `{ name = "fast", upstream = "gpt-5-mini", price = { input = 0.25, output = 2 } }`.
     Renamed {
         /// What clients ask for.
         name: String,
         /// What the provider calls it.
         upstream: String,
+        /// What it costs here, in dollars a million tokens; `None`: what the price lists say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        price: Option<Price>,
     },
+}
+
+impl<'de> Deserialize<'de> for ChannelModel {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ModelVisitor)
+    }
+}
+
+/// Read by hand, because an untagged enum only says that nothing fits.
+struct ModelVisitor;
+
+impl<'de> serde::de::Visitor<'de> for ModelVisitor {
+    type Value = ChannelModel;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a model's name or { name, upstream, price }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<ChannelModel, E> {
+        Ok(ChannelModel::Same(name.to_owned()))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<ChannelModel, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            name: String,
+            upstream: Option<String>,
+            price: Option<Price>,
+        }
+        let written = Written::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        Ok(match written {
+            Written { name, upstream: None, price: None } => ChannelModel::Same(name),
+            Written { name, upstream, price } => {
+                ChannelModel::Renamed { upstream: upstream.unwrap_or_else(|| name.clone()), name, price }
+            }
+        })
+    }
 }
 
 impl ChannelModel {
@@ -112,6 +191,14 @@ impl ChannelModel {
         match self {
             Self::Same(name) => name,
             Self::Renamed { upstream, .. } => upstream,
+        }
+    }
+
+    /// What it costs here, where the channel says so.
+    pub fn price(&self) -> Option<&Price> {
+        match self {
+            Self::Same(_) => None,
+            Self::Renamed { price, .. } => price.as_ref(),
         }
     }
 }

@@ -6,8 +6,11 @@
 mod channel;
 pub mod check;
 mod entities;
+mod limit;
+mod limit_spec;
 mod money;
 mod overrides;
+mod owner;
 mod policy;
 mod price;
 mod profile;
@@ -19,10 +22,15 @@ mod virtual_key;
 
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
+pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
+pub use limit_spec::{Dollars, LimitSpec};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
+pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
-pub use price::{Multiplier, OffPeak, Price, PriceClass, Rate, Service, amount, decimal, tier};
+pub use price::{
+    ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,
+};
 pub use profile::{Profile, ProfileRule, RuleMatch};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
@@ -30,7 +38,7 @@ pub use record::{
 };
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
-pub use settings::{BodyPolicy, Settings};
+pub use settings::{BodyPolicy, Settings, Unpriced};
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

@@ -35,6 +35,8 @@ pub struct Settings {
     pub private_media: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: u64,
+    /// How long a client may send nothing while its body is read, in seconds; 0: as long as it likes.
+    pub body_idle_seconds: u64,
     /// How many deployments one request may try.
     pub max_attempts: u32,
     /// How often provider model lists are fetched again, in seconds; 0 never.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub stored_response_seconds: u64,
     /// Which bodies are kept.
     pub bodies: BodyPolicy,
+    /// What happens to requests for models that have no price.
+    pub unpriced: Unpriced,
     /// How long request metadata is kept, in days.
     pub metadata_days: u32,
     /// Master key that seals provider secrets; `env:` or `file:`. Absent: keychain or a 0600 key file.
@@ -67,10 +71,12 @@ impl Default for Settings {
             cache_disk_bytes: 256 << 20,
             private_media: false,
             max_body_bytes: 64 << 20,
+            body_idle_seconds: 60,
             max_attempts: 5,
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,
             bodies: BodyPolicy::Errors,
+            unpriced: Unpriced::Allow,
             metadata_days: 90,
             master_key: None,
         }
@@ -88,4 +94,15 @@ pub enum BodyPolicy {
     Errors,
     /// All.
     All,
+}
+
+/// What happens to requests for models that have no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unpriced {
+    /// They are served; their records say that there is no price.
+    #[default]
+    Allow,
+    /// They are refused before any provider is asked.
+    Block,
 }

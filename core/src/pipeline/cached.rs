@@ -18,7 +18,7 @@ use super::ask::{Ask, reply_context};
 use super::chat::stream_type;
 use super::reply::{Reply, ReplyBody, SharedBody, describe};
 use super::surface::Surface;
-use super::{Job, contain, run_surface};
+use super::{Job, contain};
 use crate::cache::{Control, Facts, Fared, Flight, Kept, LARGEST_ANSWER, Parts, Reader, Seat, canonical};
 use crate::error::{GatewayError, Kind};
 use crate::model::{CacheMode, CacheOutcome, CostSource, NanoUsd, RequestRecord, RequestState};
@@ -141,7 +141,7 @@ pub(super) async fn answer(mut job: Job, body: Bytes, plan: Plan) -> Reply {
         Seat::Follower(reader) => match follow(&mut job, reader).await {
             Some((head, reader)) => shared(head, SharedBody::following(reader, job.settle)),
             // The call ended before it had anything to say.
-            None => run_surface(job, body).await,
+            None => job.answer_anew(body).await,
         },
     }
 }
@@ -159,7 +159,7 @@ async fn lead(mut job: Job, body: Bytes, plan: Plan, flight: Arc<Flight>, reader
     let format = job.call.surface.error_format();
     let making = flight.clone();
     let task = tokio::spawn(async move {
-        let reply = contain(format, run_surface(job, body)).await;
+        let reply = contain(format, job.answer_anew(body)).await;
         let (parts, mut body) = reply.into_parts();
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let content_type = content_type.to_owned();

@@ -164,11 +164,16 @@ impl Job {
         let mut record = self.settle.record().clone();
         record.model.clone_from(&ask.model);
         let scope = scope(&record, &self.caller.key.key.name, "", "chat", &self.call.headers);
-        let body = ask.envelope.body().clone();
+        let body = ask.envelope()?.body().clone();
         match own.edit(OverrideSide::Request, &scope, body, &mut HeaderMap::new()) {
             Some(edited) => ask.rewrite(edited),
             None => Ok(()),
         }
+    }
+
+    /// Whether the profile makes changes in what the caller asks: then all of it has to be there first.
+    pub(crate) fn edits_asks(&self) -> bool {
+        self.profile_overrides().is_some_and(|own| !own.is_empty(OverrideSide::Request))
     }
 
     fn profile_overrides(&self) -> Option<&Arc<Overrides>> {

@@ -113,8 +113,7 @@ pub(super) async fn find(mut run: Run, count: u32) -> Result<(Found, Run), Faile
     merged.usage = usage.flatten();
     let settle = last.job.settle.replace_by_hollow();
     drop(last);
-    run.job.settle = contest.won(settle);
-    run.job.settle.record_mut().usage.clone_from(&merged.usage);
+    run.job.settle = contest.merged(settle, merged.usage.clone());
     let found = run.together(merged, headers);
     Ok((found, run))
 }

@@ -57,6 +57,7 @@ impl Run {
             call: self.job.call.clone(),
             caller: self.job.caller.clone(),
             settle,
+            planned: true,
         };
         let mut ask = self.ask.clone();
         ask.aside = true;

@@ -76,9 +76,9 @@ impl SharedBody {
     }
 }
 
-/// A fault of ours ended a stream: the connection breaks off, so that nobody takes what came for the whole.
+/// A stream ended before its time, by a fault of ours or in a form that has no word for it: the connection breaks off, so that nobody takes what came for the whole.
 #[derive(Debug, thiserror::Error)]
-#[error("a fault of the gateway ended the stream")]
+#[error("the stream ended before its time")]
 pub struct Broken;
 
 impl Body for ReplyBody {
@@ -106,6 +106,10 @@ impl Body for ReplyBody {
                 }
             },
             ReplyBody::Stream(stream) => match caught(|| stream.poll_chunk(cx)) {
+                Some(Poll::Ready(None)) if stream.is_cut() => {
+                    *self = ReplyBody::Empty;
+                    Poll::Ready(Some(Err(Broken)))
+                }
                 Some(poll) => poll.map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
                 None => {
                     stream.broke();
@@ -168,6 +172,10 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
         let upstream: u64 = record.attempts.iter().map(|attempt| attempt.duration_us).sum();
         let before = record.attempts.first().map_or(0, |attempt| attempt.offset_us);
         put("server-timing", &format!("myelin;dur={:.3}, upstream;dur={:.3}", ms(before), ms(upstream)));
+    }
+    // A stream's head goes out before anybody knows.
+    if let Some(cost) = record.cost.filter(|_| !record.stream) {
+        put("x-myelin-cost", &cost.to_string());
     }
     if !record.losses.is_empty() {
         // Field names may be anything that a client wrote; a header carries visible ASCII.

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::money::Money;
 use super::outcome::{self, Outcome};
 use super::{Durable, Services};
 use crate::cache::Flight;
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::pricing::Quote;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -41,6 +43,8 @@ pub(crate) enum End<'a> {
     Failed(&'a GatewayError),
     /// It broke off after content had reached the client.
     Interrupted(Option<&'a GatewayError>),
+    /// It was called back before it could be answered: why.
+    Withdrawn(&'a str),
     /// The client left.
     Canceled,
 }
@@ -54,6 +58,7 @@ pub(crate) struct Settle {
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
     attempt_open: bool,
+    money: Money,
     done: bool,
     /// Who wants to know what is recorded.
     told: Option<Arc<Flight>>,
@@ -64,7 +69,10 @@ pub(crate) struct Settle {
 }
 
 /// Attempts of those who did not give the answer.
-type Aside = Arc<Mutex<Vec<AttemptRecord>>>;
+type Aside = Arc<Mutex<Vec<Beside>>>;
+
+/// An attempt of one of them, what it used as far as that is known, and at which price.
+type Beside = (AttemptRecord, Option<(Usage, Arc<Quote>)>);
 
 /// How an attempt came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +100,7 @@ impl Settle {
             begun_us,
             strict: false,
             attempt_open: false,
+            money: Money::default(),
             done: false,
             told: None,
             aside: None,
@@ -136,8 +145,9 @@ impl Settle {
         self.services.clock.monotonic_us().saturating_sub(self.begun_us)
     }
 
-    /// An attempt begins; it stays the last one of the record until it is closed.
-    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
+    /// An attempt begins, at a deployment with this price; it stays the last one of the record until it is closed.
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
+        self.money.attempt(&mut self.record, quote);
         attempt.offset_us = self.elapsed_us();
         attempt.hedged = self.side.hedged;
         attempt.raced = self.side.raced;
@@ -163,11 +173,16 @@ impl Settle {
             End::Failed(error) if error.kind == Kind::Timeout => (AttemptOutcome::TimedOut, Some(error)),
             End::Failed(error) => (AttemptOutcome::Failed, Some(error)),
             End::Interrupted(error) => (AttemptOutcome::Interrupted, error),
-            End::Canceled => (AttemptOutcome::Canceled, None),
+            End::Withdrawn(_) | End::Canceled => (AttemptOutcome::Canceled, None),
+        };
+        let withdrawn = match end {
+            End::Withdrawn(why) => Some(why),
+            _ => None,
         };
         attempt.duration_us = now.saturating_sub(attempt.offset_us);
         attempt.outcome = outcome;
-        attempt.error = failure.map(|error| error.public.message.chars().take(500).collect());
+        let words = failure.map(|error| error.public.message.as_str()).or(withdrawn);
+        attempt.error = words.map(|words| words.chars().take(500).collect());
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
@@ -201,6 +216,23 @@ impl Settle {
         self.record.usage.get_or_insert_default().update(usage);
     }
 
+    /// The head of the answer says what it cost, in dollars.
+    pub(crate) fn told_cost(&mut self, dollars: &str) {
+        self.money.told(dollars);
+    }
+
+    /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
+    pub(crate) fn estimate(&mut self, written: u64) {
+        if !self.done {
+            self.money.estimate(&mut self.record, written);
+        }
+    }
+
+    /// Writes into the record what the request came to, as far as that is known now.
+    pub(crate) fn price(&mut self) {
+        self.money.settle(&mut self.record);
+    }
+
     /// Notes why the answer ended.
     pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());
@@ -226,6 +258,7 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        self.price();
         clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
         if let Some(flight) = self.told.take() {
@@ -251,6 +284,7 @@ impl Contest {
             begun_us: self.settle.begun_us,
             strict: self.settle.strict,
             attempt_open: false,
+            money: Money::default(),
             done: false,
             told: None,
             aside: Some(self.aside.clone()),
@@ -258,37 +292,48 @@ impl Contest {
         }
     }
 
-    /// This one has the answer: what it noted counts. All others must be gone by now.
-    pub(crate) fn won(mut self, mut winner: Settle) -> Settle {
-        // The winner's own tries come last, as its open one must.
-        let mut attempts = self.take_aside();
-        attempts.append(&mut winner.record.attempts);
-        std::mem::swap(&mut self.settle.record, &mut winner.record);
-        self.settle.record.attempts = attempts;
-        self.settle.attempt_open = winner.attempt_open;
-        winner.attempt_open = false;
-        winner.record.attempts.clear();
-        drop(winner);
-        self.finished()
+    /// This one has the answer: what it noted counts. All others must be gone by now; what they used is paid all the same.
+    pub(crate) fn won(self, winner: Settle) -> Settle {
+        self.taken_over(winner, true)
+    }
+
+    /// This one was the last of those who gave the answer together: `usage` is what all of them used.
+    pub(crate) fn merged(self, last: Settle, usage: Option<Usage>) -> Settle {
+        let mut settle = self.taken_over(last, false);
+        settle.record.usage = usage;
+        settle
     }
 
     /// Nobody has it: what the last one noted counts.
-    pub(crate) fn lost(mut self, mut last: Settle) -> Settle {
-        last.side = Side::default();
-        let attempts = std::mem::take(&mut last.record.attempts);
-        std::mem::swap(&mut self.settle.record, &mut last.record);
-        last.record.attempts.clear();
-        drop(last);
-        let mut all = self.take_aside();
-        all.extend(attempts);
-        all.sort_by_key(|attempt| attempt.offset_us);
-        self.settle.record.attempts = all;
+    pub(crate) fn lost(self, last: Settle) -> Settle {
+        self.taken_over(last, true)
+    }
+
+    fn taken_over(mut self, mut from: Settle, others_are_paid: bool) -> Settle {
+        // Its own tries come last, as an open one must.
+        let beside = self.take_aside();
+        let before = beside.len();
+        let own = std::mem::take(&mut from.record.attempts);
+        std::mem::swap(&mut self.settle.record, &mut from.record);
+        std::mem::swap(&mut self.settle.money, &mut from.money);
+        self.settle.attempt_open = std::mem::take(&mut from.attempt_open);
+        self.settle.money.shift(before);
+        let mut paid = Vec::new();
+        for (index, (attempt, used)) in beside.into_iter().enumerate() {
+            self.settle.record.attempts.insert(index, attempt);
+            paid.extend(used.map(|(usage, quote)| (index, usage, quote)));
+        }
+        self.settle.record.attempts.extend(own);
+        for (index, usage, quote) in paid.into_iter().filter(|_| others_are_paid) {
+            self.settle.money.lose(&mut self.settle.record, index, usage, quote);
+        }
+        drop(from);
         self.finished()
     }
 
-    fn take_aside(&self) -> Vec<AttemptRecord> {
+    fn take_aside(&self) -> Vec<Beside> {
         let mut attempts = std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner));
-        attempts.sort_by_key(|attempt| attempt.offset_us);
+        attempts.sort_by_key(|(attempt, _)| attempt.offset_us);
         attempts
     }
 
@@ -301,8 +346,13 @@ impl Drop for Contest {
     /// The client left while they looked.
     fn drop(&mut self) {
         if !self.settle.done {
-            let attempts = self.take_aside();
-            self.settle.record.attempts.extend(attempts);
+            for (attempt, used) in self.take_aside() {
+                let index = self.settle.record.attempts.len();
+                self.settle.record.attempts.push(attempt);
+                if let Some((usage, quote)) = used {
+                    self.settle.money.lose(&mut self.settle.record, index, usage, quote);
+                }
+            }
         }
     }
 }
@@ -321,7 +371,16 @@ impl Drop for Settle {
     fn drop(&mut self) {
         if let Some(aside) = self.aside.take() {
             self.end_attempt(End::Canceled);
-            aside.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.record.attempts);
+            let used = self.record.usage.take().filter(|usage| !usage.is_unknown());
+            let mut own: Vec<Beside> = Vec::new();
+            for (index, attempt) in std::mem::take(&mut self.record.attempts).into_iter().enumerate() {
+                let lost = attempt.usage.clone().zip(self.money.lost_at(index));
+                own.push((attempt, lost));
+            }
+            if let (Some(usage), Some((_, last))) = (used, own.last_mut()) {
+                *last = Some((usage, self.money.quote()));
+            }
+            aside.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
             self.done = true;
         }
         if !self.done && std::thread::panicking() {

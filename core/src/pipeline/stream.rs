@@ -35,6 +35,8 @@ enum State {
     Live(Box<Live>),
     /// Last bytes, held until the record is on disk where the key wants that.
     Draining(Output, Option<Durable>),
+    /// It was cut, and the client is to notice by the connection.
+    Cut,
     Done,
 }
 
@@ -131,6 +133,11 @@ impl StreamReply {
         self.0 = State::Done;
     }
 
+    /// Whether it ended by being cut: nobody may take what came for the whole.
+    pub fn is_cut(&self) -> bool {
+        matches!(self.0, State::Cut)
+    }
+
     /// The next bytes for the client.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
@@ -154,7 +161,7 @@ impl StreamReply {
                     Some(bytes) => return Poll::Ready(Some(bytes)),
                     None => self.0 = State::Done,
                 },
-                State::Done => return Poll::Ready(None),
+                State::Cut | State::Done => return Poll::Ready(None),
             }
         }
     }
@@ -208,7 +215,11 @@ impl Live {
                 return Poll::Ready(Next::Bytes(bytes));
             }
             if self.over {
+                let cut = self.relay.is_raw() && !self.relay.complete();
                 let durable = self.close();
+                if cut {
+                    return Poll::Ready(Next::State(State::Cut));
+                }
                 return Poll::Ready(Next::State(State::Draining(Output::new(), durable)));
             }
             let Some(body) = &mut self.body else {
@@ -300,6 +311,9 @@ impl Live {
             self.failure = Some(error);
         }
         let whole = self.relay.complete() && self.failure.is_none();
+        if !self.relay.complete() {
+            self.settle.estimate(self.relay.written());
+        }
         let (state, end) = match whole {
             true => (RequestState::Completed, End::Answered),
             false => (RequestState::Interrupted, End::Interrupted(self.failure.as_ref())),
@@ -320,6 +334,9 @@ impl Drop for Live {
     fn drop(&mut self) {
         if let Some(usage) = self.relay.usage() {
             self.settle.usage(usage.clone());
+        }
+        if !self.relay.complete() {
+            self.settle.estimate(self.relay.written());
         }
         self.settle.record_mut().status = 200;
     }

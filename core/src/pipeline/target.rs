@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Job;
 use crate::error::{GatewayError, Kind};
+use crate::model::Unpriced;
 use crate::routing::{Candidate, Group, Resolution, plan};
 
 /// Where a request may go.
@@ -35,10 +36,13 @@ pub(crate) struct Demand {
 
 impl Job {
     /// The plan is made and no attempt has begun: here a request is let through to its providers or is not, and what it reserves is handed to [`Settle`], which
-    /// gives it back or settles it however the request ends. Every surface that spends money comes through here, once a request.
+    /// gives it back or settles it however the request ends. Every surface that spends money comes through here; only a request's first time counts.
     ///
     /// [`Settle`]: super::settle::Settle
     pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+        if std::mem::replace(&mut self.planned, true) {
+            return Ok(());
+        }
         let id = self.settle.record().id.as_str();
         tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
         Ok(())
@@ -80,6 +84,7 @@ impl Job {
             let message = format!("the key {} may not use any channel that serves {asked:?}", key.key.name);
             return Err(GatewayError::new(Kind::Forbidden, message));
         }
+        let candidates = self.priced(asked, candidates)?;
         Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
     }
 
@@ -90,6 +95,33 @@ impl Job {
         let key = &self.caller.key;
         let allowed = |channel: usize| table.channels.get(channel).is_some_and(|channel| key.allows_channel(channel));
         plan(table, &groups, allowed, |n| fastrand::u64(0..n))
+    }
+
+    /// Leaves out deployments that have no price, where the owner wants that.
+    fn priced(&self, asked: &str, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, GatewayError> {
+        if self.snapshot.settings.unpriced == Unpriced::Allow {
+            return Ok(candidates);
+        }
+        let first = candidates.first().cloned();
+        candidates.retain(|candidate| {
+            self.snapshot.quote(candidate.channel, &candidate.upstream).is_some_and(|quote| quote.is_priced())
+        });
+        if candidates.is_empty() {
+            let example = first.and_then(|first| {
+                let line = self.snapshot.lines.get(first.channel)?;
+                Some(format!(
+                    "; `myelin price set {}/{} --input … --output …` sets one",
+                    line.channel.name(),
+                    first.upstream
+                ))
+            });
+            let message = format!(
+                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
+                example.unwrap_or_default()
+            );
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        Ok(candidates)
     }
 
     fn unknown_model(&self, asked: &str, targets: &[String]) -> GatewayError {

@@ -9,6 +9,7 @@ use myelin_protocol::{ApiError, ApiFormat, Dialect};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use super::addresses::Addresses;
 use super::auth::LiveCredential;
 use super::catalog::{AuthStyle, Catalog, ModelListWire, Provider, RerankWire, Site, Surface};
 use super::endpoint::{Accepted, LiveEndpoint, merged};
@@ -72,7 +73,7 @@ pub struct LiveChannel {
     pub(super) credentials: Vec<LiveCredential>,
     overrides: Overrides,
     tunings: Vec<Tuning>,
-    bases: usize,
+    addresses: Addresses,
 }
 
 /// What holds for some models of a channel.
@@ -134,7 +135,7 @@ impl LiveChannel {
             credentials,
             overrides: compiled(&channel.overrides)?,
             tunings: channel.for_models.iter().map(Tuning::new).collect::<Result<_, _>>()?,
-            bases: plan.bases(),
+            addresses: Addresses::new(plan.bases()),
         };
         live.check_hosts(own)?;
         Ok(live)
@@ -145,9 +146,9 @@ impl LiveChannel {
         &self.config.name
     }
 
-    /// How many base addresses there are, at least one; [`Self::request`] takes their index.
-    pub fn bases(&self) -> usize {
-        self.bases
+    /// What is known of its base addresses; [`Self::request`] takes their position.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// How many credentials there are, at least one (a channel without a key has one empty credential); [`Self::authorize`] takes their index.
@@ -169,6 +170,11 @@ impl LiveChannel {
         let native = endpoint.format == client && dialect.anthropic_version.is_none();
         let invented = self.invented(endpoint.format);
         Some(Accepted { format: endpoint.format, dialect, native, invented, endpoint: index })
+    }
+
+    /// Whether streamed and whole answers are asked for at the same address.
+    pub fn one_address(&self, accepted: &Accepted) -> bool {
+        self.endpoints.get(accepted.endpoint).is_some_and(|endpoint| endpoint.chat == endpoint.stream)
     }
 
     /// Every format in which the channel serves the model, its own order.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelState, Entities, Policy, Profile, Route, Secret, VirtualKey};
+use crate::model::{
+    Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Price, Profile, Route, Secret, VirtualKey,
+};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,24 @@ pub enum Change {
         /// Its name.
         name: String,
     },
+    /// A new owner.
+    CreateOwner(Owner),
+    /// The owner of that kind and name becomes this.
+    UpdateOwner(Owner),
+    /// The owner goes, with its limits; nothing may belong to it.
+    RemoveOwner {
+        /// Which one.
+        owner: OwnerRef,
+    },
+    /// A new limit.
+    CreateLimit(Box<Limit>),
+    /// The limit of that name becomes this. What it counted stays, if it still counts the same.
+    UpdateLimit(Box<Limit>),
+    /// The limit goes, with what it counted.
+    RemoveLimit {
+        /// Its name.
+        name: String,
+    },
     /// Switches the active profile. The switch is stored and wins over the file.
     UseProfile {
         /// Of this key (id or name); `None`: of the gateway.
@@ -91,6 +111,24 @@ pub enum Change {
     },
     /// Sets settings by the names of the file; `null` goes back to the default.
     SetSettings(Map<String, Value>),
+    /// Sets the price of a model, by the upstream's name.
+    SetPrice {
+        /// At this channel only; `None`: wherever it is.
+        channel: Option<String>,
+        /// The model.
+        model: String,
+        /// The price; `None` takes it back.
+        price: Option<Price>,
+    },
+    /// Puts a price list in place of the one that was imported before.
+    ImportPrices {
+        /// What it was.
+        source: String,
+        /// How many models it prices.
+        priced: u64,
+        /// The table's text; empty: back to the bundled list.
+        text: Arc<str>,
+    },
     /// A new admin token; it comes back once in [`Applied::issued`].
     CreateAdminToken {
         /// For people.
@@ -122,6 +160,8 @@ pub struct NewKey {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// The user, team, project or organisation that the key belongs to.
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
     /// Retries, hedges, races, mirrors and the answer cache for this key.

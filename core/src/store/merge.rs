@@ -1,12 +1,14 @@
 //! File and store become one: what the file declares comes first and wins.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::held::{GATEWAY, Held};
+use super::prices;
 use crate::model::check::Problem;
-use crate::model::{Channel, DIRECT, Declared, Entities, Origin, Settings, VirtualKey};
+use crate::model::{Channel, DIRECT, Declared, Entities, Origin, Owner, Settings, VirtualKey};
 
 /// What is in force, and what is surely not as meant.
 pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities, Vec<Problem>) {
@@ -34,7 +36,13 @@ pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities
             .into_iter()
             .cloned()
             .collect(),
+        owners: owners(held, declared, &mut warnings),
+        limits: layer(&declared.limits, held.limits.values(), |l| &l.name, "limits", &mut warnings)
+            .into_iter()
+            .cloned()
+            .collect(),
         active_profile: DIRECT.to_owned(),
+        prices: Arc::new(prices::data(held)),
         settings,
     };
     let switched = held.switches.get(GATEWAY).and_then(Option::as_ref);
@@ -67,6 +75,19 @@ fn layer<'a, T>(
         }
     }
     out
+}
+
+fn owners(held: &Held, declared: &Declared, warnings: &mut Vec<Problem>) -> Vec<Owner> {
+    let mut merged = declared.owners.clone();
+    for (name, owner) in &held.owners {
+        if declared.owners.iter().any(|own| own.kind == owner.kind && own.name == owner.name) {
+            let why = "is declared in the file: the one in the store is hidden";
+            warnings.push(Problem::warning(format!("owners.{name}"), why));
+        } else {
+            merged.push(owner.clone());
+        }
+    }
+    merged
 }
 
 fn keys(held: &Held, declared: &Declared, warnings: &mut Vec<Problem>) -> Vec<VirtualKey> {

@@ -4,6 +4,7 @@
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
 mod answers;
+mod bodies;
 mod change;
 mod db;
 mod error;
@@ -14,6 +15,7 @@ mod ledger;
 mod merge;
 mod migrate;
 mod plan;
+mod prices;
 mod seal;
 mod tables;
 #[cfg(test)]
@@ -27,16 +29,20 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTran
 use tokio::sync::watch;
 
 pub use answers::{AnswerKey, Answers};
+pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
-pub use ledger::{Cursor, Filter, Ledger, LedgerHealth, Live, LiveRecord, Page};
+pub use ledger::{
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
+    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+};
 pub use seal::MasterKey;
 
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, Entities};
+use crate::model::{Declared, Entities, OwnPrice};
 use db::Db;
 use held::{FileKey, Held};
 use plan::{Outcome, Scene};
@@ -58,6 +64,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     // Dropped in this order: the writer commits what it has before the file is closed.
     ledger: Ledger,
+    bodies: Arc<Bodies>,
     kept: Kept,
     writer: Writer,
     db: Arc<Db>,
@@ -100,9 +107,11 @@ impl Store {
         let declared = Declared::default();
         let (entities, _) = merge::merge(&held, &declared, 0);
         let writer = Writer::start(dir, Arc::clone(&db), Arc::clone(&clock))?;
+        let bodies = Arc::new(Bodies::open(dir, Arc::clone(&clock))?);
         let (published, _) = watch::channel(Arc::new(entities));
         Ok(Self(Arc::new(Inner {
-            ledger: Ledger::new(writer.queue(), Arc::clone(&db)),
+            ledger: Ledger::new(writer.queue(), Arc::clone(&db), Arc::clone(&bodies)),
+            bodies,
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
             writer,
             db,
@@ -128,6 +137,11 @@ impl Store {
     /// The request records.
     pub fn ledger(&self) -> &Ledger {
         &self.0.ledger
+    }
+
+    /// Kept bodies of requests and answers.
+    pub fn bodies(&self) -> &Bodies {
+        &self.0.bodies
     }
 
     /// Things that are kept for a while.
@@ -183,6 +197,7 @@ impl Store {
             declared: &state.declared,
             catalog: self.0.catalog.as_ref(),
             now: self.0.clock.unix_ms(),
+            who,
         };
         let Outcome { issued, log } = plan::plan(&mut held, change, &scene)?;
         let declared = state.declared.clone();
@@ -232,6 +247,11 @@ impl Store {
         tokens
     }
 
+    /// Prices that the owner had set before the ones that are in force, newest first for each model.
+    pub fn earlier_prices(&self) -> Vec<OwnPrice> {
+        prices::earlier(&self.state().held)
+    }
+
     /// The change log, newest first, from before a position.
     ///
     /// # Errors
@@ -267,6 +287,7 @@ impl Store {
     /// Commits what waits and closes the journal. Later appends are counted as lost.
     pub fn close(&self) {
         self.0.writer.close();
+        self.0.bodies.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

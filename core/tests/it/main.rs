@@ -2,6 +2,8 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod cache;
@@ -22,6 +24,8 @@ mod failover;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod matrix;
@@ -29,6 +33,9 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod prices;
+mod scale;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

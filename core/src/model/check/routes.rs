@@ -92,7 +92,8 @@ mod tests {
     fn entities() -> Entities {
         let mut main: Channel =
             serde_json::from_str(r#"{"name":"main","provider":"openai","tags":["paid"],"listed":["gpt-5"]}"#).unwrap();
-        main.models = Some(vec![ChannelModel::Renamed { name: "fast".into(), upstream: "gpt-5-mini".into() }]);
+        main.models =
+            Some(vec![ChannelModel::Renamed { name: "fast".into(), upstream: "gpt-5-mini".into(), price: None }]);
         Entities { channels: vec![main], ..Entities::default() }
     }
 

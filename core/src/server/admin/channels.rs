@@ -15,8 +15,8 @@ use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, Entities, ModelTuning, Origin, Override, Retry, SecretSource,
-    Timeouts,
+    Channel, ChannelModel, ChannelState, Credential, Entities, ModelTuning, Multiplier, Origin, Override, Retry,
+    SecretSource, Timeouts,
 };
 use crate::store::{Applied, Change, ChangeError};
 
@@ -64,6 +64,11 @@ pub struct ChannelView {
     pub overrides: Vec<Override>,
     /// What holds for some of its models.
     pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with.
+    #[schema(value_type = f64)]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds; `null`: its own.
+    pub prices_of: Option<String>,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
     /// Where it is declared; `file` is read-only here.
@@ -92,6 +97,8 @@ impl From<&Channel> for ChannelView {
             retry: channel.retry.clone(),
             overrides: channel.overrides.iter().map(masked).collect(),
             for_models: channel.for_models.iter().map(masked_tuning).collect(),
+            price_multiplier: channel.price_multiplier,
+            prices_of: channel.prices_of.clone(),
             allow_link_local: channel.allow_link_local,
             origin: channel.origin,
         }
@@ -197,6 +204,13 @@ pub struct ChannelInput {
     /// What holds for some of its models.
     #[serde(default)]
     pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with.
+    #[serde(default)]
+    #[schema(value_type = f64)]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds; absent: its own.
+    #[serde(default)]
+    pub prices_of: Option<String>,
     /// Allows link-local and metadata addresses.
     #[serde(default)]
     pub allow_link_local: bool,
@@ -204,6 +218,17 @@ pub struct ChannelInput {
 
 fn credentials(texts: &[String]) -> Vec<Credential> {
     texts.iter().map(|text| Credential { secret: SecretSource::parse(text) }).collect()
+}
+
+/// The new list of credentials. Nobody who edits a channel can know its secrets, so what came back as it was shown is the one that is there; of
+/// several that look alike, each stands for itself once.
+fn renewed(texts: &[String], before: &[Credential]) -> Vec<Credential> {
+    let mut left: Vec<Option<&Credential>> = before.iter().map(Some).collect();
+    let mut kept = |text: &String| {
+        let same = |slot: &&mut Option<&Credential>| slot.is_some_and(|old| old.secret.describe() == *text);
+        left.iter_mut().find(same).and_then(Option::take).cloned()
+    };
+    texts.iter().map(|text| kept(text).unwrap_or_else(|| Credential { secret: SecretSource::parse(text) })).collect()
 }
 
 impl From<ChannelInput> for Channel {
@@ -227,6 +252,8 @@ impl From<ChannelInput> for Channel {
             retry: input.retry,
             overrides: input.overrides,
             for_models: input.for_models,
+            price_multiplier: input.price_multiplier,
+            prices_of: input.prices_of,
             allow_link_local: input.allow_link_local,
             listed: Vec::new(),
             origin: Origin::Store,
@@ -244,7 +271,7 @@ pub struct ChannelPatch {
     /// Base addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_urls: Option<Vec<String>>,
-    /// All credentials anew.
+    /// All credentials anew, in order; one written as it is shown keeps the one that is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Vec<String>>,
     /// Models offered; `null`: whatever the provider lists.
@@ -289,6 +316,14 @@ pub struct ChannelPatch {
     /// What holds for some of its models, all anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_models: Option<Vec<ModelTuning>>,
+    /// What list prices are multiplied with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub price_multiplier: Option<Multiplier>,
+    /// The provider whose price list holds; `null`: its own.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub prices_of: Option<Option<String>>,
     /// Allows link-local and metadata addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_link_local: Option<bool>,
@@ -302,7 +337,7 @@ impl ChannelPatch {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { channel.$field = value; } )* };
         }
         take!(provider, base_urls, models, tags, weight, options, headers, dialect, timeouts, proxy, allow_link_local);
-        take!(ca, retry, overrides, for_models);
+        take!(ca, retry, overrides, for_models, price_multiplier, prices_of);
         unmask(channel.overrides.iter_mut(), &old.0.iter().collect::<Vec<_>>());
         let tuned: Vec<&Override> = old.1.iter().flat_map(|tuning| &tuning.overrides).collect();
         unmask(channel.for_models.iter_mut().flat_map(|tuning| &mut tuning.overrides), &tuned);
@@ -314,7 +349,7 @@ impl ChannelPatch {
             }
         }
         if let Some(texts) = self.credentials {
-            channel.credentials = credentials(&texts);
+            channel.credentials = renewed(&texts, &channel.credentials);
         }
     }
 }
@@ -515,4 +550,24 @@ pub(super) async fn disable(
 ) -> Result<Json<ChannelChanged>, AdminError> {
     let change = Change::EnableChannel { name: name.clone(), enabled: false };
     changed(&admin.services.store.apply(change, &who.0).await?, &name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_that_comes_back_as_it_was_shown_is_kept() {
+        let before =
+            credentials(&["sk-first-secret-0001".into(), "env:OTHER".into(), "short-a".into(), "short-b".into()]);
+        let shown: Vec<String> = before.iter().map(|credential| credential.secret.describe()).collect();
+        assert_eq!(renewed(&shown, &before), before, "looking alike is no reason to lose one: {shown:?}");
+        let mut more = vec!["sk-new-secret-000002".to_owned()];
+        more.extend(shown.iter().rev().cloned());
+        let after = renewed(&more, &before);
+        assert_eq!(after.len(), 5);
+        assert_eq!(after.first().map(|first| first.secret.describe()).as_deref(), Some("…0002"));
+        assert_eq!(after.last(), before.first());
+        assert_eq!(renewed(&["env:OTHER".into()], &before), before.get(1..2).unwrap_or_default());
+    }
 }

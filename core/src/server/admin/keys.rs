@@ -10,7 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, Policy, Secret, VirtualKey};
+use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -41,6 +41,9 @@ pub struct KeyView {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// The user, team, project or organisation that the key belongs to: `team:research`.
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
@@ -65,6 +68,7 @@ impl From<&VirtualKey> for KeyView {
             formats: key.formats.clone(),
             profile: key.profile.clone(),
             tool: key.tool.clone(),
+            owner: key.owner.clone(),
             strict: key.strict,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
@@ -100,6 +104,10 @@ pub struct KeyInput {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// The user, team, project or organisation that the key belongs to: `team:research`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
@@ -119,6 +127,7 @@ impl From<KeyInput> for NewKey {
             formats: input.formats,
             profile: input.profile,
             tool: input.tool,
+            owner: input.owner,
             strict: input.strict,
             policy: input.policy,
         }
@@ -156,6 +165,10 @@ pub struct KeyPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tool: Option<Option<String>>,
+    /// The user, team, project or organisation that the key belongs to; `null`: none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<Option<OwnerRef>>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
@@ -169,7 +182,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, strict, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strict, policy);
     }
 }
 

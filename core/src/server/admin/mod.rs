@@ -4,13 +4,16 @@
 //! are called: that is [`Desk`]'s.
 
 mod auth;
+mod cache;
 mod channels;
 mod docs;
 pub mod error;
 mod extract;
+mod filter;
 mod keys;
 mod logs;
 mod models;
+mod prices;
 mod profiles;
 mod routes;
 mod settings;
@@ -114,9 +117,15 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::active, profiles::switch))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(cache::status, cache::clear))
+        .routes(routes!(prices::list, prices::set))
+        .routes(routes!(prices::import, prices::drop_import))
+        .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))
+        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))

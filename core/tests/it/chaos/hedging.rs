@@ -227,3 +227,29 @@ async fn several_answers_fail_as_one() {
     assert_eq!(status, 400, "{answer}");
     assert_eq!(gateway.last_record().await.state, RequestState::Failed);
 }
+
+#[tokio::test]
+async fn a_large_batch_of_embeddings_is_spread_over_deployments_and_joined_in_order() {
+    let mock = MockServer::start().await.unwrap();
+    let mut second = mock_channel(&mock, "two", "cohere", "cohere");
+    second["weight"] = json!(0);
+    let gateway = TestGateway::start(vec![mock_channel(&mock, "one", "cohere", "cohere"), second]).await;
+    let texts: Vec<String> = (0..250).map(|number| format!("t{number}")).collect();
+    let ask = async || {
+        let (status, answer) = gateway.ask("/v1/embeddings", &json!({"model": "mock", "input": texts})).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["data"].clone()
+    };
+    let whole = ask().await;
+    assert_eq!(whole.as_array().unwrap().len(), 250);
+    let channels = async || -> Vec<String> {
+        gateway.last_record().await.attempts.iter().map(|attempt| attempt.channel.clone()).collect()
+    };
+    assert_eq!(channels().await, ["one", "two", "one"]);
+    assert_eq!(gateway.last_record().await.usage.unwrap().input, Some(250));
+    // The second piece fails where it goes first, and goes to the other.
+    mock.script(Script::default());
+    mock.script(Script::error(500));
+    assert_eq!(ask().await, whole);
+    assert_eq!(channels().await, ["one", "two", "one", "one"]);
+}

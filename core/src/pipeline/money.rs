@@ -1,0 +1,93 @@
+//! What is known of a request's money while it runs: whose price holds, what attempts used in vain, what a broken stream did not come to tell.
+//!
+//! The one path for whole answers, streams, clients that leave, retries, hedges, races and cache hits. The arithmetic is [`pricing::settle`]'s.
+
+use std::sync::Arc;
+
+use myelin_protocol::ir::Usage;
+
+use crate::model::{RequestRecord, decimal};
+use crate::pricing::{self, Quote};
+
+/// 10⁹: dollars to nanodollars.
+const NANO: u64 = 1_000_000_000;
+/// Bytes of a request's body to a token, where nobody counted.
+const BYTES_A_TOKEN: u64 = 4;
+
+/// What is known of the money of one request while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Money {
+    /// The price of the deployment that is asked now, or was asked last.
+    quote: Option<Arc<Quote>>,
+    /// What the head of its answer says that it cost.
+    told: Option<String>,
+    /// Prices of attempts whose own usage is known, by their place in the record.
+    lost: Vec<(usize, Arc<Quote>)>,
+    /// Some counters are guesses.
+    estimated: bool,
+}
+
+impl Money {
+    /// Another deployment is asked. What the one before used in vain stays with its attempt.
+    pub(super) fn attempt(&mut self, record: &mut RequestRecord, quote: Option<Arc<Quote>>) {
+        let used = record.usage.take().filter(|usage| !usage.is_unknown());
+        if let (Some(usage), Some(index)) = (used, record.attempts.len().checked_sub(1)) {
+            let before = self.quote.take().unwrap_or_default();
+            self.lose(record, index, usage, before);
+        }
+        self.told = None;
+        self.estimated = false;
+        self.quote = quote;
+    }
+
+    /// An attempt that does not answer has used this: it is paid all the same.
+    pub(super) fn lose(&mut self, record: &mut RequestRecord, index: usize, usage: Usage, quote: Arc<Quote>) {
+        if let Some(attempt) = record.attempts.get_mut(index) {
+            attempt.usage = Some(usage);
+            self.lost.retain(|(known, _)| *known != index);
+            self.lost.push((index, quote));
+        }
+    }
+
+    /// So many attempts of others come before those that are known here.
+    pub(super) fn shift(&mut self, by: usize) {
+        self.lost.iter_mut().for_each(|(index, _)| *index += by);
+    }
+
+    /// The price of the deployment that was asked last.
+    pub(super) fn quote(&self) -> Arc<Quote> {
+        self.quote.clone().unwrap_or_default()
+    }
+
+    /// The price of an attempt whose own usage is known.
+    pub(super) fn lost_at(&self, index: usize) -> Option<Arc<Quote>> {
+        self.lost.iter().find(|(known, _)| *known == index).map(|(_, quote)| quote.clone())
+    }
+
+    /// The head of the answer says what it cost. Gateways write zero where they have no price: that tells nothing.
+    pub(super) fn told(&mut self, dollars: &str) {
+        self.told = decimal(dollars, NANO).filter(|nano| *nano > 0).map(|_| dollars.to_owned());
+    }
+
+    /// Fills in what the provider did not come to tell, because the stream broke off: the answer so far, and the body that was sent. What it did tell
+    /// stays, unless more than that was already seen.
+    pub(super) fn estimate(&mut self, record: &mut RequestRecord, written: u64) {
+        let usage = record.usage.get_or_insert_default();
+        if usage.output.is_none_or(|output| output < written) {
+            usage.output = Some(written);
+            self.estimated = true;
+        }
+        if usage.input.is_none() {
+            usage.input = Some(record.bytes_in.div_ceil(BYTES_A_TOKEN));
+            self.estimated = true;
+        }
+    }
+
+    /// Writes cost, source and price into the record. May be called again when more is known; the last one counts.
+    pub(super) fn settle(&self, record: &mut RequestRecord) {
+        if let (Some(usage), Some(told)) = (&mut record.usage, &self.told) {
+            usage.cost_usd.get_or_insert_with(|| told.clone());
+        }
+        pricing::settle(record, self.quote.as_deref(), &self.lost, self.estimated);
+    }
+}
