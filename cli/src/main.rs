@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Limit(limit) => commands::limit::run(&place, limit),
         Command::Owner(owner) => commands::owner::run(&place, owner),
         Command::Route(route) => commands::route::run(&place, route),
+        Command::Cache(cache) => commands::cache::run(&place, cache),
         Command::Price(price) => commands::price::run(&place, price),
         Command::Logs(logs) => commands::logs::run(&place, &logs),
         Command::Usage(usage) => commands::usage::run(&place, &usage),

@@ -50,6 +50,8 @@ pub struct StreamDriver {
     encoder: Box<dyn StreamEncoder>,
     state: DriveState,
     committed: bool,
+    /// Something was said before the end.
+    spoke: bool,
     /// Events before the first content.
     held: Vec<StreamEvent>,
     decoded: Vec<StreamEvent>,
@@ -96,6 +98,7 @@ impl StreamDriver {
             encoder: client.codec().stream_encoder(context),
             state: DriveState::Preamble,
             committed: false,
+            spoke: false,
             held: Vec::new(),
             decoded: Vec::new(),
             lifted: Vec::new(),
@@ -204,6 +207,11 @@ impl StreamDriver {
         self.committed
     }
 
+    /// The answer ended, or is about to, and nothing was said in it.
+    pub fn is_empty(&self) -> bool {
+        self.committed && !self.spoke
+    }
+
     /// Nothing more comes of this stream: it ended or failed.
     pub fn is_over(&self) -> bool {
         matches!(self.state, DriveState::Ended | DriveState::Failed)
@@ -293,6 +301,7 @@ impl StreamDriver {
             _ => {}
         }
         let ends = event == StreamEvent::End;
+        self.spoke |= event.is_content() && !matches!(event, StreamEvent::Finish { .. });
         if self.committed {
             self.encoder.push(&event, out);
         } else if ends || event.is_content() {

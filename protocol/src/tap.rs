@@ -46,6 +46,10 @@ pub struct StreamTap {
     hide_usage: bool,
     state: TapState,
     committed: bool,
+    /// Something was said before the end.
+    spoke: bool,
+    /// What came was one JSON body.
+    was_body: bool,
     usage: Option<Usage>,
     finish: Option<Finish>,
     error: Option<ApiError>,
@@ -80,6 +84,8 @@ impl StreamTap {
             hide_usage: false,
             state: TapState::Preamble,
             committed: false,
+            spoke: false,
+            was_body: false,
             usage: None,
             finish: None,
             error: None,
@@ -178,6 +184,11 @@ impl StreamTap {
         self.committed
     }
 
+    /// The answer ended, or is about to, and nothing was said in it. A body in place of a stream is not looked into.
+    pub fn is_empty(&self) -> bool {
+        self.committed && !self.spoke && !self.was_body
+    }
+
     /// The counters so far. Unknown is `None`.
     pub fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
@@ -231,6 +242,7 @@ impl StreamTap {
                 break;
             }
             if event.is_content() {
+                self.spoke |= !matches!(event, StreamEvent::Finish { .. });
                 self.committed = true;
                 self.state = TapState::Content;
             }
@@ -303,6 +315,7 @@ impl StreamTap {
         }
         self.state = if self.error.is_some() { TapState::Failed } else { TapState::Ended };
         self.committed = self.error.is_none();
+        self.was_body = true;
         out.push(body);
     }
 }

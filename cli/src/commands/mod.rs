@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod admin;
+pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;

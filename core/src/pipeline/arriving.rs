@@ -27,7 +27,7 @@ use super::reply::Reply;
 use super::settle::End;
 use super::surface::Surface;
 use super::target::{Demand, Deployments, Target};
-use super::{Call, Job, Services, attempt};
+use super::{Job, Services, attempt};
 use crate::error::GatewayError;
 use crate::model::OverrideSide;
 use crate::providers::{Accepted, LiveChannel, Operation};
@@ -74,7 +74,12 @@ pub(super) enum Answer {
 type Flight = Pin<Box<dyn Future<Output = Result<upstream::Reply, UpstreamError>> + Send>>;
 
 /// Whether a call is one whose body may be passed on while it arrives.
-pub(super) fn may_stream(call: &Call) -> bool {
+pub(super) fn may_stream(job: &Job) -> bool {
+    // Who shares or repeats answers, or asks several at once, has to know the question first.
+    if job.snapshot.wants_whole_bodies() {
+        return false;
+    }
+    let call = &job.call;
     match &call.surface {
         Surface::Chat { format, stream, .. } => {
             FORMATS.contains(format) && !is_json_array(*format, stream.unwrap_or(false), &call.query)

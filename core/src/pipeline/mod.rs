@@ -21,8 +21,10 @@ mod arriving;
 mod aside;
 mod ask;
 mod attempt;
+mod cached;
 mod capture;
 mod chat;
+mod contest;
 mod count;
 mod dify;
 mod dispatch;
@@ -30,10 +32,12 @@ mod echo;
 mod edits;
 mod embed;
 mod error;
+mod fan_out;
 mod fault;
 mod flights;
 mod intake;
 mod media;
+mod mirror;
 mod models;
 mod money;
 mod multipart;
@@ -46,6 +50,7 @@ mod relay;
 mod reply;
 mod rerank;
 mod responses;
+mod retry;
 mod session;
 mod settle;
 mod stored;
@@ -68,6 +73,7 @@ pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
 pub use talks::Talks;
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::events::Events;
@@ -103,6 +109,23 @@ pub struct Services {
     pub events: Events,
     /// Conversations with turns under way.
     pub talks: Talks,
+    /// What second tries and shared answers need to know of all requests.
+    pub resilience: Resilience,
+}
+
+/// What second tries need to know of all requests.
+#[derive(Debug)]
+pub struct Resilience {
+    budget: retry::Budget,
+    /// Answers that are given again.
+    pub cache: Cache,
+}
+
+impl Resilience {
+    /// With the cache's disk part in the data directory.
+    pub fn beside(dir: &std::path::Path) -> Self {
+        Self { budget: retry::Budget::default(), cache: Cache::beside(dir) }
+    }
 }
 
 impl Services {
@@ -114,7 +137,7 @@ impl Services {
 }
 
 /// One client call, as the server understood it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// What it asks for.
     pub surface: Surface,
@@ -233,7 +256,7 @@ impl Admitted {
         if let Err(error) = intake.check(&job.call.headers).await {
             return job.fail(error);
         }
-        if arriving::may_stream(&job.call) && intake.announced().is_none_or(|length| length > intake::SMALL) {
+        if arriving::may_stream(&job) && intake.announced().is_none_or(|length| length > intake::SMALL) {
             match intake.read_to(intake::SMALL).await {
                 Ok(true) => {}
                 Ok(false) => return arriving::run(job, intake.boxed()).await,
@@ -253,6 +276,15 @@ impl Job {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
         job.settle.received(&body);
+        match job.cache_plan(&body) {
+            Some(plan) => cached::answer(job, body, plan).await,
+            None => job.answer_anew(body).await,
+        }
+    }
+
+    /// Answers without the cache.
+    async fn answer_anew(self, body: Bytes) -> Reply {
+        let job = self;
         match job.call.surface.clone() {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
             Surface::Chat { format, model, stream } => {

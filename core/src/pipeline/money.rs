@@ -51,6 +51,21 @@ impl Money {
         }
     }
 
+    /// So many attempts of others come before those that are known here.
+    pub(super) fn shift(&mut self, by: usize) {
+        self.lost.iter_mut().for_each(|(index, _)| *index += by);
+    }
+
+    /// The price of the deployment that was asked last.
+    pub(super) fn quote(&self) -> Arc<Quote> {
+        self.quote.clone().unwrap_or_default()
+    }
+
+    /// The price of an attempt whose own usage is known.
+    pub(super) fn lost_at(&self, index: usize) -> Option<Arc<Quote>> {
+        self.lost.iter().find(|(known, _)| *known == index).map(|(_, quote)| quote.clone())
+    }
+
     /// The head of the answer says what it cost. Gateways write zero where they have no price: that tells nothing.
     pub(super) fn told(&mut self, dollars: &str) {
         self.told = decimal(dollars, NANO).filter(|nano| *nano > 0).map(|_| dollars.to_owned());

@@ -7,10 +7,13 @@ mod addresses;
 mod architecture;
 #[cfg(test)]
 mod aside;
+mod cache;
 #[cfg(test)]
 mod care;
 #[cfg(test)]
 mod carry;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
