@@ -43,6 +43,7 @@ mod money;
 mod multipart;
 mod origins;
 mod outcome;
+mod passage;
 mod passthrough;
 mod quota;
 mod receive;
