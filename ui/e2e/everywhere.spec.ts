@@ -1,54 +1,80 @@
 import { accessible } from "./accessibility";
 import { expect, test } from "./gateway";
 
-const PAGES = ["/", "/requests", "/profiles", "/routes", "/channels", "/keys", "/playground", "/settings"];
-const DIALOGS = ["/channels?add=", "/channels?add=azure", "/keys?add=true", "/profiles?add=true", "/routes?add=true"];
+const PAGES = [
+  "/",
+  "/requests",
+  "/costs",
+  "/costs?tab=hours",
+  "/costs?tab=forecast",
+  "/performance",
+  "/performance?view=time",
+  "/limits",
+  "/profiles",
+  "/routes",
+  "/channels",
+  "/keys",
+  "/playground",
+  "/settings",
+];
+const DIALOGS = [
+  "/channels?add=",
+  "/channels?add=azure",
+  "/keys?add=true",
+  "/profiles?add=true",
+  "/routes?add=true",
+  "/limits?add=true",
+];
 
-for (const theme of ["light", "dark"] as const) {
-  for (const locale of ["en-US", "zh-CN"]) {
-    for (const width of [1280, 360]) {
-      test.describe(`${theme}, ${locale}, ${width} px`, () => {
-        test.use({ colorScheme: theme, locale, viewport: { width, height: 780 }, reducedMotion: "reduce" });
+/** Every pair of theme, language and width at least once. */
+const LOOKS = [
+  { theme: "light", locale: "en-US", width: 1280 },
+  { theme: "light", locale: "zh-CN", width: 360 },
+  { theme: "dark", locale: "en-US", width: 360 },
+  { theme: "dark", locale: "zh-CN", width: 1280 },
+] as const;
 
-        test("every page fits, is readable, and has no serious finding", async ({ logIn, gateway, mock }) => {
-          test.setTimeout(180_000);
-          await gateway.admin("POST", "/channels", {
-            name: "main",
-            provider: "openai",
-            base_urls: [mock.address("openai")],
-            credentials: [mock.key],
-            enabled: true,
-            tags: ["paid"],
-          });
-          await gateway.admin("POST", "/routes", {
-            model: "smart",
-            groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
-          });
-          await gateway.admin("POST", "/profiles", {
-            name: "cheap",
-            rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
-          });
-          await gateway.chat("main/gpt-5-mini", "hello");
-          await gateway.chat("nothing", "hello");
-          const page = await logIn("/");
-          for (const path of [...PAGES, ...DIALOGS]) {
-            await page.goto(gateway.url + path);
-            await expect(page.getByRole("heading").first()).toBeVisible();
-            await page.waitForLoadState("domcontentloaded");
-            await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
-            const wide = await page.evaluate(() =>
-              [document.documentElement, ...document.querySelectorAll("main, [role=dialog]")].some(
-                (element) => element.scrollWidth > element.clientWidth + 1,
-              ),
-            );
-            expect(wide, `${path} is wider than the window`).toBe(false);
-            await accessible(page, path);
-          }
-          expect(await page.locator("html").getAttribute("lang")).toBe(locale.startsWith("zh") ? "zh-CN" : "en");
-        });
+for (const { theme, locale, width } of LOOKS) {
+  test.describe(`${theme}, ${locale}, ${width} px`, () => {
+    test.use({ colorScheme: theme, locale, viewport: { width, height: 780 }, reducedMotion: "reduce" });
+
+    test("every page fits, is readable, and has no serious finding", async ({ logIn, gateway, mock }) => {
+      test.setTimeout(180_000);
+      await gateway.admin("POST", "/channels", {
+        name: "main",
+        provider: "openai",
+        base_urls: [mock.address("openai")],
+        credentials: [mock.key],
+        enabled: true,
+        tags: ["paid"],
       });
-    }
-  }
+      await gateway.admin("POST", "/routes", {
+        model: "smart",
+        groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
+      });
+      await gateway.admin("POST", "/profiles", {
+        name: "cheap",
+        rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
+      });
+      await gateway.chat("main/gpt-5-mini", "hello");
+      await gateway.chat("nothing", "hello");
+      const page = await logIn("/");
+      for (const path of [...PAGES, ...DIALOGS]) {
+        await page.goto(gateway.url + path);
+        await expect(page.getByRole("heading").first()).toBeVisible();
+        await page.waitForLoadState("domcontentloaded");
+        await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
+        const wide = await page.evaluate(() =>
+          [document.documentElement, ...document.querySelectorAll("main, [role=dialog]")].some(
+            (element) => element.scrollWidth > element.clientWidth + 1,
+          ),
+        );
+        expect(wide, `${path} is wider than the window`).toBe(false);
+        await accessible(page, path);
+      }
+      expect(await page.locator("html").getAttribute("lang")).toBe(locale.startsWith("zh") ? "zh-CN" : "en");
+    });
+  });
 }
 
 test("theme and language are chosen by hand and kept", async ({ logIn }) => {

@@ -13,6 +13,7 @@ import { Failure, Notice } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
 import { Skeleton } from "@/components/ui/spinner";
 import { ProfileCards } from "@/features/profiles/switch";
+import { Flights } from "@/features/requests/flights";
 import { merge, STATE_TONES } from "@/features/requests/shape";
 import { useT } from "@/i18n";
 import { count, duration } from "@/lib/format";
@@ -41,6 +42,7 @@ export function HomePage() {
       >
         {profiles.data ? <ProfileCards list={profiles.data} /> : <Skeleton className="h-16 w-full" />}
       </Card>
+      <Flights />
       <Latest />
     </Page>
   );
