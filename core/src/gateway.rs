@@ -72,9 +72,10 @@ impl Gateway {
         let entities = store.entities();
         let clients = Clients::default();
         let media = clients.get(&media_dial(&entities))?;
-        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
+        let fleet = Arc::default();
+        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media, &fleet));
         let started = clock.unix_ms();
-        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default() });
+        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default(), fleet });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,
@@ -218,7 +219,7 @@ impl Gateway {
         });
         let before = self.0.services.snapshot.load_full();
         let media = self.0.clients.get(&media_dial(entities)).unwrap_or_else(|_| before.media.clone());
-        let snapshot = Snapshot::build(entities, lines.collect(), media);
+        let snapshot = Snapshot::build(entities, lines.collect(), media, &self.0.services.fleet);
         self.0.services.snapshot.store(Arc::new(snapshot));
         self.store().ledger().keep_days(entities.settings.metadata_days);
     }

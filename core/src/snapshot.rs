@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Entities, Settings, VirtualKey};
 use crate::providers::LiveChannel;
-use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
+use crate::routing::{Book, CompiledProfile, Fleet, Glob, NoBook, RoutingTable, TableChannel, offered};
 use crate::upstream::Client;
 
 /// One immutable picture of the configuration.
@@ -76,10 +76,12 @@ impl KeyEntry {
 }
 
 impl Snapshot {
-    /// Builds the picture. `lines` are the enabled channels. A profile that does not compile is left out and reported; `direct` is always there.
-    pub fn build(entities: &Entities, lines: Vec<Line>, media: Arc<Client>) -> Self {
+    /// Builds the picture. `lines` are the enabled channels; `fleet` is what traffic taught about them. A profile that does not compile is left out and reported; `direct` is always there.
+    pub fn build(entities: &Entities, lines: Vec<Line>, media: Arc<Client>, fleet: &Arc<Fleet>) -> Self {
         let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
-        let routing = RoutingTable::new(table, entities.routes.iter().cloned());
+        let routes = entities.routes.iter().cloned();
+        let book: Arc<dyn Book> = Arc::new(NoBook);
+        let routing = RoutingTable::new(table, routes, fleet.clone(), book, entities.settings.strategy);
         let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
         for profile in &entities.profiles {
             match CompiledProfile::compile(profile) {
@@ -135,16 +137,17 @@ impl Snapshot {
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {
     let config = &channel.config;
-    let models = match &config.models {
+    let models: Vec<(String, String)> = match &config.models {
         Some(models) => models.iter().map(|model| (model.name().to_owned(), model.upstream().to_owned())).collect(),
         None => config.listed.iter().map(|model| (model.clone(), model.clone())).collect(),
     };
     TableChannel {
         name: config.name.clone(),
+        provider: config.provider.clone(),
         tags: config.tags.clone(),
         weight: config.weight,
-        models,
-        credentials: u32::try_from(channel.credentials()).unwrap_or(u32::MAX),
+        models: offered(models, &config.names),
+        credentials: channel.credential_marks(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod channel;
 pub mod check;
+mod conditions;
 mod entities;
 mod money;
 mod price;
@@ -15,18 +16,20 @@ mod secret;
 mod settings;
 mod virtual_key;
 
-pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
+pub use channel::{Channel, ChannelModel, ChannelState, Credential, DisableRule, ModelNames, Timeouts};
+pub(crate) use conditions::one_or_many;
+pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use money::{NanoUsd, PicoUsd};
 pub use price::{Multiplier, OffPeak, Price, PriceClass, Rate, Service, amount, decimal, tier};
-pub use profile::{Profile, ProfileRule, RuleMatch};
+pub use profile::{Profile, ProfileRule};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
     RequestState,
 };
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
-pub use settings::{BodyPolicy, Settings};
+pub use settings::{BodyPolicy, BreakerSettings, Settings};
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

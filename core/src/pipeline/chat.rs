@@ -11,6 +11,7 @@ use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::ask::{Ask, reply_context};
 use super::reply::{Reply, ReplyBody, describe};
+use super::sight::Body;
 use super::target::Target;
 use super::{Job, attempt, echo as model, session, stored};
 use crate::error::GatewayError;
@@ -40,7 +41,8 @@ pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
-    let target = job.target(&ask.model);
+    let model = ask.model.clone();
+    let target = job.target(&model, Body::Ask(&mut ask));
     if target.is_ok() {
         match asks_nothing(&mut ask) {
             Ok(None) => {}

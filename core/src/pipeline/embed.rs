@@ -8,6 +8,7 @@ use myelin_protocol::ir::{EmbeddingRequest, EmbeddingResponse, Usage};
 
 use super::dispatch::collect;
 use super::reply::Reply;
+use super::sight::Body;
 use super::target::{Demand, Deployments, Target};
 use super::tries::Tries;
 use super::{Job, echo};
@@ -31,7 +32,7 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let answered = match job.target(&ask.request.model) {
+    let answered = match job.target(&ask.request.model, Body::Texts(ask.body.len())) {
         Err(error) => Err(error),
         Ok(Target::Echo) => Ok(Answer::Vectors(Box::new(echo::embed(&ask.request)))),
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,

@@ -19,6 +19,7 @@ mod admit;
 mod ask;
 mod attempt;
 mod chat;
+mod conversation;
 mod count;
 mod dify;
 mod dispatch;
@@ -37,11 +38,13 @@ mod reply;
 mod responses;
 mod session;
 mod settle;
+mod sight;
 mod stored;
 mod stream;
 mod surface;
 mod target;
 mod tries;
+mod way;
 
 use std::sync::Arc;
 
@@ -77,6 +80,8 @@ pub struct Services {
     pub store: Store,
     /// Who made which opaque reasoning.
     pub origins: Origins,
+    /// What traffic taught about channels, and where conversations are.
+    pub fleet: Arc<crate::routing::Fleet>,
 }
 
 impl Services {

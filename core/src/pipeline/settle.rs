@@ -52,6 +52,8 @@ pub(crate) struct Settle {
     begun_us: u64,
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
+    /// The conversation that it belongs to, where there was a choice of whom to ask.
+    pub conversation: Option<u64>,
     attempt_open: bool,
     done: bool,
 }
@@ -60,7 +62,15 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
-        Self { services, record: Box::new(record), begun_us, strict: false, attempt_open: false, done: false }
+        Self {
+            services,
+            record: Box::new(record),
+            begun_us,
+            strict: false,
+            conversation: None,
+            attempt_open: false,
+            done: false,
+        }
     }
 
     /// What the pipeline works with.
@@ -89,6 +99,7 @@ impl Settle {
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
+        outcome::begun(&self.services, &attempt, self.conversation);
         self.record.attempts.push(attempt);
         self.attempt_open = true;
     }
@@ -117,7 +128,8 @@ impl Settle {
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
-        outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
+        let conversation = self.conversation;
+        outcome::ended(&self.services, &Outcome { attempt, failure, first_token, conversation });
     }
 
     /// Notes what a target could not carry.
@@ -171,6 +183,12 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        if let (Some(channel), Some(model), Some(usage)) =
+            (&self.record.channel, &self.record.upstream_model, &self.record.usage)
+        {
+            let tokens = usage.input.unwrap_or_default().saturating_add(usage.output.unwrap_or_default());
+            outcome::used(&self.services, channel, model, tokens);
+        }
         clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
         self.services.record(record, self.strict)

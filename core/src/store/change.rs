@@ -124,6 +124,8 @@ pub struct NewKey {
     pub tool: Option<String>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// How to choose within groups, in place of what profile and routes say.
+    pub strategy: Option<crate::model::Strategy>,
 }
 
 /// A change was made.

@@ -178,6 +178,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         profile: new.profile,
         tool: new.tool,
         strict: new.strict,
+        strategy: new.strategy,
         origin: Origin::Store,
     };
     check_key(&key, scene.entities)?;

@@ -47,14 +47,8 @@ fn new_key(name: &str) -> Change {
 }
 
 fn profile(name: &str) -> Profile {
-    let rule = ProfileRule {
-        glob: Some("*".into()),
-        regex: None,
-        to: "echo".into(),
-        fallback: Vec::new(),
-        set: serde_json::Map::new(),
-    };
-    Profile { name: name.into(), rules: vec![rule], origin: Origin::Store }
+    let rule = ProfileRule { glob: Some("*".into()), to: "echo".into(), ..ProfileRule::default() };
+    Profile { name: name.into(), rules: vec![rule], ..Profile::default() }
 }
 
 fn declared_key(name: &str, secret: Option<&str>) -> DeclaredKey {
@@ -83,8 +77,8 @@ fn what_is_configured_survives_a_restart() {
     store.apply_blocking(Change::ChannelTested { name: "main".into(), state: state.clone() }, "test").unwrap();
     store.apply_blocking(Change::ChannelListed { name: "main".into(), models: vec!["m".into()] }, "test").unwrap();
     store.apply_blocking(new_key("laptop"), "test").unwrap();
-    let group = RouteGroup { strategy: Default::default(), targets: vec!["main/m".into()] };
-    let route = Route { model: "smart".into(), groups: vec![group], origin: Origin::Store };
+    let group = RouteGroup { targets: vec!["main/m".into()], ..RouteGroup::default() };
+    let route = Route { model: "smart".into(), groups: vec![group], ..Route::default() };
     store.apply_blocking(Change::CreateRoute(route), "test").unwrap();
     store.apply_blocking(Change::CreateProfile(profile("cheap")), "test").unwrap();
     let switch = Change::UseProfile { key: Some("laptop".into()), profile: Some("cheap".into()) };

@@ -12,7 +12,9 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelModel, ChannelState, Credential, Entities, Origin, SecretSource, Timeouts};
+use crate::model::{
+    Channel, ChannelModel, ChannelState, Credential, DisableRule, Entities, ModelNames, Origin, SecretSource, Timeouts,
+};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A channel as it is shown.
@@ -30,6 +32,10 @@ pub struct ChannelView {
     pub models: Option<Vec<ChannelModel>>,
     /// Models that the provider listed at the last sync.
     pub listed: Vec<String>,
+    /// Under which names the models are offered.
+    pub names: ModelNames,
+    /// Failures that take a credential or the channel out of rotation at once.
+    pub disable: Vec<DisableRule>,
     /// Labels.
     pub tags: Vec<String>,
     /// Share among channels that list the same model.
@@ -66,6 +72,8 @@ impl From<&Channel> for ChannelView {
             credentials: channel.credentials.iter().map(|credential| credential.secret.describe()).collect(),
             models: channel.models.clone(),
             listed: channel.listed.clone(),
+            names: channel.names.clone(),
+            disable: channel.disable.clone(),
             tags: channel.tags.clone(),
             weight: channel.weight,
             enabled: channel.enabled,
@@ -106,6 +114,12 @@ pub struct ChannelInput {
     /// Models offered; absent: whatever the provider lists.
     #[serde(default)]
     pub models: Option<Vec<ChannelModel>>,
+    /// Under which names the models are offered.
+    #[serde(default)]
+    pub names: ModelNames,
+    /// Failures that take a credential or the channel out of rotation at once.
+    #[serde(default)]
+    pub disable: Vec<DisableRule>,
     /// Labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -150,6 +164,8 @@ impl From<ChannelInput> for Channel {
             provider: input.provider,
             base_urls: input.base_urls,
             models: input.models,
+            names: input.names,
+            disable: input.disable,
             tags: input.tags,
             weight: input.weight.unwrap_or(1),
             enabled: input.enabled,
@@ -183,6 +199,12 @@ pub struct ChannelPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<ChannelModel>>)]
     pub models: Option<Option<Vec<ChannelModel>>>,
+    /// Under which names the models are offered, all anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<ModelNames>,
+    /// Failures that take a credential or the channel out of rotation at once, all anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable: Option<Vec<DisableRule>>,
     /// Labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
@@ -219,6 +241,7 @@ impl ChannelPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { channel.$field = value; } )* };
         }
+        take!(names, disable);
         take!(provider, base_urls, models, tags, weight, options, headers, dialect, timeouts, proxy, allow_link_local);
         for (name, value) in &mut channel.headers {
             if value == "***"

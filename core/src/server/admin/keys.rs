@@ -10,7 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, Secret, VirtualKey};
+use crate::model::{Entities, Origin, Secret, Strategy, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -41,6 +41,8 @@ pub struct KeyView {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    pub strategy: Option<Strategy>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
     /// When older secrets of the key end; milliseconds since 1970.
@@ -63,6 +65,7 @@ impl From<&VirtualKey> for KeyView {
             formats: key.formats.clone(),
             profile: key.profile.clone(),
             tool: key.tool.clone(),
+            strategy: key.strategy,
             strict: key.strict,
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
             origin: key.origin,
@@ -97,6 +100,9 @@ pub struct KeyInput {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
@@ -113,6 +119,7 @@ impl From<KeyInput> for NewKey {
             formats: input.formats,
             profile: input.profile,
             tool: input.tool,
+            strategy: input.strategy,
             strict: input.strict,
         }
     }
@@ -149,6 +156,10 @@ pub struct KeyPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tool: Option<Option<String>>,
+    /// How to choose within groups; `null`: as profile and routes say.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Strategy>)]
+    pub strategy: Option<Option<Strategy>>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
@@ -159,7 +170,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, strict);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, strategy, strict);
     }
 }
 

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::auth::Who;
 use super::error::{AdminError, Failure};
-use super::extract::{Named, Sent};
+use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{DIRECT, Entities, Origin, Profile, ProfileRule};
+use crate::model::{DIRECT, Entities, Origin, Profile, ProfileRule, Strategy};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new profile.
@@ -20,17 +20,43 @@ use crate::store::{Applied, Change, ChangeError};
 pub(super) struct ProfileInput {
     /// Unique name.
     name: String,
+    /// For people.
+    #[serde(default)]
+    description: Option<String>,
     /// Rules in order.
     #[serde(default)]
     rules: Vec<ProfileRule>,
+    /// Only these channels may serve: names, globs, `tag:t`; with `!` before it: not these. Empty allows all.
+    #[serde(default)]
+    channels: Vec<String>,
+    /// How to choose within groups, in place of what routes say.
+    #[serde(default)]
+    strategy: Option<Strategy>,
+    /// Name of the budget that requests under this profile draw on.
+    #[serde(default)]
+    budget: Option<String>,
 }
 
 /// What is to be changed of a profile.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ProfilePatch {
+    /// For people; `null`: nothing.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    description: Option<Option<String>>,
     /// All rules anew.
     rules: Option<Vec<ProfileRule>>,
+    /// All channels anew.
+    channels: Option<Vec<String>>,
+    /// How to choose within groups; `null`: as routes say.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<Strategy>)]
+    strategy: Option<Option<Strategy>>,
+    /// Name of the budget; `null`: none.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    budget: Option<Option<String>>,
 }
 
 /// Profiles and who uses them.
@@ -88,7 +114,7 @@ pub(super) struct ProfileChanged {
 
 fn find(entities: &Entities, name: &str) -> Result<Profile, ChangeError> {
     if name == DIRECT {
-        return Ok(Profile { name: DIRECT.to_owned(), rules: Vec::new(), origin: Origin::Store });
+        return Ok(Profile { name: DIRECT.to_owned(), ..Profile::default() });
     }
     entities.profile(name).cloned().ok_or_else(|| ChangeError::NotFound { what: "profile", name: name.to_owned() })
 }
@@ -126,7 +152,8 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ProfileInput>,
 ) -> Result<(StatusCode, Json<ProfileChanged>), AdminError> {
-    let profile = Profile { name: input.name, rules: input.rules, origin: Origin::Store };
+    let ProfileInput { name, description, rules, channels, strategy, budget } = input;
+    let profile = Profile { name, description, rules, channels, strategy, budget, origin: Origin::Store };
     let name = profile.name.clone();
     let applied = admin.services.store.apply(Change::CreateProfile(profile), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &name)?))
@@ -152,7 +179,14 @@ pub(super) async fn patch(
     let wanted = name.clone();
     let make = move |entities: &Entities| {
         let profile = find(entities, &wanted)?;
-        Ok(Change::UpdateProfile(Profile { rules: patch.rules.unwrap_or(profile.rules), ..profile }))
+        Ok(Change::UpdateProfile(Profile {
+            description: patch.description.unwrap_or(profile.description),
+            rules: patch.rules.unwrap_or(profile.rules),
+            channels: patch.channels.unwrap_or(profile.channels),
+            strategy: patch.strategy.unwrap_or(profile.strategy),
+            budget: patch.budget.unwrap_or(profile.budget),
+            ..profile
+        }))
     };
     changed(&admin.services.store.apply_with(&who.0, make).await?, &name)
 }
