@@ -22,6 +22,8 @@ pub enum Kind {
     Unsupported,
     /// The body is too large.
     TooLarge,
+    /// The client announced a body and did not send it.
+    SlowClient,
     /// A limit of the gateway.
     RateLimited,
     /// A budget of the gateway.
@@ -46,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind with its label: metric label, log field, record field.
-    pub const LABELS: [(Kind, &'static str); 17] = [
+    pub const LABELS: [(Kind, &'static str); 18] = [
         (Kind::Unauthorized, "unauthorized"),
         (Kind::Forbidden, "forbidden"),
         (Kind::UnknownModel, "unknown_model"),
@@ -54,6 +56,7 @@ impl Kind {
         (Kind::InvalidRequest, "invalid_request"),
         (Kind::Unsupported, "unsupported"),
         (Kind::TooLarge, "too_large"),
+        (Kind::SlowClient, "slow_client"),
         (Kind::RateLimited, "rate_limited"),
         (Kind::BudgetExceeded, "budget_exceeded"),
         (Kind::NoCandidate, "no_candidate"),
@@ -81,6 +84,7 @@ impl Kind {
             | Kind::InvalidRequest
             | Kind::Unsupported
             | Kind::TooLarge
+            | Kind::SlowClient
             | Kind::ClientGone => Side::Client,
             Kind::RateLimited | Kind::BudgetExceeded | Kind::NoCandidate | Kind::Internal => Side::Gateway,
             Kind::UpstreamRejected
@@ -104,7 +108,7 @@ impl Kind {
             Kind::BudgetExceeded => ApiErrorKind::Billing,
             Kind::NoCandidate => ApiErrorKind::Overloaded,
             Kind::UpstreamDenied | Kind::UpstreamFailed => ApiErrorKind::Upstream,
-            Kind::Timeout => ApiErrorKind::Timeout,
+            Kind::Timeout | Kind::SlowClient => ApiErrorKind::Timeout,
             Kind::ClientGone | Kind::Internal => ApiErrorKind::Internal,
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
-//! 0 model error clock
-//! 1 pricing providers routing
-//! 2 config store upstream observe
+//! 0 model error clock overrides
+//! 1 limits pricing providers routing
+//! 2 cache config store tools upstream
 //! 3 pipeline
 //! 4 server
 //! 5 gateway launch
@@ -17,6 +17,7 @@ pub mod error;
 pub mod gateway;
 pub mod launch;
 pub mod model;
+pub mod overrides;
 pub mod pipeline;
 pub mod pricing;
 pub mod providers;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Entities, Settings, VirtualKey};
+use crate::model::{Channel, Entities, Policy, Profile, Settings, VirtualKey};
+use crate::overrides::Overrides;
+use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
-use crate::routing::{Book, CompiledProfile, Fleet, Glob, NoBook, RoutingTable, TableChannel, offered};
+use crate::routing::{CompiledProfile, Fleet, Glob, RoutingTable, TableChannel, Tariffs, Terms, offered};
 use crate::upstream::Client;
 
 /// One immutable picture of the configuration.
@@ -21,12 +23,59 @@ pub struct Snapshot {
     pub lines: Vec<Line>,
     /// What routing knows.
     pub routing: RoutingTable,
+    /// What deployments cost.
+    pub prices: Arc<Book>,
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
+    profile_extras: HashMap<String, ProfileExtras>,
+    route_policies: HashMap<String, Policy>,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
+}
+
+/// What a profile says beside its rules.
+#[derive(Debug)]
+struct ProfileExtras {
+    overrides: Arc<Overrides>,
+    policy: Policy,
+}
+
+impl ProfileExtras {
+    fn of(profile: &Profile) -> Self {
+        let overrides = Overrides::compile(&profile.overrides).unwrap_or_else(|error| {
+            tracing::error!(profile = profile.name, %error, "a profile's overrides are left out");
+            Overrides::default()
+        });
+        Self { overrides: Arc::new(overrides), policy: profile.policy.clone() }
+    }
+}
+
+/// What is known of deployments that routing asks for: sizes and prices.
+#[derive(Debug)]
+struct Known {
+    prices: Arc<Book>,
+    channels: HashMap<String, Arc<Channel>>,
+}
+
+impl Known {
+    fn of(lines: &[Line], prices: Arc<Book>) -> Self {
+        let channels = lines.iter().map(|line| (line.channel.name().to_owned(), Arc::clone(&line.channel.config)));
+        Self { prices, channels: channels.collect() }
+    }
+}
+
+impl Tariffs for Known {
+    fn terms(&self, channel: &TableChannel, upstream: &str) -> Terms {
+        let limits = self.channels.get(&channel.name).map(|config| self.prices.limits(config, upstream));
+        Terms { context: limits.and_then(|limits| limits.context.or(limits.input)), ..Terms::default() }
+    }
+
+    fn cost(&self, channel: &TableChannel, upstream: &str, input: u64, output: u64, now_ms: u64) -> Option<u64> {
+        let quote = self.prices.quote(self.channels.get(&channel.name)?, upstream);
+        quote.estimate(input, output, now_ms).and_then(|cost| u64::try_from(cost.0).ok())
+    }
 }
 
 /// A live channel with its connections.
@@ -80,8 +129,9 @@ impl Snapshot {
     pub fn build(entities: &Entities, lines: Vec<Line>, media: Arc<Client>, fleet: &Arc<Fleet>) -> Self {
         let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
         let routes = entities.routes.iter().cloned();
-        let book: Arc<dyn Book> = Arc::new(NoBook);
-        let routing = RoutingTable::new(table, routes, fleet.clone(), book, entities.settings.strategy);
+        let prices = Arc::new(Book::new(Arc::clone(&entities.prices)));
+        let tariffs = Arc::new(Known::of(&lines, Arc::clone(&prices)));
+        let routing = RoutingTable::new(table, routes, fleet.clone(), tariffs, entities.settings.strategy);
         let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
         for profile in &entities.profiles {
             match CompiledProfile::compile(profile) {
@@ -109,7 +159,34 @@ impl Snapshot {
                 anonymous = Some(entry);
             }
         }
-        Self { settings: entities.settings.clone(), lines, routing, media, profiles, active_profile, keys, anonymous }
+        let profile_extras =
+            entities.profiles.iter().map(|profile| (profile.name.clone(), ProfileExtras::of(profile))).collect();
+        let routed = entities.routes.iter().filter(|route| !route.policy.is_empty());
+        let route_policies = routed.map(|route| (route.model.clone(), route.policy.clone())).collect();
+        Self {
+            settings: entities.settings.clone(),
+            lines,
+            routing,
+            prices,
+            media,
+            profiles,
+            profile_extras,
+            route_policies,
+            active_profile,
+            keys,
+            anonymous,
+        }
+    }
+
+    /// What a deployment costs: a channel by its position, a model by the upstream's name. `None`: there is no such channel.
+    pub fn quote(&self, channel: usize, upstream: &str) -> Option<Arc<Quote>> {
+        let line = self.lines.get(channel)?;
+        Some(self.prices.quote(&line.channel.config, upstream))
+    }
+
+    /// What the model of a deployment can take and give; empty if nothing is known.
+    pub fn model_limits(&self, channel: usize, upstream: &str) -> ModelLimits {
+        self.lines.get(channel).map(|line| self.prices.limits(&line.channel.config, upstream)).unwrap_or_default()
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.
@@ -127,6 +204,22 @@ impl Snapshot {
     /// A profile by name.
     pub fn profile(&self, name: &str) -> Option<Arc<CompiledProfile>> {
         self.profiles.get(name).cloned()
+    }
+
+    /// The overrides of a profile.
+    pub fn profile_overrides(&self, name: &str) -> Option<&Arc<Overrides>> {
+        self.profile_extras.get(name).map(|extras| &extras.overrides)
+    }
+
+    /// The policies that hold for a request, narrowest first.
+    pub fn policies<'a>(&'a self, key: &'a KeyEntry, route: &str, profile: &str) -> [Option<&'a Policy>; 4] {
+        let said = |policy: &'a Policy| (!policy.is_empty()).then_some(policy);
+        [
+            said(&key.key.policy),
+            self.route_policies.get(route),
+            self.profile_extras.get(profile).and_then(|extras| said(&extras.policy)),
+            said(&self.settings.policy),
+        ]
     }
 
     /// The gateway's active profile.

@@ -65,6 +65,8 @@ pub struct StreamDriver {
     body: Option<Vec<u8>>,
     at_start: bool,
     error_written: bool,
+    /// Bytes of text, thoughts and arguments that were written.
+    text_bytes: u64,
 }
 
 impl std::fmt::Debug for StreamDriver {
@@ -109,6 +111,7 @@ impl StreamDriver {
             body: None,
             at_start: true,
             error_written: false,
+            text_bytes: 0,
         }
     }
 
@@ -213,6 +216,12 @@ impl StreamDriver {
         self.error.as_ref()
     }
 
+    /// An estimate of the tokens that the answer has so far.
+    pub fn written(&self) -> u64 {
+        // Four bytes to a token: a little much for English, a little few for others.
+        self.text_bytes.div_ceil(4)
+    }
+
     /// The counters so far. Unknown is `None`.
     pub fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
@@ -278,6 +287,9 @@ impl StreamDriver {
     }
 
     fn event(&mut self, event: StreamEvent, out: &mut Vec<u8>) {
+        if let StreamEvent::PartDelta { delta, .. } = &event {
+            self.text_bytes += delta.text().len() as u64;
+        }
         match &event {
             StreamEvent::Start { id, model, .. } => {
                 self.id = self.id.take().or_else(|| id.clone());

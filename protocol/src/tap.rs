@@ -15,10 +15,13 @@ use serde::de::IgnoredAny;
 
 use crate::framing::{Frame, Framing, FramingError, Reader};
 use crate::ir::{Finish, StreamEvent, Usage};
-use crate::{ApiError, ApiErrorKind, ApiFormat, Dialect, StreamDecoder, answer};
+use crate::{ApiError, ApiErrorKind, ApiFormat, Dialect, StreamDecoder, answer, drive, tokens};
 
 /// A JSON body in place of a stream is kept up to this many bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// So much of a stream's beginning is kept, to know how much of it is text.
+const SAMPLE: usize = 2_048;
 
 /// What a stream has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,9 @@ pub struct StreamTap {
     id: Option<String>,
     model: Option<String>,
     odd_frames: u64,
+    /// The beginning of the stream, and how long all of it is: for an estimate of what was written.
+    sample: Vec<u8>,
+    seen: u64,
     events: Vec<StreamEvent>,
     /// With `hide_usage`: bytes of a frame that is not whole yet.
     held: BytesMut,
@@ -82,6 +88,8 @@ impl StreamTap {
             id: None,
             model: None,
             odd_frames: 0,
+            sample: Vec::new(),
+            seen: 0,
             events: Vec::new(),
             held: BytesMut::new(),
             body: None,
@@ -104,6 +112,10 @@ impl StreamTap {
     pub fn feed(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), FramingError> {
         if chunk.is_empty() || self.takes_for_body(chunk)? {
             return Ok(());
+        }
+        self.seen += chunk.len() as u64;
+        if let Some(room) = SAMPLE.checked_sub(self.sample.len()).filter(|room| *room > 0) {
+            self.sample.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
         }
         if self.is_plain_content(chunk) {
             out.push(chunk.clone());
@@ -173,6 +185,16 @@ impl StreamTap {
     /// The counters so far. Unknown is `None`.
     pub fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
+    }
+
+    /// An estimate of the tokens that the answer has so far, from the share that text has in the stream's beginning.
+    pub fn written(&self) -> u64 {
+        if self.sample.is_empty() {
+            return 0;
+        }
+        let folded = drive::fold_stream(self.format, &self.dialect, &self.sample);
+        let tokens = u128::from(tokens::written(&folded.response)) * u128::from(self.seen) / self.sample.len() as u128;
+        u64::try_from(tokens).unwrap_or(u64::MAX)
     }
 
     /// How the first choice ended, once that is known.

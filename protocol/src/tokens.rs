@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::ir::{
-    ChatRequest, Citation, Content, Media, MediaKind, MediaSource, Message, OpaqueKind, OutputFormat, Part, Tool,
-    ToolKind,
+    ChatRequest, ChatResponse, Citation, Content, Media, MediaKind, MediaSource, Message, OpaqueKind, OutputFormat,
+    Part, Tool, ToolKind,
 };
 
 pub use text::count as count_text;
@@ -42,6 +42,11 @@ pub fn estimate(request: &ChatRequest) -> u64 {
         _ => 0,
     };
     messages.saturating_add(tools).saturating_add(section).saturating_add(output)
+}
+
+/// How many tokens an answer has, where its provider did not come to count them.
+pub fn written(response: &ChatResponse) -> u64 {
+    response.choices.iter().flat_map(|choice| &choice.parts).map(part).fold(0, u64::saturating_add)
 }
 
 fn message(message: &Message) -> u64 {

@@ -1,7 +1,9 @@
 //! Project tasks: `cargo xtask TASK`. Each task is one module; this file only says which there are.
 
+mod bench;
 mod ci;
 mod clients;
+mod console;
 mod dependencies;
 mod generate;
 mod process;
@@ -21,17 +23,17 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 6] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
-        help: "install what is missing, build, start `myelin serve ARGS` in the foreground",
+        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground",
         run: run::run,
     },
     Task {
         name: "test",
         arguments: "[--quick]",
-        help: "build and run every test, real clients too (--quick: without real clients)",
+        help: "build and run every test, browser and real clients too (--quick: without those two)",
         run: test::run,
     },
     Task {
@@ -39,6 +41,12 @@ const TASKS: [Task; 5] = [
         arguments: "[--mock] [--verbose] [FILTER…]",
         help: "run the real clients alone; --mock: straight at the mock providers; FILTER: parts of case names",
         run: clients::run,
+    },
+    Task {
+        name: "bench",
+        arguments: "[--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
+        run: bench::run,
     },
     Task {
         name: "gen",

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, setup};
+use crate::{console, process, setup};
 
 /// Checks the machine, builds the binary, and becomes its parent until it ends.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
+    console::build_if_possible()?;
     process::run(process::cargo().args([
         "build",
         "--locked",

@@ -37,6 +37,14 @@ pub(crate) fn ensure_c_compiler() -> Result<()> {
     Ok(())
 }
 
+/// What the gateway is measured beside.
+pub(crate) fn ensure_nginx() -> Result<()> {
+    if process::answers("nginx", &["-v"]) {
+        return Ok(());
+    }
+    apt_install("nginx", &["nginx-light"])
+}
+
 /// A binary that cargo has built, in the folder that cargo builds to.
 pub(crate) fn built_binary(name: &str, profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| process::root().join("target"), PathBuf::from);
@@ -141,6 +149,42 @@ fn ensure_npm() -> Result<PathBuf> {
         apt_install("npm", &["nodejs", "npm"])?;
     }
     Ok(name.into())
+}
+
+/// Fails, with the cure, on a Node that is too old for the console's tools.
+pub(crate) fn check_node(oldest: (u32, u32)) -> Result<()> {
+    let (major, minor) = oldest;
+    match version_of("node") {
+        Some(found) if found >= oldest => Ok(()),
+        Some((a, b)) => bail!("Node {major}.{minor} or newer is needed, this is {a}.{b}"),
+        None => bail!("no Node found: install {major}.{minor} or newer"),
+    }
+}
+
+/// As [`check_node`], after an attempt to install one that is missing.
+pub(crate) fn ensure_node(oldest: (u32, u32)) -> Result<()> {
+    ensure_npm()?;
+    check_node(oldest)
+}
+
+/// A Chromium to drive: the one of `CHROMIUM`, the system's, or Debian's.
+pub(crate) fn ensure_chromium() -> Result<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let find = || {
+        let given = std::env::var_os("CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
+        given.or_else(|| names.iter().find_map(on_path))
+    };
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    apt_install("Chromium", &["chromium"])?;
+    find().context("still no Chromium after installing it: name one in CHROMIUM")
+}
+
+/// Where a program lies in `PATH`.
+fn on_path(name: &&str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// `PROGRAM --version` as (major, minor): the first word that looks like a version.

@@ -1,8 +1,8 @@
-//! `cargo xtask test`: the README's test command. Unit and integration tests, doctests, real clients.
+//! `cargo xtask test`: the README's test command. Unit and integration tests, doctests, the console, real clients.
 
 use anyhow::{Result, bail};
 
-use crate::{clients, process, setup};
+use crate::{clients, console, process, setup};
 
 /// Builds and runs every test.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -13,11 +13,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
+    console::check()?;
     rust_tests()?;
     if quick {
-        eprintln!("real clients: skipped, --quick was given");
+        eprintln!("browser and real clients: skipped, --quick was given");
         return Ok(());
     }
+    console::browse()?;
     clients::run(&[])
 }
 

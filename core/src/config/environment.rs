@@ -142,6 +142,7 @@ fn value<'t>(field: &Field, raw: &'t str) -> Result<DeValue<'t>, String> {
         Shape::Text => Ok(text()),
         Shape::Time => Ok(parsed.filter(|value| value.as_datetime().is_some()).unwrap_or_else(text)),
         Shape::Number => parsed.filter(DeValue::is_integer).ok_or_else(wrong),
+        Shape::Decimal => parsed.filter(|value| value.is_integer() || value.is_float()).ok_or_else(wrong),
         Shape::Flag => parsed.filter(DeValue::is_bool).ok_or_else(wrong),
         Shape::Texts | Shape::Mixed => Ok(parsed.filter(DeValue::is_array).unwrap_or_else(|| list(raw))),
         Shape::Tables => parsed.filter(DeValue::is_array).ok_or_else(wrong),

@@ -25,6 +25,8 @@ pub enum Shape {
     Text,
     /// A whole number.
     Number,
+    /// A number.
+    Decimal,
     /// `true` or `false`.
     Flag,
     /// A list of texts.
@@ -46,7 +48,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "number",
+            Self::Number => "whole number",
+            Self::Decimal => "number",
             Self::Flag => "true or false",
             Self::Texts => "list of texts",
             Self::Table => "table",
@@ -90,6 +93,8 @@ pub const FIELDS: &[Field] = fields! {
             "Media that a request names by address may lie in private networks. It is fetched here for providers that take no addresses.";
         "max_body_bytes": Number = "67108864", "67108864",
             "Largest body of a request, in bytes.";
+        "body_idle_seconds": Number = "60", "60",
+            "How long a client may send nothing while the body of its request is read, in seconds; then it gets a 408. 0: as long as it likes.";
         "max_attempts": Number = "5", "5",
             "How many deployments one request may try.";
         "strategy": Text = "\"weighted\"", "\"lowest-latency\"",
@@ -104,12 +109,22 @@ pub const FIELDS: &[Field] = fields! {
             "How long stored responses (`previous_response_id`) are kept, in seconds.";
         "bodies": Text = "\"errors\"", "\"errors\"",
             "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
+        "unpriced": Text = "\"allow\"", "\"block\"",
+            "What happens to requests for models that have no price: `allow` or `block`. A budget in money cannot hold what has no price.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
         "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
             "Seals the provider secrets in the store: `env:NAME` or `file:PATH`, long and random. Read at start. Naming one later seals everything anew.";
         "timeouts": Table = "", "{ idle_ms = 60000 }",
             "Limits on waiting, for every channel that has none of its own.";
+        "policy": Table = "", "{ hedge_after_ms = 2000 }",
+            "Retries, hedges, races, mirrors and the answer cache for every request. A profile, a route and a key may have a `policy` too: the narrowest place that says something wins (key, route, profile, gateway).";
+        "retry_budget_percent": Number = "20", "20",
+            "Of a hundred requests so many may lead to a second try at the same deployment or to a hedge, so that a storm is not made worse. Trying another deployment is always allowed.";
+        "cache_memory_bytes": Number = "33554432", "33554432",
+            "Most bytes of answers that the answer cache keeps in memory; what was not used longest goes first.";
+        "cache_disk_bytes": Number = "268435456", "268435456",
+            "Most bytes of answers that the answer cache keeps on disk; 0 keeps none there. The file is made when the first answer is kept.";
         "channels": Tables = "[]", "[{ name = \"main\", provider = \"openai\" }]",
             "Configured accounts at providers. What stands here is read-only elsewhere.";
         "keys": Tables = "[]", "[{ name = \"laptop\" }]",
@@ -132,6 +147,39 @@ pub const FIELDS: &[Field] = fields! {
         "cooldown_ms": Number = "5000", "5000", "For so long at first, then one request tries; doubled each time that it fails.";
         "longest_cooldown_ms": Number = "300000", "300000", "And at most.";
         "retry_after_cap_ms": Number = "600000", "600000", "The longest wait that a provider may ask for.";
+    }
+    "policy" {
+        "retry": Table = "", "{ same = 2, on = { timeout = \"again\" } }", "Second tries.";
+        "hedge_after_ms": Number = "0", "2000",
+            "A second deployment is asked when the first content is later than this; the first answer wins. 0 never. It costs what the second one bills.";
+        "race": Number = "1", "2", "So many deployments are asked at once and the first answer wins; each bills its own. 1 is no race.";
+        "mirror": Table = "", "{ to = \"main/gpt-5\", percent = 5 }",
+            "A second target that gets a copy of some requests. Its answers are dropped and recorded apart; nothing waits for them.";
+        "context_fallback": Texts = "[]", "[\"main/gpt-5-long\"]", "Models to go to when a request is longer than the model takes.";
+        "content_fallback": Texts = "[]", "[\"local/llama\"]", "Models to go to when a provider's content policy refuses a request.";
+        "cache": Table = "", "{ mode = \"deterministic\" }", "Answers that are kept and given again.";
+    }
+    "policy.retry" {
+        "same": Number = "1", "2", "How often one deployment may be asked again.";
+        "backoff_ms": Number = "250", "500", "The wait before that, in milliseconds; doubles with each further try, and varies a little.";
+        "backoff_max_ms": Number = "5000", "10000", "The longest such wait.";
+        "max_wait_ms": Number = "3000", "10000",
+            "The longest wait that a provider may ask for (`Retry-After` in any form) and still be waited for.";
+        "on": Free = "{}", "{ timeout = \"again\", empty = \"elsewhere\" }",
+            "What follows on which failure: `never`, `elsewhere` (another deployment or credential) or `again` (the same one too, after a wait). Failures: `connect`, `timeout`, `rate-limit`, `overloaded`, `failed`, `cut`, `empty`, `denied`, `unknown-model`, `context-length`, `content-policy`, `rejected`.";
+        "cut_streams": Text = "\"retry\"", "\"resume\"",
+            "What follows when a stream breaks off: `off` (told to the caller), `retry` (another try while the caller has seen nothing) or `resume` (what broke off in the middle of a text is continued by a deployment that can go on from a begun answer).";
+    }
+    "policy.mirror" {
+        "to": Text = "required", "\"main/gpt-5\"", "A model, a route or `channel/model`.";
+        "percent": Number = "100", "5", "Of a hundred requests so many are copied.";
+    }
+    "policy.cache" {
+        "mode": Text = "\"off\"", "\"deterministic\"",
+            "Which requests: `off`, `deterministic` (temperature 0, and embeddings), `unsampled` (those without a temperature too) or `all`.";
+        "ttl_seconds": Number = "3600", "600", "How long an answer is kept. A request may ask for less.";
+        "namespace": Text = "each key its own", "\"team\"", "Callers with the same namespace share answers.";
+        "share_in_flight": Flag = "true", "false", "Identical requests in flight share one call to the provider.";
     }
     "channels" {
         "name": Text = "required", "\"main\"",
@@ -158,6 +206,17 @@ pub const FIELDS: &[Field] = fields! {
             "Overrides of what the catalog says about the provider's wire.";
         "timeouts": Table = "the gateway's", "{ idle_ms = 60000 }", "Limits on waiting for this channel.";
         "proxy": Text = "", "\"http://proxy.example:3128\"", "`http://`, `https://` or `socks5://` proxy for this channel.";
+        "ca": Text = "", "\"file:company-ca.pem\"",
+            "Certificates (PEM) to trust beside the system's, for this channel and a https:// proxy on the way: `file:PATH`, `env:NAME` or the text itself.";
+        "retry": Table = "as in `policy.retry`", "{ same = 0 }", "Second tries at this channel; wins over every `policy`.";
+        "overrides": Tables = "[]", "[{ set = { temperature = 0.2 } }]",
+            "Changes in requests and answers, in the provider's words. A profile may have `overrides` too, in the caller's words.";
+        "for_models": Tables = "[]", "[{ match = \"o3*\", timeouts = { first_token_ms = 120000 } }]",
+            "What holds for some of the channel's models.";
+        "price_multiplier": Decimal = "1", "0.8",
+            "What list prices are multiplied with here; prices that are told for the channel itself are taken as they are.";
+        "prices_of": Text = "the provider", "\"openai\"",
+            "The provider whose price list holds, for hosts that resell another's models.";
         "allow_link_local": Flag = "false", "true",
             "Allows a link-local or cloud metadata address as base address. Those hand out credentials: leave it off.";
     }
@@ -181,9 +240,67 @@ pub const FIELDS: &[Field] = fields! {
         "idle_ms": Number = "the gateway's", "60000", "As in `timeouts`.";
         "total_ms": Number = "the gateway's", "600000", "As in `timeouts`.";
     }
+    "channels.retry" {
+        "same": Number = "1", "2", "As in `policy.retry`.";
+        "backoff_ms": Number = "250", "500", "As in `policy.retry`.";
+        "backoff_max_ms": Number = "5000", "10000", "As in `policy.retry`.";
+        "max_wait_ms": Number = "3000", "10000", "As in `policy.retry`.";
+        "on": Free = "{}", "{ timeout = \"again\" }", "As in `policy.retry`.";
+        "cut_streams": Text = "\"retry\"", "\"off\"", "As in `policy.retry`.";
+    }
+    "channels.overrides" {
+        "on": Text = "\"request\"", "\"response\"", "`request`, or `response`: whole answers, and every event of a stream (not AWS's binary ones).";
+        "when": Free = "always", "{ tool = \"codex\", body = { temperature = { above = 1 } } }",
+            "Only if all of this holds: `model`, `upstream`, `channel`, `tool`, `key`, `profile`, `format`, `upstream_format`, `surface` (texts or lists of texts, `*` as a wildcard), `stream`, `header.NAME`, `body.PATH` (a value, or `exists`, `is`, `not`, `matches`, `contains`, `above`, `below`, `at_least`, `at_most`), `any` (a list of such tables), `not` (one).";
+        "rename": Free = "{}", "{ max_tokens = \"max_completion_tokens\" }", "Body fields that move: from = to. Order within one table: rename, copy, delete, default, set, prepend, append.";
+        "copy": Free = "{}", "{ user = \"metadata.user\" }", "Body fields that are written to a second place: from = to.";
+        "delete": Texts = "[]", "[\"logit_bias\", \"messages.*.name\"]", "Body fields that go, by path: `a.b[0]`, `a.*.b` or `/a/b/0`.";
+        "default": Free = "{}", "{ max_tokens = 4096 }", "Body fields that are set if they are absent.";
+        "set": Free = "{}", "{ \"metadata.tool\" = \"{{tool}}\" }",
+            "Body fields that are set. Texts may hold `{{model}}`, `{{upstream}}`, `{{channel}}`, `{{provider}}`, `{{tool}}`, `{{key}}`, `{{profile}}`, `{{format}}`, `{{upstream_format}}`, `{{session}}`, `{{trace}}`, `{{request_id}}`, `{{header.NAME}}` and `{{body.PATH}}`, each with `|` and what it is if it is absent.";
+        "prepend": Free = "{}", "{ tools = { type = \"web_search\" } }", "Values put in front of lists.";
+        "append": Free = "{}", "{ stop = \"END\" }", "Values put behind lists.";
+        "headers": Table = "{}", "{ set = { X-Tool = \"{{tool}}\" } }", "Headers.";
+    }
+    "channels.overrides.headers" {
+        "rename": Free = "{}", "{ X-Old = \"X-New\" }", "From = to.";
+        "copy": Free = "{}", "{ X-One = \"X-Two\" }", "From = to.";
+        "delete": Texts = "[]", "[\"X-Title\"]", "Headers that go.";
+        "default": Free = "{}", "{ X-Title = \"myelin\" }", "Headers that are set if they are absent.";
+        "set": Free = "{}", "{ X-Tool = \"{{tool}}\" }", "Headers that are set.";
+    }
+    "channels.for_models" {
+        "match": Texts = "required", "[\"o3*\"]", "The provider's names of the models, `*` as a wildcard; one text or a list.";
+        "timeouts": Free = "the channel's", "{ first_token_ms = 120000 }", "Limits on waiting, as in `timeouts`.";
+        "retry": Free = "the channel's", "{ same = 0 }", "Second tries, as in `policy.retry`.";
+        "overrides": Tables = "[]", "[{ delete = [\"temperature\"] }]", "After the channel's own; as in `channels.overrides`.";
+    }
+    "channels.for_models.overrides" {
+        "on": Text = "\"request\"", "\"response\"", "`request`, or `response`: whole answers, and every event of a stream (not AWS's binary ones).";
+        "when": Free = "always", "{ tool = \"codex\", body = { temperature = { above = 1 } } }",
+            "Only if all of this holds: `model`, `upstream`, `channel`, `tool`, `key`, `profile`, `format`, `upstream_format`, `surface` (texts or lists of texts, `*` as a wildcard), `stream`, `header.NAME`, `body.PATH` (a value, or `exists`, `is`, `not`, `matches`, `contains`, `above`, `below`, `at_least`, `at_most`), `any` (a list of such tables), `not` (one).";
+        "rename": Free = "{}", "{ max_tokens = \"max_completion_tokens\" }", "Body fields that move: from = to. As in `channels.overrides`.";
+        "copy": Free = "{}", "{ user = \"metadata.user\" }", "Body fields that are written to a second place: from = to.";
+        "delete": Texts = "[]", "[\"logit_bias\", \"messages.*.name\"]", "Body fields that go, by path: `a.b[0]`, `a.*.b` or `/a/b/0`.";
+        "default": Free = "{}", "{ max_tokens = 4096 }", "Body fields that are set if they are absent.";
+        "set": Free = "{}", "{ \"metadata.tool\" = \"{{tool}}\" }",
+            "Body fields that are set. Texts may hold `{{model}}`, `{{upstream}}`, `{{channel}}`, `{{provider}}`, `{{tool}}`, `{{key}}`, `{{profile}}`, `{{format}}`, `{{upstream_format}}`, `{{session}}`, `{{trace}}`, `{{request_id}}`, `{{header.NAME}}` and `{{body.PATH}}`, each with `|` and what it is if it is absent.";
+        "prepend": Free = "{}", "{ tools = { type = \"web_search\" } }", "Values put in front of lists.";
+        "append": Free = "{}", "{ stop = \"END\" }", "Values put behind lists.";
+        "headers": Table = "{}", "{ set = { X-Tool = \"{{tool}}\" } }", "Headers.";
+    }
+    "channels.for_models.overrides.headers" {
+        "rename": Free = "{}", "{ X-Old = \"X-New\" }", "From = to.";
+        "copy": Free = "{}", "{ X-One = \"X-Two\" }", "From = to.";
+        "delete": Texts = "[]", "[\"X-Title\"]", "Headers that go.";
+        "default": Free = "{}", "{ X-Title = \"myelin\" }", "Headers that are set if they are absent.";
+        "set": Free = "{}", "{ X-Tool = \"{{tool}}\" }", "Headers that are set.";
+    }
     "channels.models" {
         "name": Text = "required", "\"fast\"", "What clients ask for.";
         "upstream": Text = "the name", "\"gpt-5-mini\"", "What the provider calls it.";
+        "price": Free = "what the price lists say", "{ input = 0.25, cache_read = 0.025, output = 2 }",
+            "What it costs here, in dollars a million tokens: `input`, `cache_read`, `cache_write`, `cache_write_1h`, `output`, `reasoning`, `audio_input`, `audio_output`, `image_input`, `image_output`; in dollars each: `web_search`, `request`. In `above_200k = {…}` for whole requests with a longer prompt, in `priority`, `flex` and `batch = {…}` for these services.";
     }
     "keys" {
         "name": Text = "required", "\"laptop\"", "Unique name.";
@@ -200,6 +317,7 @@ pub const FIELDS: &[Field] = fields! {
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
         "strategy": Text = "as profile and routes say", "\"lowest-latency\"", "How to choose within groups.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
+        "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
     }
     "routes" {
         "model": Text = "required", "\"smart\"", "The name that clients ask for.";
@@ -209,6 +327,7 @@ pub const FIELDS: &[Field] = fields! {
         "strategy": Text = "the gateway's", "\"lowest-cost\"", "How to choose within those groups that do not say it themselves.";
         "groups": Tables = "required", "[{ use = [\"tag:paid\"] }]",
             "Groups in order: a lower one is only used when those above cannot serve.";
+        "policy": Free = "", "{ hedge_after_ms = 2000 }", "As in `policy`, for requests for this model.";
     }
     "routes.if" {
         "tool": Texts = "any", "\"claude-code\"", "Tools, as names or globs.";
@@ -261,6 +380,30 @@ pub const FIELDS: &[Field] = fields! {
         "strategy": Text = "as routes say", "\"lowest-cost\"", "How to choose within groups, in place of what routes say.";
         "budget": Text = "", "\"evenings\"", "Name of the budget that requests under this profile draw on.";
         "rules": Tables = "[]", "[{ match = \"*\", to = \"echo\" }]", "Rules in order: the first match wins, no match passes the name through.";
+        "overrides": Tables = "[]", "[{ set = { temperature = 0.2 } }]",
+            "Changes in requests and answers, in the caller's words, before anything is converted and after.";
+        "policy": Free = "", "{ race = 2 }", "As in `policy`, while this profile holds.";
+    }
+    "profiles.overrides" {
+        "on": Text = "\"request\"", "\"response\"", "`request`, or `response`: whole answers, and every event of a stream (not AWS's binary ones).";
+        "when": Free = "always", "{ tool = \"codex\", body = { temperature = { above = 1 } } }",
+            "Only if all of this holds: `model`, `upstream`, `channel`, `tool`, `key`, `profile`, `format`, `upstream_format`, `surface` (texts or lists of texts, `*` as a wildcard), `stream`, `header.NAME`, `body.PATH` (a value, or `exists`, `is`, `not`, `matches`, `contains`, `above`, `below`, `at_least`, `at_most`), `any` (a list of such tables), `not` (one).";
+        "rename": Free = "{}", "{ max_tokens = \"max_completion_tokens\" }", "Body fields that move: from = to. As in `channels.overrides`.";
+        "copy": Free = "{}", "{ user = \"metadata.user\" }", "Body fields that are written to a second place: from = to.";
+        "delete": Texts = "[]", "[\"logit_bias\", \"messages.*.name\"]", "Body fields that go, by path: `a.b[0]`, `a.*.b` or `/a/b/0`.";
+        "default": Free = "{}", "{ max_tokens = 4096 }", "Body fields that are set if they are absent.";
+        "set": Free = "{}", "{ \"metadata.tool\" = \"{{tool}}\" }",
+            "Body fields that are set. Texts may hold `{{model}}`, `{{upstream}}`, `{{channel}}`, `{{provider}}`, `{{tool}}`, `{{key}}`, `{{profile}}`, `{{format}}`, `{{upstream_format}}`, `{{session}}`, `{{trace}}`, `{{request_id}}`, `{{header.NAME}}` and `{{body.PATH}}`, each with `|` and what it is if it is absent.";
+        "prepend": Free = "{}", "{ tools = { type = \"web_search\" } }", "Values put in front of lists.";
+        "append": Free = "{}", "{ stop = \"END\" }", "Values put behind lists.";
+        "headers": Table = "{}", "{ set = { X-Tool = \"{{tool}}\" } }", "Headers.";
+    }
+    "profiles.overrides.headers" {
+        "rename": Free = "{}", "{ X-Old = \"X-New\" }", "From = to.";
+        "copy": Free = "{}", "{ X-One = \"X-Two\" }", "From = to.";
+        "delete": Texts = "[]", "[\"X-Title\"]", "Headers that go.";
+        "default": Free = "{}", "{ X-Title = \"myelin\" }", "Headers that are set if they are absent.";
+        "set": Free = "{}", "{ X-Tool = \"{{tool}}\" }", "Headers that are set.";
     }
     "profiles.rules" {
         "match": Text = "", "\"claude-*\"", "Exact name or glob with `*`. Either this or `regex`.";

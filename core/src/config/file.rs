@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, Origin, Profile, ProfileRule,
-    Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey, one_or_many,
+    Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning, Multiplier,
+    Origin, Override, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts,
+    VirtualKey, one_or_many,
 };
 
 /// `[[channels]]`.
@@ -19,7 +20,7 @@ pub(super) struct FileChannel {
     base_urls: Option<Vec<String>>,
     #[serde(default)]
     credentials: Vec<String>,
-    models: Option<Vec<FileModel>>,
+    models: Option<Vec<ChannelModel>>,
     #[serde(default)]
     names: ModelNames,
     #[serde(default)]
@@ -37,6 +38,16 @@ pub(super) struct FileChannel {
     #[serde(default)]
     timeouts: Timeouts,
     proxy: Option<String>,
+    ca: Option<String>,
+    #[serde(default)]
+    retry: Retry,
+    #[serde(default)]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    for_models: Vec<ModelTuning>,
+    #[serde(default)]
+    price_multiplier: Multiplier,
+    prices_of: Option<String>,
     #[serde(default)]
     allow_link_local: bool,
 }
@@ -53,9 +64,9 @@ impl FileChannel {
             provider: self.provider,
             base_urls: self.base_urls.unwrap_or_else(|| self.base_url.into_iter().collect()),
             credentials: credentials.collect(),
-            models: self.models.map(|models| models.into_iter().map(|model| model.0).collect()),
             names: self.names,
             disable: self.disable,
+            models: self.models,
             tags: self.tags,
             weight: self.weight.unwrap_or(1),
             enabled: self.enabled.unwrap_or(true),
@@ -65,48 +76,16 @@ impl FileChannel {
             dialect: self.dialect,
             timeouts: self.timeouts,
             proxy: self.proxy,
+            ca: self.ca,
+            retry: self.retry,
+            overrides: self.overrides,
+            for_models: self.for_models,
+            price_multiplier: self.price_multiplier,
+            prices_of: self.prices_of,
             allow_link_local: self.allow_link_local,
             listed: Vec::new(),
             origin: Origin::File,
         }
-    }
-}
-
-/// A model of a channel. Read by hand, because an untagged enum only says that nothing fits.
-#[derive(Debug)]
-struct FileModel(ChannelModel);
-
-impl<'de> Deserialize<'de> for FileModel {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ModelVisitor)
-    }
-}
-
-struct ModelVisitor;
-
-impl<'de> serde::de::Visitor<'de> for ModelVisitor {
-    type Value = FileModel;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a model's name or { name, upstream }")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<FileModel, E> {
-        Ok(FileModel(ChannelModel::Same(name.to_owned())))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<FileModel, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Renamed {
-            name: String,
-            upstream: Option<String>,
-        }
-        let Renamed { name, upstream } = Renamed::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(FileModel(match upstream {
-            Some(upstream) => ChannelModel::Renamed { name, upstream },
-            None => ChannelModel::Same(name),
-        }))
     }
 }
 
@@ -130,6 +109,8 @@ pub(super) struct FileKey {
     #[serde(default)]
     strict: bool,
     strategy: Option<String>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileKey {
@@ -160,6 +141,7 @@ impl FileKey {
             tool: self.tool,
             strict: self.strict,
             strategy,
+            policy: self.policy,
             origin: Origin::File,
         }
     }
@@ -193,6 +175,8 @@ pub(super) struct FileRoute {
     conditions: Conditions,
     strategy: Option<String>,
     groups: Vec<FileGroup>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileRoute {
@@ -217,6 +201,7 @@ impl FileRoute {
             conditions: self.conditions,
             strategy,
             groups,
+            policy: self.policy,
             origin: Origin::File,
         }
     }
@@ -256,6 +241,10 @@ pub(super) struct FileProfile {
     channels: Vec<String>,
     strategy: Option<String>,
     budget: Option<String>,
+    #[serde(default)]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    policy: Policy,
 }
 
 impl FileProfile {
@@ -268,6 +257,8 @@ impl FileProfile {
             channels: self.channels,
             strategy: self.strategy.and_then(|word| strategy(&path, &word, problems)),
             budget: self.budget,
+            overrides: self.overrides,
+            policy: self.policy,
             origin: Origin::File,
         }
     }

@@ -222,6 +222,7 @@ fn alone(declared: &Declared) -> Entities {
         routes: declared.routes.clone(),
         profiles: declared.profiles.clone(),
         active_profile: declared.settings.active_profile.clone(),
+        ..Entities::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Origin, SecretSource};
+use super::{ModelTuning, Multiplier, Origin, Override, Price, Retry, SecretSource};
 
 /// One configured account at a provider. Its name is its identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,24 @@ pub struct Channel {
     /// `http://`, `https://` or `socks5://` proxy for this channel.
     #[serde(default)]
     pub proxy: Option<String>,
+    /// Certificates (PEM) to trust beside the system's: `file:PATH`, `env:NAME` or the text itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Second tries at this channel.
+    #[serde(default, skip_serializing_if = "Retry::is_empty")]
+    pub retry: Retry,
+    /// Changes in requests and answers, in the provider's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+    /// What holds for some of its models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with here.
+    #[serde(default, skip_serializing_if = "Multiplier::is_one")]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds, for hosts that resell or copy another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices_of: Option<String>,
     /// Link-local and metadata addresses are refused as upstream unless this is set.
     #[serde(default)]
     pub allow_link_local: bool,
@@ -80,19 +98,61 @@ pub struct Credential {
     pub secret: SecretSource,
 }
 
-/// A model of a channel: a bare name, or a name with what the provider calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// A model of a channel: a bare name, or a name with what the provider calls it and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ChannelModel {
     /// Same name on both sides.
     Same(String),
-    /// `{ name = "fast", upstream = "gpt-5-mini" }`.
+    /// `{ name = "fast", upstream = "gpt-5-mini", price = { input = 0.25, output = 2 } }`.
     Renamed {
         /// What clients ask for.
         name: String,
         /// What the provider calls it.
         upstream: String,
+        /// What it costs here, in dollars a million tokens; `None`: what the price lists say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        price: Option<Price>,
     },
+}
+
+impl<'de> Deserialize<'de> for ChannelModel {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ModelVisitor)
+    }
+}
+
+/// Read by hand, because an untagged enum only says that nothing fits.
+struct ModelVisitor;
+
+impl<'de> serde::de::Visitor<'de> for ModelVisitor {
+    type Value = ChannelModel;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a model's name or { name, upstream, price }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<ChannelModel, E> {
+        Ok(ChannelModel::Same(name.to_owned()))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<ChannelModel, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            name: String,
+            upstream: Option<String>,
+            price: Option<Price>,
+        }
+        let written = Written::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        Ok(match written {
+            Written { name, upstream: None, price: None } => ChannelModel::Same(name),
+            Written { name, upstream, price } => {
+                ChannelModel::Renamed { upstream: upstream.unwrap_or_else(|| name.clone()), name, price }
+            }
+        })
+    }
 }
 
 impl ChannelModel {
@@ -108,6 +168,14 @@ impl ChannelModel {
         match self {
             Self::Same(name) => name,
             Self::Renamed { upstream, .. } => upstream,
+        }
+    }
+
+    /// What it costs here, where the channel says so.
+    pub fn price(&self) -> Option<&Price> {
+        match self {
+            Self::Same(_) => None,
+            Self::Renamed { price, .. } => price.as_ref(),
         }
     }
 }
@@ -193,4 +261,23 @@ pub struct Timeouts {
     pub idle_ms: Option<u64>,
     /// The whole attempt.
     pub total_ms: Option<u64>,
+}
+
+impl Timeouts {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These, and where they say nothing, those.
+    #[must_use]
+    pub fn or(self, wider: Self) -> Self {
+        Self {
+            connect_ms: self.connect_ms.or(wider.connect_ms),
+            first_byte_ms: self.first_byte_ms.or(wider.first_byte_ms),
+            first_token_ms: self.first_token_ms.or(wider.first_token_ms),
+            idle_ms: self.idle_ms.or(wider.idle_ms),
+            total_ms: self.total_ms.or(wider.total_ms),
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Everything that is configured, in one value: what the file declares and what the store holds, merged.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::{Channel, Profile, Route, Secret, Settings, VirtualKey};
+use super::{Channel, PriceData, Profile, Route, Secret, Settings, VirtualKey};
 
 /// The built-in profile: maps nothing.
 pub const DIRECT: &str = "direct";
@@ -26,6 +27,8 @@ pub struct Entities {
     pub profiles: Vec<Profile>,
     /// The gateway's active profile.
     pub active_profile: String,
+    /// What the owner says about prices.
+    pub prices: Arc<PriceData>,
 }
 
 impl Entities {

@@ -8,6 +8,8 @@ pub mod check;
 mod conditions;
 mod entities;
 mod money;
+mod overrides;
+mod policy;
 mod price;
 mod profile;
 mod record;
@@ -21,7 +23,11 @@ pub(crate) use conditions::one_or_many;
 pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use money::{NanoUsd, PicoUsd};
-pub use price::{Multiplier, OffPeak, Price, PriceClass, Rate, Service, amount, decimal, tier};
+pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
+pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
+pub use price::{
+    ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,
+};
 pub use profile::{Profile, ProfileRule};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
@@ -29,7 +35,7 @@ pub use record::{
 };
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
-pub use settings::{BodyPolicy, BreakerSettings, Settings};
+pub use settings::{BodyPolicy, BreakerSettings, Settings, Unpriced};
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

@@ -406,6 +406,11 @@ impl Multiplier {
     pub const ONE: Self = Self(MILLION);
     /// The largest that makes sense.
     pub const MOST: u64 = 1_000 * MILLION;
+
+    /// Nothing is changed.
+    pub fn is_one(&self) -> bool {
+        *self == Self::ONE
+    }
 }
 
 impl Default for Multiplier {
@@ -432,6 +437,51 @@ impl<'de> Deserialize<'de> for Multiplier {
         let wrong = || serde::de::Error::custom(format!("{value} is no factor between 0 and 1000"));
         amount(&value, MILLION).filter(|ppm| *ppm <= Self::MOST).map(Self).ok_or_else(wrong)
     }
+}
+
+/// What the owner says about prices, beside the bundled list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PriceData {
+    /// Prices that were set one by one.
+    pub own: Vec<OwnPrice>,
+    /// The list that was imported last.
+    pub imported: Option<ImportedPrices>,
+}
+
+/// A price that the owner set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OwnPrice {
+    /// For this channel only; `None`: wherever the model is.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// The model, by the upstream's name.
+    pub model: String,
+    /// The price.
+    #[schema(value_type = Object)]
+    pub price: Price,
+    /// Which one it is: every change of prices takes the next number.
+    pub version: u64,
+    /// When it was set; milliseconds since 1970.
+    pub at: u64,
+    /// Who set it.
+    pub who: String,
+}
+
+/// A price list that was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedPrices {
+    /// Which one it is: every change of prices takes the next number.
+    pub version: u64,
+    /// When it was imported; milliseconds since 1970.
+    pub at: u64,
+    /// Who imported it.
+    pub who: String,
+    /// What it was: `litellm`, `models.dev` or `myelin`, and the version that the file named.
+    pub source: String,
+    /// How many models it prices.
+    pub priced: u64,
+    /// The table.
+    pub text: std::sync::Arc<str>,
 }
 
 #[cfg(test)]

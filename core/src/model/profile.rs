@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::conditions::one_or_many;
-use super::{Conditions, Origin, Strategy};
+use super::{Conditions, Origin, Override, Policy, Strategy};
 
 /// A named, ordered list of rules. First match wins; no match passes the name through. Its name is its identity; `direct` is built in and maps nothing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -27,6 +27,12 @@ pub struct Profile {
     /// Name of the budget that requests under this profile draw on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
+    /// Changes in requests and answers, in the caller's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+    /// Retries, hedges, races, mirrors and the answer cache while this profile holds.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
     /// Where it is declared.
     #[serde(default)]
     pub origin: Origin,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditions::one_or_many;
-use super::{Conditions, Origin};
+use super::{Conditions, Origin, Policy};
 
 /// A rule from a model to ordered groups of deployments. Its model is its identity.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -25,6 +25,9 @@ pub struct Route {
     pub strategy: Option<Strategy>,
     /// Groups in order; a lower one is strict cold standby.
     pub groups: Vec<RouteGroup>,
+    /// Retries, hedges, races, mirrors and the answer cache for this model.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
     /// Where it is declared.
     #[serde(default)]
     pub origin: Origin,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Timeouts;
+use super::{Policy, Timeouts};
 
 /// Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -22,10 +22,21 @@ pub struct Settings {
     pub anonymous_key: Option<String>,
     /// Limits on waiting for every channel that has none of its own.
     pub timeouts: Timeouts,
+    /// Retries, hedges, races, mirrors and the answer cache, where nothing narrower says otherwise.
+    #[serde(skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
+    /// Of a hundred requests so many may lead to a second try at the same deployment or a hedge, so that a storm is not made worse.
+    pub retry_budget_percent: u32,
+    /// Most bytes of answers that the cache keeps in memory.
+    pub cache_memory_bytes: u64,
+    /// Most bytes of answers that the cache keeps on disk; 0: none.
+    pub cache_disk_bytes: u64,
     /// Media that a request names by address may lie in private networks (for providers that take no addresses it is fetched here).
     pub private_media: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: u64,
+    /// How long a client may send nothing while its body is read, in seconds; 0: as long as it likes.
+    pub body_idle_seconds: u64,
     /// How many deployments one request may try.
     pub max_attempts: u32,
     /// How to choose among deployments where no route, profile or key says it.
@@ -40,6 +51,8 @@ pub struct Settings {
     pub stored_response_seconds: u64,
     /// Which bodies are kept.
     pub bodies: BodyPolicy,
+    /// What happens to requests for models that have no price.
+    pub unpriced: Unpriced,
     /// How long request metadata is kept, in days.
     pub metadata_days: u32,
     /// Master key that seals provider secrets; `env:` or `file:`. Absent: keychain or a 0600 key file.
@@ -58,8 +71,13 @@ impl Default for Settings {
             lan: false,
             anonymous_key: None,
             timeouts: Timeouts::default(),
+            policy: Policy::default(),
+            retry_budget_percent: 20,
+            cache_memory_bytes: 32 << 20,
+            cache_disk_bytes: 256 << 20,
             private_media: false,
             max_body_bytes: 64 << 20,
+            body_idle_seconds: 60,
             max_attempts: 5,
             strategy: super::Strategy::Weighted,
             affinity_seconds: 3_600,
@@ -67,6 +85,7 @@ impl Default for Settings {
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,
             bodies: BodyPolicy::Errors,
+            unpriced: Unpriced::Allow,
             metadata_days: 90,
             master_key: None,
         }
@@ -112,4 +131,15 @@ pub enum BodyPolicy {
     Errors,
     /// All.
     All,
+}
+
+/// What happens to requests for models that have no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unpriced {
+    /// They are served; their records say that there is no price.
+    #[default]
+    Allow,
+    /// They are refused before any provider is asked.
+    Block,
 }

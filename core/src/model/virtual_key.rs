@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Origin;
+use super::{Origin, Policy};
 
 /// A key that Myelin issues. The secret itself is never kept: only its SHA-256, its prefix and its last four characters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct VirtualKey {
     /// Stable identity: `key_…`. Rotation keeps it, so history stays with the key.
     pub id: String,
@@ -47,6 +47,9 @@ pub struct VirtualKey {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Retries, hedges, races, mirrors and the answer cache for this key.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
     /// Where it is declared.
     #[serde(default)]
     pub origin: Origin,

@@ -1,15 +1,17 @@
 //! What a client of a conversation asks, read no further than needed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use myelin_protocol::envelope::{Envelope, EnvelopeError};
+use myelin_protocol::envelope::{Edits, Envelope, EnvelopeError, Head};
 use myelin_protocol::format::{AddressHints, Lossy};
 use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
+use serde_json::{Map, Value};
 
 use super::target::Demand;
-use super::{Job, dify, responses};
+use super::{Job, dify, intake, responses};
 use crate::error::{GatewayError, Kind};
 
 /// What a client asks, read no further than needed: the tree is built only if something has to be converted.
@@ -17,8 +19,6 @@ use crate::error::{GatewayError, Kind};
 pub(crate) struct Ask {
     /// The client's format.
     pub format: ApiFormat,
-    /// The body as it came, with the places of its top-level fields.
-    pub envelope: Envelope,
     /// The model that was asked for.
     pub model: String,
     /// The client wants a stream.
@@ -31,6 +31,7 @@ pub(crate) struct Ask {
     pub compacts: bool,
     /// The answer becomes a turn of a conversation that is kept here (Dify).
     pub turn: Option<Box<dify::Turn>>,
+    body: AskBody,
     /// The tree, once something needed it. Stored conversations are already expanded in it.
     decoded: Option<Arc<ChatRequest>>,
     /// What a compaction shortens.
@@ -47,17 +48,36 @@ impl Ask {
         query: &str,
     ) -> Result<Self, GatewayError> {
         let envelope = Envelope::read(body).map_err(|error| malformed(&error))?;
-        let model = match path_model {
-            Some(model) => model,
-            None => envelope.model().map(|model| model.into_owned()).unwrap_or_default(),
-        };
+        Ok(Self::of(format, AskBody::Whole(envelope), path_model, path_stream, query))
+    }
+
+    /// The same for a body that went to a provider while it arrived.
+    pub(super) fn arrived(
+        format: ApiFormat,
+        body: Arrived,
+        path_model: Option<String>,
+        path_stream: Option<bool>,
+        query: &str,
+    ) -> Self {
+        Self::of(format, AskBody::Arrived(body), path_model, path_stream, query)
+    }
+
+    fn of(
+        format: ApiFormat,
+        body: AskBody,
+        path_model: Option<String>,
+        path_stream: Option<bool>,
+        query: &str,
+    ) -> Self {
+        let named = || body.text("model").map(|model| model.into_owned());
+        let model = path_model.or_else(named).unwrap_or_default();
         let streams_by_default = matches!(format, ApiFormat::OllamaChat | ApiFormat::OllamaGenerate);
-        let stream = path_stream.or_else(|| envelope.stream()).unwrap_or(streams_by_default);
-        let include_usage = envelope.include_usage().unwrap_or(false);
-        let json_array = format == ApiFormat::Gemini && stream && !query.split('&').any(|pair| pair == "alt=sse");
-        Ok(Self {
+        let stream = path_stream.or_else(|| body.flag("stream")).unwrap_or(streams_by_default);
+        let include_usage = body.include_usage().unwrap_or(false);
+        let json_array = is_json_array(format, stream, query);
+        Self {
             format,
-            envelope,
+            body,
             model,
             stream,
             include_usage,
@@ -66,7 +86,68 @@ impl Ask {
             turn: None,
             decoded: None,
             shortened: None,
-        })
+        }
+    }
+
+    /// The body with the places of its top-level fields.
+    pub(super) fn envelope(&mut self) -> Result<&Envelope, GatewayError> {
+        if let AskBody::Arrived(Arrived { pieces, length, .. }) = &self.body {
+            let envelope = Envelope::read(intake::join(pieces, *length)).map_err(|error| malformed(&error))?;
+            self.body = AskBody::Whole(envelope);
+        }
+        self.whole().ok_or_else(|| GatewayError::new(Kind::Internal, "the request body is gone"))
+    }
+
+    /// The same, if it is there already.
+    pub(super) fn whole(&self) -> Option<&Envelope> {
+        match &self.body {
+            AskBody::Whole(envelope) => Some(envelope),
+            AskBody::Arrived(_) => None,
+        }
+    }
+
+    /// One of the top-level fields that decide something ([`WATCHED`] and those that every format has), as JSON.
+    pub(super) fn raw(&self, key: &str) -> Option<&[u8]> {
+        self.body.raw(key)
+    }
+
+    /// The same, if it is a string.
+    pub(super) fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        self.body.text(key)
+    }
+
+    /// The same, if it is a boolean.
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        self.body.flag(key)
+    }
+
+    /// Sets fields of the body, wherever it goes from here.
+    pub(super) fn set(&mut self, fields: &Map<String, Value>) -> Result<(), GatewayError> {
+        if fields.is_empty() || self.decoded.is_some() {
+            // A tree that was expanded from kept conversations says more than the body.
+            return Ok(());
+        }
+        let mut edits = Edits::new();
+        for (field, value) in fields {
+            edits.set(field.clone(), value);
+        }
+        let pieces = self.envelope()?.splice(&edits).map_err(|error| malformed(&error))?;
+        let envelope = Envelope::read(pieces.concat().into()).map_err(|error| malformed(&error))?;
+        self.body = AskBody::Whole(envelope);
+        Ok(())
+    }
+
+    /// Takes another body in place of the one that came. Where the body names the model, another name counts from now on.
+    pub(super) fn rewrite(&mut self, body: Bytes) -> Result<(), GatewayError> {
+        let named = self.text("model").is_some();
+        let envelope = Envelope::read(body).map_err(|error| malformed(&error))?;
+        if named && let Some(model) = envelope.model() {
+            self.model = model.into_owned();
+        }
+        self.include_usage = envelope.include_usage().unwrap_or(false);
+        self.body = AskBody::Whole(envelope);
+        self.decoded = None;
+        Ok(())
     }
 
     /// The tree.
@@ -74,8 +155,9 @@ impl Ask {
         if let Some(tree) = &self.decoded {
             return Ok(tree.clone());
         }
+        let body = self.envelope()?.body().clone();
         let hints = AddressHints { model: Some(&self.model), stream: Some(self.stream) };
-        let decoded = self.format.codec().decode_request(self.envelope.body(), hints).map_err(|error| {
+        let decoded = self.format.codec().decode_request(&body, hints).map_err(|error| {
             let place = if error.pointer.is_empty() { String::new() } else { format!("{}: ", error.pointer) };
             GatewayError::new(Kind::InvalidRequest, format!("{place}{}", error.message))
         })?;
@@ -100,7 +182,11 @@ impl Ask {
 
     /// How much is asked for, as far as that shows from outside.
     pub(super) fn demand(&self) -> Demand {
-        Demand { body_bytes: self.envelope.body().len() as u64, max_output: self.envelope.max_tokens() }
+        let (body_bytes, max_output) = match &self.body {
+            AskBody::Whole(envelope) => (envelope.body().len() as u64, envelope.max_tokens()),
+            AskBody::Arrived(body) => (body.length, body.head.max_tokens()),
+        };
+        Demand { body_bytes, max_output }
     }
 
     /// Writes a whole answer for the client.
@@ -134,12 +220,68 @@ fn continued(ask: &Ask, tree: Arc<ChatRequest>) -> Arc<ChatRequest> {
     if ask.format != ApiFormat::OpenaiResponses || tree.previous_response_id.is_some() {
         return tree;
     }
-    let Some(id) = ask.envelope.text("previous_response_id") else { return tree };
+    let Some(id) = ask.text("previous_response_id") else { return tree };
     let mut named = ChatRequest::clone(&tree);
     named.previous_response_id = Some(id.into_owned());
     Arc::new(named)
 }
 
-fn malformed(error: &EnvelopeError) -> GatewayError {
+/// Fields beside the well-known ones that decide what is done with a request.
+pub(super) const WATCHED: [&str; 4] = ["previous_response_id", "store", "prompt_cache_key", "metadata"];
+
+/// The body of what is asked.
+#[derive(Debug)]
+enum AskBody {
+    Whole(Envelope),
+    Arrived(Arrived),
+}
+
+/// A body that went to a provider while it arrived: as it came, with the fields that decide something.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    /// Watches [`WATCHED`].
+    pub head: Head,
+    /// As they came.
+    pub pieces: Vec<Bytes>,
+    /// Their sum.
+    pub length: u64,
+}
+
+impl AskBody {
+    fn raw(&self, key: &str) -> Option<&[u8]> {
+        match self {
+            AskBody::Whole(envelope) => envelope.raw(key),
+            AskBody::Arrived(body) => body.head.raw(key),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        match self {
+            AskBody::Whole(envelope) => envelope.text(key),
+            AskBody::Arrived(body) => body.head.text(key),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        match self {
+            AskBody::Whole(envelope) => envelope.flag(key),
+            AskBody::Arrived(body) => body.head.flag(key),
+        }
+    }
+
+    fn include_usage(&self) -> Option<bool> {
+        match self {
+            AskBody::Whole(envelope) => envelope.include_usage(),
+            AskBody::Arrived(body) => body.head.include_usage(),
+        }
+    }
+}
+
+/// Gemini without `alt=sse`: the stream is one JSON array.
+pub(super) fn is_json_array(format: ApiFormat, stream: bool, query: &str) -> bool {
+    format == ApiFormat::Gemini && stream && !query.split('&').any(|pair| pair == "alt=sse")
+}
+
+pub(super) fn malformed(error: &EnvelopeError) -> GatewayError {
     GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
 }

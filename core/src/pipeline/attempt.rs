@@ -11,7 +11,8 @@ use myelin_protocol::ApiFormat;
 use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
 
-use super::ask::{Ask, reply_context};
+use super::arriving::{Answer, Underway};
+use super::ask::{Ask, malformed, reply_context};
 use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
@@ -21,13 +22,13 @@ use super::stored::Follow;
 use super::stream::{Live, StreamReply};
 use super::target::Deployments;
 use super::tries::Tries;
-use super::{Job, error, media, passthrough};
+use super::{Job, arriving, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::RequestState;
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream;
-use crate::upstream::timeouts::{Deadline, Limits};
+use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 
 /// How long the head of a stream is held for a real status.
 const HEAD_HOLD: Duration = Duration::from_secs(10);
@@ -49,6 +50,8 @@ pub(super) struct Run {
     pub ask: Ask,
     deployments: Deployments,
     follow: Follow,
+    /// The first attempt, if it began while the body arrived.
+    underway: Option<Box<Underway>>,
 }
 
 /// An upstream that answered with success; its body is still to be read.
@@ -68,12 +71,23 @@ pub(super) struct Sent {
 }
 
 /// Runs the attempts and answers.
-pub(crate) async fn run(mut job: Job, ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
-    let format = ask.format;
+pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
     if let Err(error) = job.planned(&deployments, ask.demand()) {
         return job.fail(error);
     }
-    let run = Run { job, ask, deployments, follow };
+    if let Err(error) = ask.set(&deployments.set) {
+        return job.fail(error);
+    }
+    answer(Run { job, ask, deployments, follow, underway: None }).await
+}
+
+/// The same for a request whose first attempt is under way.
+pub(super) async fn go_on(job: Job, ask: Ask, deployments: Deployments, underway: Underway) -> Reply {
+    answer(Run { job, ask, deployments, follow: Follow::Fresh, underway: Some(Box::new(underway)) }).await
+}
+
+async fn answer(run: Run) -> Reply {
+    let format = run.ask.format;
     if run.ask.stream {
         return stream(run).await;
     }
@@ -113,6 +127,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    settle.price();
     describe(reply.headers_mut(), settle.record());
     settle.record_mut().bytes_out = answer.body.len() as u64;
     settle.complete_durably(RequestState::Completed, 200).await;
@@ -170,6 +185,17 @@ async fn first_content(mut run: Run) -> Result<Live, Failed> {
 impl Run {
     /// Sends the request to one candidate; anything but success is an error.
     async fn send(&mut self, candidate: &Candidate) -> Result<Sent, GatewayError> {
+        if let Some(underway) = self.underway.take()
+            && underway.candidate == *candidate
+        {
+            let joined = self.join(*underway).await;
+            if let Ok(Some(sent)) = joined {
+                return Ok(sent);
+            }
+            // The first one got these while the body arrived; from here on the body has them.
+            self.ask.set(&self.deployments.set)?;
+            joined?;
+        }
         let line = self.job.line(candidate)?;
         let channel = line.channel.clone();
         let accepted = channel.accepts(self.ask.format, &candidate.upstream).ok_or_else(|| {
@@ -180,7 +206,7 @@ impl Run {
         let streams = self.ask.stream || accepted.dialect.stream_only;
         let maker = Maker::of(&channel, candidate, accepted.format == ApiFormat::OpenaiResponses);
         let (body, names) = self.encode(&accepted, &candidate.upstream, streams, &maker).await?;
-        let limits = self.job.limits(&channel);
+        let limits = self.job.limits(&channel, &candidate.upstream);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
         let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;
@@ -188,6 +214,29 @@ impl Run {
             return Err(self.job.refusal(&channel, accepted.format, response).await);
         }
         Ok(Sent { response, channel, deadline, accepted, maker, names, streams, limits, candidate: candidate.clone() })
+    }
+
+    /// Waits for what the candidate says to the request that it was sent while that arrived. `None`: it shall be sent the whole.
+    async fn join(&mut self, underway: Underway) -> Result<Option<Sent>, GatewayError> {
+        let Underway { candidate, channel, accepted, maker, limits, deadline, way, answer } = underway;
+        let answer = match answer {
+            Answer::Awaited(flight) => {
+                let answer = deadline.within(Waiting::FirstByte, limits.first_byte, flight).await;
+                let answer = answer.and_then(|answer| answer);
+                arriving::weigh(&mut self.job, &channel, way, accepted.format, answer).await
+            }
+            known => known,
+        };
+        let response = match answer {
+            Answer::Known(answer) => answer?,
+            Answer::Again(why) => {
+                self.job.settle.end_attempt(End::Withdrawn(why));
+                return Ok(None);
+            }
+            Answer::Awaited(_) => return Err(GatewayError::new(Kind::Internal, "an answer was not waited for")),
+        };
+        let streams = self.ask.stream;
+        Ok(Some(Sent { response, channel, deadline, accepted, maker, names: None, streams, limits, candidate }))
     }
 
     /// The body for one candidate: the client's own bytes where they may pass, a converted request elsewhere.
@@ -208,16 +257,20 @@ impl Run {
             && !ask.json_array
             && ask.turn.is_none()
             && stream == ask.stream
-            && !self.follow.is_expanded()
-            && !passthrough::needs_tree(host, ask.envelope.body())
-            && !origins.has_foreign(ask.envelope.body(), maker);
+            && !self.follow.is_expanded();
         if pass {
-            let set = &self.deployments.set;
-            let (edits, losses) = passthrough::edits(&ask.envelope, host, &ask.model, upstream, stream, set);
+            ask.envelope()?;
+        }
+        if pass
+            && let Some(envelope) = ask.whole()
+            && !passthrough::needs_tree(host, envelope.body())
+            && !origins.has_foreign(envelope.body(), maker)
+        {
+            let names = passthrough::Names { asked: &ask.model, upstream };
+            let has = |field: &str| envelope.contains(field);
+            let (edits, losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            let pieces = envelope.splice(&edits).map_err(|error| malformed(&error))?;
             self.job.settle.losses(&losses);
-            let pieces = ask.envelope.splice(&edits).map_err(|error| {
-                GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
-            })?;
             return Ok((pieces, None));
         }
         let tree = ask.tree()?;

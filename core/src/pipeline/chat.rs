@@ -15,34 +15,46 @@ use super::sight::Body;
 use super::target::Target;
 use super::{Job, attempt, echo as model, session, stored};
 use crate::error::GatewayError;
-use crate::model::RequestState;
+use crate::model::{RequestRecord, RequestState};
 
-/// Answers a conversation request.
-pub(crate) async fn run(
-    mut job: Job,
-    format: ApiFormat,
-    body: Bytes,
-    path_model: Option<String>,
-    path_stream: Option<bool>,
-) -> Reply {
-    let ask = match Ask::read(format, body, path_model, path_stream, &job.call.query) {
+/// What the path says (Gemini).
+#[derive(Debug, Clone)]
+pub(crate) struct Path {
+    /// The model.
+    pub model: Option<String>,
+    /// Whether to stream.
+    pub stream: Option<bool>,
+}
+
+/// Answers a conversation request. `target`: where it goes, if that was found out while it arrived.
+pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path: Path, target: Option<Target>) -> Reply {
+    let mut ask = match Ask::read(format, body, path.model, path.stream, &job.call.query) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let record = job.settle.record_mut();
-    record.stream = ask.stream;
-    note_session(&ask, record);
-    answer(job, ask).await
+    note(&ask, job.settle.record_mut());
+    if let Err(error) = job.edit_ask(&mut ask) {
+        return job.fail(error);
+    }
+    answer(job, ask, target).await
 }
 
-/// Answers a request that was read.
-pub(crate) async fn answer(mut job: Job, mut ask: Ask) -> Reply {
+/// Writes down what a request says about itself.
+pub(super) fn note(ask: &Ask, record: &mut RequestRecord) {
+    record.stream = ask.stream;
+    note_session(ask, record);
+}
+
+async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
     let follow = match stored::follow(&job, &mut ask).await {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
     let model = ask.model.clone();
-    let target = job.target(&model, Body::Ask(&mut ask));
+    let target = match target {
+        Some(target) => Ok(target),
+        None => job.target(&model, Body::Ask(&mut ask)),
+    };
     if target.is_ok() {
         match asks_nothing(&mut ask) {
             Ok(None) => {}
@@ -119,25 +131,23 @@ fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatR
 /// The answer to a request that asks nothing: Ollama's tools send one to have a model loaded.
 fn asks_nothing(ask: &mut Ask) -> Result<Option<ChatResponse>, GatewayError> {
     let empty = match ask.format {
-        ApiFormat::OllamaChat => ask.envelope.raw("messages").is_none_or(|raw| raw.len() <= 4),
-        ApiFormat::OllamaGenerate => ask.envelope.raw("prompt").is_none_or(|raw| raw == b"\"\""),
+        ApiFormat::OllamaChat => ask.raw("messages").is_none_or(|raw| raw.len() <= 4),
+        ApiFormat::OllamaGenerate => ask.raw("prompt").is_none_or(|raw| raw == b"\"\""),
         _ => false,
     };
     if empty { Ok(ollama::answer_to_nothing(&*ask.tree()?)) } else { Ok(None) }
 }
 
-fn note_session(ask: &Ask, record: &mut crate::model::RequestRecord) {
+fn note_session(ask: &Ask, record: &mut RequestRecord) {
     if record.session.is_some() {
         return;
     }
     record.session = match ask.format {
-        ApiFormat::AnthropicMessages => ask.envelope.raw("metadata").and_then(|raw| {
+        ApiFormat::AnthropicMessages => ask.raw("metadata").and_then(|raw| {
             let metadata: serde_json::Value = serde_json::from_slice(raw).ok()?;
             session::from_user(metadata.get("user_id")?.as_str()?)
         }),
-        ApiFormat::OpenaiResponses | ApiFormat::OpenaiChat => {
-            ask.envelope.text("prompt_cache_key").map(|key| key.into_owned())
-        }
+        ApiFormat::OpenaiResponses | ApiFormat::OpenaiChat => ask.text("prompt_cache_key").map(|key| key.into_owned()),
         _ => None,
     };
 }

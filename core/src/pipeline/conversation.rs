@@ -32,6 +32,7 @@ const WORDS: [&[u8]; 16] = [
 
 /// The conversation of a request; `None`: nothing tells.
 pub(crate) fn of(ask: &Ask, record: &RequestRecord) -> Option<u64> {
+    let envelope = ask.whole()?;
     let mut hasher = DefaultHasher::new();
     record.key.hash(&mut hasher);
     record.model.hash(&mut hasher);
@@ -39,7 +40,7 @@ pub(crate) fn of(ask: &Ask, record: &RequestRecord) -> Option<u64> {
     if let Some(session) = session {
         session.hash(&mut hasher);
         // Applications give all their conversations one such key: it does not tell them apart.
-        if ask.envelope.text("prompt_cache_key").as_deref() != Some(session.as_str()) {
+        if envelope.text("prompt_cache_key").as_deref() != Some(session.as_str()) {
             return Some(hasher.finish());
         }
     }
@@ -49,10 +50,20 @@ pub(crate) fn of(ask: &Ask, record: &RequestRecord) -> Option<u64> {
         ApiFormat::OpenaiCompletions | ApiFormat::OllamaGenerate => (&["system"], "prompt"),
         _ => (&["system"], "messages"),
     };
-    for raw in system.iter().filter_map(|name| ask.envelope.raw(name)) {
+    for raw in system.iter().filter_map(|name| envelope.raw(name)) {
         texts(raw, &mut hasher);
     }
-    first_turn(ask.envelope.raw(messages)?, &mut hasher);
+    first_turn(envelope.raw(messages)?, &mut hasher);
+    Some(hasher.finish())
+}
+
+/// The same where only the head is there: by the session that it names.
+pub(crate) fn of_head(record: &RequestRecord) -> Option<u64> {
+    let session = record.thread.as_ref().or(record.session.as_ref())?;
+    let mut hasher = DefaultHasher::new();
+    record.key.hash(&mut hasher);
+    record.model.hash(&mut hasher);
+    session.hash(&mut hasher);
     Some(hasher.finish())
 }
 

@@ -63,7 +63,7 @@ async fn ask_provider(
     let lowered = lower::lower(request, accepted.format, &accepted.dialect).request;
     let body = encode(&channel, accepted.format, &lowered, &accepted.dialect)?.ok()?.value;
     job.open_attempt(&channel, candidate, accepted.format.as_str());
-    let limits = job.limits(&channel);
+    let limits = job.limits(&channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let operation = Operation::CountTokens { accepted: &accepted };
     let counted: Result<u64, GatewayError> = async {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::request::Parts;
 use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiError, ApiFormat};
@@ -17,8 +18,8 @@ use crate::model::AttemptRecord;
 use crate::providers::{ChannelError, ClientHead, LiveChannel, Operation, Payload};
 use crate::routing::Candidate;
 use crate::snapshot::Line;
-use crate::upstream;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
+use crate::upstream::{self, UpstreamError};
 
 /// Largest whole answer that is read.
 const ANSWER_BYTES: usize = 256 << 20;
@@ -26,8 +27,23 @@ const ANSWER_BYTES: usize = 256 << 20;
 const ERROR_PATIENCE: Duration = Duration::from_secs(10);
 /// Largest error answer that is read; the rest says nothing new.
 const ERROR_BYTES: usize = 256 << 10;
+/// Where gateways behind us tell what a request cost, in dollars.
+const TOLD_COSTS: [&str; 2] = ["x-litellm-response-cost", "x-myelin-cost"];
 /// Where providers tell their id of a request.
 const REQUEST_IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray"];
+
+/// What is asked of whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The channel with its connections.
+    pub line: &'a Line,
+    /// Model and credential.
+    pub candidate: &'a Candidate,
+    /// What.
+    pub operation: &'a Operation<'a>,
+    /// The caller's head means something to this provider.
+    pub native: bool,
+}
 
 impl Job {
     /// The channel of a candidate with its connections.
@@ -36,20 +52,23 @@ impl Job {
         line.ok_or_else(|| GatewayError::new(Kind::Internal, "a planned channel is not in the snapshot"))
     }
 
-    /// The limits on waiting that hold for a channel.
-    pub(crate) fn limits(&self, channel: &LiveChannel) -> Limits {
-        Limits::of(&channel.config.timeouts, &self.snapshot.settings.timeouts)
+    /// The limits on waiting that hold for a model of a channel.
+    pub(crate) fn limits(&self, channel: &LiveChannel, upstream: &str) -> Limits {
+        Limits::of(&channel.timeouts(upstream), &self.snapshot.settings.timeouts)
     }
 
     /// Begins an attempt in the record.
     pub(crate) fn open_attempt(&mut self, channel: &LiveChannel, candidate: &Candidate, format: &str) {
-        self.settle.open_attempt(AttemptRecord {
+        let quote = self.snapshot.quote(candidate.channel, &candidate.upstream);
+        self.settle.record_mut().provider = Some(channel.provider.id.clone());
+        let attempt = AttemptRecord {
             channel: channel.name().to_owned(),
             upstream_model: candidate.upstream.as_ref().to_owned(),
             credential: candidate.credential,
             format: format.to_owned(),
             ..AttemptRecord::default()
-        });
+        };
+        self.settle.open_attempt(attempt, quote);
     }
 
     /// Builds, signs and sends one upstream request; waits for the head of the answer. `native`: the caller's head means something to this provider.
@@ -62,6 +81,72 @@ impl Job {
         body: Vec<Bytes>,
         deadline: Deadline,
     ) -> Result<upstream::Reply, GatewayError> {
+        let asked = Asked { line, candidate, operation, native };
+        let order = line.channel.addresses().order(self.services.clock.unix_ms());
+        let (last, others) = order.split_last().map_or((0, [].as_slice()), |(last, others)| (*last, others));
+        for base in others {
+            let answer = self.ask_at(*base, &asked, body.clone(), deadline).await?;
+            if !answer.as_ref().is_err_and(UpstreamError::unconnected) {
+                return self.answered(&line.channel, answer);
+            }
+        }
+        let answer = self.ask_at(last, &asked, body, deadline).await?;
+        self.answered(&line.channel, answer)
+    }
+
+    /// The same by one of the channel's addresses.
+    async fn ask_at(
+        &mut self,
+        base: usize,
+        asked: &Asked<'_>,
+        body: Vec<Bytes>,
+        deadline: Deadline,
+    ) -> Result<Result<upstream::Reply, UpstreamError>, GatewayError> {
+        let Line { channel, client } = asked.line;
+        let (parts, body) = self.prepare(base, asked, Some(body)).await?;
+        let request = http::Request::from_parts(parts, upstream::Body::pieces(body));
+        let begun = self.settle.elapsed_us();
+        let patience = self.limits(channel, &asked.candidate.upstream).first_byte;
+        let answer = deadline.within(Waiting::FirstByte, patience, client.send(request)).await;
+        let answer = answer.and_then(|answer| answer);
+        self.learn(channel, base, begun, &answer);
+        Ok(answer)
+    }
+
+    /// What an answer, or a connection that could not be made, says about the address.
+    pub(crate) fn learn(
+        &self,
+        channel: &LiveChannel,
+        base: usize,
+        begun_us: u64,
+        answer: &Result<upstream::Reply, UpstreamError>,
+    ) {
+        let addresses = channel.addresses();
+        if addresses.count() == 1 {
+            return;
+        }
+        let now = self.services.clock.unix_ms();
+        match answer {
+            Ok(_) => {
+                let us = self.settle.elapsed_us().saturating_sub(begun_us);
+                addresses.answered(base, Duration::from_micros(us), now);
+            }
+            Err(error) if error.unconnected() => {
+                tracing::info!(channel = channel.name(), base, %error, "an address cannot be reached");
+                addresses.unreachable(base, now);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The signed head of one upstream request, and its body as the channel wants it. Without a body it streams through.
+    pub(crate) async fn prepare(
+        &mut self,
+        base: usize,
+        asked: &Asked<'_>,
+        body: Option<Vec<Bytes>>,
+    ) -> Result<(Parts, Vec<Bytes>), GatewayError> {
+        let Asked { line, candidate, operation, native } = *asked;
         let channel = &line.channel;
         let refused = |error: ChannelError| {
             let message = format!("the channel {} cannot be asked: {error}", channel.name());
@@ -72,21 +157,34 @@ impl Job {
         } else {
             ClientHead::default()
         };
-        let mut prepared = channel.request(0, operation, &candidate.upstream, head).map_err(refused)?;
+        let mut prepared = channel.request(base, operation, &candidate.upstream, head).map_err(refused)?;
         for beta in &prepared.dropped_betas {
             let field = format!("anthropic-beta: {beta}");
             self.settle.losses(&[Loss::new(field, ApiFormat::AnthropicMessages, "is not known to this host")]);
         }
+        let streams = body.is_none();
+        let headers = &mut prepared.parts.headers;
+        let body = body.map(|body| self.edit_request(channel, &candidate.upstream, operation, body, headers));
+        let body = body.unwrap_or_default();
+        let payload = if streams { Payload::Streamed } else { Payload::Whole(&body) };
         let clock = self.services.clock.as_ref();
-        let payload = Payload::Whole(&body);
         channel
             .authorize(candidate.credential as usize, &mut prepared, payload, line.client.as_ref(), clock)
             .await
             .map_err(refused)?;
-        let request = http::Request::from_parts(prepared.parts, upstream::Body::pieces(body));
-        let limits = self.limits(channel);
-        let answer = deadline.within(Waiting::FirstByte, limits.first_byte, line.client.send(request)).await;
-        let response = answer.and_then(|answer| answer).map_err(|error| error.into_gateway(channel.name()))?;
+        Ok((prepared.parts, body))
+    }
+
+    /// The head of an answer came, or the connection failed: noted in the record.
+    pub(crate) fn answered(
+        &mut self,
+        channel: &LiveChannel,
+        answer: Result<upstream::Reply, UpstreamError>,
+    ) -> Result<upstream::Reply, GatewayError> {
+        let response = answer.map_err(|error| error.into_gateway(channel.name()))?;
+        if let Some(cost) = TOLD_COSTS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok()) {
+            self.settle.told_cost(cost);
+        }
         let elapsed = self.settle.elapsed_us();
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());

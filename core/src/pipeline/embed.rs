@@ -147,7 +147,7 @@ async fn send(
     target: EmbeddingFormat,
     body: Vec<Bytes>,
 ) -> Result<Bytes, GatewayError> {
-    let limits = job.limits(&line.channel);
+    let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
     if response.status().is_success() {

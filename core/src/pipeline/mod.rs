@@ -3,6 +3,7 @@
 //! ```text
 //! begin    admit (key, profile) ─ a refusal is answered before the body is read
 //! run      chat | count | embed | models | responses | dify      one file a surface
+//!            intake    the body: how large, how slow; arriving: a large one goes to a provider while it comes in
 //!            ask       what the client wants, read no further than needed
 //!            target    name → profile → candidates; `Job::planned`: let through or not, before the first attempt
 //!            attempt   the loop: pass bytes through or convert, next candidate
@@ -16,6 +17,7 @@
 //! Knows no axum and no store tables; the server hands in a [`Call`] and gets a [`Reply`].
 
 mod admit;
+mod arriving;
 mod ask;
 mod attempt;
 mod chat;
@@ -24,11 +26,14 @@ mod count;
 mod dify;
 mod dispatch;
 mod echo;
+mod edits;
 mod embed;
 mod error;
 mod fault;
+mod intake;
 mod media;
 mod models;
+mod money;
 mod origins;
 mod outcome;
 mod passthrough;
@@ -59,10 +64,11 @@ pub use stream::StreamReply;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
-use crate::model::{RequestRecord, RequestState};
+use crate::model::{RequestRecord, RequestState, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use admit::Caller;
+use intake::Intake;
 use settle::Settle;
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
 
@@ -125,9 +131,11 @@ pub(crate) struct Job {
     pub call: Call,
     pub caller: Caller,
     pub settle: Settle,
+    /// [`Job::planned`] has let it through.
+    pub planned: bool,
 }
 
-/// Lets the caller in and begins the record. `Err` is the whole answer.
+/// Lets the caller in and begins the record. `Err` is the whole answer; the body of such a call is still to be thrown away ([`discard`]).
 pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let snapshot = services.snapshot.load_full();
     let now = services.clock.unix_ms();
@@ -161,32 +169,54 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
         record.tool.clone_from(&key.tool);
     }
     settle.strict = key.strict;
-    Ok(Admitted { job: Job { services, snapshot, call, caller, settle } })
+    Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+}
+
+/// Reads the body of a call that was refused to its end, within bounds, so that the client reads the answer and not a broken pipe.
+pub async fn discard<B>(body: B)
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    Intake::new(body, &HeaderMap::new(), &Settings::default()).discard().await;
 }
 
 impl Admitted {
-    /// The head of the call.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.job.call.headers
+    /// Reads the body and answers the call. A large conversation is passed on while it arrives.
+    pub async fn run<B>(self, body: B) -> Reply
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let job = self.job;
+        let mut intake = Intake::new(body, &job.call.headers, &job.snapshot.settings);
+        if let Err(error) = intake.check(&job.call.headers).await {
+            return job.fail(error);
+        }
+        if arriving::may_stream(&job.call) && intake.announced().is_none_or(|length| length > intake::SMALL) {
+            match intake.read_to(intake::SMALL).await {
+                Ok(true) => {}
+                Ok(false) => return arriving::run(job, intake.boxed()).await,
+                Err(error) => return job.fail(error),
+            }
+        }
+        match intake.whole().await {
+            Ok(body) => job.answer(body).await,
+            Err(error) => job.fail(error),
+        }
     }
+}
 
-    /// The largest body that is taken.
-    pub fn max_body_bytes(&self) -> u64 {
-        self.job.snapshot.settings.max_body_bytes
-    }
-
-    /// Answers with a failure that came up while the body was read.
-    pub fn refuse(self, error: GatewayError) -> Reply {
-        error::reply(self.job.call.surface.error_format(), error, self.job.settle)
-    }
-
-    /// Answers the call.
-    pub async fn run(self, body: Bytes) -> Reply {
-        let mut job = self.job;
+impl Job {
+    /// Answers a call whose body is there.
+    async fn answer(self, body: Bytes) -> Reply {
+        let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
         match job.call.surface.clone() {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
-            Surface::Chat { format, model, stream } => chat::run(job, format, body, model, stream).await,
+            Surface::Chat { format, model, stream } => {
+                chat::run(job, format, body, chat::Path { model, stream }, None).await
+            }
             Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
             Surface::Embeddings { format, model, .. } => embed::run(job, format, body, model).await,
             Surface::Models { format } => models::list(job, format),
@@ -203,9 +233,7 @@ impl Admitted {
             }
         }
     }
-}
 
-impl Job {
     /// Answers with a failure in the caller's format.
     fn fail(self, error: GatewayError) -> Reply {
         error::reply(self.call.surface.error_format(), error, self.settle)
@@ -216,6 +244,7 @@ impl Job {
         let mut reply = http::Response::new(ReplyBody::Empty);
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        self.settle.price();
         reply::describe(reply.headers_mut(), self.settle.record());
         self.settle.record_mut().bytes_out = body.len() as u64;
         self.settle.complete(RequestState::Completed, status);

@@ -5,12 +5,13 @@
 
 use memchr::memmem;
 use myelin_protocol::dialect::{MaxTokensField, ReasoningRequest, ReplayReasoning, ToolCallIds};
-use myelin_protocol::envelope::{Edits, Envelope};
+use myelin_protocol::envelope::Edits;
 use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiFormat, Dialect};
 use serde_json::{Map, Value};
 
 /// A reason to convert: this text in the body, at a host whose dialect says so.
+#[derive(Debug)]
 struct Deep {
     applies: fn(&Dialect) -> bool,
     /// Any of these in the body.
@@ -39,13 +40,15 @@ const CHAT: [Deep; 12] = [
 const ANTHROPIC: [Deep; 1] =
     [Deep { applies: |host| host.no_inline_system, texts: &["\"role\":\"system\"", "\"role\": \"system\""] }];
 
+/// What large bodies hardly ever hold: words of another format.
+const RARE: [&str; 4] = ["\"cache_control\"", "\"role\":\"system\"", "\"role\": \"system\"", WRAPPED];
+
 /// Every format can carry a blob of another maker that its client holds for it (see `myelin_protocol::opaque`): never to be passed on.
 const WRAPPED: &str = "\"myl1:";
 
-/// Whether something deeper than the top level has to change.
-pub(crate) fn needs_tree(host: Host<'_>, body: &[u8]) -> bool {
+/// The texts in a body that mean that something deeper than the top level has to change.
+fn reasons(host: Host<'_>) -> impl Iterator<Item = &'static str> {
     let Host { format, dialect, invented } = host;
-    let contains = |text: &str| memmem::find(body, text.as_bytes()).is_some();
     let rules: &[Deep] = match format {
         // The inventor's callers say what they mean.
         _ if invented => &[],
@@ -53,8 +56,20 @@ pub(crate) fn needs_tree(host: Host<'_>, body: &[u8]) -> bool {
         ApiFormat::AnthropicMessages if dialect != &Dialect::default() => &ANTHROPIC,
         _ => &[],
     };
-    contains(WRAPPED)
-        || rules.iter().any(|rule| (rule.applies)(dialect) && rule.texts.iter().any(|text| contains(text)))
+    let applying = rules.iter().filter(move |rule| (rule.applies)(dialect));
+    applying.flat_map(|rule| rule.texts.iter().copied()).chain([WRAPPED])
+}
+
+/// Whether something deeper than the top level has to change.
+pub(crate) fn needs_tree(host: Host<'_>, body: &[u8]) -> bool {
+    reasons(host).any(|text| memmem::find(body, text.as_bytes()).is_some())
+}
+
+/// The texts that a body must not hold if it is passed on while it arrives; `None` if one of them is usual enough that the rest of a large body is
+/// likely to hold it: then it is better to wait.
+pub(crate) fn rare_reasons(host: Host<'_>) -> Option<Vec<&'static str>> {
+    let texts: Vec<&'static str> = reasons(host).collect();
+    texts.iter().all(|text| RARE.contains(text)).then_some(texts)
 }
 
 /// To whom the bytes go.
@@ -68,15 +83,25 @@ pub(crate) struct Host<'a> {
     pub invented: bool,
 }
 
-/// What to cut into the bytes, and what is lost by it.
+/// What the model is called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// By the caller.
+    pub asked: &'a str,
+    /// By the provider.
+    pub upstream: &'a str,
+}
+
+/// What to cut into the bytes, and what is lost by it. `has` tells which top-level fields there are; while that is not known yet, say yes to all: what is not
+/// there is not cut.
 pub(crate) fn edits(
-    envelope: &Envelope,
+    has: impl Fn(&str) -> bool,
     host: Host<'_>,
-    asked: &str,
-    upstream: &str,
+    names: Names<'_>,
     stream: bool,
     set: &Map<String, Value>,
 ) -> (Edits, Vec<Loss>) {
+    let Names { asked, upstream } = names;
     let Host { format, dialect, invented } = host;
     let mut edits = Edits::new();
     let mut losses = Vec::new();
@@ -92,16 +117,16 @@ pub(crate) fn edits(
         if stream && !dialect.no_stream_options {
             edits.include_usage();
         }
-        if dialect.no_stream_options && envelope.contains("stream_options") {
+        if dialect.no_stream_options && has("stream_options") {
             edits.remove("stream_options");
         }
     }
     if format == ApiFormat::OpenaiChat {
-        if dialect.max_tokens == MaxTokensField::MaxTokens && envelope.contains("max_completion_tokens") {
+        if dialect.max_tokens == MaxTokensField::MaxTokens && has("max_completion_tokens") {
             edits.rename("max_completion_tokens", "max_tokens");
         }
         for (refused, field) in [(dialect.no_parallel_tool_calls, "parallel_tool_calls"), (dialect.no_n, "n")] {
-            if refused && envelope.contains(field) {
+            if refused && has(field) {
                 edits.remove(field);
                 losses.push(Loss::new(field, format, "is refused by this host"));
             }
@@ -109,7 +134,7 @@ pub(crate) fn edits(
     }
     // The inventor's callers get the inventor's own answer to what they ask.
     for field in dialect.unsupported.iter().filter(|_| !invented) {
-        if envelope.contains(field) {
+        if has(field) {
             edits.remove(field.clone());
             losses.push(Loss::new(field.clone(), format, "is refused by this host"));
         }
@@ -126,6 +151,7 @@ pub(crate) fn edits(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use myelin_protocol::envelope::Envelope;
 
     use super::*;
 
@@ -135,8 +161,14 @@ mod tests {
 
     fn spliced(body: &str, dialect: &Dialect, stream: bool) -> (String, Vec<Loss>) {
         let envelope = Envelope::read(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let (edits, losses) = edits(&envelope, chat(dialect), "fast", "gpt-5-mini", stream, &Map::new());
+        let names = Names { asked: "fast", upstream: "gpt-5-mini" };
+        let has = |field: &str| envelope.contains(field);
+        let (known, losses) = edits(has, chat(dialect), names, stream, &Map::new());
+        let (unknown, _) = edits(|_| true, chat(dialect), names, stream, &Map::new());
+        let as_it_arrives = envelope.splice(&unknown).unwrap();
+        let edits = known;
         let pieces = envelope.splice(&edits).unwrap();
+        assert_eq!(pieces.concat(), as_it_arrives.concat());
         (pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect(), losses)
     }
 

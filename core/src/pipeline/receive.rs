@@ -14,11 +14,12 @@ use super::Job;
 use super::ask::reply_context;
 use super::attempt::{Run, Sent};
 use super::dispatch::collect;
+use super::edits;
 use super::origins::Maker;
 use super::relay::{Output, Pass, Relay};
 use super::stored::{self, Keep};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::providers::Accepted;
+use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 use crate::upstream::{self, UpstreamError};
@@ -46,6 +47,8 @@ impl Run {
         let (parts, body) = sent.response.into_parts();
         let bytes = collect(&sent.channel, body, &sent.limits, sent.deadline).await?;
         let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
+        let mut headers = if sent.names.is_none() { passed_headers(&parts.headers) } else { HeaderMap::new() };
+        let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut headers);
         let Some(names) = sent.names else {
             let facts = answer::facts(format, &bytes, dialect);
             if let Some(error) = facts.error {
@@ -62,7 +65,7 @@ impl Run {
                 keep.native(&self.job.services, &id);
             }
             self.job.services.origins.note(&bytes, &sent.maker);
-            return Ok(Whole { headers: passed_headers(&parts.headers), body: bytes });
+            return Ok(self.given(Whole { headers, body: bytes }));
         };
         let mut response =
             if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
@@ -75,7 +78,31 @@ impl Run {
         self.job.settle.answer_losses(&encoded.losses);
         stored::keep_answer(&self.job, &mut self.ask, &response);
         self.job.services.origins.note(&encoded.value, &sent.maker);
-        Ok(Whole { headers: HeaderMap::new(), body: encoded.value.into() })
+        Ok(self.given(Whole { headers, body: encoded.value.into() }))
+    }
+
+    /// A whole answer with the channel's changes in it.
+    fn received(
+        &self,
+        channel: &LiveChannel,
+        candidate: &Candidate,
+        accepted: &Accepted,
+        bytes: Bytes,
+        headers: &mut HeaderMap,
+    ) -> Bytes {
+        let operation = Operation::Chat { accepted, stream: false };
+        match self.job.answer_editor(channel, &candidate.upstream, &operation, edits::framing(accepted.format)) {
+            Some(editor) => editor.whole(bytes, headers),
+            None => bytes,
+        }
+    }
+
+    /// A whole answer with the profile's changes in it.
+    fn given(&self, mut whole: Whole) -> Whole {
+        if let Some(editor) = self.job.reply_editor(&self.ask) {
+            whole.body = editor.whole(whole.body, &mut whole.headers);
+        }
+        whole
     }
 
     /// Reads a stream up to the commit point.
@@ -84,7 +111,11 @@ impl Run {
             return self.whole_as_stream(sent).await;
         }
         let keep = self.keep(&sent.candidate, sent.names.is_none());
-        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some())?;
+        let operation = Operation::Chat { accepted: &sent.accepted, stream: true };
+        let framing = edits::framing(sent.accepted.format);
+        let before = self.job.answer_editor(&sent.channel, &sent.candidate.upstream, &operation, framing);
+        let behind = self.job.reply_editor(&self.ask);
+        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some())?.edited(before, behind);
         let mut body = sent.response.into_body();
         let mut out = Output::new();
         let mut over = false;
@@ -139,6 +170,7 @@ impl Run {
     /// The client wants a stream, the provider answered at once.
     async fn whole_as_stream(&mut self, sent: Sent) -> Result<Begun, GatewayError> {
         let bytes = collect(&sent.channel, sent.response.into_body(), &sent.limits, sent.deadline).await?;
+        let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut HeaderMap::new());
         let mut response = answer::read(sent.accepted.format, &bytes, &sent.accepted.dialect)
             .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         if let Some(names) = &sent.names {
@@ -153,7 +185,11 @@ impl Run {
         for event in fold::unfold(response) {
             encoder.push(&event, &mut written);
         }
-        let out = Output::from([Bytes::from(written)]);
+        let mut written = Bytes::from(written);
+        if let Some(mut editor) = self.job.reply_editor(&self.ask) {
+            written = editor.feed(written);
+        }
+        let out = Output::from([written]);
         Ok(Begun {
             body: None,
             relay: Relay::Written,

@@ -11,6 +11,8 @@ use myelin_protocol::ir::{FinishReason, Loss, StreamEvent, Usage};
 use myelin_protocol::tap::{StreamTap, TapState};
 use myelin_protocol::{ApiError, ApiErrorKind, StreamEncoder};
 
+use super::edits::Editor;
+
 /// Bytes for the client, in order.
 pub(crate) type Output = VecDeque<Bytes>;
 
@@ -22,6 +24,58 @@ pub(crate) enum Relay {
     Convert(Box<StreamDriver>),
     /// Everything was written at once: the provider answered a stream request with one JSON body.
     Written,
+    /// One of these, with an owner's changes before or behind it.
+    Edited(Box<Edited>),
+}
+
+/// A stream with an owner's changes in its events.
+pub(crate) struct Edited {
+    inner: Relay,
+    /// In the provider's words.
+    before: Option<Box<Editor>>,
+    /// In the client's.
+    behind: Option<Box<Editor>>,
+}
+
+impl Edited {
+    /// Changes what the inner one wrote.
+    fn behind(&mut self, mut wrote: Output, out: &mut Output) {
+        match &mut self.behind {
+            Some(editor) => {
+                for bytes in wrote {
+                    let bytes = editor.feed(bytes);
+                    if !bytes.is_empty() {
+                        out.push_back(bytes);
+                    }
+                }
+            }
+            None => out.append(&mut wrote),
+        }
+    }
+
+    fn feed(&mut self, chunk: Bytes, out: &mut Output) {
+        let chunk = match &mut self.before {
+            Some(editor) => editor.feed(chunk),
+            None => chunk,
+        };
+        if !chunk.is_empty() {
+            let mut wrote = Output::new();
+            self.inner.feed(chunk, &mut wrote);
+            self.behind(wrote, out);
+        }
+    }
+
+    fn finish(&mut self, out: &mut Output) {
+        let mut wrote = Output::new();
+        if let Some(rest) = self.before.as_mut().map(|editor| editor.finish()).filter(|rest| !rest.is_empty()) {
+            self.inner.feed(rest, &mut wrote);
+        }
+        self.inner.finish(&mut wrote);
+        self.behind(wrote, out);
+        if let Some(rest) = self.behind.as_mut().map(|editor| editor.finish()).filter(|rest| !rest.is_empty()) {
+            out.push_back(rest);
+        }
+    }
 }
 
 /// Same format on both sides.
@@ -53,6 +107,14 @@ impl Pass {
 }
 
 impl Relay {
+    /// With an owner's changes before and behind, if there are any.
+    pub(crate) fn edited(self, before: Option<Box<Editor>>, behind: Option<Box<Editor>>) -> Self {
+        if before.is_none() && behind.is_none() {
+            return self;
+        }
+        Self::Edited(Box::new(Edited { inner: self, before, behind }))
+    }
+
     /// Takes bytes from upstream.
     pub(crate) fn feed(&mut self, chunk: Bytes, out: &mut Output) {
         match self {
@@ -74,6 +136,7 @@ impl Relay {
                 push(out, bytes);
             }
             Relay::Written => {}
+            Relay::Edited(edited) => edited.feed(chunk, out),
         }
     }
 
@@ -97,6 +160,7 @@ impl Relay {
                 push(out, bytes);
             }
             Relay::Written => {}
+            Relay::Edited(edited) => edited.finish(out),
         }
     }
 
@@ -106,6 +170,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.committed(),
             Relay::Convert(driver) => driver.committed(),
             Relay::Written => true,
+            Relay::Edited(edited) => edited.inner.committed(),
         }
     }
 
@@ -115,6 +180,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.state() == TapState::Ended,
             Relay::Convert(driver) => driver.state() == DriveState::Ended,
             Relay::Written => true,
+            Relay::Edited(edited) => edited.inner.complete(),
         }
     }
 
@@ -124,6 +190,7 @@ impl Relay {
             Relay::Pass(pass) => pass.broken.as_ref().or_else(|| pass.tap.error()),
             Relay::Convert(driver) => driver.error(),
             Relay::Written => None,
+            Relay::Edited(edited) => edited.inner.failure(),
         }
     }
 
@@ -133,6 +200,17 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.usage(),
             Relay::Convert(driver) => driver.usage(),
             Relay::Written => None,
+            Relay::Edited(edited) => edited.inner.usage(),
+        }
+    }
+
+    /// An estimate of the tokens that were written so far, for a stream that breaks off before its provider counts them.
+    pub(crate) fn written(&self) -> u64 {
+        match self {
+            Relay::Pass(pass) => pass.tap.written(),
+            Relay::Convert(driver) => driver.written(),
+            Relay::Written => 0,
+            Relay::Edited(edited) => edited.inner.written(),
         }
     }
 
@@ -142,6 +220,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.finish_reason().map(|finish| &finish.reason),
             Relay::Convert(driver) => driver.finish_reason().map(|finish| &finish.reason),
             Relay::Written => None,
+            Relay::Edited(edited) => edited.inner.finish_reason(),
         }
     }
 
@@ -151,6 +230,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.response_id(),
             Relay::Convert(driver) => driver.response_id(),
             Relay::Written => None,
+            Relay::Edited(edited) => edited.inner.response_id(),
         }
     }
 
@@ -158,6 +238,7 @@ impl Relay {
     pub(crate) fn folded(&mut self) -> Option<Folded> {
         match self {
             Relay::Convert(driver) => driver.folded(),
+            Relay::Edited(edited) => edited.inner.folded(),
             Relay::Pass(_) | Relay::Written => None,
         }
     }
@@ -166,6 +247,7 @@ impl Relay {
     pub(crate) fn losses(&mut self) -> Vec<Loss> {
         match self {
             Relay::Convert(driver) => driver.losses(),
+            Relay::Edited(edited) => edited.inner.losses(),
             Relay::Pass(_) | Relay::Written => Vec::new(),
         }
     }
@@ -183,6 +265,7 @@ impl Relay {
                 driver.write_error(&mut bytes);
                 push(out, bytes);
             }
+            Relay::Edited(edited) => edited.inner.interrupt(error, out),
             Relay::Written => {}
         }
     }
@@ -193,6 +276,7 @@ impl Relay {
         match self {
             Relay::Pass(pass) if pass.tap.is_idle() => pass.encoder.keep_alive(&mut bytes),
             Relay::Convert(driver) => driver.keep_alive(&mut bytes),
+            Relay::Edited(edited) => edited.inner.keep_alive(out),
             Relay::Pass(_) | Relay::Written => {}
         }
         push(out, bytes);

@@ -93,6 +93,10 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
         let before = record.attempts.first().map_or(0, |attempt| attempt.offset_us);
         put("server-timing", &format!("myelin;dur={:.3}, upstream;dur={:.3}", ms(before), ms(upstream)));
     }
+    // A stream's head goes out before anybody knows.
+    if let Some(cost) = record.cost.filter(|_| !record.stream) {
+        put("x-myelin-cost", &cost.to_string());
+    }
     if !record.losses.is_empty() {
         // Field names may be anything that a client wrote; a header carries visible ASCII.
         let shown = |c: char| if c.is_ascii() { c } else { '?' };

@@ -94,7 +94,7 @@ async fn direct(
 ) -> Result<Bytes, GatewayError> {
     let line = job.line(candidate)?;
     job.open_attempt(&line.channel, candidate, ApiFormat::OpenaiResponses.as_str());
-    let limits = job.limits(&line.channel);
+    let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let answered = async {
         let response = job.dispatch(&line, candidate, operation, true, body, deadline).await?;
@@ -130,7 +130,7 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
     }
     if let Target::Deployments(deployments) = &target
         && !follow.is_expanded()
-        && let Some(body) = compacted_by_provider(&mut job, &ask, deployments).await
+        && let Some(body) = compacted_by_provider(&mut job, &mut ask, deployments).await
     {
         return job.json(200, body.to_vec());
     }
@@ -144,7 +144,7 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
 }
 
 /// The provider's own compaction, if the first candidate speaks Responses and knows it. Any trouble leaves it to the summary.
-async fn compacted_by_provider(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Option<Bytes> {
+async fn compacted_by_provider(job: &mut Job, ask: &mut Ask, deployments: &Deployments) -> Option<Bytes> {
     let candidate = deployments.candidates.first()?;
     let line = job.line(candidate).ok()?;
     let accepted = line.channel.accepts(ApiFormat::OpenaiResponses, &candidate.upstream)?;
@@ -153,7 +153,7 @@ async fn compacted_by_provider(job: &mut Job, ask: &Ask, deployments: &Deploymen
     }
     let mut edits = myelin_protocol::envelope::Edits::new();
     edits.model(&candidate.upstream);
-    let body = ask.envelope.splice(&edits).ok()?;
+    let body = ask.envelope().ok()?.splice(&edits).ok()?;
     let method = http::Method::POST;
     let operation = Operation::Responses { method: &method, tail: "compact" };
     match direct(job, candidate, &operation, body).await {

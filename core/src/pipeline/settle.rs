@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::money::Money;
 use super::outcome::{self, Outcome};
 use super::{Durable, Services};
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::pricing::Quote;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -40,6 +42,8 @@ pub(crate) enum End<'a> {
     Failed(&'a GatewayError),
     /// It broke off after content had reached the client.
     Interrupted(Option<&'a GatewayError>),
+    /// It was called back before it could be answered: why.
+    Withdrawn(&'a str),
     /// The client left.
     Canceled,
 }
@@ -55,6 +59,7 @@ pub(crate) struct Settle {
     /// The conversation that it belongs to, where there was a choice of whom to ask.
     pub conversation: Option<u64>,
     attempt_open: bool,
+    money: Money,
     done: bool,
 }
 
@@ -69,6 +74,7 @@ impl Settle {
             strict: false,
             conversation: None,
             attempt_open: false,
+            money: Money::default(),
             done: false,
         }
     }
@@ -93,8 +99,9 @@ impl Settle {
         self.services.clock.monotonic_us().saturating_sub(self.begun_us)
     }
 
-    /// An attempt begins; it stays the last one of the record until it is closed.
-    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord) {
+    /// An attempt begins, at a deployment with this price; it stays the last one of the record until it is closed.
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
+        self.money.attempt(&mut self.record, quote);
         attempt.offset_us = self.elapsed_us();
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
@@ -119,11 +126,16 @@ impl Settle {
             End::Failed(error) if error.kind == Kind::Timeout => (AttemptOutcome::TimedOut, Some(error)),
             End::Failed(error) => (AttemptOutcome::Failed, Some(error)),
             End::Interrupted(error) => (AttemptOutcome::Interrupted, error),
-            End::Canceled => (AttemptOutcome::Canceled, None),
+            End::Withdrawn(_) | End::Canceled => (AttemptOutcome::Canceled, None),
+        };
+        let withdrawn = match end {
+            End::Withdrawn(why) => Some(why),
+            _ => None,
         };
         attempt.duration_us = now.saturating_sub(attempt.offset_us);
         attempt.outcome = outcome;
-        attempt.error = failure.map(|error| error.public.message.chars().take(500).collect());
+        let words = failure.map(|error| error.public.message.as_str()).or(withdrawn);
+        attempt.error = words.map(|words| words.chars().take(500).collect());
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
@@ -158,6 +170,23 @@ impl Settle {
         self.record.usage.get_or_insert_default().update(usage);
     }
 
+    /// The head of the answer says what it cost, in dollars.
+    pub(crate) fn told_cost(&mut self, dollars: &str) {
+        self.money.told(dollars);
+    }
+
+    /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
+    pub(crate) fn estimate(&mut self, written: u64) {
+        if !self.done {
+            self.money.estimate(&mut self.record, written);
+        }
+    }
+
+    /// Writes into the record what the request came to, as far as that is known now.
+    pub(crate) fn price(&mut self) {
+        self.money.settle(&mut self.record);
+    }
+
     /// Notes why the answer ended.
     pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());
@@ -189,6 +218,7 @@ impl Settle {
             let tokens = usage.input.unwrap_or_default().saturating_add(usage.output.unwrap_or_default());
             outcome::used(&self.services, channel, model, tokens);
         }
+        self.price();
         clip(&mut self.record);
         let record = std::mem::take(&mut *self.record);
         self.services.record(record, self.strict)

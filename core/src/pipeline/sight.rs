@@ -19,6 +19,8 @@ pub(crate) enum Body<'a> {
     Tree(&'a ChatRequest),
     /// Texts, so many bytes of them.
     Texts(usize),
+    /// Not there yet. `true`: something of it was asked for.
+    Arriving(bool),
 }
 
 /// A request as routing sees it.
@@ -40,6 +42,10 @@ impl Sight<'_> {
             Body::Ask(ask) => ask.tree().ok().map(|tree| look(&tree)),
             Body::Tree(tree) => Some(look(tree)),
             Body::Texts(_) => None,
+            Body::Arriving(needed) => {
+                *needed = true;
+                None
+            }
         }
     }
 
@@ -47,18 +53,22 @@ impl Sight<'_> {
     pub(crate) fn format_of_body(&self) -> Option<ApiFormat> {
         match &self.body {
             Body::Ask(ask) => Some(ask.format),
-            Body::Tree(_) | Body::Texts(_) => None,
+            Body::Tree(_) | Body::Texts(_) | Body::Arriving(_) => None,
         }
     }
 
     fn metadata_value(&mut self, name: &str) -> Option<Value> {
         match &mut self.body {
             Body::Ask(ask) => {
-                let metadata: Value = serde_json::from_slice(ask.envelope.raw("metadata")?).ok()?;
+                let metadata: Value = serde_json::from_slice(ask.whole()?.raw("metadata")?).ok()?;
                 metadata.get(name).cloned()
             }
             Body::Tree(tree) => tree.metadata.as_ref()?.get(name).cloned(),
             Body::Texts(_) => None,
+            Body::Arriving(needed) => {
+                *needed = true;
+                None
+            }
         }
     }
 }
@@ -105,10 +115,14 @@ impl Query for Sight<'_> {
     }
 
     fn max_output(&mut self) -> Option<u64> {
-        match &self.body {
-            Body::Ask(ask) => ask.envelope.max_tokens(),
+        match &mut self.body {
+            Body::Ask(ask) => ask.whole()?.max_tokens(),
             Body::Tree(tree) => tree.max_tokens,
             Body::Texts(_) => Some(0),
+            Body::Arriving(needed) => {
+                *needed = true;
+                None
+            }
         }
     }
 

@@ -95,14 +95,14 @@ pub(crate) async fn follow(job: &Job, ask: &mut Ask) -> Result<Follow, GatewayEr
     if ask.format != ApiFormat::OpenaiResponses {
         return Ok(Follow::Fresh);
     }
-    let Some(id) = ask.envelope.text("previous_response_id").map(|id| id.into_owned()) else {
+    let Some(id) = ask.text("previous_response_id").map(|id| id.into_owned()) else {
         return Ok(Follow::Fresh);
     };
     match load(job, &id).await? {
         Row::Native { channel, credential } => Ok(Follow::Bound { channel, credential }),
         row @ Row::Local { .. } => {
             let chain = chain(job, row).await?;
-            let tree = wire::continue_from(&chain, ask.envelope.body()).map_err(|error| {
+            let tree = wire::continue_from(&chain, ask.envelope()?.body()).map_err(|error| {
                 GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message))
             })?;
             ask.replace_tree(tree);
@@ -170,13 +170,13 @@ pub(crate) fn keep_answer(job: &Job, ask: &mut Ask, response: &ChatResponse) {
 fn local(job: &Job, ask: &mut Ask, terms: Terms) -> Option<Keep> {
     let tree = ask.tree().ok()?;
     let context = reply_context(job, ask, Some(tree));
-    let input = wire::input_items(ask.envelope.body(), &context.id).ok()?;
-    let previous = ask.envelope.text("previous_response_id").map(|id| id.into_owned());
+    let input = wire::input_items(ask.envelope().ok()?.body(), &context.id).ok()?;
+    let previous = ask.text("previous_response_id").map(|id| id.into_owned());
     Some(Keep::Local { previous, input, context: Box::new(context), terms })
 }
 
 fn terms(job: &Job, ask: &Ask) -> Option<Terms> {
-    let wanted = ask.format == ApiFormat::OpenaiResponses && !ask.compacts && ask.envelope.flag("store") != Some(false);
+    let wanted = ask.format == ApiFormat::OpenaiResponses && !ask.compacts && ask.flag("store") != Some(false);
     let keep = Duration::from_secs(job.snapshot.settings.stored_response_seconds);
     wanted.then(|| Terms { owner: job.caller.key.key.id.clone(), keep })
 }

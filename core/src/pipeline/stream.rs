@@ -300,6 +300,9 @@ impl Live {
             self.failure = Some(error);
         }
         let whole = self.relay.complete() && self.failure.is_none();
+        if !self.relay.complete() {
+            self.settle.estimate(self.relay.written());
+        }
         let (state, end) = match whole {
             true => (RequestState::Completed, End::Answered),
             false => (RequestState::Interrupted, End::Interrupted(self.failure.as_ref())),
@@ -320,6 +323,9 @@ impl Drop for Live {
     fn drop(&mut self) {
         if let Some(usage) = self.relay.usage() {
             self.settle.usage(usage.clone());
+        }
+        if !self.relay.complete() {
+            self.settle.estimate(self.relay.written());
         }
         self.settle.record_mut().status = 200;
     }

@@ -11,7 +11,7 @@ use super::sight::{Body, Sight};
 use super::way::{Found, Groups, NOT_IN_PROFILE, Way};
 use super::{Job, conversation};
 use crate::error::{GatewayError, Kind};
-use crate::model::{MOST_PLANNED, PlannedDeployment};
+use crate::model::{MOST_PLANNED, PlannedDeployment, Unpriced};
 use crate::routing::{Candidate, Group, Plan};
 
 /// Where a request may go.
@@ -43,10 +43,13 @@ pub(crate) struct Demand {
 
 impl Job {
     /// The plan is made and no attempt has begun: here a request is let through to its providers or is not, and what it reserves is handed to [`Settle`], which
-    /// gives it back or settles it however the request ends. Every surface that spends money comes through here, once a request.
+    /// gives it back or settles it however the request ends. Every surface that spends money comes through here; only a request's first time counts.
     ///
     /// [`Settle`]: super::settle::Settle
     pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+        if std::mem::replace(&mut self.planned, true) {
+            return Ok(());
+        }
         let id = self.settle.record().id.as_str();
         tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
         Ok(())
@@ -80,10 +83,13 @@ impl Job {
         let Groups { mapped, groups, route } = found;
         let conversation = match &sight.body {
             Body::Ask(ask) if several(&groups) => conversation::of(ask, record),
+            Body::Arriving(_) if several(&groups) => conversation::of_head(record),
             _ => None,
         };
         let makers = match &sight.body {
-            Body::Ask(ask) if several(&groups) => self.services.origins.makers(ask.envelope.body()),
+            Body::Ask(ask) if several(&groups) => {
+                ask.whole().map(|body| self.services.origins.makers(body.body())).unwrap_or_default()
+            }
             _ => Vec::new(),
         };
         let format = sight.format_of_body();
@@ -99,7 +105,32 @@ impl Job {
         if plan.candidates.is_empty() {
             return Err(nobody(&self.caller, asked, &plan));
         }
-        Ok(Target::Deployments(Deployments { candidates: plan.candidates, set: mapped.set }))
+        let candidates = self.priced(asked, plan.candidates)?;
+        Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
+    }
+
+    /// Whether where `asked` goes depends on what the body holds, so that it has to be there before the first attempt.
+    pub(crate) fn target_needs_body(&self, asked: &str) -> bool {
+        let record = self.settle.record();
+        let mut sight = Sight {
+            now_ms: self.services.clock.unix_ms(),
+            tool: record.tool.as_deref(),
+            format: self.call.surface.label(),
+            stream: record.stream,
+            headers: &self.call.headers,
+            body: Body::Arriving(false),
+            counted: None,
+        };
+        let way = Way { snapshot: &self.snapshot, key: &self.caller.key, profile: &self.caller.profile };
+        let Ok(Found::Groups(found)) = way.find(asked, &mut sight) else { return false };
+        if several(&found.groups) {
+            // Which conversation it is shows in its first words, if no header says it.
+            if record.thread.is_none() && record.session.is_none() {
+                return true;
+            }
+            way.plan(&found.groups, None, None, true, &mut sight);
+        }
+        matches!(sight.body, Body::Arriving(true))
     }
 
     /// Whether a candidate made some of the opaque reasoning that the request brings back.
@@ -125,6 +156,33 @@ impl Job {
         record.route = route;
         record.strategy = strategy.map(|strategy| strategy.word().to_owned());
         record.plan = planned;
+    }
+
+    /// Leaves out deployments that have no price, where the owner wants that.
+    fn priced(&self, asked: &str, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, GatewayError> {
+        if self.snapshot.settings.unpriced == Unpriced::Allow {
+            return Ok(candidates);
+        }
+        let first = candidates.first().cloned();
+        candidates.retain(|candidate| {
+            self.snapshot.quote(candidate.channel, &candidate.upstream).is_some_and(|quote| quote.is_priced())
+        });
+        if candidates.is_empty() {
+            let example = first.and_then(|first| {
+                let line = self.snapshot.lines.get(first.channel)?;
+                Some(format!(
+                    "; `myelin price set {}/{} --input … --output …` sets one",
+                    line.channel.name(),
+                    first.upstream
+                ))
+            });
+            let message = format!(
+                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
+                example.unwrap_or_default()
+            );
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        Ok(candidates)
     }
 
     fn unknown_model(&self, asked: &str, targets: &[String]) -> GatewayError {

@@ -33,14 +33,14 @@ impl Bill {
 
     /// The sum in nanodollars: the one place where a request's cost is rounded.
     pub fn total(&self, multiplier: Multiplier) -> NanoUsd {
-        total([self.sum()], multiplier)
+        total(&[(self.sum(), multiplier)])
     }
 }
 
-/// Several sums at one multiplier, rounded once, half up.
-pub fn total(sums: impl IntoIterator<Item = PicoUsd>, multiplier: Multiplier) -> NanoUsd {
-    let pico: i128 = sums.into_iter().map(|sum| sum.0).sum();
-    let exact = pico.saturating_mul(i128::from(multiplier.0));
+/// Several sums, each with its multiplier, rounded once, half up.
+pub fn total(sums: &[(PicoUsd, Multiplier)]) -> NanoUsd {
+    let exact = |(sum, multiplier): &(PicoUsd, Multiplier)| sum.0.saturating_mul(i128::from(multiplier.0));
+    let exact = sums.iter().map(exact).fold(0, i128::saturating_add);
     // 10⁻¹⁸ dollars to 10⁻⁹.
     let nano = exact.saturating_add(500_000_000).div_euclid(1_000_000_000);
     NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX))
@@ -141,7 +141,7 @@ pub fn estimate(price: &Price, multiplier: Multiplier, tokens_in: u64, max_out: 
     }
     let times = |count: u64, rate: Option<u64>| i128::from(count) * i128::from(rate.unwrap_or(0));
     let sum = times(tokens_in, input) + times(max_out, output) + times(1, flat);
-    Some(total([PicoUsd(sum)], multiplier))
+    Some(total(&[(PicoUsd(sum), multiplier)]))
 }
 
 #[cfg(test)]

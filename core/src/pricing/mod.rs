@@ -2,6 +2,15 @@
 //!
 //! Pure: tables are embedded or handed in, nothing is fetched, no clock is read. Must not know the pipeline, nor how prices are stored.
 
+mod book;
 mod cost;
+mod import;
+mod limits;
+mod names;
+mod table;
 
+pub use book::{Book, PriceOrigin, Quote};
 pub use cost::{Bill, Line, bill, estimate, total};
+pub use import::{ImportError, Imported, bundle};
+pub use limits::ModelLimits;
+pub use table::{Row, Table};

@@ -3,6 +3,12 @@
 /// Why a channel cannot be used as it is configured. Every message can be shown to its owner; none holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
+    /// An override cannot be made.
+    #[error("its overrides cannot be made: {0}")]
+    Override(String),
+    /// Its certificates cannot be read.
+    #[error("its certificates (ca) cannot be read: {0}")]
+    Ca(String),
     /// The catalog has no such row.
     #[error(
         "provider `{0}` is not in the catalog; for any other address take openai-compatible, anthropic-compatible or gemini-compatible"

@@ -9,6 +9,7 @@ use myelin_protocol::{ApiError, ApiFormat, Dialect};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use super::addresses::Addresses;
 use super::auth::LiveCredential;
 use super::catalog::{AuthStyle, Catalog, ModelListWire, Provider, RerankWire, Site, Surface};
 use super::endpoint::{Accepted, LiveEndpoint, merged};
@@ -17,7 +18,8 @@ use super::plan::Plan;
 use super::template::Target;
 use super::{classify, guard, vertex};
 use crate::error::GatewayError;
-use crate::model::{Channel, Secret, SecretSource};
+use crate::model::{Channel, ModelTuning, Override, Patterns, Retry, Secret, SecretSource, Timeouts};
+use crate::overrides::Overrides;
 
 /// Finds the secrets that channels only name.
 pub trait SecretResolver {
@@ -36,6 +38,8 @@ pub struct Dial {
     pub public_only: bool,
     /// Limit for TCP and TLS, in milliseconds.
     pub connect_ms: Option<u64>,
+    /// Certificates (PEM) to trust beside the system's.
+    pub ca: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Dial {
@@ -45,6 +49,7 @@ impl fmt::Debug for Dial {
             .field("allow_link_local", &self.allow_link_local)
             .field("public_only", &self.public_only)
             .field("connect_ms", &self.connect_ms)
+            .field("ca", &self.ca.is_some())
             .finish()
     }
 }
@@ -66,7 +71,18 @@ pub struct LiveChannel {
     pub(super) models: Option<((ModelListWire, AuthStyle), Vec<Target>)>,
     pub(super) headers: HeaderMap,
     pub(super) credentials: Vec<LiveCredential>,
-    bases: usize,
+    overrides: Overrides,
+    tunings: Vec<Tuning>,
+    addresses: Addresses,
+}
+
+/// What holds for some models of a channel.
+#[derive(Debug)]
+struct Tuning {
+    models: Patterns,
+    timeouts: Timeouts,
+    retry: Retry,
+    overrides: Overrides,
 }
 
 impl LiveChannel {
@@ -107,6 +123,7 @@ impl LiveChannel {
                 allow_link_local: channel.allow_link_local,
                 public_only: false,
                 connect_ms: channel.timeouts.connect_ms,
+                ca: authorities(channel, secrets)?,
             },
             endpoints,
             embeddings: plan.aside(embeddings)?,
@@ -116,7 +133,9 @@ impl LiveChannel {
             models: plan.aside(models)?,
             headers: headers(&[&provider.headers, &channel.headers])?,
             credentials,
-            bases: plan.bases(),
+            overrides: compiled(&channel.overrides)?,
+            tunings: channel.for_models.iter().map(Tuning::new).collect::<Result<_, _>>()?,
+            addresses: Addresses::new(plan.bases()),
         };
         live.check_hosts(own)?;
         Ok(live)
@@ -127,9 +146,9 @@ impl LiveChannel {
         &self.config.name
     }
 
-    /// How many base addresses there are, at least one; [`Self::request`] takes their index.
-    pub fn bases(&self) -> usize {
-        self.bases
+    /// What is known of its base addresses; [`Self::request`] takes their position.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// How many credentials there are, at least one (a channel without a key has one empty credential); [`Self::authorize`] takes their index.
@@ -156,6 +175,11 @@ impl LiveChannel {
         let native = endpoint.format == client && dialect.anthropic_version.is_none();
         let invented = self.invented(endpoint.format);
         Some(Accepted { format: endpoint.format, dialect, native, invented, endpoint: index })
+    }
+
+    /// Whether streamed and whole answers are asked for at the same address.
+    pub fn one_address(&self, accepted: &Accepted) -> bool {
+        self.endpoints.get(accepted.endpoint).is_some_and(|endpoint| endpoint.chat == endpoint.stream)
     }
 
     /// Every format in which the channel serves the model, its own order.
@@ -211,6 +235,26 @@ impl LiveChannel {
         self.surfaces.iter().any(|(offered, _)| *offered == surface)
     }
 
+    /// The channel's overrides, then those for this model.
+    pub fn overrides<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = &'a Overrides> {
+        std::iter::once(&self.overrides).chain(self.tuned(upstream_model).map(|tuning| &tuning.overrides))
+    }
+
+    /// What the channel says about second tries: for this model first, then for all.
+    pub fn retry<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = &'a Retry> {
+        self.tuned(upstream_model).map(|tuning| &tuning.retry).chain([&self.config.retry])
+    }
+
+    /// The channel's limits on waiting for this model.
+    pub fn timeouts(&self, upstream_model: &str) -> Timeouts {
+        let tuned = self.tuned(upstream_model).fold(Timeouts::default(), |all, tuning| all.or(tuning.timeouts));
+        tuned.or(self.config.timeouts)
+    }
+
+    fn tuned<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = &'a Tuning> {
+        self.tunings.iter().filter(move |tuning| crate::overrides::fits(&tuning.models, upstream_model))
+    }
+
     /// What a failed answer of this channel means. The channel's own secrets never appear in it.
     pub fn classify(&self, status: u16, headers: &HeaderMap, error: ApiError, now_ms: u64) -> GatewayError {
         let error = ApiError { message: self.redact(&error.message).into_owned(), ..error };
@@ -243,6 +287,31 @@ impl LiveChannel {
         }
         Ok(())
     }
+}
+
+impl Tuning {
+    fn new(from: &ModelTuning) -> Result<Self, ChannelError> {
+        Ok(Self {
+            models: from.models.clone(),
+            timeouts: from.timeouts,
+            retry: from.retry.clone(),
+            overrides: compiled(&from.overrides)?,
+        })
+    }
+}
+
+fn compiled(overrides: &[Override]) -> Result<Overrides, ChannelError> {
+    Overrides::compile(overrides).map_err(|error| ChannelError::Override(error.to_string()))
+}
+
+/// The certificates that the channel trusts beside the system's.
+fn authorities(channel: &Channel, secrets: &dyn SecretResolver) -> Result<Option<Arc<str>>, ChannelError> {
+    let Some(text) = &channel.ca else { return Ok(None) };
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Ok(Some(Arc::from(text.as_str())));
+    }
+    let read = secrets.resolve(&SecretSource::parse(text)).map_err(ChannelError::Ca)?;
+    Ok(Some(Arc::from(read.expose())))
 }
 
 /// Formats that lose most when something else is converted to them.

@@ -13,6 +13,7 @@
 //!
 //! Must not know: sockets (what it needs fetched goes through [`Fetch`]), which credential or deployment is next (that is `routing`).
 
+mod addresses;
 mod auth;
 mod azure;
 mod base;
@@ -35,6 +36,7 @@ mod sigv4;
 mod template;
 mod vertex;
 
+pub use addresses::{Addresses, Order};
 pub use auth::{Payload, Prepared};
 pub use catalog::{AuthStyle, Catalog, ModelListWire, Provider, RerankWire, Surface};
 pub use classify::classify;

@@ -327,7 +327,7 @@ fn a_channel_may_have_its_own_address_formats_and_key_style() {
     let relay = live(
         json!({"provider": "zai", "credentials": [KEY], "base_urls": ["http://127.0.0.1:9", "http://127.0.0.2:9/x/api/anthropic"]}),
     );
-    assert_eq!(relay.bases(), 2);
+    assert_eq!(relay.addresses().count(), 2);
     assert_eq!(chat(&relay, OpenaiChat, "glm-5", true), "http://127.0.0.1:9/api/paas/v4/chat/completions");
     let accepted = relay.accepts(AnthropicMessages, "glm-5").unwrap();
     let operation = Operation::Chat { accepted: &accepted, stream: true };

@@ -28,6 +28,6 @@ pub use pattern::Glob;
 pub use plan::{Candidate, Desire, LeftOut, Note, Plan, Step, plan};
 pub use profile::{CompiledProfile, Mapped, ProfileError, RuleTried};
 pub use query::{Described, Query};
-pub use resolve::{Book, Deployment, ECHO, Group, NoBook, Resolution, RoutingTable, TableChannel, Terms};
+pub use resolve::{Deployment, ECHO, Group, NoTariffs, Resolution, RoutingTable, TableChannel, Tariffs, Terms};
 pub use route::CompiledRoute;
 pub use strategy::Why;

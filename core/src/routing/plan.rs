@@ -331,7 +331,7 @@ mod tests {
     use super::super::Described;
     use super::super::live::{Ended, Failure, Fleet, How};
     use super::super::resolve::tests::channel;
-    use super::super::resolve::{Book, NoBook, TableChannel, Terms};
+    use super::super::resolve::{TableChannel, Tariffs, Terms};
     use super::*;
     use crate::model::BreakerSettings;
 
@@ -346,14 +346,14 @@ mod tests {
     #[derive(Debug)]
     struct Sizes;
 
-    impl Book for Sizes {
+    impl Tariffs for Sizes {
         fn terms(&self, channel: &TableChannel, _: &str) -> Terms {
             let size = channel.tags.iter().find_map(|tag| tag.strip_prefix("context=")?.parse().ok());
             let limit = channel.tags.iter().find_map(|tag| tag.strip_prefix("tpm=")?.parse().ok());
             Terms { context: size, tpm: limit, rpm: limit }
         }
 
-        fn cost(&self, channel: &TableChannel, _: &str, input: u64, output: u64) -> Option<u64> {
+        fn cost(&self, channel: &TableChannel, _: &str, input: u64, output: u64, _: u64) -> Option<u64> {
             let price: u64 = channel.tags.iter().find_map(|tag| tag.strip_prefix("price=")?.parse().ok())?;
             let fixed: u64 = channel.tags.iter().find_map(|tag| tag.strip_prefix("fixed=")?.parse().ok()).unwrap_or(0);
             Some(fixed + price * (input + output))
@@ -589,6 +589,5 @@ mod tests {
             plan.words(&bench.table),
             ["b/m: group 1 least-busy, 0 under way", "a/m: group 1 least-busy, 1 under way"]
         );
-        let _: NoBook = NoBook;
     }
 }

@@ -20,7 +20,7 @@ pub struct RoutingTable {
     /// How to choose where nobody says it.
     pub strategy: Strategy,
     fleet: Arc<Fleet>,
-    book: Arc<dyn Book>,
+    tariffs: Arc<dyn Tariffs>,
     routes: HashMap<String, Arc<CompiledRoute>>,
     /// Routes that take names by pattern, in the order of the configuration.
     patterns: Vec<Arc<CompiledRoute>>,
@@ -52,7 +52,7 @@ pub struct TableChannel {
 }
 
 /// What providers promise and ask: sizes, limits and prices. Whoever knows them hands them in.
-pub trait Book: Send + Sync + std::fmt::Debug {
+pub trait Tariffs: Send + Sync + std::fmt::Debug {
     /// What is known of a model of a channel.
     fn terms(&self, channel: &TableChannel, upstream: &str) -> Terms {
         let _ = (channel, upstream);
@@ -60,17 +60,17 @@ pub trait Book: Send + Sync + std::fmt::Debug {
     }
 
     /// What a request of so many tokens would cost there, in nano-dollars; `None`: no price is known.
-    fn cost(&self, channel: &TableChannel, upstream: &str, input: u64, output: u64) -> Option<u64> {
-        let _ = (channel, upstream, input, output);
+    fn cost(&self, channel: &TableChannel, upstream: &str, input: u64, output: u64, now_ms: u64) -> Option<u64> {
+        let _ = (channel, upstream, input, output, now_ms);
         None
     }
 }
 
-/// A book in which nothing is written.
+/// Nothing is known.
 #[derive(Debug, Default)]
-pub struct NoBook;
+pub struct NoTariffs;
 
-impl Book for NoBook {}
+impl Tariffs for NoTariffs {}
 
 /// What is known of a model of a channel; `None`: not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,8 +92,6 @@ pub struct Deployment {
     pub upstream: Arc<str>,
     /// Share within its group.
     pub weight: u32,
-    /// What the provider promises.
-    pub terms: Terms,
     /// What traffic taught about it.
     pub live: Arc<DeploymentLive>,
     /// What traffic taught about its channel.
@@ -128,7 +126,7 @@ pub const ECHO: &str = "echo";
 
 impl Default for RoutingTable {
     fn default() -> Self {
-        Self::new(Vec::new(), [], Arc::default(), Arc::new(NoBook), Strategy::default())
+        Self::new(Vec::new(), [], Arc::default(), Arc::new(NoTariffs), Strategy::default())
     }
 }
 
@@ -138,7 +136,7 @@ impl RoutingTable {
         channels: Vec<TableChannel>,
         routes: impl IntoIterator<Item = Route>,
         fleet: Arc<Fleet>,
-        book: Arc<dyn Book>,
+        tariffs: Arc<dyn Tariffs>,
         strategy: Strategy,
     ) -> Self {
         let by_name = channels.iter().enumerate().map(|(index, channel)| (channel.name.clone(), index)).collect();
@@ -146,7 +144,7 @@ impl RoutingTable {
             channels,
             strategy,
             fleet,
-            book,
+            tariffs,
             routes: HashMap::new(),
             patterns: Vec::new(),
             by_name,
@@ -201,10 +199,16 @@ impl RoutingTable {
         deployments.filter_map(|deployment| self.channels.get(deployment.channel)).map(|channel| channel.name.as_str())
     }
 
-    /// What the book says that a request of so many tokens would cost.
-    pub(super) fn cost(&self, deployment: &Deployment, input: u64, output: u64) -> Option<u64> {
+    /// What a request of so many tokens would cost there, in nano-dollars.
+    pub(super) fn cost(&self, deployment: &Deployment, input: u64, output: u64, now_ms: u64) -> Option<u64> {
         let channel = self.channels.get(deployment.channel)?;
-        self.book.cost(channel, &deployment.upstream, input, output)
+        self.tariffs.cost(channel, &deployment.upstream, input, output, now_ms)
+    }
+
+    /// What is known of a deployment.
+    pub(super) fn terms(&self, deployment: &Deployment) -> Terms {
+        let channel = self.channels.get(deployment.channel);
+        channel.map(|channel| self.tariffs.terms(channel, &deployment.upstream)).unwrap_or_default()
     }
 
     /// The channel of that name.
@@ -352,7 +356,6 @@ impl RoutingTable {
             channel: index,
             upstream: live.upstream.clone(),
             weight: channel.weight,
-            terms: self.book.terms(channel, upstream),
             live,
             channel_live: channel_live.clone(),
             credentials: credentials.clone(),
@@ -397,7 +400,7 @@ pub(super) mod tests {
 
     pub(in crate::routing) fn table(channels: Vec<TableChannel>, routes: &[&str]) -> RoutingTable {
         let routes: Vec<Route> = routes.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-        RoutingTable::new(channels, routes, Arc::default(), Arc::new(NoBook), Strategy::Weighted)
+        RoutingTable::new(channels, routes, Arc::default(), Arc::new(NoTariffs), Strategy::Weighted)
     }
 
     fn sample() -> RoutingTable {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Query;
 use super::live::Rotor;
-use super::resolve::{Deployment, RoutingTable};
+use super::resolve::{Deployment, RoutingTable, Terms};
 use crate::model::Strategy;
 
 /// What an answer is taken to need when the caller sets no limit, in tokens.
@@ -153,20 +153,21 @@ fn shuffle_by_weight(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
 }
 
 fn shuffle_by_rpm(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
-    shuffle_by(scene, ready, |own| own.terms.rpm)
+    shuffle_by(scene, ready, |terms| terms.rpm)
 }
 
 fn shuffle_by_tpm(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
-    shuffle_by(scene, ready, |own| own.terms.tpm)
+    shuffle_by(scene, ready, |terms| terms.tpm)
 }
 
 /// By a limit; one without it gets the mean of the others, and where nobody has one the weights count.
-fn shuffle_by(scene: &mut Scene<'_>, ready: &[&Deployment], limit: fn(&Deployment) -> Option<u64>) -> Order {
-    let known: Vec<u64> = ready.iter().filter_map(|own| limit(own)).collect();
+fn shuffle_by(scene: &mut Scene<'_>, ready: &[&Deployment], limit: fn(&Terms) -> Option<u64>) -> Order {
+    let limits: Vec<Option<u64>> = ready.iter().map(|own| limit(&scene.table.terms(own))).collect();
+    let known: Vec<u64> = limits.iter().copied().flatten().collect();
     let Some(mean) = known.iter().sum::<u64>().checked_div(known.len() as u64) else {
         return shuffle_by_weight(scene, ready);
     };
-    drawn(scene, ready.iter().map(|own| limit(own).unwrap_or(mean)).collect())
+    drawn(scene, limits.into_iter().map(|limit| limit.unwrap_or(mean)).collect())
 }
 
 /// Drawn without putting back, each in proportion to its weight. Weight 0 is drawn only when nothing else is left.
@@ -237,13 +238,15 @@ fn lowest_latency(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
 /// Those over their limits come last; then those who have used the smallest share of them. Where there are none, tokens by weight count.
 fn least_used(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     let tokens = scene.query.tokens();
-    let limited = ready.iter().any(|own| own.terms.rpm.is_some() || own.terms.tpm.is_some());
+    let terms: Vec<Terms> = ready.iter().map(|own| scene.table.terms(own)).collect();
+    let limited = terms.iter().any(|terms| terms.rpm.is_some() || terms.tpm.is_some());
     let scored: Vec<(f64, Why)> = ready
         .iter()
-        .map(|own| {
+        .zip(&terms)
+        .map(|(own, terms)| {
             let (requests, used) = own.live.load.minute(scene.now_ms);
             let of = |used: u64, limit: Option<u64>| limit.map(|limit| used as f64 / limit.max(1) as f64);
-            let shares = [of(requests + 1, own.terms.rpm), of(used + tokens, own.terms.tpm)];
+            let shares = [of(requests + 1, terms.rpm), of(used + tokens, terms.tpm)];
             let share = shares.into_iter().flatten().reduce(f64::max);
             let why = Why::Used(requests, used, share.map(|share| (share * 1_000.0) as u64));
             let plain = (used as f64 + requests as f64 / 1_000.0) / self::share(own);
@@ -265,7 +268,7 @@ fn cheapest(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     let scored: Vec<(f64, Why)> = ready
         .iter()
         .map(|own| {
-            let cost = scene.table.cost(own, input, output);
+            let cost = scene.table.cost(own, input, output, scene.now_ms);
             (cost.map_or(f64::MAX, |cost| cost as f64), Why::Cost(cost))
         })
         .collect();
@@ -291,7 +294,7 @@ fn tagged(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
 /// The smallest context that the request fits in, then those of unknown size, then those too small, the largest first.
 fn context_fit(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     let needed = scene.query.tokens() + scene.query.max_output().unwrap_or(USUAL_OUTPUT);
-    let sizes: Vec<Option<u64>> = ready.iter().map(|own| own.terms.context).collect();
+    let sizes: Vec<Option<u64>> = ready.iter().map(|own| scene.table.terms(own).context).collect();
     tiers(scene, ready, |position| match sizes.get(position).copied().flatten() {
         Some(size) if size >= needed => (size, Why::Context(Some(size), true)),
         None => (1 << 48, Why::Context(None, true)),
@@ -361,7 +364,8 @@ fn merit(scene: &Scene<'_>, own: &Deployment, latency_ms: f64) -> f64 {
     let left = |used: u64, limit: Option<u64>| {
         limit.map_or(1.0, |limit| (1.0 - used as f64 / limit.max(1) as f64).clamp(0.01, 1.0))
     };
-    let headroom = left(requests, own.terms.rpm).min(left(tokens, own.terms.tpm));
+    let terms = scene.table.terms(own);
+    let headroom = left(requests, terms.rpm).min(left(tokens, terms.tpm));
     let busy = f64::from(own.live.load.in_flight() + 1);
     f64::from(own.weight) * success * success * headroom / (latency_ms.max(1.0) * busy)
 }

@@ -3,7 +3,8 @@
 //! - [`router`] is one list of routes; whatever it does not name goes to `inference`, whose table of addresses is `pipeline::surface`;
 //! - [`admin`] is the API of console and CLI, with an admin token, or over [`socket`] without;
 //! - [`guard`] stands before every route;
-//! - [`listen`] accepts connections and lets them end gracefully.
+//! - [`listen`] accepts connections and lets them end gracefully;
+//! - `ui` (feature of the same name) serves the console.
 
 pub mod admin;
 mod cors;
@@ -13,6 +14,8 @@ mod inference;
 pub mod listen;
 #[cfg(unix)]
 pub mod socket;
+#[cfg(feature = "ui")]
+mod ui;
 
 use std::sync::Arc;
 
@@ -29,7 +32,7 @@ use crate::pipeline::Services;
 /// Every route of the gateway.
 pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
     Router::new()
-        .route("/", get(health::hello).fallback(infer))
+        .route("/", get(root).fallback(infer))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(infer)
@@ -39,7 +42,39 @@ pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
 }
 
 async fn infer(State(services): State<Arc<Services>>, request: Request<Body>) -> Response {
+    #[cfg(feature = "ui")]
+    if let Some(answer) = console(&request) {
+        return answer;
+    }
     inference::handle(services, request).await
+}
+
+/// `/`: the console for browsers, a word of life for programs.
+async fn root(request: Request<Body>) -> Response {
+    #[cfg(feature = "ui")]
+    if ui::wants_page(request.method(), request.headers()) {
+        return ui::page(request.headers());
+    }
+    drop(request);
+    health::hello().await.into_response()
+}
+
+/// A file or a page of the console, if the request can mean one and no surface has its address.
+#[cfg(feature = "ui")]
+fn console(request: &Request<Body>) -> Option<Response> {
+    use crate::pipeline::{Surface, pinned_profile, surface};
+    let (method, headers) = (request.method(), request.headers());
+    if method != http::Method::GET && method != http::Method::HEAD {
+        return None;
+    }
+    let path = request.uri().path();
+    if let Some(file) = ui::file(path.trim_start_matches('/'), headers) {
+        return Some(file);
+    }
+    let (pinned, rest) = pinned_profile(path);
+    let query = request.uri().query().unwrap_or_default();
+    let unknown = matches!(surface(method, rest, headers, query), Surface::Unknown { .. });
+    (ui::wants_page(method, headers) && pinned.is_none() && unknown).then(|| ui::page(headers))
 }
 
 /// Turns away what knocks with a foreign `Host` or from a foreign page.

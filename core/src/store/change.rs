@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelState, Entities, Profile, Route, Secret, VirtualKey};
+use crate::model::{Channel, ChannelState, Entities, Policy, Price, Profile, Route, Secret, VirtualKey};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +91,24 @@ pub enum Change {
     },
     /// Sets settings by the names of the file; `null` goes back to the default.
     SetSettings(Map<String, Value>),
+    /// Sets the price of a model, by the upstream's name.
+    SetPrice {
+        /// At this channel only; `None`: wherever it is.
+        channel: Option<String>,
+        /// The model.
+        model: String,
+        /// The price; `None` takes it back.
+        price: Option<Price>,
+    },
+    /// Puts a price list in place of the one that was imported before.
+    ImportPrices {
+        /// What it was.
+        source: String,
+        /// How many models it prices.
+        priced: u64,
+        /// The table's text; empty: back to the bundled list.
+        text: Arc<str>,
+    },
     /// A new admin token; it comes back once in [`Applied::issued`].
     CreateAdminToken {
         /// For people.
@@ -126,6 +144,8 @@ pub struct NewKey {
     pub strict: bool,
     /// How to choose within groups, in place of what profile and routes say.
     pub strategy: Option<crate::model::Strategy>,
+    /// Retries, hedges, races, mirrors and the answer cache for this key.
+    pub policy: Policy,
 }
 
 /// A change was made.

@@ -9,10 +9,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::prices::{self, PriceRows};
 use super::seal::Seal;
-use super::tables::{CHANNEL_STATES, CHANNELS, FILE_KEYS, KEYS, PROFILES, ROUTES, Rows, SETTINGS, SWITCHES, TOKENS};
+use super::tables::{
+    CHANNEL_STATES, CHANNELS, FILE_KEYS, KEYS, PRICE_LISTS, PRICES, PROFILES, ROUTES, Rows, SETTINGS, SWITCHES, TOKENS,
+};
 use super::{AdminToken, StoreError};
-use crate::model::{Channel, ChannelState, Credential, KeyGrace, Profile, Route, SecretSource, VirtualKey};
+use crate::model::{
+    Channel, ChannelState, Credential, ImportedPrices, KeyGrace, Profile, Route, SecretSource, VirtualKey,
+};
 
 /// Row of [`SWITCHES`] for the gateway's active profile; ids of keys begin with `key_`.
 pub(super) const GATEWAY: &str = "gateway";
@@ -29,6 +34,8 @@ pub(super) struct Held {
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) switches: BTreeMap<String, Option<String>>,
     pub(super) tokens: BTreeMap<String, AdminToken>,
+    pub(super) prices: PriceRows,
+    pub(super) price_lists: BTreeMap<String, ImportedPrices>,
 }
 
 /// What was found out about a channel, wherever it is declared.
@@ -73,6 +80,8 @@ impl Held {
             settings: rows(txn, SETTINGS, from_json)?,
             switches: rows(txn, SWITCHES, from_json)?,
             tokens: rows(txn, TOKENS, from_json)?,
+            prices: rows(txn, PRICES, from_json)?,
+            price_lists: rows(txn, PRICE_LISTS, prices::list_from_row)?,
         })
     }
 
@@ -88,6 +97,8 @@ impl Held {
         diff(&mut out, SETTINGS, &self.settings, &next.settings, to_json)?;
         diff(&mut out, SWITCHES, &self.switches, &next.switches, to_json)?;
         diff(&mut out, TOKENS, &self.tokens, &next.tokens, to_json)?;
+        diff(&mut out, PRICES, &self.prices, &next.prices, to_json)?;
+        diff(&mut out, PRICE_LISTS, &self.price_lists, &next.price_lists, prices::list_to_row)?;
         Ok(out)
     }
 }

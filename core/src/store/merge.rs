@@ -1,10 +1,12 @@
 //! File and store become one: what the file declares comes first and wins.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::held::{GATEWAY, Held};
+use super::prices;
 use crate::model::check::Problem;
 use crate::model::{Channel, DIRECT, Declared, Entities, Origin, Settings, VirtualKey};
 
@@ -35,6 +37,7 @@ pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities
             .cloned()
             .collect(),
         active_profile: DIRECT.to_owned(),
+        prices: Arc::new(prices::data(held)),
         settings,
     };
     let switched = held.switches.get(GATEWAY).and_then(Option::as_ref);

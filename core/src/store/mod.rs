@@ -13,6 +13,7 @@ mod ledger;
 mod merge;
 mod migrate;
 mod plan;
+mod prices;
 mod seal;
 mod tables;
 #[cfg(test)]
@@ -34,7 +35,7 @@ pub use seal::MasterKey;
 
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, Entities};
+use crate::model::{Declared, Entities, OwnPrice};
 use db::Db;
 use held::{FileKey, Held};
 use plan::{Outcome, Scene};
@@ -181,6 +182,7 @@ impl Store {
             declared: &state.declared,
             catalog: self.0.catalog.as_ref(),
             now: self.0.clock.unix_ms(),
+            who,
         };
         let Outcome { issued, log } = plan::plan(&mut held, change, &scene)?;
         let declared = state.declared.clone();
@@ -228,6 +230,11 @@ impl Store {
         let mut tokens: Vec<AdminToken> = self.state().held.tokens.values().cloned().collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         tokens
+    }
+
+    /// Prices that the owner had set before the ones that are in force, newest first for each model.
+    pub fn earlier_prices(&self) -> Vec<OwnPrice> {
+        prices::earlier(&self.state().held)
     }
 
     /// The change log, newest first, from before a position.

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::held::{ChannelNote, FileKey, GATEWAY, Held};
+use super::prices;
 use super::{AdminToken, Change, ChangeError, Issued, NewKey, issue};
 use crate::model::check::{self, Problem};
 use crate::model::{Channel, Declared, Entities, KeyGrace, Origin, Profile, Route, Secret, VirtualKey};
@@ -28,6 +29,8 @@ pub(super) struct Scene<'a> {
     pub(super) declared: &'a Declared,
     pub(super) catalog: &'a dyn check::Catalog,
     pub(super) now: u64,
+    /// Who makes it.
+    pub(super) who: &'a str,
 }
 
 type Done = Result<Outcome, ChangeError>;
@@ -81,6 +84,15 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
         Change::RemoveProfile { name } => remove_profile(held, name, scene),
         Change::UseProfile { key, profile } => use_profile(held, key.as_deref(), profile, scene),
         Change::SetSettings(values) => set_settings(held, values, scene),
+        Change::SetPrice { channel, model, price } => {
+            let taken_back = price.is_none();
+            let (key, words) = prices::set(held, channel, model, price, scene.who, scene)?;
+            logged(if taken_back { "unset price" } else { "set price" }, key, words)
+        }
+        Change::ImportPrices { source, priced, text } => {
+            let words = prices::import(held, source, priced, text, scene.who, scene.now);
+            logged("import prices", "the price list".to_owned(), words)
+        }
         Change::CreateAdminToken { name } => create_token(held, name, scene),
         Change::RemoveAdminToken { token } => remove_token(held, &token),
     }
@@ -179,6 +191,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         tool: new.tool,
         strict: new.strict,
         strategy: new.strategy,
+        policy: new.policy,
         origin: Origin::Store,
     };
     check_key(&key, scene.entities)?;

@@ -26,6 +26,10 @@ pub(super) const PROFILES: Rows = TableDefinition::new("profiles");
 pub(super) const SETTINGS: Rows = TableDefinition::new("settings");
 /// Profile switches: `gateway`, or a key's id.
 pub(super) const SWITCHES: Rows = TableDefinition::new("switches");
+/// Prices that the owner set, by `channel/model` or `*/model`, with the ones before.
+pub(super) const PRICES: Rows = TableDefinition::new("prices");
+/// The imported price list.
+pub(super) const PRICE_LISTS: Rows = TableDefinition::new("price_lists");
 /// Admin tokens by id.
 pub(super) const TOKENS: Rows = TableDefinition::new("admin_tokens");
 /// The change log by position.

@@ -17,7 +17,9 @@ use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -34,12 +36,13 @@ type Plain = TokioIo<TcpStream>;
 pub(super) struct Connector {
     hop: Hop,
     tls: Arc<OnceLock<HttpsConnector<Hop>>>,
+    ca: Option<Arc<str>>,
     limit: Duration,
 }
 
 impl Connector {
     pub(super) fn new(dial: &Dial, limit: Duration) -> Result<Self, UpstreamError> {
-        Ok(Self { hop: Hop::new(dial)?, tls: Arc::default(), limit })
+        Ok(Self { hop: Hop::new(dial)?, tls: Arc::default(), ca: dial.ca.clone(), limit })
     }
 
     /// The connector with TLS, made by whoever needs it first.
@@ -47,7 +50,7 @@ impl Connector {
         if let Some(tls) = self.tls.get() {
             return Ok(tls.clone());
         }
-        let tls = https(tls_config()?, self.hop.clone());
+        let tls = https(trusting(self.ca.as_deref())?, self.hop.clone());
         Ok(self.tls.get_or_init(|| tls).clone())
     }
 
@@ -148,9 +151,11 @@ impl Hop {
                 tune(&mut direct);
                 Way::Direct(direct)
             }
-            Some(proxy) if proxy.kind == ProxyKind::Http => {
-                Way::Http { basic: proxy.basic(), to_proxy: https(tls_config()?, tcp()), proxy: proxy.address }
-            }
+            Some(proxy) if proxy.kind == ProxyKind::Http => Way::Http {
+                basic: proxy.basic(),
+                to_proxy: https(trusting(dial.ca.as_deref())?, tcp()),
+                proxy: proxy.address,
+            },
             Some(proxy) => {
                 let socks = SocksV5::new(proxy.address, tcp());
                 Way::Socks(match proxy.login {
@@ -369,6 +374,28 @@ fn tune<R>(tcp: &mut HttpConnector<R>) {
 
 fn https<C>(config: ClientConfig, inner: C) -> HttpsConnector<C> {
     HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(inner)
+}
+
+/// The configuration for all, or one that trusts these certificates (PEM) too.
+fn trusting(ca: Option<&str>) -> Result<ClientConfig, UpstreamError> {
+    let Some(ca) = ca else { return tls_config() };
+    let wrong =
+        |why: &str| UpstreamError::Connect { host: "any host".to_owned(), why: format!("the channel's ca: {why}") };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut own = 0;
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        let certificate = certificate.map_err(|error| wrong(&error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong(&error.to_string()))?;
+        own += 1;
+    }
+    if own == 0 {
+        return Err(wrong("it holds no certificate"));
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// One configuration for all: the system's roots, or Mozilla's where the system has none. Sessions are resumed across clients.

@@ -81,6 +81,11 @@ impl UpstreamError {
         matches!(self, Self::Timeout { .. })
     }
 
+    /// Whether there was no connection, so that nothing of the request can have been heard.
+    pub fn unconnected(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Timeout { what: Waiting::Connect, .. })
+    }
+
     /// What the failure means for a request. A connection that could not be made may be made elsewhere; one that broke may work again.
     pub fn into_gateway(self, channel: &str) -> GatewayError {
         let (kind, retry) = match &self {

@@ -356,3 +356,92 @@ async fn the_deadline_of_an_attempt_cuts_every_wait() {
     let both = Limits::of(&Timeouts { idle_ms: Some(9), ..Timeouts::default() }, &gateway);
     assert_eq!((both.idle.as_millis(), both.connect.as_millis()), (9, 3), "the channel's word is the last");
 }
+
+const AUTHORITY: &str = include_str!("testdata/authority-for-tests.pem");
+
+/// What a connection with TLS on it sees, behind a server whose certificate only [`AUTHORITY`] vouches for.
+fn tls_acceptor() -> tokio_rustls::TlsAcceptor {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("testdata/server-for-tests.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("testdata/server-key-for-tests.pem")).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+/// Reads one head from a TLS connection and answers with it.
+async fn mirror_tls(stream: TcpStream) {
+    let Ok(mut stream) = tls_acceptor().accept(stream).await else { return };
+    let mut head = Vec::new();
+    let mut byte = [0; 1];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).await.unwrap();
+        head.push(byte[0]);
+    }
+    let length = head.len();
+    stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes()).await.unwrap();
+    stream.write_all(&head).await.unwrap();
+    stream.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_channel_s_own_authority_is_trusted_by_it_alone() {
+    let (server, _) = listen(mirror_tls).await;
+    let ask = || Request::get(format!("https://{server}/v1/models")).body(Body::empty()).unwrap();
+    let trusting = Dial { ca: Some(AUTHORITY.into()), ..Dial::default() };
+    let got = text(Client::new(&trusting).unwrap().send(ask()).await.unwrap()).await;
+    assert!(got.starts_with("GET /v1/models HTTP/1.1\r\n"), "{got}");
+    let error = Client::new(&Dial::default()).unwrap().send(ask()).await.unwrap_err();
+    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+    let nonsense =
+        Dial { ca: Some("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----".into()), ..Dial::default() };
+    let error = Client::new(&nonsense).unwrap().send(ask()).await.unwrap_err();
+    assert!(error.to_string().contains("the channel's ca"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_may_speak_tls_itself() {
+    let (proxy, _) = listen(mirror_tls).await;
+    let dial = Dial { proxy: Some(format!("https://user:pw@{proxy}")), ca: Some(AUTHORITY.into()), ..Dial::default() };
+    let request = Request::get("http://model.example/v1/models").body(Body::empty()).unwrap();
+    let got = text(Client::new(&dial).unwrap().send(request).await.unwrap()).await;
+    assert!(got.starts_with("GET http://model.example/v1/models HTTP/1.1\r\n"), "{got}");
+    assert!(got.to_lowercase().contains("proxy-authorization: basic dxnlcjpwdw=="), "{got}");
+}
+
+#[tokio::test]
+async fn a_socks_proxy_may_ask_for_a_login_and_carry_tls() {
+    let (proxy, _) = listen(|mut stream: TcpStream| async move {
+        let mut greeting = [0; 2];
+        stream.read_exact(&mut greeting).await.unwrap();
+        let mut methods = vec![0; usize::from(greeting[1])];
+        stream.read_exact(&mut methods).await.unwrap();
+        assert!(methods.contains(&2), "a login is offered");
+        stream.write_all(&[5, 2]).await.unwrap();
+        let mut login = [0; 2];
+        stream.read_exact(&mut login).await.unwrap();
+        let mut user = vec![0; usize::from(login[1]) + 1];
+        stream.read_exact(&mut user).await.unwrap();
+        let mut password = vec![0; usize::from(user[user.len() - 1])];
+        stream.read_exact(&mut password).await.unwrap();
+        assert_eq!((&user[..user.len() - 1], password.as_slice()), (&b"us@er"[..], &b"pw"[..]));
+        stream.write_all(&[1, 0]).await.unwrap();
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut rest = vec![0; if head[3] == 3 { usize::from(head[4]) + 2 } else { 5 }];
+        stream.read_exact(&mut rest).await.unwrap();
+        stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 80]).await.unwrap();
+        mirror_tls(stream).await;
+    })
+    .await;
+    let dial =
+        Dial { proxy: Some(format!("socks5://us%40er:pw@{proxy}")), ca: Some(AUTHORITY.into()), ..Dial::default() };
+    let request = Request::get("https://localhost/v1/models").body(Body::empty()).unwrap();
+    let got = text(Client::new(&dial).unwrap().send(request).await.unwrap()).await;
+    assert!(got.starts_with("GET /v1/models HTTP/1.1\r\n"), "{got}");
+}

@@ -5,21 +5,23 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `core/src` by layer; those on one line do not import each other unless listed in [`NEIGHBOURS`].
 const LAYERS: [&[&str]; 6] = [
-    &["model", "error", "clock"],
-    &["pricing", "providers", "routing"],
-    &["config", "store", "upstream"],
+    &["model", "error", "clock", "overrides"],
+    &["limits", "pricing", "providers", "routing"],
+    &["cache", "config", "store", "tools", "upstream"],
     &["snapshot"],
     &["pipeline"],
     &["server", "gateway", "launch"],
 ];
 
 /// Imports between modules of one layer, or against the order, with the reason.
-const NEIGHBOURS: [(&str, &str); 5] = [
-    ("error", "model"),    // failures carry words of the model
-    ("model", "error"),    // records name kinds of failure in their docs
-    ("gateway", "server"), // the composition root serves the routes
-    ("server", "gateway"), // the admin API asks the gateway to test channels
-    ("launch", "gateway"), // launching puts a gateway together
+const NEIGHBOURS: [(&str, &str); 7] = [
+    ("model", "overrides"), // checks read paths and templates
+    ("overrides", "model"), // overrides are read from what is configured
+    ("error", "model"),     // failures carry words of the model
+    ("model", "error"),     // records name kinds of failure in their docs
+    ("gateway", "server"),  // the composition root serves the routes
+    ("server", "gateway"),  // the admin API asks the gateway to test channels
+    ("launch", "gateway"),  // launching puts a gateway together
 ];
 
 /// Who may know what: a crate's name in a `use` or a path, and the modules where it may stand.

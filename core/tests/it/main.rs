@@ -2,6 +2,8 @@
 #![expect(unreachable_pub, reason = "the modules of one test binary share helpers; nothing is exported")]
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod care;
@@ -18,9 +20,13 @@ mod failover;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod overrides;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]

@@ -96,14 +96,24 @@ impl Head {
         self.known.iter().find(|(seen, _)| *seen == key).map(|(_, value)| value.as_slice())
     }
 
+    /// A watched string; `None` if it has not been seen or is no string.
+    pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        text(self.raw(key)?)
+    }
+
+    /// A watched boolean; `None` if it has not been seen or is no boolean.
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        flag(self.raw(key)?)
+    }
+
     /// `model`, if it has been seen and is a string.
     pub fn model(&self) -> Option<Cow<'_, str>> {
-        text(self.raw("model")?)
+        self.text("model")
     }
 
     /// `stream`, if it has been seen.
     pub fn stream(&self) -> Option<bool> {
-        flag(self.raw("stream")?)
+        self.flag("stream")
     }
 
     /// `stream_options.include_usage`, if it has been seen.

@@ -131,6 +131,16 @@ pub enum Delta {
     ItemId(String),
 }
 
+impl Delta {
+    /// The text, summary or arguments that it adds; empty for anything else.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Arguments(text) | Self::Summary { text, .. } => text,
+            _ => "",
+        }
+    }
+}
+
 impl StreamEvent {
     /// Whether the caller would see something of the answer: the commit point lies before the first such event.
     pub fn is_content(&self) -> bool {

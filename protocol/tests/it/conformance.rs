@@ -6,13 +6,11 @@ use myelin_protocol::framing::Reader;
 use myelin_protocol::ir::{ChatResponse, Content, FinishReason, Loss, StreamEvent};
 use myelin_protocol::lower::NameMap;
 use myelin_protocol::{ApiError, ApiFormat, Dialect, ReplyContext, answer, laws};
-use serde_json::Value;
 
 use crate::support::apis::{self, Stream};
 use crate::support::findings::{Findings, ensure, ensure_eq};
 use crate::support::fixtures::{BodyKind, Case, cases};
 use crate::support::gist::{Gist, carries};
-use crate::support::splits::Seed;
 use crate::support::streams;
 
 fn targets() -> Vec<ApiFormat> {
@@ -135,84 +133,6 @@ fn essence(mut response: ChatResponse) -> ChatResponse {
     // Padding against guessing words by lengths, which some hosts put into chunks.
     response.extras.remove("p");
     response
-}
-
-#[test]
-fn case_13_clients_see_the_same_bytes_however_the_upstreams_arrive() {
-    let mut findings = Findings::default();
-    for stream in apis::streams() {
-        let mut seed = Seed::new(stream.bytes.len() as u64);
-        for target in [stream.format, targets()[seed.below(targets().len())]] {
-            let outcome = drive(&stream, target, &[&stream.bytes]).and_then(|whole| {
-                let pieces: Vec<&[u8]> = stream.bytes.chunks(1).collect();
-                ensure!(drive(&stream, target, &pieces)?.out == whole.out, "{} → {target}", stream.case.id);
-                Ok(())
-            });
-            findings.take(outcome);
-        }
-    }
-    findings.report();
-}
-
-/// Whether a frame is its format's terminal, or reports a failure, by what the wire says.
-fn is_terminal(format: ApiFormat, event: Option<&str>, data: &[u8]) -> bool {
-    let value: Value = serde_json::from_slice(data).unwrap_or_default();
-    let kind = value["type"].as_str().unwrap_or_default();
-    let failed = value.get("error").is_some_and(|error| !error.is_null());
-    failed
-        || match format {
-            ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => data == b"[DONE]",
-            ApiFormat::OpenaiResponses => {
-                matches!(kind, "response.completed" | "response.incomplete" | "response.failed" | "error")
-            }
-            ApiFormat::AnthropicMessages => matches!(kind, "message_stop" | "error"),
-            ApiFormat::Gemini => {
-                value.pointer("/candidates/0/finishReason").is_some()
-                    || value.pointer("/promptFeedback/blockReason").is_some()
-            }
-            ApiFormat::BedrockConverse => event == Some("metadata"),
-            ApiFormat::OllamaChat | ApiFormat::OllamaGenerate => value["done"] == true,
-            ApiFormat::Dify => {
-                matches!(value["event"].as_str(), Some("message_end" | "workflow_finished" | "error"))
-            }
-        }
-}
-
-#[test]
-fn a_stream_cut_at_any_frame_before_its_terminal_is_a_failure_and_never_an_end() {
-    let mut findings = Findings::default();
-    for stream in apis::streams().into_iter().filter(|stream| !stream.dialect.no_done) {
-        let mut reader = Reader::new(stream.format.codec().framing());
-        let mut input = stream.bytes.as_slice();
-        let mut ends = vec![0];
-        while let Some(frame) = reader.next(&mut input).unwrap() {
-            if frame.exception || is_terminal(stream.format, frame.event, frame.data) {
-                break;
-            }
-            ends.push(stream.bytes.len() - input.len());
-        }
-        // Every boundary near both ends, some in the middle: all of them would take time in the square of the length.
-        let step = (ends.len() / 24).max(1);
-        let near = |at: usize| at < 12 || at + 12 > ends.len() || at.is_multiple_of(step);
-        for (at, end) in ends.iter().enumerate().filter(|(at, _)| near(*at)) {
-            findings.take(cut(&stream, at, *end));
-        }
-    }
-    findings.report();
-}
-
-fn cut(stream: &Stream, frames: usize, end: usize) -> Outcome {
-    let target = targets()[frames % targets().len()];
-    let what = format!("{} cut after {frames} frames → {target}", stream.case.id);
-    let driven = drive(stream, target, &[&stream.bytes[..end]])?;
-    ensure_eq!(DriveState::Failed, driven.driver.state(), "{what}");
-    if !driven.driver.committed() {
-        ensure!(driven.out.is_empty(), "{what}: written before the answer began");
-        return Ok(());
-    }
-    let back = read_back(target, &driven.out, &what)?;
-    ensure!(back.error.is_some() && !back.complete, "{what}: {back:?}");
-    Ok(())
 }
 
 /// Recorded whole answers with the way to read them.

@@ -7,7 +7,7 @@ use myelin_protocol::{ApiErrorKind, ApiFormat, Dialect};
 use serde_json::Value;
 
 use crate::support::fixtures::{BodyKind, Case, cases};
-use crate::support::{splits, streams};
+use crate::support::streams;
 
 const API: [&str; 1] = ["dify/chat-messages"];
 
@@ -73,22 +73,6 @@ fn streams_hold_what_their_events_hold() {
         let cited: Vec<String> = cited.flatten().collect();
         let expected: Vec<&str> = sources.iter().map(|source| source["content"].as_str().unwrap()).collect();
         assert_eq!(cited, expected, "{}", case.id);
-    }
-}
-
-#[test]
-fn streams_read_the_same_at_every_split_and_a_cut_stream_never_ends() {
-    for case in cases(&API) {
-        let Some(bytes) = case.body(BodyKind::Sse) else { continue };
-        let whole = decode(&bytes);
-        for cut in splits::two_way_cuts(&bytes) {
-            let pieces = splits::cut_at(&bytes, &[cut]);
-            assert_eq!(streams::decode(ApiFormat::Dify, &Dialect::default(), &pieces), whole, "{} at {cut}", case.id);
-        }
-        let text = String::from_utf8(bytes).unwrap();
-        let Some(last) = text.find("data: {\"event\": \"message_end\"") else { continue };
-        let cut = fold(decode(&text.as_bytes()[..last]));
-        assert!(!cut.complete && cut.error.is_none() && cut.response.first().unwrap().finish.is_none(), "{}", case.id);
     }
 }
 

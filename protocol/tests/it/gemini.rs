@@ -7,7 +7,7 @@ use myelin_protocol::{ApiErrorKind, ApiFormat, Dialect};
 use serde_json::Value;
 
 use crate::support::fixtures::{BodyKind, Case, cases};
-use crate::support::{splits, streams};
+use crate::support::streams;
 
 const APIS: [&str; 2] = ["gemini/generate-content", "vertex/generate-content"];
 
@@ -175,24 +175,6 @@ fn case_29_counters_add_up_as_the_host_adds_them() {
             let peeked = ApiFormat::Gemini.codec().decode_usage(&bytes, &Dialect::default()).unwrap();
             assert_eq!((peeked.input, peeked.output), (usage.input, usage.output), "{}", case.id);
         }
-    }
-}
-
-#[test]
-fn streams_read_the_same_at_every_split_and_a_cut_stream_never_ends() {
-    for case in cases(&APIS) {
-        let Some(bytes) = case.body(BodyKind::Sse).filter(|_| case.status() == 200) else { continue };
-        let whole = streams::decode(ApiFormat::Gemini, &Dialect::default(), &[&bytes]);
-        let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        assert_eq!(streams::decode(ApiFormat::Gemini, &Dialect::default(), &single), whole, "{}", case.id);
-        for cut in splits::two_way_cuts(&bytes) {
-            let pieces = splits::cut_at(&bytes, &[cut]);
-            assert_eq!(streams::decode(ApiFormat::Gemini, &Dialect::default(), &pieces), whole, "{} at {cut}", case.id);
-        }
-        let text = String::from_utf8(bytes).unwrap();
-        let last = text.trim_end().rfind("data:").unwrap();
-        let cut = fold(streams::decode(ApiFormat::Gemini, &Dialect::default(), &[&text.as_bytes()[..last]]));
-        assert!(!cut.complete && cut.response.choices.iter().all(|choice| choice.finish.is_none()), "{}", case.id);
     }
 }
 

@@ -141,6 +141,26 @@ fn damaged_envelopes_are_judged_alike_whole_and_in_pieces() {
     run(3_000, &bodies, entries::envelope, |_, seed| vec![seed.next() as u8]);
 }
 
+/// Real traffic to start the fuzz targets from, where `cargo fuzz run` looks for it: `cargo test -p myelin-protocol --test it seeds -- --ignored`.
+#[test]
+#[ignore = "writes files, for the fuzz targets only"]
+fn seeds_for_the_fuzz_targets_are_written() {
+    let (streams, bodies) = corpus();
+    let targets: [(&str, &[Traffic], usize); 4] =
+        [("streams", &streams, 3), ("framings", &streams, 1), ("bodies", &bodies, 2), ("envelope", &bodies, 1)];
+    for (target, traffic, head) in targets {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (index, (format, bytes)) in traffic.iter().enumerate().filter(|(_, (_, bytes))| bytes.len() < 16 * 1024) {
+            let mut input = vec![*format, built(index as u8), index as u8];
+            // A target with one byte of head is told a size, and no format.
+            input.drain(..3 - head);
+            input.extend_from_slice(bytes);
+            std::fs::write(folder.join(format!("seed-{index:04}")), input).unwrap();
+        }
+    }
+}
+
 #[test]
 fn nesting_of_any_depth_breaks_nothing() {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(20_000), close.repeat(20_000));

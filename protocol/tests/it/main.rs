@@ -35,4 +35,6 @@ mod passthrough;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod resplit;
+#[cfg(test)]
 mod support;

@@ -7,7 +7,7 @@ use myelin_protocol::{ApiFormat, Dialect};
 use serde_json::Value;
 
 use crate::support::fixtures::{BodyKind, Case, cases};
-use crate::support::{splits, streams};
+use crate::support::streams;
 
 const APIS: [&str; 2] = ["ollama/api-chat", "ollama/api-generate"];
 
@@ -75,26 +75,6 @@ fn answers_hold_what_their_lines_hold() {
         let usage = response.usage.unwrap_or_default();
         assert_eq!(usage.input, last["prompt_eval_count"].as_u64(), "{}", case.id);
         assert_eq!(usage.output, last["eval_count"].as_u64(), "{}", case.id);
-    }
-}
-
-#[test]
-fn streams_read_the_same_at_every_split_and_a_cut_stream_never_ends() {
-    for case in cases(&APIS) {
-        let Some(bytes) = case.body(BodyKind::NdJson) else { continue };
-        // The whole of a long recording at every byte takes minutes: its beginning and its end show the same.
-        let all: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-        let some = if all.len() > 20 { [&all[..10], &all[all.len() - 10..]].concat() } else { all };
-        let bytes = some.concat();
-        let format = format(&case);
-        let whole = streams::decode(format, &Dialect::default(), &[&bytes]);
-        for cut in splits::two_way_cuts(&bytes) {
-            let pieces = splits::cut_at(&bytes, &[cut]);
-            assert_eq!(streams::decode(format, &Dialect::default(), &pieces), whole, "{} at {cut}", case.id);
-        }
-        let cut = some[..some.len() - 1].concat();
-        let cut = fold(streams::decode(format, &Dialect::default(), &[&cut]));
-        assert!(!cut.complete && cut.response.first().unwrap().finish.is_none(), "{}", case.id);
     }
 }
 

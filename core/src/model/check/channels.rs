@@ -46,6 +46,23 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
         problems.push(Problem::error(at("proxy"), "a proxy starts with http://, https:// or socks5://"));
     }
     problems.extend(super::settings::timeouts(&at("timeouts"), &channel.timeouts));
+    if let Some(ca) = &channel.ca
+        && !ca.trim_start().starts_with("-----BEGIN")
+        && matches!(SecretSource::parse(ca), SecretSource::Inline(_))
+    {
+        problems.push(Problem::error(at("ca"), "is no certificate: write file:PATH, env:NAME or the PEM text itself"));
+    }
+    problems.extend(super::policy::retry(&at("retry"), &channel.retry));
+    problems.extend(super::policy::overrides(&at("overrides"), &channel.overrides));
+    for (index, tuning) in channel.for_models.iter().enumerate() {
+        let path = at(&format!("for_models[{index}]"));
+        if tuning.models.is_empty() {
+            problems.push(Problem::error(format!("{path}.match"), "names no model: write match = \"o3*\""));
+        }
+        problems.extend(super::settings::timeouts(&format!("{path}.timeouts"), &tuning.timeouts));
+        problems.extend(super::policy::retry(&format!("{path}.retry"), &tuning.retry));
+        problems.extend(super::policy::overrides(&format!("{path}.overrides"), &tuning.overrides));
+    }
     problems
 }
 

@@ -28,6 +28,7 @@ pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {
             problems.push(Problem::warning(at(&format!("channels[{index}]")), why));
         }
     }
+    problems.extend(super::policy(&at("policy"), &key.policy, entities));
     problems
 }
 

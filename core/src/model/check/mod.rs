@@ -7,6 +7,7 @@ mod conditions;
 mod keys;
 mod names;
 mod pattern;
+mod policy;
 mod profiles;
 mod routes;
 mod settings;
@@ -17,6 +18,7 @@ pub use channels::channel;
 pub use keys::{client_format, key};
 pub use names::{name, unique};
 pub use pattern::{glob_covers, glob_matches};
+pub use policy::policy;
 pub use profiles::profile;
 pub use routes::route;
 pub use settings::{is_loopback, settings};
@@ -96,6 +98,7 @@ impl<F: Fn(&str) -> bool + Send + Sync> Catalog for F {
 /// Checks everything at once, as at start and after the file was read again.
 pub fn all(entities: &Entities, catalog: &dyn Catalog) -> Vec<Problem> {
     let mut problems = settings(&entities.settings);
+    problems.extend(policy("policy", &entities.settings.policy, entities));
     for entity in &entities.channels {
         problems.extend(channel(entity, &entities.settings, catalog));
     }

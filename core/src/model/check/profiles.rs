@@ -39,6 +39,8 @@ pub fn profile(profile: &Profile, entities: &Entities) -> Vec<Problem> {
             problems.extend(routes::target(&format!("{path}.fallback[{index}]"), fallback, entities));
         }
     }
+    problems.extend(super::policy::overrides(&format!("{path}.overrides"), &profile.overrides));
+    problems.extend(super::policy(&format!("{path}.policy"), &profile.policy, entities));
     problems
 }
 

@@ -37,6 +37,7 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
             problems.extend(deployment(&path, target, route, entities));
         }
     }
+    problems.extend(super::policy(&format!("{path}.policy"), &route.policy, entities));
     problems
 }
 
@@ -159,7 +160,8 @@ mod tests {
     fn entities() -> Entities {
         let mut main: Channel =
             serde_json::from_str(r#"{"name":"main","provider":"openai","tags":["paid"],"listed":["gpt-5"]}"#).unwrap();
-        main.models = Some(vec![ChannelModel::Renamed { name: "fast".into(), upstream: "gpt-5-mini".into() }]);
+        main.models =
+            Some(vec![ChannelModel::Renamed { name: "fast".into(), upstream: "gpt-5-mini".into(), price: None }]);
         Entities { channels: vec![main], ..Entities::default() }
     }
 

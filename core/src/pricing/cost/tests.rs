@@ -154,7 +154,7 @@ fn a_multiplier_is_applied_before_the_one_rounding() {
     assert_eq!(bill.total(Multiplier(500_000)).0, 0);
     assert_eq!(bill.total(Multiplier(10_000_000)).0, 7);
     // Two answers of one request are added before rounding: 1.4, not 1 + 1.
-    assert_eq!(total([bill.sum(), bill.sum()], Multiplier::ONE).0, 1);
+    assert_eq!(total(&[(bill.sum(), Multiplier::ONE), (bill.sum(), Multiplier::ONE)]).0, 1);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Channels: configured accounts at providers. Secrets go in and never come out.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
@@ -13,7 +15,8 @@ use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, DisableRule, Entities, ModelNames, Origin, SecretSource, Timeouts,
+    Channel, ChannelModel, ChannelState, Credential, DisableRule, Entities, ModelNames, ModelTuning, Multiplier,
+    Origin, Override, Retry, SecretSource, Timeouts,
 };
 use crate::store::{Applied, Change, ChangeError};
 
@@ -57,6 +60,19 @@ pub struct ChannelView {
     pub timeouts: Timeouts,
     /// Proxy; a password in it is masked.
     pub proxy: Option<String>,
+    /// Certificates to trust beside the system's.
+    pub ca: Option<String>,
+    /// Second tries.
+    pub retry: Retry,
+    /// Changes in requests and answers; fixed values of headers are masked.
+    pub overrides: Vec<Override>,
+    /// What holds for some of its models.
+    pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with.
+    #[schema(value_type = f64)]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds; `null`: its own.
+    pub prices_of: Option<String>,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
     /// Where it is declared; `file` is read-only here.
@@ -83,6 +99,12 @@ impl From<&Channel> for ChannelView {
             dialect: channel.dialect.clone(),
             timeouts: channel.timeouts,
             proxy: channel.proxy.as_deref().map(without_password),
+            ca: channel.ca.clone(),
+            retry: channel.retry.clone(),
+            overrides: channel.overrides.iter().map(masked).collect(),
+            for_models: channel.for_models.iter().map(masked_tuning).collect(),
+            price_multiplier: channel.price_multiplier,
+            prices_of: channel.prices_of.clone(),
             allow_link_local: channel.allow_link_local,
             origin: channel.origin,
         }
@@ -94,6 +116,41 @@ fn without_password(proxy: &str) -> String {
     match (proxy.split_once("://"), proxy.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
         _ => proxy.to_owned(),
+    }
+}
+
+/// An override whose fixed header values, which may be secrets, are not shown.
+fn masked(shown: &Override) -> Override {
+    let mut shown = shown.clone();
+    for value in shown.headers.set.values_mut().chain(shown.headers.default.values_mut()) {
+        if !value.contains("{{") {
+            "***".clone_into(value);
+        }
+    }
+    shown
+}
+
+fn masked_tuning(shown: &ModelTuning) -> ModelTuning {
+    ModelTuning { overrides: shown.overrides.iter().map(masked).collect(), ..shown.clone() }
+}
+
+/// Header values that came back masked are those that are there.
+fn unmask<'o>(new: impl Iterator<Item = &'o mut Override>, old: &[&Override]) {
+    for (index, new) in new.enumerate() {
+        let known = |name: &str, pick: fn(&Override) -> &BTreeMap<String, String>| {
+            let own = old.get(index).and_then(|old| pick(old).get(name));
+            own.or_else(|| old.iter().find_map(|old| pick(old).get(name))).cloned()
+        };
+        for (name, value) in new.headers.set.iter_mut().filter(|(_, value)| *value == "***") {
+            if let Some(old) = known(name, |old| &old.headers.set) {
+                *value = old;
+            }
+        }
+        for (name, value) in new.headers.default.iter_mut().filter(|(_, value)| *value == "***") {
+            if let Some(old) = known(name, |old| &old.headers.default) {
+                *value = old;
+            }
+        }
     }
 }
 
@@ -147,6 +204,25 @@ pub struct ChannelInput {
     /// Proxy.
     #[serde(default)]
     pub proxy: Option<String>,
+    /// Certificates (PEM) to trust beside the system's: `file:PATH`, `env:NAME` or the text itself.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Second tries.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Changes in requests and answers, in the provider's words.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
+    /// What holds for some of its models.
+    #[serde(default)]
+    pub for_models: Vec<ModelTuning>,
+    /// What list prices are multiplied with.
+    #[serde(default)]
+    #[schema(value_type = f64)]
+    pub price_multiplier: Multiplier,
+    /// The provider whose price list holds; absent: its own.
+    #[serde(default)]
+    pub prices_of: Option<String>,
     /// Allows link-local and metadata addresses.
     #[serde(default)]
     pub allow_link_local: bool,
@@ -175,6 +251,12 @@ impl From<ChannelInput> for Channel {
             dialect: input.dialect,
             timeouts: input.timeouts,
             proxy: input.proxy,
+            ca: input.ca,
+            retry: input.retry,
+            overrides: input.overrides,
+            for_models: input.for_models,
+            price_multiplier: input.price_multiplier,
+            prices_of: input.prices_of,
             allow_link_local: input.allow_link_local,
             listed: Vec::new(),
             origin: Origin::Store,
@@ -230,6 +312,27 @@ pub struct ChannelPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub proxy: Option<Option<String>>,
+    /// Certificates to trust beside the system's; `null`: none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ca: Option<Option<String>>,
+    /// Second tries, all anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Overrides, all anew; a header value of `***` keeps the one that is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Vec<Override>>,
+    /// What holds for some of its models, all anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_models: Option<Vec<ModelTuning>>,
+    /// What list prices are multiplied with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub price_multiplier: Option<Multiplier>,
+    /// The provider whose price list holds; `null`: its own.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub prices_of: Option<Option<String>>,
     /// Allows link-local and metadata addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_link_local: Option<bool>,
@@ -238,11 +341,16 @@ pub struct ChannelPatch {
 impl ChannelPatch {
     fn apply(self, channel: &mut Channel) {
         let before = channel.headers.clone();
+        let old = (channel.overrides.clone(), channel.for_models.clone());
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { channel.$field = value; } )* };
         }
         take!(names, disable);
         take!(provider, base_urls, models, tags, weight, options, headers, dialect, timeouts, proxy, allow_link_local);
+        take!(ca, retry, overrides, for_models, price_multiplier, prices_of);
+        unmask(channel.overrides.iter_mut(), &old.0.iter().collect::<Vec<_>>());
+        let tuned: Vec<&Override> = old.1.iter().flat_map(|tuning| &tuning.overrides).collect();
+        unmask(channel.for_models.iter_mut().flat_map(|tuning| &mut tuning.overrides), &tuned);
         for (name, value) in &mut channel.headers {
             if value == "***"
                 && let Some(old) = before.get(name)

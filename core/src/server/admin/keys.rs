@@ -10,7 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, Secret, Strategy, VirtualKey};
+use crate::model::{Entities, Origin, Policy, Secret, Strategy, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -45,6 +45,8 @@ pub struct KeyView {
     pub strategy: Option<Strategy>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Retries, hedges, races, mirrors and the answer cache for this key.
+    pub policy: Policy,
     /// When older secrets of the key end; milliseconds since 1970.
     pub grace_until: Vec<u64>,
     /// Where it is declared; `file` is read-only here.
@@ -67,6 +69,7 @@ impl From<&VirtualKey> for KeyView {
             tool: key.tool.clone(),
             strategy: key.strategy,
             strict: key.strict,
+            policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
             origin: key.origin,
         }
@@ -106,6 +109,9 @@ pub struct KeyInput {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Retries, hedges, races, mirrors and the answer cache for this key.
+    #[serde(default)]
+    pub policy: Policy,
 }
 
 impl From<KeyInput> for NewKey {
@@ -121,6 +127,7 @@ impl From<KeyInput> for NewKey {
             tool: input.tool,
             strategy: input.strategy,
             strict: input.strict,
+            policy: input.policy,
         }
     }
 }
@@ -163,6 +170,9 @@ pub struct KeyPatch {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// The whole policy anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 impl KeyPatch {
@@ -170,7 +180,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, strategy, strict);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, strategy, strict, policy);
     }
 }
 

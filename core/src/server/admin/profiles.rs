@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{DIRECT, Entities, Origin, Profile, ProfileRule, Strategy};
+use crate::model::{DIRECT, Entities, Origin, Override, Policy, Profile, ProfileRule, Strategy};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new profile.
@@ -35,6 +35,12 @@ pub(super) struct ProfileInput {
     /// Name of the budget that requests under this profile draw on.
     #[serde(default)]
     budget: Option<String>,
+    /// Changes in requests and answers, in the caller's words.
+    #[serde(default)]
+    overrides: Vec<Override>,
+    /// Retries, hedges, races, mirrors and the answer cache while this profile holds.
+    #[serde(default)]
+    policy: Policy,
 }
 
 /// What is to be changed of a profile.
@@ -57,6 +63,10 @@ pub(super) struct ProfilePatch {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     budget: Option<Option<String>>,
+    /// All overrides anew.
+    overrides: Option<Vec<Override>>,
+    /// The whole policy anew.
+    policy: Option<Policy>,
 }
 
 /// Profiles and who uses them.
@@ -152,8 +162,9 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ProfileInput>,
 ) -> Result<(StatusCode, Json<ProfileChanged>), AdminError> {
-    let ProfileInput { name, description, rules, channels, strategy, budget } = input;
-    let profile = Profile { name, description, rules, channels, strategy, budget, origin: Origin::Store };
+    let ProfileInput { name, description, rules, channels, strategy, budget, overrides, policy } = input;
+    let origin = Origin::Store;
+    let profile = Profile { name, description, rules, channels, strategy, budget, overrides, policy, origin };
     let name = profile.name.clone();
     let applied = admin.services.store.apply(Change::CreateProfile(profile), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &name)?))
@@ -185,6 +196,8 @@ pub(super) async fn patch(
             channels: patch.channels.unwrap_or(profile.channels),
             strategy: patch.strategy.unwrap_or(profile.strategy),
             budget: patch.budget.unwrap_or(profile.budget),
+            overrides: patch.overrides.unwrap_or(profile.overrides),
+            policy: patch.policy.unwrap_or(profile.policy),
             ..profile
         }))
     };

@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{Conditions, Entities, Origin, Route, RouteGroup, Strategy};
+use crate::model::{Conditions, Entities, Origin, Policy, Route, RouteGroup, Strategy};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new route.
@@ -34,6 +34,9 @@ pub(super) struct RouteInput {
     strategy: Option<Strategy>,
     /// Groups in order; a lower one is strict cold standby.
     groups: Vec<RouteGroup>,
+    /// Retries, hedges, races, mirrors and the answer cache for this model.
+    #[serde(default)]
+    policy: Policy,
 }
 
 /// What is to be changed of a route.
@@ -55,6 +58,8 @@ pub(super) struct RoutePatch {
     strategy: Option<Option<Strategy>>,
     /// All groups anew.
     groups: Option<Vec<RouteGroup>>,
+    /// The whole policy anew.
+    policy: Option<Policy>,
 }
 
 /// Routes.
@@ -95,8 +100,8 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<RouteInput>,
 ) -> Result<(StatusCode, Json<RouteChanged>), AdminError> {
-    let RouteInput { model, also, regex, conditions, strategy, groups } = input;
-    let route = Route { model, also, regex, conditions, strategy, groups, origin: Origin::Store };
+    let RouteInput { model, also, regex, conditions, strategy, groups, policy } = input;
+    let route = Route { model, also, regex, conditions, strategy, groups, policy, origin: Origin::Store };
     let model = route.model.clone();
     let applied = admin.services.store.apply(Change::CreateRoute(route), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &model)?))
@@ -128,6 +133,7 @@ pub(super) async fn patch(
             conditions: patch.conditions.unwrap_or(route.conditions),
             strategy: patch.strategy.unwrap_or(route.strategy),
             groups: patch.groups.unwrap_or(route.groups),
+            policy: patch.policy.unwrap_or(route.policy),
             ..route
         }))
     };

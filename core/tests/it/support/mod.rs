@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 pub mod dialog;
 pub mod fold;
+pub mod provider_socket;
 pub mod providers;
 pub mod raw;
 
@@ -58,7 +59,15 @@ impl TestGateway {
         let store = Store::open(dir.path(), clock.clone(), &MasterKey::KeyFile, known).expect("the store opens");
         let mut settings = Settings { listen: vec!["127.0.0.1:0".into()], ..Settings::default() };
         change(&mut settings);
-        let fixed = ["listen", "timeouts", "max_body_bytes", "anonymous_key", "max_attempts", "allowed_origins"];
+        let fixed = [
+            "listen",
+            "timeouts",
+            "max_body_bytes",
+            "body_idle_seconds",
+            "anonymous_key",
+            "max_attempts",
+            "allowed_origins",
+        ];
         let fixed_settings = fixed.iter().map(|name| (*name).to_owned()).collect();
         store.declare(Declared { settings, fixed_settings, ..Declared::default() }).expect("settings are good");
         for channel in channels {

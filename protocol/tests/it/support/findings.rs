@@ -45,6 +45,12 @@ impl Findings {
         self.wrong.extend(outcome.err());
     }
 
+    /// Takes over what was found elsewhere.
+    pub fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.wrong.extend(other.wrong);
+    }
+
     /// Fails the test if anything was found.
     pub fn report(self) {
         let shown = self.wrong.iter().take(40).map(|wrong| format!("  - {wrong}")).collect::<Vec<_>>().join("\n");

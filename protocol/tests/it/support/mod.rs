@@ -1,5 +1,7 @@
 //! What several tests share: recorded traffic, splits, and one way to run a stream decoder.
 
+use myelin_protocol::framing::Framing;
+
 pub mod apis;
 pub mod findings;
 pub mod fixtures;
@@ -25,7 +27,7 @@ fn every_recorded_case_tells_what_it_is() {
 #[test]
 fn pieces_of_a_split_make_up_the_whole() {
     let bytes: Vec<u8> = (0..40_000u32).map(|n| if n % 97 == 0 { b'\n' } else { b'x' }).collect();
-    let cuts = splits::two_way_cuts(&bytes);
+    let cuts = splits::two_way_cuts(&bytes, Framing::NdJson);
     assert!(cuts.len() > 500 && cuts.is_sorted());
     assert_eq!(splits::cut_at(&bytes, &cuts).concat(), bytes);
     let _: fn(_, &_, &[&[u8]]) -> _ = streams::decode;

@@ -1,5 +1,7 @@
 //! Ways to cut a byte stream into the pieces in which a network delivers it.
 
+use myelin_protocol::framing::{Framing, Reader};
+
 /// The whole stream as the pieces between `cuts` (sorted, in range).
 pub fn cut_at<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
@@ -12,16 +14,17 @@ pub fn cut_at<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// The splits that a stream must survive: byte by byte; then, up to 16 KiB, in two at every byte; beyond that in two around every line end and
-/// at 500 seeded places.
-pub fn two_way_cuts(bytes: &[u8]) -> Vec<usize> {
+/// Where a stream must survive being cut in two: up to 16 KiB at every byte; beyond that around the end of every frame and at 500 seeded places.
+pub fn two_way_cuts(bytes: &[u8], framing: Framing) -> Vec<usize> {
     const SMALL: usize = 16 * 1024;
     if bytes.len() <= SMALL {
         return (0..=bytes.len()).collect();
     }
     let mut cuts: Vec<usize> = Vec::new();
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| matches!(byte, b'\n' | b'\r')) {
-        cuts.extend([at.saturating_sub(1), at, at + 1, at + 2]);
+    let (mut reader, mut input) = (Reader::new(framing), bytes);
+    while reader.next(&mut input).unwrap().is_some() {
+        let end = bytes.len() - input.len();
+        cuts.extend([end - 2, end - 1, end, end + 1]);
     }
     let mut seed = Seed::new(bytes.len() as u64);
     cuts.extend((0..500).map(|_| seed.below(bytes.len() + 1)));

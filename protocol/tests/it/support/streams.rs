@@ -1,6 +1,6 @@
 //! Running a provider's stream decoder over bytes.
 
-use myelin_protocol::framing::Reader;
+use myelin_protocol::framing::{Frame, Framing, Reader};
 use myelin_protocol::ir::StreamEvent;
 use myelin_protocol::{ApiFormat, Dialect};
 
@@ -21,4 +21,22 @@ pub fn decode(format: ApiFormat, dialect: &Dialect, pieces: &[&[u8]]) -> Vec<Str
     }
     decoder.finish(&mut events);
     events
+}
+
+/// A frame's event name, whether it is an exception, and its data.
+pub type OwnedFrame = (Option<String>, bool, Vec<u8>);
+
+/// The frames of a stream that arrives in `pieces`. Panics on bytes that are no frames.
+pub fn frames(framing: Framing, pieces: &[&[u8]]) -> Vec<OwnedFrame> {
+    let owned = |frame: Frame<'_>| (frame.event.map(str::to_owned), frame.exception, frame.data.to_vec());
+    let mut reader = Reader::new(framing);
+    let mut found = Vec::new();
+    for piece in pieces {
+        let mut input = *piece;
+        while let Some(frame) = reader.next(&mut input).unwrap() {
+            found.push(owned(frame));
+        }
+    }
+    found.extend(reader.finish().unwrap().map(owned));
+    found
 }

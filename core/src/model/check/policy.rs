@@ -1,0 +1,118 @@
+//! Policies and overrides: sane numbers, known targets, readable paths and templates.
+
+use super::{Problem, routes};
+use crate::model::{CutStreams, Entities, FailureClass, Override, Policy, Retry, RetryAction};
+use crate::overrides::Overrides;
+
+/// No wait is longer: who waits that long has left.
+const LONGEST_MS: u64 = 600_000;
+/// More deployments at once are no race but a storm.
+const MOST_RACERS: u32 = 8;
+
+/// Checks one policy against everything else.
+pub fn policy(path: &str, policy: &Policy, entities: &Entities) -> Vec<Problem> {
+    let at = |field: &str| format!("{path}.{field}");
+    let mut problems = retry(&at("retry"), &policy.retry);
+    if policy.race.is_some_and(|race| race == 0 || race > MOST_RACERS) {
+        problems.push(Problem::error(at("race"), format!("must be between 1 (no race) and {MOST_RACERS}")));
+    }
+    if policy.hedge_after_ms.is_some_and(|ms| ms > LONGEST_MS) {
+        problems.push(Problem::error(at("hedge_after_ms"), format!("must be at most {LONGEST_MS}")));
+    }
+    if let Some(mirror) = &policy.mirror {
+        if mirror.percent == 0 || mirror.percent > 100 {
+            problems.push(Problem::error(at("mirror.percent"), "must be between 1 and 100"));
+        }
+        problems.extend(routes::target(&at("mirror.to"), &mirror.to, entities));
+    }
+    for (field, names) in
+        [("context_fallback", &policy.context_fallback), ("content_fallback", &policy.content_fallback)]
+    {
+        for (index, name) in names.iter().enumerate() {
+            problems.extend(routes::target(&at(&format!("{field}[{index}]")), name, entities));
+        }
+    }
+    if policy.cache.ttl_seconds == Some(0) {
+        problems.push(Problem::error(at("cache.ttl_seconds"), "must be at least 1; write mode = \"off\" for no cache"));
+    }
+    if policy.cache.namespace.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        problems.push(Problem::error(at("cache.namespace"), "is empty"));
+    }
+    problems
+}
+
+/// Checks what is said about second tries.
+pub(super) fn retry(path: &str, retry: &Retry) -> Vec<Problem> {
+    let at = |field: &str| format!("{path}.{field}");
+    let mut problems = Vec::new();
+    for (field, ms) in
+        [("backoff_ms", retry.backoff_ms), ("backoff_max_ms", retry.backoff_max_ms), ("max_wait_ms", retry.max_wait_ms)]
+    {
+        if ms.is_some_and(|ms| ms > LONGEST_MS) {
+            problems.push(Problem::error(at(field), format!("must be at most {LONGEST_MS}")));
+        }
+    }
+    if retry.same.is_some_and(|same| same > 10) {
+        problems.push(Problem::error(at("same"), "must be at most 10"));
+    }
+    for class in [FailureClass::Rejected, FailureClass::Denied] {
+        if retry.on.get(&class) == Some(&RetryAction::Again) {
+            let why = "the same deployment says the same again: take \"elsewhere\" or \"never\"";
+            problems.push(Problem::error(at("on"), why));
+        }
+    }
+    if retry.cut_streams == Some(CutStreams::Off) && retry.on.contains_key(&FailureClass::Cut) {
+        problems.push(Problem::warning(at("on.cut"), "does not hold for streams while cut_streams is \"off\""));
+    }
+    problems
+}
+
+/// Checks overrides.
+pub(super) fn overrides(path: &str, overrides: &[Override]) -> Vec<Problem> {
+    let wrong = |(index, one): (usize, &Override)| {
+        let error = Overrides::compile([one]).err()?;
+        Some(Problem::error(format!("{path}[{index}].{}", error.field), error.why))
+    };
+    overrides.iter().enumerate().filter_map(wrong).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn paths(value: serde_json::Value) -> Vec<String> {
+        let asked: Policy = serde_json::from_value(value).unwrap();
+        let mut paths: Vec<String> =
+            policy("policy", &asked, &Entities::default()).into_iter().map(|problem| problem.path).collect();
+        paths.sort();
+        paths
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told() {
+        for (value, path) in [
+            (json!({"race": 0}), "policy.race"),
+            (json!({"race": 99}), "policy.race"),
+            (json!({"mirror": {"to": "gone"}}), "policy.mirror.to"),
+            (json!({"mirror": {"to": "echo", "percent": 0}}), "policy.mirror.percent"),
+            (json!({"context_fallback": ["gone"]}), "policy.context_fallback[0]"),
+            (json!({"cache": {"ttl_seconds": 0}}), "policy.cache.ttl_seconds"),
+            (json!({"retry": {"backoff_ms": 999_999_999}}), "policy.retry.backoff_ms"),
+            (json!({"retry": {"on": {"rejected": "again"}}}), "policy.retry.on"),
+        ] {
+            assert_eq!(paths(value.clone()), [path], "{value}");
+        }
+        assert!(paths(json!({"race": 2, "hedge_after_ms": 0, "cache": {"mode": "all"}})).is_empty());
+    }
+
+    #[test]
+    fn an_override_that_cannot_be_made_is_told_with_its_place() {
+        let rules: Vec<Override> =
+            serde_json::from_value(json!([{"set": {"a": 1}}, {"set": {"b": "{{colour}}"}}])).unwrap();
+        let problems = overrides("channels.main.overrides", &rules);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path, "channels.main.overrides[1].set.b");
+    }
+}

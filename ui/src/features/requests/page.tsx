@@ -1,0 +1,140 @@
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Pause, Play, ScrollText } from "lucide-react";
+import { useCallback, useEffect, useMemo, useState } from "react";
+import { type RequestRecord, useLive } from "@/api/live";
+import { Button } from "@/components/ui/button";
+import { CopyButton } from "@/components/ui/copy";
+import { Empty } from "@/components/ui/empty";
+import { Failure } from "@/components/ui/notice";
+import { Page } from "@/components/ui/page";
+import { useT } from "@/i18n";
+import { queries } from "@/app/query";
+import { Filters } from "./filters";
+import { Inspector } from "./inspector";
+import { useKeys } from "@/api/queries";
+import { useRecords } from "./queries";
+import type { RequestsSearch } from "./search";
+import { matches, merge } from "./shape";
+import { RequestTable } from "./table";
+
+/** Records that came live and are kept before the list is read again. */
+const MOST_FRESH = 2000;
+
+export function RequestsPage() {
+  const t = useT();
+  const search = useSearch({ from: "/requests" });
+  const navigate = useNavigate({ from: "/requests" });
+  const { open: _, ...filter } = search;
+  const records = useRecords(filter);
+  const keys = useKeys();
+  const [following, setFollowing] = useState(true);
+  const [fresh, setFresh] = useState<RequestRecord[]>([]);
+  const [waiting, setWaiting] = useState<RequestRecord[]>([]);
+  const [atTop, setAtTop] = useState(true);
+
+  const keyNames = useMemo(() => new Map(keys.data?.keys.map((key) => [key.id, key.name])), [keys.data]);
+  const keyIds = useMemo(() => new Map(keys.data?.keys.map((key) => [key.name, key.id])), [keys.data]);
+  const signature = JSON.stringify(filter);
+  useEffect(() => {
+    setFresh([]);
+    setWaiting([]);
+  }, [signature]);
+
+  const came = useCallback(
+    (found: RequestRecord[], gap: boolean) => {
+      if (gap) {
+        setFresh([]);
+        setWaiting([]);
+        void queries.invalidateQueries({ queryKey: ["requests"] });
+        return;
+      }
+      const wanted = found.filter((record) => matches(record, JSON.parse(signature) as RequestsSearch, keyIds));
+      // Rows do not move under the eyes of who scrolled down.
+      const into = atTop ? setFresh : setWaiting;
+      into((there) => merge(wanted, there, MOST_FRESH));
+    },
+    [signature, keyIds, atTop],
+  );
+  const live = useLive(following, came);
+
+  const reveal = () => {
+    setFresh((there) => merge(waiting.toReversed(), there, MOST_FRESH));
+    setWaiting([]);
+  };
+  const listed = useMemo(() => records.data?.pages.flatMap((page) => page.records) ?? [], [records.data]);
+  const rows = useMemo(() => merge(fresh.toReversed(), listed, Number.MAX_SAFE_INTEGER), [fresh, listed]);
+  const change = (next: Partial<RequestsSearch>) =>
+    void navigate({ search: (before) => ({ ...before, ...next }), replace: true });
+  const filtered = Object.keys(filter).length > 0;
+
+  return (
+    <Page
+      fill
+      title={t("requests.title")}
+      hint={t("requests.hint")}
+      actions={
+        <Button
+          icon={following ? <Pause className="size-4" /> : <Play className="size-4" />}
+          aria-pressed={following}
+          onClick={() => setFollowing(!following)}
+        >
+          {following ? t("requests.pause") : t("requests.follow")}
+        </Button>
+      }
+    >
+      <Filters search={search} change={change} keys={keys.data?.keys ?? []} live={live.state} />
+      {records.isError && <Failure error={records.error} retry={() => void records.refetch()} />}
+      {records.isSuccess && rows.length === 0 ? (
+        filtered ? (
+          <Empty
+            icon={<ScrollText />}
+            title={t("requests.none")}
+            action={<Button onClick={() => void navigate({ search: {}, replace: true })}>{t("requests.clear")}</Button>}
+          >
+            {t("requests.noneHint")}
+          </Empty>
+        ) : (
+          <FirstRequest />
+        )
+      ) : (
+        <RequestTable
+          rows={rows}
+          loading={records.isPending}
+          keyNames={keyNames}
+          waiting={waiting.length}
+          reveal={reveal}
+          atTop={setAtTop}
+          more={records.hasNextPage ? () => void records.fetchNextPage() : undefined}
+          fetching={records.isFetchingNextPage}
+          opened={search.open}
+        />
+      )}
+      {search.open && (
+        <Inspector
+          id={search.open}
+          keyNames={keyNames}
+          close={() => void navigate({ search: ({ open: _, ...rest }) => rest })}
+        />
+      )}
+    </Page>
+  );
+}
+
+/** The step that makes the first row. */
+function FirstRequest() {
+  const t = useT();
+  const command = `curl ${location.origin}/v1/chat/completions \\
+  -H "authorization: Bearer my-…" -H "content-type: application/json" \\
+  -d '{"model": "echo", "messages": [{"role": "user", "content": "hello"}]}'`;
+  return (
+    <Empty icon={<ScrollText />} title={t("requests.first")}>
+      <p>{t("requests.firstHint")}</p>
+      <div className="relative mt-3 rounded-lg border border-line bg-sunken p-3 pr-11 text-left">
+        <pre className="overflow-x-auto font-mono text-xs">{command}</pre>
+        <span className="absolute top-1.5 right-1.5">
+          <CopyButton text={command} />
+        </span>
+      </div>
+    </Empty>
+  );
+}

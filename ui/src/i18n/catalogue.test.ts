@@ -1,0 +1,75 @@
+// @vitest-environment node
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { fill } from ".";
+import { en } from "./en";
+import { zh } from "./zh";
+
+const catalogues: Record<string, Record<string, string>> = { en, zh };
+const source = join(import.meta.dirname, "..");
+
+function files(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    return statSync(path).isDirectory() ? files(path) : [path];
+  });
+}
+
+const code = files(source)
+  .filter((path) => /\.tsx?$/.test(path) && !/\.test\.|schema\.d\.ts|i18n[\\/](en|zh)[\\/]/.test(path))
+  .map((path) => readFileSync(path, "utf8"))
+  .join("\n");
+
+const holes = (text: string) => [...new Set([...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1]))].toSorted();
+
+describe("the catalogue", () => {
+  test("has the same keys in every language", () => {
+    expect(Object.keys(zh).toSorted()).toEqual(Object.keys(en).toSorted());
+  });
+
+  test("has the same values in every translation, and no empty text", () => {
+    for (const [key, text] of Object.entries(en)) {
+      const other = catalogues.zh?.[key] ?? "";
+      expect(other.trim(), key).not.toBe("");
+      expect(holes(other), key).toEqual(holes(text));
+      for (const form of text.split("|")) expect(form.trim(), key).not.toBe("");
+      expect(text.split("|").length, key).toBeLessThanOrEqual(2);
+    }
+  });
+
+  test("has Chinese in the Chinese texts, but for names and units", () => {
+    const same = Object.keys(en).filter(
+      (key) => catalogues.zh?.[key] === catalogues.en?.[key] && /[a-z]{4}/i.test(catalogues.en?.[key] ?? ""),
+    );
+    const names = new Set(["Myelin", "JSON", "HTTP", "Curl", "curl"]);
+    expect(same.filter((key) => !names.has(catalogues.en?.[key] ?? ""))).toEqual([]);
+  });
+
+  test("holds nothing that no code asks for", () => {
+    const unused = Object.keys(en).filter((key) => {
+      if (code.includes(`"${key}"`)) return false;
+      // Keys that are put together: `state.${state}`.
+      const parts = key.split(".");
+      const stem = parts.slice(0, -1).join(".");
+      return !(stem && code.includes(`\`${stem}.\${`));
+    });
+    expect(unused).toEqual([]);
+  });
+});
+
+test("texts take values and choose between one and many", () => {
+  expect(fill("{n} thing|{n} things", { n: 1 })).toBe("1 thing");
+  expect(fill("{n} thing|{n} things", { n: 0 })).toBe("0 things");
+  expect(fill("{a} and {b}", { a: "x" })).toBe("x and {b}");
+});
+
+test("no page has English words beside the catalogue", () => {
+  const pages = files(source).filter((path) => path.endsWith(".tsx") && !path.includes(".test."));
+  const found = pages.flatMap((path) =>
+    [...readFileSync(path, "utf8").matchAll(/>\s*([A-Z][a-z]+ [a-z]+[^<>{}`=;()]*)\s*</g)].map(
+      (match) => `${path}: ${match[1]}`,
+    ),
+  );
+  expect(found).toEqual([]);
+});

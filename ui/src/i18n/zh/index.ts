@@ -1,0 +1,5 @@
+import type { Catalogue } from "..";
+import { common } from "./common";
+import { requests } from "./requests";
+
+export const zh: Catalogue = { ...common, ...requests };

@@ -1,0 +1,36 @@
+/** What the desktop window can do beyond a browser. The only file that knows about it; in a browser it says so and does nothing. */
+
+type Host = { __TAURI_INTERNALS__?: unknown };
+
+export const inWindow = (): boolean => typeof window !== "undefined" && "__TAURI_INTERNALS__" in (window as Host);
+
+/** Copies text. Browsers allow the clipboard only on secure pages, which a server in the local network is not. */
+export async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+function copyBySelection(text: string): boolean {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.style.position = "fixed";
+  area.style.opacity = "0";
+  (document.querySelector("[role=dialog]") ?? document.body).append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
+
+/** Offers text as a file. */
+export function download(name: string, type: string, text: string) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
