@@ -8,6 +8,7 @@
 //! process   CPU time and memory of the process under test, from /proc
 //! figures   what a round measured, medians of rounds                      (pure)
 //! target    the programs that are compared, and how each is started       (feature `compare`)
+//! instructions  what a request costs the processor, by callgrind            (feature `compare`)
 //! report    table, JSON and plots                                         (feature `compare`, pure)
 //! ```
 //!
@@ -15,6 +16,8 @@
 #![forbid(unsafe_code)]
 
 pub mod figures;
+#[cfg(feature = "compare")]
+pub mod instructions;
 pub mod load;
 pub mod mock;
 pub mod process;

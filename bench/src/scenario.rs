@@ -106,6 +106,11 @@ impl Scenario {
         !matches!((self.format, self.shape.wire), (Format::Chat, Wire::Chat) | (Format::Messages, Wire::Messages))
     }
 
+    /// Its shape without pauses: for counting, where time does not matter.
+    pub fn unpaced(&self) -> Shape {
+        Shape { interval_ms: 0, ..self.shape }
+    }
+
     /// The pressure for a round of `seconds`. Streams at a pace run for as many whole streams as fit.
     pub fn pressure(&self, seconds: f64) -> Pressure {
         let one_ms = u64::from(self.shape.chunks) * u64::from(self.shape.interval_ms);

@@ -32,10 +32,12 @@ pub enum Kind {
     Bare,
     /// Myelin with profile rules, routes, limits, budgets, prices and kept bodies.
     Full,
+    /// The same under callgrind.
+    Counted,
 }
 
 impl Kind {
-    /// All, the baselines first.
+    /// All that are compared, the baselines first.
     pub const ALL: [Self; 5] = [Self::Direct, Self::Nginx, Self::Relay, Self::Bare, Self::Full];
 
     /// Its name in the report.
@@ -46,12 +48,17 @@ impl Kind {
             Self::Relay => "relay",
             Self::Bare => "myelin-bare",
             Self::Full => "myelin",
+            Self::Counted => "myelin-counted",
         }
+    }
+
+    fn is_gateway(self) -> bool {
+        matches!(self, Self::Bare | Self::Full | Self::Counted)
     }
 
     /// Whether it can serve a scenario.
     pub fn serves(self, scenario: &Scenario) -> bool {
-        matches!(self, Self::Bare | Self::Full) || !scenario.converts()
+        self.is_gateway() || !scenario.converts()
     }
 }
 
@@ -75,6 +82,8 @@ pub struct Running {
     pub whom: Whom,
     /// Milliseconds from its start to its first good answer.
     pub start_ms: f64,
+    /// Its own directory.
+    pub folder: PathBuf,
     /// Resident memory when it had answered one request and rested, in KiB.
     pub idle_kib: u64,
     child: Option<Child>,
@@ -98,7 +107,7 @@ impl Running {
                 relay.args([address.to_string(), format!("http://{mock}")]);
                 Some(relay)
             }
-            Kind::Bare | Kind::Full => Some(myelin(kind, address, mock, programs, &folder)?),
+            Kind::Bare | Kind::Full | Kind::Counted => Some(myelin(kind, address, mock, programs, &folder)?),
         };
         let log = std::fs::File::create(folder.join("log"))?;
         let child = match command {
@@ -109,17 +118,17 @@ impl Running {
             }
             None => None,
         };
-        let key = matches!(kind, Kind::Bare | Kind::Full).then(|| KEY.to_owned());
+        let key = kind.is_gateway().then(|| KEY.to_owned());
         let whom = Whom { address: if child.is_some() { address } else { mock }, key };
-        let mut running = Self { kind, whom, start_ms: 0.0, idle_kib: 0, child };
-        running.wait_ready(begin, &folder).await?;
+        let mut running = Self { kind, whom, start_ms: 0.0, folder, idle_kib: 0, child };
+        running.wait_ready(begin).await?;
         running.start_ms = (now_ns() - begin) as f64 / 1e6;
         tokio::time::sleep(Duration::from_millis(500)).await;
         running.idle_kib = running.pid().map_or(0, |pid| process::memory_kib(pid).0);
         Ok(running)
     }
 
-    async fn wait_ready(&mut self, begin: u64, folder: &Path) -> Result<()> {
+    async fn wait_ready(&mut self, begin: u64) -> Result<()> {
         let shape = Shape { wire: Wire::Chat, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
         let ask = ask(Format::Chat, shape, 200);
         let once = Pressure { connections: 1, rate: None, seconds: 5.0, requests: Some(1) };
@@ -136,12 +145,12 @@ impl Running {
             if let Some(child) = &mut self.child
                 && let Some(status) = child.try_wait()?
             {
-                let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+                let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 bail!("{} ended with {status}:\n{log}", self.kind.name());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         bail!("{} never answered ({}):\n{log}", self.kind.name(), said.unwrap_or_default())
     }
 
@@ -181,7 +190,14 @@ fn nginx(address: SocketAddr, mock: SocketAddr, folder: &Path) -> Result<Command
 fn myelin(kind: Kind, address: SocketAddr, mock: SocketAddr, programs: &Programs, folder: &Path) -> Result<Command> {
     let file = folder.join("myelin.toml");
     std::fs::write(&file, configuration(kind, address, mock))?;
-    let mut command = Command::new(&programs.myelin);
+    let mut command = if kind == Kind::Counted {
+        let mut valgrind = Command::new("valgrind");
+        let dumps = folder.join("callgrind.out.%p");
+        valgrind.args(["--tool=callgrind", &format!("--callgrind-out-file={}", dumps.display())]).arg(&programs.myelin);
+        valgrind
+    } else {
+        Command::new(&programs.myelin)
+    };
     command.arg("serve").arg("--config").arg(file).arg("--data-dir").arg(folder.join("data")).env("RUST_LOG", "warn");
     Ok(command)
 }
@@ -190,12 +206,13 @@ fn myelin(kind: Kind, address: SocketAddr, mock: SocketAddr, programs: &Programs
 fn configuration(kind: Kind, address: SocketAddr, mock: SocketAddr) -> String {
     let models = |wire: Wire| {
         let ready = Shape { wire, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
-        let shapes = SCENARIOS.iter().map(|scenario| scenario.shape).filter(|shape| shape.wire == wire);
+        let shapes = SCENARIOS.iter().flat_map(|scenario| [scenario.shape, scenario.unpaced()]);
+        let shapes = shapes.filter(|shape| shape.wire == wire);
         let names: BTreeSet<String> = shapes.chain([ready]).map(|shape| format!("\"{shape}\"")).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     };
     let mut text = format!("listen = [\"{address}\"]\n");
-    if kind == Kind::Full {
+    if matches!(kind, Kind::Full | Kind::Counted) {
         text.push_str(include_str!("full_settings.toml"));
     }
     let _ = write!(
@@ -209,7 +226,7 @@ fn configuration(kind: Kind, address: SocketAddr, mock: SocketAddr) -> String {
         models(Wire::Messages)
     );
     let _ = write!(text, "\n[[keys]]\nname = \"bench\"\nsecret = \"{KEY}\"\n");
-    if kind == Kind::Full {
+    if matches!(kind, Kind::Full | Kind::Counted) {
         text.push_str(include_str!("full.toml"));
     }
     text

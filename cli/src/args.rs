@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::commands::{admin, channel, completions, config, key, logs, profile, route, serve};
+use crate::commands::{admin, channel, completions, config, explain, key, logs, price, profile, route, serve};
 
 /// One local address for every model.
 #[derive(Debug, Parser)]
@@ -54,6 +54,11 @@ pub(crate) enum Command {
     /// Routes: from a model's name to ordered groups of deployments.
     #[command(subcommand)]
     Route(route::Route),
+    /// What models cost, and what requests did.
+    #[command(subcommand)]
+    Price(price::Price),
+    /// What would happen to a request, before it is sent: which rule fires, who is asked in which order, and why.
+    Explain(explain::Explain),
     /// What was asked, newest last.
     Logs(logs::Logs),
     /// The configuration file.

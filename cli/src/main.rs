@@ -21,6 +21,8 @@ fn main() -> ExitCode {
         Command::Model(args::Model::List) => commands::model::run(&place),
         Command::Key(key) => commands::key::run(&place, key),
         Command::Route(route) => commands::route::run(&place, route),
+        Command::Price(price) => commands::price::run(&place, price),
+        Command::Explain(explain) => commands::explain::run(&place, &explain),
         Command::Logs(logs) => commands::logs::run(&place, &logs),
         Command::Config(config) => commands::config::run(&place, config),
         Command::Admin(admin) => commands::admin::run(&place, admin),

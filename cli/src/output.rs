@@ -93,6 +93,23 @@ pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit)).ok_or_else(wrong)
 }
 
+/// A moment as people say it, in milliseconds since 1970: `2026-01-31`, `2026-01-31T18:00`, or `7d` for seven days ago. Without a zone it is local time.
+pub(crate) fn moment(text: &str) -> anyhow::Result<u64> {
+    let wrong = || anyhow!("'{text}' is no time: write 2026-01-31, 2026-01-31T18:00:00Z, or 7d for seven days ago");
+    let now = jiff::Timestamp::now();
+    if let Ok(ago) = seconds(text) {
+        let ms = now.as_millisecond().saturating_sub(i64::try_from(ago.saturating_mul(1_000)).map_err(|_| wrong())?);
+        return Ok(u64::try_from(ms).unwrap_or(0));
+    }
+    let zone = jiff::tz::TimeZone::system();
+    let stamp = text
+        .parse::<jiff::Timestamp>()
+        .ok()
+        .or_else(|| Some(text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone.clone()).ok()?.timestamp()))
+        .or_else(|| Some(text.parse::<jiff::civil::Date>().ok()?.to_zoned(zone).ok()?.timestamp()));
+    stamp.and_then(|stamp| u64::try_from(stamp.as_millisecond()).ok()).ok_or_else(wrong)
+}
+
 /// `key=value`.
 pub(crate) fn pair(text: &str) -> anyhow::Result<(String, String)> {
     let (key, value) = text.split_once('=').ok_or_else(|| anyhow!("'{text}' is no pair: write key=value"))?;
@@ -118,6 +135,14 @@ mod tests {
         for wrong in ["", "5", "d", "-1d", "99999999999999999999s", "1y"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn moments_are_read() {
+        assert_eq!(moment("1970-01-02T00:00:00Z").unwrap(), 86_400_000);
+        let week = moment("7d").unwrap();
+        assert!(week > moment("2020-01-01").unwrap() && week < moment("1s").unwrap());
+        assert!(moment("yesterday").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
 mod desk;
+mod fares;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -145,6 +146,8 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
         tasks.spawn(self.clone().follow_model_lists());
+        self.restore_fares().await;
+        tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
         // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
         let router = self.router();
@@ -156,6 +159,7 @@ impl Gateway {
         ready(&own);
         while serving.join_next().await.is_some() {}
         tasks.shutdown().await;
+        self.keep_fares();
         Ok(())
     }
 

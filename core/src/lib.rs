@@ -2,6 +2,9 @@
 //!
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
+//! 0 model error clock
+//! 1 pricing providers routing limits
+//! 2 config store upstream observe
 //! 0 model error clock overrides
 //! 1 limits pricing providers routing
 //! 2 cache config store tools upstream
@@ -16,6 +19,7 @@ pub mod config;
 pub mod error;
 pub mod gateway;
 pub mod launch;
+pub mod limits;
 pub mod model;
 pub mod overrides;
 pub mod pipeline;

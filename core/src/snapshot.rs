@@ -101,6 +101,11 @@ impl KeyEntry {
         Self { key, models }
     }
 
+    /// A key without limits that nobody has: for looking what would happen.
+    pub fn unlimited() -> Self {
+        Self::new(VirtualKey::default())
+    }
+
     /// Whether the key may ask for `model`.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|glob| glob.matches(model))
@@ -194,6 +199,18 @@ impl Snapshot {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         let (entry, until) = self.keys.get(&hash)?;
         until.is_none_or(|until| now_ms < until).then(|| entry.clone())
+    }
+
+    /// The key of that id or name.
+    pub fn key_named(&self, id_or_name: &str) -> Option<Arc<KeyEntry>> {
+        let named = |entry: &&Arc<KeyEntry>| entry.key.id == id_or_name || entry.key.name == id_or_name;
+        self.keys.values().map(|(entry, _)| entry).find(named).cloned()
+    }
+
+    /// A key of that tool.
+    pub fn key_of_tool(&self, tool: &str) -> Option<Arc<KeyEntry>> {
+        let owned = self.keys.values().map(|(entry, _)| entry).filter(|entry| entry.key.tool.as_deref() == Some(tool));
+        owned.min_by(|a, b| a.key.name.cmp(&b.key.name)).cloned()
     }
 
     /// The key that keyless requests on a loopback listener count as.

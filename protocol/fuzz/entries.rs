@@ -6,6 +6,8 @@ use bytes::Bytes;
 use myelin_protocol::drive::{DriveState, StreamDriver};
 use myelin_protocol::envelope::{Edits, Envelope, Head, Splicer};
 use myelin_protocol::format::AddressHints;
+use myelin_protocol::formats::embeddings::{EmbeddingFormat, EmbeddingReply};
+use myelin_protocol::formats::{anthropic_messages, gemini, ollama, openai_responses};
 use myelin_protocol::framing::{Framing, FramingError, Reader};
 use myelin_protocol::lower::{NameMap, lower};
 use myelin_protocol::tap::{StreamTap, TapState};
@@ -75,6 +77,46 @@ pub fn bodies(data: &[u8]) {
     if let Ok(models) = codec.decode_models(body) {
         let _ = target.codec().encode_models(&models);
     }
+}
+
+/// What stands beside the conversations: vectors, counters, stored answers, compaction, catalogs.
+pub fn sides(data: &[u8]) {
+    let [from, to, body @ ..] = data else { return };
+    let pick = |choice: u8| EmbeddingFormat::ALL[usize::from(choice) % EmbeddingFormat::ALL.len()].codec();
+    let (source, target, dialect) = (pick(*from), pick(*to), Dialect::default());
+    let hints = || AddressHints { model: Some("m"), stream: Some(false) };
+    let request = source.client().and_then(|client| client.decode_request(body, hints()).ok());
+    if let Some(Ok(encoded)) = request.as_ref().map(|request| target.encode_request(request, &dialect)) {
+        assert!(serde_json::from_slice::<serde_json::Value>(&encoded.value).is_ok());
+    }
+    if let (Ok(response), Some(client)) = (source.decode_response(body), target.client()) {
+        let asked = client.decode_request(br#"{"model":"m","input":["a","b"]}"#, hints());
+        if let Some(request) = request.or(asked.ok()) {
+            let _ = client.encode_response(&response, EmbeddingReply { model: "m", request: &request });
+        }
+    }
+    let _ = anthropic_messages::decode_count_response(body);
+    let _ = gemini::decode_count_response(body);
+    let _ = openai_responses::input_tokens::decode(body);
+    let _ = openai_responses::compact::decode(body);
+    let _ = ollama::decode_show_request(body);
+    if let Ok(request) = gemini::decode_count_request(body, hints()) {
+        let _ = tokens::estimate(&request);
+    }
+    stored(body);
+}
+
+/// A stored conversation that the bytes continue, or are.
+fn stored(body: &[u8]) {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let input = openai_responses::stored::input_items(body, "token").unwrap_or_default();
+    let chain = [openai_responses::stored::StoredResponse { input, response: value }];
+    let _ = openai_responses::stored::previous_response_id(body);
+    let _ = openai_responses::stored::continue_from(&chain, body);
+    let page = openai_responses::stored::Page { after: None, limit: Some(2), ascending: true };
+    let page = openai_responses::stored::encode_input_items(&chain, &page);
+    assert!(serde_json::from_slice::<serde_json::Value>(&page).is_ok());
+    let _ = openai_responses::stored::replay(&chain[0].response, None);
 }
 
 /// The framings: the same frames however the bytes arrive.

@@ -49,6 +49,9 @@ pub struct Dialect {
     pub cache_beside_input: bool,
     /// Top-level request fields (names of the wire) that are refused: they are removed with a loss.
     pub unsupported: Vec<String>,
+    /// Fields beyond the wire's core ([`crate::lower::core_only`]) that this host takes although it is not the inventor's: callers of other formats that ask for
+    /// what they mean get them.
+    pub knows: Vec<String>,
     /// Top-level request fields to set when the caller did not.
     pub defaults: serde_json::Map<String, serde_json::Value>,
     /// Gemini: schemas go to `parameters` in the OpenAPI subset, `parametersJsonSchema` is unknown.

@@ -5,9 +5,11 @@
 //!   target's charset and length, tools that only another provider runs are left out. The [`NameMap`] undoes all of that in the answer.
 //! - Blocks that only another format understands are told as text where their meaning would be lost, and left out elsewhere.
 //! - Opaque reasoning of another format is stripped.
+//! - Hosts that only copy a wire get its core ([`core_only`]).
 //!
 //! Nothing goes without a [`Loss`]. Knows no wire: limits are data (see `names.rs`), and encoders repeat none of this.
 
+mod beyond;
 mod lift;
 mod names;
 mod natives;
@@ -17,6 +19,7 @@ use crate::ir::{
 };
 use crate::{ApiFormat, Dialect};
 
+pub use beyond::core_only;
 pub use lift::Lifter;
 pub use names::NameMap;
 

@@ -4,8 +4,36 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// Builds, measures, and writes the figures into the docs; `--dry` only prints them.
+/// `bench instructions` counts; anything else measures.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    match arguments.split_first() {
+        Some((word, rest)) if word == "instructions" => instructions(rest.iter().any(|word| word == "--set")),
+        _ => compare(arguments),
+    }
+}
+
+/// Counts instructions by callgrind and compares them with `bench/instructions.json`; `set` writes the ceilings anew.
+pub(crate) fn instructions(set: bool) -> Result<()> {
+    setup::check_rust()?;
+    setup::ensure_c_compiler()?;
+    setup::ensure_valgrind()?;
+    // Optimized like a release but for what takes the linker minutes.
+    let build = |package: &str, features: &[&str]| {
+        let mut cargo = process::cargo();
+        process::run(cargo.args(["build", "--locked", "--profile", "counted", "-p", package]).args(features))
+    };
+    build("myelin", &["--bin", "myelin"])?;
+    build("myelin-bench", &["--features", "compare", "--bin", "bench-instructions"])?;
+    let mut count = process::command(setup::built_binary("bench-instructions", "counted"));
+    count.arg(setup::built_binary("myelin", "counted")).arg(process::root().join("bench").join("instructions.json"));
+    if set {
+        count.arg("--set");
+    }
+    process::run(&mut count)
+}
+
+/// Builds, measures, and writes the figures into the docs; `--dry` only prints them.
+fn compare(arguments: &[String]) -> Result<()> {
     let dry = arguments.iter().any(|word| word == "--dry");
     let passed_on: Vec<&String> = arguments.iter().filter(|word| *word != "--dry").collect();
     setup::check_rust()?;

@@ -45,6 +45,14 @@ pub(crate) fn ensure_nginx() -> Result<()> {
     apt_install("nginx", &["nginx-light"])
 }
 
+/// Counts instructions.
+pub(crate) fn ensure_valgrind() -> Result<()> {
+    if process::answers("valgrind", &["--version"]) {
+        return Ok(());
+    }
+    apt_install("valgrind", &["valgrind"])
+}
+
 /// A binary that cargo has built, in the folder that cargo builds to.
 pub(crate) fn built_binary(name: &str, profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| process::root().join("target"), PathBuf::from);

@@ -1,6 +1,7 @@
 //! The process as a whole: the file is read again, a crash loses nothing that was promised, a second start says what is in the way.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use myelin_testkit::{KEY, MockServer};
 use tokio::runtime::Runtime;
 
-use crate::commands::Home;
+use crate::commands::{Home, Server};
 
 const SECRET: &str = "my-process-test-0123456789";
 
@@ -22,31 +23,47 @@ fn mock() -> (Runtime, MockServer) {
     (runtime, mock)
 }
 
-/// A configuration with one channel at the mock and one key whose records are promised.
+/// A configuration with one channel at the mock and one strict key.
 fn config(mock: &MockServer, model: &str) -> String {
+    config_of(mock, model, true)
+}
+
+/// The same with a key that is strict (the last byte waits for the disk) or, as keys are unless they say so, not.
+fn config_of(mock: &MockServer, model: &str, strict: bool) -> String {
     let base = mock.base_url("openai");
     format!(
-        "model_sync_seconds = 0\n\n[[channels]]\nname = \"main\"\nprovider = \"openai\"\nbase_url = \"{base}\"\ncredentials = [\"{KEY}\"]\nmodels = [\"{model}\"]\n\n[[keys]]\nname = \"app\"\nsecret = \"{SECRET}\"\nstrict = true\n"
+        "model_sync_seconds = 0\n\n[[channels]]\nname = \"main\"\nprovider = \"openai\"\nbase_url = \"{base}\"\ncredentials = [\"{KEY}\"]\nmodels = [\"{model}\"]\n\n[[keys]]\nname = \"app\"\nsecret = \"{SECRET}\"\nstrict = {strict}\n"
     )
 }
 
 /// One chat request on a connection of its own; `None`: the connection broke before the answer was whole.
 fn chat(address: &str, model: &str, text: &str) -> Option<(u16, String)> {
-    let body = format!("{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}");
+    ask(address, model, text, false)
+}
+
+/// The same, as a stream or whole.
+fn ask(address: &str, model: &str, text: &str, stream: bool) -> Option<(u16, String)> {
+    let body = format!(
+        "{{\"model\":\"{model}\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}"
+    );
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+    let mut connection = TcpStream::connect(address).ok()?;
+    connection.write_all(format!("{head}{body}").as_bytes()).ok()?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
+    connection.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length =
-        head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())?;
     let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: "))?.to_owned();
-    (body.len() == length).then_some((status, id))
+    let length: Option<usize> =
+        head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let whole = match length {
+        Some(length) => body.len() == length,
+        None => body.contains("data: [DONE]") && body.ends_with("\r\n0\r\n\r\n"),
+    };
+    whole.then_some((status, id))
 }
 
 /// Waits until `done`, for a while.
@@ -89,35 +106,51 @@ fn case_40_a_changed_file_is_in_force_at_once_and_a_bad_one_changes_nothing() {
     wait("a good file is read again", || status("three") == Some(200));
 }
 
+/// A number below `bound`, another one in every run.
+fn random(bound: u64) -> u64 {
+    RandomState::new().hash_one(0) % bound
+}
+
+/// Twelve clients ask, every other one for streams, until the process is killed at some moment; the ids of the answers that were whole.
+fn killed_under_load(server: &mut Server) -> BTreeSet<String> {
+    let answered = Arc::new(Mutex::new((BTreeSet::new(), [0; 2])));
+    let workers: Vec<_> = (0..12)
+        .map(|worker| {
+            let (answered, address, stream) = (answered.clone(), server.address.clone(), worker % 2 == 0);
+            std::thread::spawn(move || {
+                while let Some((status, id)) = ask(&address, "one", "say one two three four five", stream) {
+                    assert_eq!(status, 200);
+                    let mut answered = answered.lock().unwrap();
+                    answered.0.insert(id);
+                    answered.1[usize::from(stream)] += 1;
+                }
+            })
+        })
+        .collect();
+    let some = 20 + random(120);
+    wait("some answers", || answered.lock().unwrap().1.iter().all(|count| *count > some));
+    std::thread::sleep(Duration::from_micros(random(20_000)));
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    std::mem::take(&mut answered.lock().unwrap().0)
+}
+
 #[test]
 fn what_was_answered_is_in_the_log_after_the_process_was_killed() {
     let (_runtime, mock) = mock();
-    let home = Home::new(&config(&mock, "one"));
-    for round in 0..2 {
-        let mut server = home.serve();
-        let answered = Arc::new(Mutex::new(BTreeSet::new()));
-        let workers: Vec<_> = (0..8)
-            .map(|_| {
-                let (answered, address) = (answered.clone(), server.address.clone());
-                std::thread::spawn(move || {
-                    while let Some((status, id)) = chat(&address, "one", "hi") {
-                        assert_eq!(status, 200);
-                        answered.lock().unwrap().insert(id);
-                    }
-                })
-            })
-            .collect();
-        wait("some answers", || answered.lock().unwrap().len() > 100);
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
-        let answered = answered.lock().unwrap().clone();
-        let log = home.ok(&["--json", "logs", "--number", "100000"]);
-        let lost: Vec<&String> = answered.iter().filter(|id| !log.contains(*id)).collect();
-        assert!(lost.is_empty(), "round {round}: {} of {} are lost: {lost:?}", lost.len(), answered.len());
+    for (strict, rounds) in [(false, 6), (true, 2)] {
+        let home = Home::new(&config_of(&mock, "one", strict));
+        let mut all = BTreeSet::new();
+        for round in 0..rounds {
+            all.append(&mut killed_under_load(&mut home.serve()));
+            let log = home.ok(&["--json", "logs", "--number", "100000"]);
+            let lost: Vec<&String> = all.iter().filter(|id| !log.contains(*id)).collect();
+            assert!(lost.is_empty(), "strict {strict}, round {round}: {} of {} lost: {lost:?}", lost.len(), all.len());
+        }
+        let server = home.serve();
+        assert_eq!(chat(&server.address, "one", "hi").map(|(status, _)| status), Some(200), "it starts again");
     }
-    let server = home.serve();
-    assert_eq!(chat(&server.address, "one", "hi").map(|(status, _)| status), Some(200), "it starts again");
 }
 
 #[test]

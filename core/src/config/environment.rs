@@ -141,6 +141,8 @@ fn value<'t>(field: &Field, raw: &'t str) -> Result<DeValue<'t>, String> {
     match field.shape {
         Shape::Text => Ok(text()),
         Shape::Time => Ok(parsed.filter(|value| value.as_datetime().is_some()).unwrap_or_else(text)),
+        Shape::Amount => Ok(parsed.filter(|value| value.is_integer() || value.is_float()).unwrap_or_else(text)),
+        Shape::Numbers => parsed.filter(DeValue::is_array).ok_or_else(wrong),
         Shape::Number => parsed.filter(DeValue::is_integer).ok_or_else(wrong),
         Shape::Decimal => parsed.filter(|value| value.is_integer() || value.is_float()).ok_or_else(wrong),
         Shape::Flag => parsed.filter(DeValue::is_bool).ok_or_else(wrong),

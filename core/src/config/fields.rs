@@ -27,6 +27,10 @@ pub enum Shape {
     Number,
     /// A number.
     Decimal,
+    /// Dollars: a number, or a text with one.
+    Amount,
+    /// A list of whole numbers.
+    Numbers,
     /// `true` or `false`.
     Flag,
     /// A list of texts.
@@ -48,8 +52,10 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "whole number",
-            Self::Decimal => "number",
+            Self::Number => "number",
+            Self::Decimal => "decimal number",
+            Self::Amount => "number or text",
+            Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",
             Self::Texts => "list of texts",
             Self::Table => "table",
@@ -133,6 +139,10 @@ pub const FIELDS: &[Field] = fields! {
             "From a model's name to ordered groups of deployments. Without a route, all enabled channels that list the model form one weighted group.";
         "profiles": Tables = "[]", "[{ name = \"cheap\", rules = [{ match = \"*\", to = \"echo\" }] }]",
             "Named sets of mapping rules. `direct` is built in and maps nothing.";
+        "owners": Tables = "[]", "[{ kind = \"team\", name = \"research\" }]",
+            "Whom keys belong to: tools, users, teams, projects and organisations, in a tree.";
+        "limits": Tables = "[]", "[{ on = \"gateway\", money = 50, per = \"month\" }]",
+            "Budgets and limits on anything: the gateway, keys, owners, models, channels, tags, profiles.";
     }
     "timeouts" {
         "connect_ms": Number = "10000", "5000", "Until the connection stands, TLS included, in milliseconds.";
@@ -316,6 +326,7 @@ pub const FIELDS: &[Field] = fields! {
             "Client formats that may be spoken: `openai-chat`, `openai-responses`, `anthropic-messages`, `gemini`, `embeddings` …";
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
         "strategy": Text = "as profile and routes say", "\"lowest-latency\"", "How to choose within groups.";
+        "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
         "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
     }
@@ -378,7 +389,6 @@ pub const FIELDS: &[Field] = fields! {
         "description": Text = "", "\"for long evenings\"", "For people.";
         "channels": Texts = "all", "[\"tag:free\", \"!slow\"]", "Only these channels may serve: names, globs, `tag:t`; with `!` before it: not these.";
         "strategy": Text = "as routes say", "\"lowest-cost\"", "How to choose within groups, in place of what routes say.";
-        "budget": Text = "", "\"evenings\"", "Name of the budget that requests under this profile draw on.";
         "rules": Tables = "[]", "[{ match = \"*\", to = \"echo\" }]", "Rules in order: the first match wins, no match passes the name through.";
         "overrides": Tables = "[]", "[{ set = { temperature = 0.2 } }]",
             "Changes in requests and answers, in the caller's words, before anything is converted and after.";
@@ -431,6 +441,31 @@ pub const FIELDS: &[Field] = fields! {
         "days": Texts = "every day", "[\"sat\", \"sun\"]", "`mon` … `sun`; a window over midnight belongs to the day on which it begins.";
         "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone.";
     }
+    "owners" {
+        "kind": Text = "required", "\"team\"", "`tool`, `user`, `team`, `project` or `organisation`.";
+        "name": Text = "required", "\"research\"", "Unique among its kind. `team:research` then means this owner.";
+        "parent": Text = "", "\"organisation:acme\"", "The owner above: what limits it limits everything below.";
+    }
+    "limits" {
+        "name": Text = "made of the rest", "\"laptop-month\"", "Unique name. What was counted stays with it.";
+        "on": Text = "required", "\"key:laptop\"",
+            "What it holds back: `gateway`, `key:NAME`, `tool:NAME`, `user:NAME`, `team:NAME`, `project:NAME`, `organisation:NAME`, `model:NAME`, `channel:NAME`, `channel:NAME/MODEL`, `tag:NAME` or `profile:NAME`. Models may be globs.";
+        "models": Texts = "all", "[\"gpt-5*\"]", "Only requests for these models count, as names or globs.";
+        "requests": Number = "", "60", "Requests in the window. Each limit has one of this, `tokens`, `money` and `parallel`.";
+        "tokens": Number = "", "100000", "Tokens in and out in the window.";
+        "money": Amount = "", "5.50", "US dollars in the window.";
+        "parallel": Number = "", "4", "Requests at the same time; has no window.";
+        "per": Text = "required but for `parallel`", "\"month\"",
+            "The window: `minute`, `30s`, `5h`, `7d` … (the last so long), `day`, `week`, `month` (by the calendar) or `total`.";
+        "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone in which days, weeks and months begin.";
+        "soft": Numbers = "[80] for money, [] else", "[50, 80]", "Percentages at which an event tells of it.";
+        "refuse": Flag = "true", "false", "`false`: events tell of it, nothing is refused.";
+        "queue": Table = "", "{ timeout_ms = 10000 }", "Wait for room instead of being refused at once; first come, first served.";
+    }
+    "limits.queue" {
+        "timeout_ms": Number = "required", "10000", "How long a request waits at most, in milliseconds.";
+        "max_waiting": Number = "100", "100", "How many may wait at the same time.";
+    }
 };
 
 /// The keys of one table.
@@ -451,7 +486,7 @@ pub(super) fn below(in_section: &str, name: &str) -> String {
 /// What an entry of a list of tables is called by: its name, or its model.
 pub(super) fn identity(section: &str) -> Option<&'static str> {
     match section {
-        "channels" | "keys" | "profiles" => Some("name"),
+        "channels" | "keys" | "profiles" | "limits" => Some("name"),
         "routes" => Some("model"),
         _ => None,
     }

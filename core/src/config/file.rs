@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use crate::model::check::Problem;
 use crate::model::{
     Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning, Multiplier,
-    Origin, Override, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts,
-    VirtualKey, one_or_many,
+    Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource,
+    Strategy, Timeouts, VirtualKey, one_or_many,
 };
 
 /// `[[channels]]`.
@@ -106,6 +106,7 @@ pub(super) struct FileKey {
     #[serde(default)]
     formats: Vec<String>,
     tool: Option<String>,
+    owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
     strategy: Option<String>,
@@ -139,6 +140,7 @@ impl FileKey {
             formats: self.formats,
             profile: self.profile,
             tool: self.tool,
+            owner: self.owner,
             strict: self.strict,
             strategy,
             policy: self.policy,
@@ -240,7 +242,6 @@ pub(super) struct FileProfile {
     #[serde(default, deserialize_with = "one_or_many")]
     channels: Vec<String>,
     strategy: Option<String>,
-    budget: Option<String>,
     #[serde(default)]
     overrides: Vec<Override>,
     #[serde(default)]
@@ -256,10 +257,24 @@ impl FileProfile {
             rules: self.rules,
             channels: self.channels,
             strategy: self.strategy.and_then(|word| strategy(&path, &word, problems)),
-            budget: self.budget,
             overrides: self.overrides,
             policy: self.policy,
             origin: Origin::File,
         }
+    }
+}
+
+/// `[[owners]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileOwner {
+    kind: OwnerKind,
+    name: String,
+    parent: Option<OwnerRef>,
+}
+
+impl FileOwner {
+    pub(super) fn into_owner(self) -> Owner {
+        Owner { kind: self.kind, name: self.name, parent: self.parent, origin: Origin::File }
     }
 }

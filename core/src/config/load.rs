@@ -10,12 +10,12 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::environment;
 use super::fields::{self, Shape};
-use super::file::{FileChannel, FileKey, FileProfile, FileRoute};
+use super::file::{FileChannel, FileKey, FileOwner, FileProfile, FileRoute};
 use super::lines::{Lines, entry_path};
 use super::paths::Paths;
 use super::secrets::{SecretReader, Secrets};
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, DeclaredKey, Entities, Secret, SecretSource, Settings};
+use crate::model::{Declared, DeclaredKey, Entities, Limit, LimitSpec, Origin, Secret, SecretSource, Settings};
 
 /// What flags of the command line set, above everything else.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -211,6 +211,11 @@ impl Loaded {
     }
 }
 
+fn file_limit(index: usize, spec: LimitSpec, problems: &mut Vec<Problem>) -> Option<Limit> {
+    let path = spec.name.as_ref().map_or_else(|| format!("limits[{index}]"), |name| format!("limits.{name}"));
+    spec.into_limit(&path, Origin::File).map_err(|wrong| problems.extend(wrong)).ok()
+}
+
 /// What is declared as if there were nothing else, for the checks.
 fn alone(declared: &Declared) -> Entities {
     Entities {
@@ -221,6 +226,8 @@ fn alone(declared: &Declared) -> Entities {
         keys: declared.keys.iter().map(|key| key.key.clone()).collect(),
         routes: declared.routes.clone(),
         profiles: declared.profiles.clone(),
+        owners: declared.owners.clone(),
+        limits: declared.limits.clone(),
         active_profile: declared.settings.active_profile.clone(),
         ..Entities::default()
     }
@@ -283,6 +290,8 @@ impl Reader<'_> {
         let keys: Vec<FileKey> = self.entries(&mut table, "keys");
         let routes: Vec<FileRoute> = self.entries(&mut table, "routes");
         let profiles: Vec<FileProfile> = self.entries(&mut table, "profiles");
+        let owners: Vec<FileOwner> = self.entries(&mut table, "owners");
+        let limits: Vec<LimitSpec> = self.entries(&mut table, "limits");
         let fixed_settings = table
             .iter()
             .flat_map(|(key, value)| match value.get_ref() {
@@ -302,6 +311,12 @@ impl Reader<'_> {
             keys: keys.into_iter().map(|key| DeclaredKey { key: key.into_key(problems), secret: None }).collect(),
             routes: routes.into_iter().map(|route| route.into_route(problems)).collect(),
             profiles: profiles.into_iter().map(|profile| profile.into_profile(problems)).collect(),
+            owners: owners.into_iter().map(FileOwner::into_owner).collect(),
+            limits: limits
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, spec)| file_limit(index, spec, problems))
+                .collect(),
         };
         (declared, key_sources)
     }

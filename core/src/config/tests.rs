@@ -259,15 +259,63 @@ fn every_key_that_is_taken_is_documented() {
         ("channels.names", taken(parse::<crate::model::ModelNames>())),
         ("channels.disable", taken(parse::<crate::model::DisableRule>())),
         ("breaker", taken(parse::<crate::model::BreakerSettings>())),
+        ("owners", taken(parse::<file::FileOwner>())),
+        ("limits", taken(parse::<crate::model::LimitSpec>())),
+        ("limits.queue", taken(parse::<crate::model::LimitQueue>())),
     ];
     for (section, keys) in sections {
         let mut documented: Vec<&str> = fields::section(section).map(|field| field.name).collect();
-        documented.retain(|name| !section.is_empty() || !["channels", "keys", "routes", "profiles"].contains(name));
+        let lists = ["channels", "keys", "routes", "profiles", "owners", "limits"];
+        documented.retain(|name| !section.is_empty() || !lists.contains(name));
         let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         documented.sort_unstable();
         keys.sort_unstable();
         assert_eq!(documented, keys, "section {section:?}");
     }
+}
+
+#[test]
+fn limits_and_owners_are_read_with_their_lines() {
+    let good = r#"
+[[owners]]
+kind = "team"
+name = "research"
+parent = "organisation:acme"
+
+[[owners]]
+kind = "organisation"
+name = "acme"
+
+[[keys]]
+name = "laptop"
+secret = "my-0123456789abcdef"
+owner = "team:research"
+
+[[limits]]
+on = "key:laptop"
+money = 5.25
+per = "month"
+zone = "Europe/Berlin"
+
+[[limits]]
+name = "burst"
+on = "team:research"
+requests = 60
+per = "minute"
+queue = { timeout_ms = 5000 }
+"#;
+    let loaded = load_with(good, &[]).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let [month, burst] = loaded.declared.limits.as_slice() else { panic!("{:?}", loaded.declared.limits) };
+    assert_eq!((month.name.as_str(), month.amount), ("key-laptop-money-month", 5_250_000_000));
+    assert_eq!(burst.queue.map(|queue| (queue.timeout_ms, queue.max_waiting)), Some((5_000, 100)));
+    assert_eq!(loaded.declared.keys[0].key.owner.as_ref().map(ToString::to_string).as_deref(), Some("team:research"));
+
+    let wrong = good.replace("Europe/Berlin", "Mars/Olympus").replace("requests = 60", "requests = 0");
+    let problems = load_with(&wrong, &[]).unwrap_err().problems;
+    let errors: Vec<_> = problems.iter().filter(|p| p.is_error()).map(|p| (p.path.as_str(), p.line)).collect();
+    assert!(errors.contains(&("limits.burst.requests", Some(25))), "{problems:?}");
+    assert!(errors.iter().any(|(path, _)| *path == "limits.key-laptop-money-month.zone"), "{problems:?}");
 }
 
 #[test]

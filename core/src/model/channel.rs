@@ -86,6 +86,39 @@ pub struct Channel {
     pub origin: Origin,
 }
 
+impl Channel {
+    /// A channel of which nothing but name and provider is known.
+    pub fn bare(name: &str, provider: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            base_urls: Vec::new(),
+            credentials: Vec::new(),
+            models: None,
+            names: ModelNames::default(),
+            disable: Vec::new(),
+            tags: Vec::new(),
+            weight: 1,
+            enabled: false,
+            state: ChannelState::Untested,
+            options: Map::new(),
+            headers: Map::new(),
+            dialect: Map::new(),
+            timeouts: Timeouts::default(),
+            proxy: None,
+            ca: None,
+            retry: Retry::default(),
+            overrides: Vec::new(),
+            for_models: Vec::new(),
+            price_multiplier: Multiplier::ONE,
+            prices_of: None,
+            allow_link_local: false,
+            listed: Vec::new(),
+            origin: Origin::Store,
+        }
+    }
+}
+
 fn one() -> u32 {
     1
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Channel, PriceData, Profile, Route, Secret, Settings, VirtualKey};
+use super::{Channel, Limit, Owner, OwnerRef, PriceData, Profile, Route, Secret, Settings, VirtualKey};
 
 /// The built-in profile: maps nothing.
 pub const DIRECT: &str = "direct";
@@ -25,6 +25,10 @@ pub struct Entities {
     pub routes: Vec<Route>,
     /// Profiles: those of the file in its order, then the others by name. `direct` is not among them.
     pub profiles: Vec<Profile>,
+    /// Owners: those of the file in its order, then the others by kind and name.
+    pub owners: Vec<Owner>,
+    /// Limits: those of the file in its order, then the others by name.
+    pub limits: Vec<Limit>,
     /// The gateway's active profile.
     pub active_profile: String,
     /// What the owner says about prices.
@@ -55,6 +59,27 @@ impl Entities {
         self.profiles.iter().find(|profile| profile.name == name)
     }
 
+    /// The owner of that identity.
+    pub fn owner(&self, owner: &OwnerRef) -> Option<&Owner> {
+        self.owners.iter().find(|own| own.kind == owner.kind && own.name == owner.name)
+    }
+
+    /// The limit of that name.
+    pub fn limit(&self, name: &str) -> Option<&Limit> {
+        self.limits.iter().find(|limit| limit.name == name)
+    }
+
+    /// An owner and those above it, from below to above. A circle is gone round once.
+    pub fn owner_chain(&self, owner: Option<&OwnerRef>) -> Vec<OwnerRef> {
+        let mut chain: Vec<OwnerRef> = Vec::new();
+        let mut next = owner.cloned();
+        while let Some(owner) = next.filter(|owner| !chain.contains(owner)) {
+            next = self.owner(&owner).and_then(|node| node.parent.clone());
+            chain.push(owner);
+        }
+        chain
+    }
+
     /// Whether a profile of that name can be made active.
     pub fn has_profile(&self, name: &str) -> bool {
         name == DIRECT || self.profile(name).is_some()
@@ -76,6 +101,10 @@ pub struct Declared {
     pub routes: Vec<Route>,
     /// Profiles, with [`super::Origin::File`].
     pub profiles: Vec<Profile>,
+    /// Owners, with [`super::Origin::File`].
+    pub owners: Vec<Owner>,
+    /// Limits, with [`super::Origin::File`].
+    pub limits: Vec<Limit>,
 }
 
 /// A key of the file.

@@ -7,9 +7,13 @@ mod channel;
 pub mod check;
 mod conditions;
 mod entities;
+mod limit;
+mod limit_spec;
 mod money;
 mod overrides;
+mod owner;
 mod policy;
+mod presets;
 mod price;
 mod profile;
 mod record;
@@ -22,9 +26,13 @@ pub use channel::{Channel, ChannelModel, ChannelState, Credential, DisableRule, 
 pub(crate) use conditions::one_or_many;
 pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
+pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
+pub use limit_spec::{Dollars, LimitSpec};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
+pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
+pub use presets::{Preset, presets};
 pub use price::{
     ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,
 };

@@ -24,9 +24,6 @@ pub struct Profile {
     /// How to choose within groups, in place of what routes say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
-    /// Name of the budget that requests under this profile draw on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget: Option<String>,
     /// Changes in requests and answers, in the caller's words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<Override>,

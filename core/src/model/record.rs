@@ -112,6 +112,18 @@ pub enum RequestState {
     Failed,
 }
 
+impl RequestState {
+    /// The word that it is shown by.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Interrupted => "interrupted",
+            Self::Canceled => "canceled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What the response cache had to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -125,6 +137,18 @@ pub enum CacheOutcome {
     Miss,
     /// An identical request in flight shared its answer.
     Shared,
+}
+
+impl CacheOutcome {
+    /// The word that it is shown by.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Shared => "shared",
+        }
+    }
 }
 
 /// Where a cost is from.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, Policy};
+use super::{Origin, OwnerRef, Policy};
 
 /// A key that Myelin issues. The secret itself is never kept: only its SHA-256, its prefix and its last four characters.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct VirtualKey {
     /// How to choose within groups, in place of what profile and routes say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<super::Strategy>,
+    /// The user, team, project or organisation that the key belongs to.
+    #[serde(default)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,

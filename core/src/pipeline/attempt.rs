@@ -281,6 +281,9 @@ impl Run {
         let stripped =
             lower::strip_opaque(&mut request, format, |opaque| origins.is_own(opaque.data.as_bytes(), maker));
         self.job.settle.losses(&stripped);
+        if ask.format != format && !accepted.invented {
+            self.job.settle.losses(&lower::core_only(&mut request, format, dialect));
+        }
         media::fetch(&mut request, format, &self.job.snapshot.media).await;
         let lowered = lower::lower(request, format, dialect);
         self.job.settle.losses(&lowered.losses);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! begin    admit (key, profile) ─ a refusal is answered before the body is read
-//! run      chat | count | embed | models | responses | dify      one file a surface
+//! run      chat | count | embed | aside | models | responses | dify      one file a surface
 //!            intake    the body: how large, how slow; arriving: a large one goes to a provider while it comes in
 //!            ask       what the client wants, read no further than needed
 //!            target    name → profile → candidates; `Job::planned`: let through or not, before the first attempt
@@ -18,6 +18,7 @@
 
 mod admit;
 mod arriving;
+mod aside;
 mod ask;
 mod attempt;
 mod chat;
@@ -29,17 +30,20 @@ mod echo;
 mod edits;
 mod embed;
 mod error;
+mod explain;
 mod fault;
 mod intake;
 mod media;
 mod models;
 mod money;
+mod multipart;
 mod origins;
 mod outcome;
 mod passthrough;
 mod receive;
 mod relay;
 mod reply;
+mod rerank;
 mod responses;
 mod session;
 mod settle;
@@ -57,6 +61,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed, explain};
 pub use fault::contain;
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
@@ -68,6 +73,7 @@ use crate::model::{RequestRecord, RequestState, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use admit::Caller;
+pub use aside::Aside;
 use intake::Intake;
 use settle::Settle;
 pub use surface::{StoredAction, Surface, pinned_profile, surface};
@@ -225,6 +231,7 @@ impl Job {
             Surface::OllamaVersion => models::ollama_version(job),
             Surface::OllamaLoaded => models::ollama_loaded(job),
             Surface::StoredResponse { id, action } => responses::run(job, &id, action).await,
+            Surface::Aside(aside) => aside::run(job, aside, body).await,
             Surface::DifyMessages => dify::messages(job).await,
             Surface::Compact => responses::compact(job, body).await,
             Surface::Unknown { .. } => {

@@ -246,7 +246,7 @@ fn is_json(response: &upstream::Reply) -> bool {
 }
 
 /// What of a provider's head a client of the same format may see: its limits and its hints.
-fn passed_headers(headers: &HeaderMap) -> HeaderMap {
+pub(super) fn passed_headers(headers: &HeaderMap) -> HeaderMap {
     // Not all of `openai-`: its `organization` and `project` tell whose account the owner uses.
     const PREFIXES: [&str; 5] =
         ["x-ratelimit-", "anthropic-ratelimit-", "openai-processing-", "openai-version", "x-amzn-bedrock-"];

@@ -24,8 +24,17 @@ pub(crate) enum Relay {
     Convert(Box<StreamDriver>),
     /// Everything was written at once: the provider answered a stream request with one JSON body.
     Written,
+    /// No format at all: sound, pictures. The bytes pass, nobody looks.
+    Raw(Raw),
     /// One of these, with an owner's changes before or behind it.
     Edited(Box<Edited>),
+}
+
+/// How far bytes of no format have come.
+#[derive(Debug, Default)]
+pub(crate) struct Raw {
+    over: bool,
+    broken: Option<ApiError>,
 }
 
 /// A stream with an owner's changes in its events.
@@ -107,6 +116,16 @@ impl Pass {
 }
 
 impl Relay {
+    /// Bytes of no format.
+    pub(crate) fn raw() -> Self {
+        Relay::Raw(Raw::default())
+    }
+
+    /// Whether the client can only tell a failure by a connection that breaks off.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self, Relay::Raw(_))
+    }
+
     /// With an owner's changes before and behind, if there are any.
     pub(crate) fn edited(self, before: Option<Box<Editor>>, behind: Option<Box<Editor>>) -> Self {
         if before.is_none() && behind.is_none() {
@@ -136,6 +155,7 @@ impl Relay {
                 push(out, bytes);
             }
             Relay::Written => {}
+            Relay::Raw(_) => out.push_back(chunk),
             Relay::Edited(edited) => edited.feed(chunk, out),
         }
     }
@@ -160,6 +180,7 @@ impl Relay {
                 push(out, bytes);
             }
             Relay::Written => {}
+            Relay::Raw(raw) => raw.over = true,
             Relay::Edited(edited) => edited.finish(out),
         }
     }
@@ -170,6 +191,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.committed(),
             Relay::Convert(driver) => driver.committed(),
             Relay::Written => true,
+            Relay::Raw(_) => true,
             Relay::Edited(edited) => edited.inner.committed(),
         }
     }
@@ -180,6 +202,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.state() == TapState::Ended,
             Relay::Convert(driver) => driver.state() == DriveState::Ended,
             Relay::Written => true,
+            Relay::Raw(raw) => raw.over && raw.broken.is_none(),
             Relay::Edited(edited) => edited.inner.complete(),
         }
     }
@@ -190,6 +213,7 @@ impl Relay {
             Relay::Pass(pass) => pass.broken.as_ref().or_else(|| pass.tap.error()),
             Relay::Convert(driver) => driver.error(),
             Relay::Written => None,
+            Relay::Raw(raw) => raw.broken.as_ref(),
             Relay::Edited(edited) => edited.inner.failure(),
         }
     }
@@ -200,6 +224,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.usage(),
             Relay::Convert(driver) => driver.usage(),
             Relay::Written => None,
+            Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.usage(),
         }
     }
@@ -209,7 +234,7 @@ impl Relay {
         match self {
             Relay::Pass(pass) => pass.tap.written(),
             Relay::Convert(driver) => driver.written(),
-            Relay::Written => 0,
+            Relay::Written | Relay::Raw(_) => 0,
             Relay::Edited(edited) => edited.inner.written(),
         }
     }
@@ -220,6 +245,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.finish_reason().map(|finish| &finish.reason),
             Relay::Convert(driver) => driver.finish_reason().map(|finish| &finish.reason),
             Relay::Written => None,
+            Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.finish_reason(),
         }
     }
@@ -230,6 +256,7 @@ impl Relay {
             Relay::Pass(pass) => pass.tap.response_id(),
             Relay::Convert(driver) => driver.response_id(),
             Relay::Written => None,
+            Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.response_id(),
         }
     }
@@ -238,6 +265,7 @@ impl Relay {
     pub(crate) fn folded(&mut self) -> Option<Folded> {
         match self {
             Relay::Convert(driver) => driver.folded(),
+            Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.folded(),
             Relay::Pass(_) | Relay::Written => None,
         }
@@ -247,6 +275,7 @@ impl Relay {
     pub(crate) fn losses(&mut self) -> Vec<Loss> {
         match self {
             Relay::Convert(driver) => driver.losses(),
+            Relay::Raw(_) => Vec::new(),
             Relay::Edited(edited) => edited.inner.losses(),
             Relay::Pass(_) | Relay::Written => Vec::new(),
         }
@@ -265,6 +294,7 @@ impl Relay {
                 driver.write_error(&mut bytes);
                 push(out, bytes);
             }
+            Relay::Raw(raw) => raw.broken = Some(error.clone()),
             Relay::Edited(edited) => edited.inner.interrupt(error, out),
             Relay::Written => {}
         }
@@ -276,6 +306,7 @@ impl Relay {
         match self {
             Relay::Pass(pass) if pass.tap.is_idle() => pass.encoder.keep_alive(&mut bytes),
             Relay::Convert(driver) => driver.keep_alive(&mut bytes),
+            Relay::Raw(_) => {}
             Relay::Edited(edited) => edited.inner.keep_alive(out),
             Relay::Pass(_) | Relay::Written => {}
         }

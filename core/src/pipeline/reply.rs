@@ -22,9 +22,9 @@ pub enum ReplyBody {
     Stream(Box<StreamReply>),
 }
 
-/// A fault of ours ended a stream: the connection breaks off, so that nobody takes what came for the whole.
+/// A stream ended before its time, by a fault of ours or in a form that has no word for it: the connection breaks off, so that nobody takes what came for the whole.
 #[derive(Debug, thiserror::Error)]
-#[error("a fault of the gateway ended the stream")]
+#[error("the stream ended before its time")]
 pub struct Broken;
 
 impl Body for ReplyBody {
@@ -40,6 +40,10 @@ impl Body for ReplyBody {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             ReplyBody::Stream(stream) => match caught(|| stream.poll_chunk(cx)) {
+                Some(Poll::Ready(None)) if stream.is_cut() => {
+                    *self = ReplyBody::Empty;
+                    Poll::Ready(Some(Err(Broken)))
+                }
                 Some(poll) => poll.map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
                 None => {
                     stream.broke();

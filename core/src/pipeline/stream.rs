@@ -35,6 +35,8 @@ enum State {
     Live(Box<Live>),
     /// Last bytes, held until the record is on disk where the key wants that.
     Draining(Output, Option<Durable>),
+    /// It was cut, and the client is to notice by the connection.
+    Cut,
     Done,
 }
 
@@ -131,6 +133,11 @@ impl StreamReply {
         self.0 = State::Done;
     }
 
+    /// Whether it ended by being cut: nobody may take what came for the whole.
+    pub fn is_cut(&self) -> bool {
+        matches!(self.0, State::Cut)
+    }
+
     /// The next bytes for the client.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
@@ -154,7 +161,7 @@ impl StreamReply {
                     Some(bytes) => return Poll::Ready(Some(bytes)),
                     None => self.0 = State::Done,
                 },
-                State::Done => return Poll::Ready(None),
+                State::Cut | State::Done => return Poll::Ready(None),
             }
         }
     }
@@ -208,7 +215,11 @@ impl Live {
                 return Poll::Ready(Next::Bytes(bytes));
             }
             if self.over {
+                let cut = self.relay.is_raw() && !self.relay.complete();
                 let durable = self.close();
+                if cut {
+                    return Poll::Ready(Next::State(State::Cut));
+                }
                 return Poll::Ready(Next::State(State::Draining(Output::new(), durable)));
             }
             let Some(body) = &mut self.body else {

@@ -4,6 +4,9 @@ use http::{HeaderMap, Method};
 use myelin_protocol::ApiFormat;
 use myelin_protocol::formats::embeddings::EmbeddingFormat;
 
+use super::aside::Aside;
+use crate::providers;
+
 /// What a call asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Surface {
@@ -59,6 +62,8 @@ pub enum Surface {
     OllamaVersion,
     /// What Ollama has loaded.
     OllamaLoaded,
+    /// Moderations, images, audio, reranking.
+    Aside(Aside),
     /// Earlier messages of a Dify conversation.
     DifyMessages,
     /// No address of ours; answered in the format that the path suggests.
@@ -95,7 +100,7 @@ impl Surface {
             | Surface::OllamaShow
             | Surface::OllamaVersion
             | Surface::OllamaLoaded => ApiFormat::OllamaChat,
-            Surface::Embeddings { .. } => ApiFormat::OpenaiChat,
+            Surface::Embeddings { .. } | Surface::Aside(_) => ApiFormat::OpenaiChat,
             Surface::StoredResponse { .. } | Surface::Compact => ApiFormat::OpenaiResponses,
             Surface::DifyMessages => ApiFormat::Dify,
         }
@@ -114,6 +119,7 @@ impl Surface {
             | Surface::OllamaLoaded => "models",
             Surface::StoredResponse { .. } => "stored-response",
             Surface::Compact => "compact",
+            Surface::Aside(aside) => aside.label(),
             Surface::DifyMessages => "dify-messages",
             Surface::Unknown { .. } => "unknown",
         }
@@ -164,6 +170,8 @@ pub fn surface(method: &Method, path: &str, headers: &HeaderMap, query: &str) ->
         "/api/show" if post => Surface::OllamaShow,
         "/api/version" if get => Surface::OllamaVersion,
         "/api/ps" if get => Surface::OllamaLoaded,
+        "/v1/moderations" if post => aside(providers::Surface::Moderations, ""),
+        "/v1/rerank" | "/v2/rerank" if post => Surface::Aside(Aside::Rerank),
         "/dify/v1/chat-messages" if post => chat(ApiFormat::Dify),
         "/dify/v1/messages" if get => Surface::DifyMessages,
         _ => nested(method, rest, family, headers, query).unwrap_or(unknown),
@@ -174,6 +182,12 @@ pub fn surface(method: &Method, path: &str, headers: &HeaderMap, query: &str) ->
 fn nested(method: &Method, path: &str, family: Option<ApiFormat>, headers: &HeaderMap, query: &str) -> Option<Surface> {
     if let Some(rest) = path.strip_prefix("/v1/responses/") {
         return stored(method, rest);
+    }
+    const ASIDE: [(&str, providers::Surface); 2] =
+        [("/v1/images/", providers::Surface::Images), ("/v1/audio/", providers::Surface::Audio)];
+    if let Some((tail, surface)) = ASIDE.iter().find_map(|(start, surface)| Some((path.strip_prefix(start)?, *surface)))
+    {
+        return (method == Method::POST && !tail.is_empty()).then(|| aside(surface, tail));
     }
     let model_path = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
     let model_path = decode(model_path);
@@ -191,6 +205,10 @@ fn nested(method: &Method, path: &str, family: Option<ApiFormat>, headers: &Head
     }
     (method == Method::GET || method == Method::HEAD)
         .then(|| Surface::Model { format: suggested(family, path, headers, query), id: model_path })
+}
+
+fn aside(surface: providers::Surface, tail: &str) -> Surface {
+    Surface::Aside(Aside::Surface { surface, tail: tail.to_owned() })
 }
 
 fn stored(method: &Method, rest: &str) -> Option<Surface> {
@@ -308,6 +326,21 @@ mod tests {
             of("GET", "/v1/responses/resp_1/input_items"),
             Surface::StoredResponse { id: "resp_1".into(), action: StoredAction::InputItems }
         );
+    }
+
+    #[test]
+    fn what_lies_beside_conversations_has_its_addresses() {
+        for (path, surface, tail) in [
+            ("/v1/moderations", providers::Surface::Moderations, ""),
+            ("/v1/images/generations", providers::Surface::Images, "generations"),
+            ("/openai/v1/images/edits", providers::Surface::Images, "edits"),
+            ("/v1/audio/transcriptions", providers::Surface::Audio, "transcriptions"),
+        ] {
+            assert_eq!(of("POST", path), aside(surface, tail), "{path}");
+            assert_eq!(of("GET", path), Surface::Unknown { format: ApiFormat::OpenaiChat }, "{path}");
+        }
+        assert_eq!(of("POST", "/v1/rerank"), Surface::Aside(Aside::Rerank));
+        assert_eq!(of("POST", "/v1/images/"), Surface::Unknown { format: ApiFormat::OpenaiChat });
     }
 
     #[test]

@@ -234,3 +234,6 @@ fn region(channel: &Channel) -> Option<&str> {
     let region = channel.options.get("region").and_then(serde_json::Value::as_str);
     region.filter(|_| channel.provider.starts_with("bedrock"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,12 @@ mod cost;
 mod import;
 mod limits;
 mod names;
+mod record;
 mod table;
 
 pub use book::{Book, PriceOrigin, Quote};
 pub use cost::{Bill, Line, bill, estimate, total};
 pub use import::{ImportError, Imported, bundle};
 pub use limits::ModelLimits;
+pub use record::{reprice, settle};
 pub use table::{Row, Table};

@@ -169,11 +169,10 @@ fn without_release(name: &str) -> Option<&str> {
     None
 }
 
-/// `v1`, `001`, `0613`, `250615`, `20250929`.
+/// `v1`, `0613`, `250615`, `20250929`. Three digits tell models apart (`text-embedding-005`).
 fn is_release(mark: &str) -> bool {
     let version = mark.strip_prefix('v').is_some_and(|number| is_digits(number, 1..=2));
-    let small = is_digits(mark, 3..=3) && mark.starts_with("00");
-    version || small || is_digits(mark, 4..=4) || is_digits(mark, 6..=6) || is_digits(mark, 8..=8)
+    version || is_digits(mark, 4..=4) || is_digits(mark, 6..=6) || is_digits(mark, 8..=8)
 }
 
 fn is_digits(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {
@@ -193,7 +192,7 @@ mod tests {
             ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5"),
             ("anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-5"),
             ("claude-3-5-haiku-latest", "claude-3-5-haiku"),
-            ("gemini-2.0-flash-001", "gemini-2.0-flash"),
+            ("gemini-2.0-flash-001", "gemini-2.0-flash-001"),
             ("text-embedding-005@001", "text-embedding-005"),
             ("gemini-2.5-pro-preview-05-06", "gemini-2.5-pro-preview"),
             ("doubao-seed-1-6-250615", "doubao-seed-1-6"),

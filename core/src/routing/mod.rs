@@ -16,6 +16,8 @@ mod profile;
 mod query;
 mod resolve;
 mod route;
+#[cfg(test)]
+mod simulation;
 mod strategy;
 
 pub use affinity::{Affinity, Place};

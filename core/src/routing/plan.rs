@@ -110,6 +110,14 @@ impl Step {
         format!("{channel}/{}: group {group} {strategy}, {}", self.upstream, self.reason())
     }
 
+    /// Only if nobody else can serve: when it may be asked again, milliseconds since 1970.
+    pub fn benched_until(&self) -> Option<u64> {
+        match self.note {
+            Note::LastResort(until) => Some(until),
+            _ => None,
+        }
+    }
+
     /// Why it stands where it stands, in words.
     pub fn reason(&self) -> String {
         let note = match self.note {

@@ -13,8 +13,6 @@ pub struct CompiledProfile {
     pub name: String,
     /// How to choose within groups, in place of what routes say.
     pub strategy: Option<Strategy>,
-    /// Name of the budget that requests under this profile draw on.
-    pub budget: Option<String>,
     rules: Vec<CompiledRule>,
     channels: ChannelFilter,
 }
@@ -73,13 +71,7 @@ pub struct RuleTried {
 impl CompiledProfile {
     /// `direct`: maps nothing.
     pub fn direct() -> Self {
-        Self {
-            name: "direct".to_owned(),
-            strategy: None,
-            budget: None,
-            rules: Vec::new(),
-            channels: ChannelFilter::default(),
-        }
+        Self { name: "direct".to_owned(), strategy: None, rules: Vec::new(), channels: ChannelFilter::default() }
     }
 
     /// Compiles every rule.
@@ -106,7 +98,6 @@ impl CompiledProfile {
         Ok(Self {
             name: profile.name.clone(),
             strategy: profile.strategy,
-            budget: profile.budget.clone(),
             rules: rules.collect::<Result<_, _>>()?,
             channels: ChannelFilter::new(&profile.channels),
         })

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
-use crate::model::{Channel, ChannelState, Entities, Policy, Price, Profile, Route, Secret, VirtualKey};
+use crate::model::{
+    Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Price, Profile, Route, Secret, VirtualKey,
+};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,24 @@ pub enum Change {
         /// Its name.
         name: String,
     },
+    /// A new owner.
+    CreateOwner(Owner),
+    /// The owner of that kind and name becomes this.
+    UpdateOwner(Owner),
+    /// The owner goes, with its limits; nothing may belong to it.
+    RemoveOwner {
+        /// Which one.
+        owner: OwnerRef,
+    },
+    /// A new limit.
+    CreateLimit(Box<Limit>),
+    /// The limit of that name becomes this. What it counted stays, if it still counts the same.
+    UpdateLimit(Box<Limit>),
+    /// The limit goes, with what it counted.
+    RemoveLimit {
+        /// Its name.
+        name: String,
+    },
     /// Switches the active profile. The switch is stored and wins over the file.
     UseProfile {
         /// Of this key (id or name); `None`: of the gateway.
@@ -140,6 +160,8 @@ pub struct NewKey {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// The user, team, project or organisation that the key belongs to.
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
     /// How to choose within groups, in place of what profile and routes say.

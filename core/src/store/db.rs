@@ -19,8 +19,10 @@ const CACHE_BYTES: usize = 32 << 20;
 
 /// The database, as long as it can be had.
 pub(super) struct Db {
-    dir: PathBuf,
+    /// The note with the owner's process, beside the main file.
+    owner: Option<PathBuf>,
     path: PathBuf,
+    cache_bytes: usize,
     // Taken for writing only to open the file again: readers and the writer do not wait for each other.
     database: RwLock<Option<Database>>,
 }
@@ -30,16 +32,24 @@ impl Db {
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
         let path = dir.join(FILE);
-        let database = match open_file(&path) {
+        let database = match open_file(&path, CACHE_BYTES) {
             Err(StoreError::Database(error)) if matches!(*error, redb::Error::DatabaseAlreadyOpen) => {
                 let owner = fs::read_to_string(dir.join(OWNER)).ok().and_then(|text| text.trim().parse().ok());
                 return Err(StoreError::InUse { dir: dir.to_owned(), owner });
             }
             other => other?,
         };
-        let database = migrate::to_newest(database, &path, open_file)?;
-        fs::write(dir.join(OWNER), std::process::id().to_string()).map_err(StoreError::io(dir.join(OWNER)))?;
-        Ok(Self { dir: dir.to_owned(), path, database: RwLock::new(Some(database)) })
+        let database = migrate::to_newest(database, &path, |path| open_file(path, CACHE_BYTES))?;
+        let owner = dir.join(OWNER);
+        fs::write(&owner, std::process::id().to_string()).map_err(StoreError::io(&owner))?;
+        Ok(Self { owner: Some(owner), path, cache_bytes: CACHE_BYTES, database: RwLock::new(Some(database)) })
+    }
+
+    /// Opens or makes another file of the directory, whose owner has the main one already.
+    pub(super) fn open_beside(dir: &Path, file: &str, cache_bytes: usize) -> Result<Self, StoreError> {
+        let path = dir.join(file);
+        let database = migrate::of_the_first(open_file(&path, cache_bytes)?, &path)?;
+        Ok(Self { owner: None, path, cache_bytes, database: RwLock::new(Some(database)) })
     }
 
     /// Where the file is.
@@ -83,7 +93,7 @@ impl Db {
     fn reopen(&self) -> Result<(), StoreError> {
         let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *guard = None;
-        *guard = Some(open_file(&self.path)?);
+        *guard = Some(open_file(&self.path, self.cache_bytes)?);
         Ok(())
     }
 
@@ -111,7 +121,9 @@ impl Db {
 impl Drop for Db {
     fn drop(&mut self) {
         // Only ever removed while the file is still locked: the next owner's note must stay.
-        let _ = fs::remove_file(self.dir.join(OWNER));
+        if let Some(owner) = &self.owner {
+            let _ = fs::remove_file(owner);
+        }
     }
 }
 
@@ -121,13 +133,13 @@ impl std::fmt::Debug for Db {
     }
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
+fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     drop(options.open(path).map_err(StoreError::io(path))?);
-    Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|error: DatabaseError| error.into())
+    Builder::new().set_cache_size(cache_bytes).create(path).map_err(|error: DatabaseError| error.into())
 }
 
 /// Makes the data directory, readable by its owner only.

@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 use super::prices::{self, PriceRows};
 use super::seal::Seal;
 use super::tables::{
-    CHANNEL_STATES, CHANNELS, FILE_KEYS, KEYS, PRICE_LISTS, PRICES, PROFILES, ROUTES, Rows, SETTINGS, SWITCHES, TOKENS,
+    CHANNEL_STATES, CHANNELS, FILE_KEYS, KEYS, LIMITS, OWNERS, PRICE_LISTS, PRICES, PROFILES, ROUTES, Rows, SETTINGS,
+    SWITCHES, TOKENS,
 };
 use super::{AdminToken, StoreError};
 use crate::model::{
-    Channel, ChannelState, Credential, ImportedPrices, KeyGrace, Profile, Route, SecretSource, VirtualKey,
+    Channel, ChannelState, Credential, ImportedPrices, KeyGrace, Limit, Owner, Profile, Route, SecretSource, VirtualKey,
 };
 
 /// Row of [`SWITCHES`] for the gateway's active profile; ids of keys begin with `key_`.
@@ -31,6 +32,8 @@ pub(super) struct Held {
     pub(super) file_keys: BTreeMap<String, FileKey>,
     pub(super) routes: BTreeMap<String, Route>,
     pub(super) profiles: BTreeMap<String, Profile>,
+    pub(super) owners: BTreeMap<String, Owner>,
+    pub(super) limits: BTreeMap<String, Limit>,
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) switches: BTreeMap<String, Option<String>>,
     pub(super) tokens: BTreeMap<String, AdminToken>,
@@ -77,6 +80,8 @@ impl Held {
             file_keys: rows(txn, FILE_KEYS, from_json)?,
             routes: rows(txn, ROUTES, from_json)?,
             profiles: rows(txn, PROFILES, from_json)?,
+            owners: rows(txn, OWNERS, from_json)?,
+            limits: rows(txn, LIMITS, from_json)?,
             settings: rows(txn, SETTINGS, from_json)?,
             switches: rows(txn, SWITCHES, from_json)?,
             tokens: rows(txn, TOKENS, from_json)?,
@@ -94,6 +99,8 @@ impl Held {
         diff(&mut out, FILE_KEYS, &self.file_keys, &next.file_keys, to_json)?;
         diff(&mut out, ROUTES, &self.routes, &next.routes, to_json)?;
         diff(&mut out, PROFILES, &self.profiles, &next.profiles, to_json)?;
+        diff(&mut out, OWNERS, &self.owners, &next.owners, to_json)?;
+        diff(&mut out, LIMITS, &self.limits, &next.limits, to_json)?;
         diff(&mut out, SETTINGS, &self.settings, &next.settings, to_json)?;
         diff(&mut out, SWITCHES, &self.switches, &next.switches, to_json)?;
         diff(&mut out, TOKENS, &self.tokens, &next.tokens, to_json)?;

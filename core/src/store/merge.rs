@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::held::{GATEWAY, Held};
 use super::prices;
 use crate::model::check::Problem;
-use crate::model::{Channel, DIRECT, Declared, Entities, Origin, Settings, VirtualKey};
+use crate::model::{Channel, DIRECT, Declared, Entities, Origin, Owner, Settings, VirtualKey};
 
 /// What is in force, and what is surely not as meant.
 pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities, Vec<Problem>) {
@@ -33,6 +33,11 @@ pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities
             .cloned()
             .collect(),
         profiles: layer(&declared.profiles, held.profiles.values(), |p| &p.name, "profiles", &mut warnings)
+            .into_iter()
+            .cloned()
+            .collect(),
+        owners: owners(held, declared, &mut warnings),
+        limits: layer(&declared.limits, held.limits.values(), |l| &l.name, "limits", &mut warnings)
             .into_iter()
             .cloned()
             .collect(),
@@ -70,6 +75,19 @@ fn layer<'a, T>(
         }
     }
     out
+}
+
+fn owners(held: &Held, declared: &Declared, warnings: &mut Vec<Problem>) -> Vec<Owner> {
+    let mut merged = declared.owners.clone();
+    for (name, owner) in &held.owners {
+        if declared.owners.iter().any(|own| own.kind == owner.kind && own.name == owner.name) {
+            let why = "is declared in the file: the one in the store is hidden";
+            warnings.push(Problem::warning(format!("owners.{name}"), why));
+        } else {
+            merged.push(owner.clone());
+        }
+    }
+    merged
 }
 
 fn keys(held: &Held, declared: &Declared, warnings: &mut Vec<Problem>) -> Vec<VirtualKey> {

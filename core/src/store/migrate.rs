@@ -6,13 +6,14 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, TableError, WriteTransaction};
 
 use super::StoreError;
+use super::ledger::index_all;
 use super::tables::{META, SCHEMA};
 
 /// Brings a file from one schema to the next, inside one transaction.
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// `STEPS[n]` leads from schema `n + 1` to `n + 2`.
-const STEPS: [Step; (SCHEMA - 1) as usize] = [];
+const STEPS: [Step; (SCHEMA - 1) as usize] = [index_all];
 
 /// Row of [`META`] with the schema, as decimal text.
 const VERSION: &str = "schema";
@@ -24,6 +25,11 @@ pub(super) fn to_newest(
     open: impl Fn(&Path) -> Result<Database, StoreError>,
 ) -> Result<Database, StoreError> {
     migrate(database, path, open, &STEPS)
+}
+
+/// Marks a file whose schema has never changed; one of a newer schema is refused.
+pub(super) fn of_the_first(database: Database, path: &Path) -> Result<Database, StoreError> {
+    migrate(database, path, |path| Ok(Database::create(path)?), &[])
 }
 
 fn migrate(

@@ -3,6 +3,7 @@
 //! One redb file, one owning process, one writer thread with a journal in front of it. The only part that knows redb. Configuration is read from
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
+mod bodies;
 mod change;
 mod db;
 mod error;
@@ -26,11 +27,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
 use tokio::sync::watch;
 
+pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
-pub use ledger::{Cursor, Filter, Ledger, LedgerHealth, Live, LiveRecord, Page};
+pub use ledger::{
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
+    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+};
 pub use seal::MasterKey;
 
 use crate::clock::Clock;
@@ -57,6 +62,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     // Dropped in this order: the writer commits what it has before the file is closed.
     ledger: Ledger,
+    bodies: Arc<Bodies>,
     kept: Kept,
     writer: Writer,
     db: Arc<Db>,
@@ -99,9 +105,11 @@ impl Store {
         let declared = Declared::default();
         let (entities, _) = merge::merge(&held, &declared, 0);
         let writer = Writer::start(dir, Arc::clone(&db), Arc::clone(&clock))?;
+        let bodies = Arc::new(Bodies::open(dir, Arc::clone(&clock))?);
         let (published, _) = watch::channel(Arc::new(entities));
         Ok(Self(Arc::new(Inner {
-            ledger: Ledger::new(writer.queue(), Arc::clone(&db)),
+            ledger: Ledger::new(writer.queue(), Arc::clone(&db), Arc::clone(&bodies)),
+            bodies,
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
             writer,
             db,
@@ -127,6 +135,11 @@ impl Store {
     /// The request records.
     pub fn ledger(&self) -> &Ledger {
         &self.0.ledger
+    }
+
+    /// Kept bodies of requests and answers.
+    pub fn bodies(&self) -> &Bodies {
+        &self.0.bodies
     }
 
     /// Things that are kept for a while.
@@ -272,6 +285,7 @@ impl Store {
     /// Commits what waits and closes the journal. Later appends are counted as lost.
     pub fn close(&self) {
         self.0.writer.close();
+        self.0.bodies.close();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -2,13 +2,15 @@
 //!
 //! Must not know the database: it returns the new whole, and the difference is written by the caller.
 
+mod limits;
+
 use serde_json::{Map, Value};
 
 use super::held::{ChannelNote, FileKey, GATEWAY, Held};
 use super::prices;
 use super::{AdminToken, Change, ChangeError, Issued, NewKey, issue};
 use crate::model::check::{self, Problem};
-use crate::model::{Channel, Declared, Entities, KeyGrace, Origin, Profile, Route, Secret, VirtualKey};
+use crate::model::{Channel, Declared, Entities, KeyGrace, Origin, Profile, Route, Secret, Target, VirtualKey};
 
 /// Shortest secret that may be brought along for a virtual key.
 const LEAST_SECRET: usize = 16;
@@ -44,6 +46,10 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
             own_channel(&name, scene)?;
             held.channels.remove(&name);
             held.states.remove(&name);
+            limits::drop_limits(
+                held,
+                |on| matches!(on, Target::Channel(own) | Target::Deployment { channel: own, .. } if *own == name),
+            );
             logged("remove channel", name, String::new())
         }
         Change::EnableChannel { name, enabled } => {
@@ -69,6 +75,7 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
             let (id, name) = own_key(&key, scene)?;
             held.keys.remove(&id);
             held.switches.remove(&id);
+            limits::drop_limits(held, |on| *on == Target::Key(name.clone()));
             logged("remove key", name, String::new())
         }
         Change::CreateRoute(route) => put_route(held, route, scene, true),
@@ -82,6 +89,12 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
         Change::CreateProfile(profile) => put_profile(held, profile, scene, true),
         Change::UpdateProfile(profile) => put_profile(held, profile, scene, false),
         Change::RemoveProfile { name } => remove_profile(held, name, scene),
+        Change::CreateOwner(owner) => limits::put_owner(held, owner, scene, true),
+        Change::UpdateOwner(owner) => limits::put_owner(held, owner, scene, false),
+        Change::RemoveOwner { owner } => limits::remove_owner(held, &owner, scene),
+        Change::CreateLimit(limit) => limits::put_limit(held, *limit, scene, true),
+        Change::UpdateLimit(limit) => limits::put_limit(held, *limit, scene, false),
+        Change::RemoveLimit { name } => limits::remove_limit(held, name, scene),
         Change::UseProfile { key, profile } => use_profile(held, key.as_deref(), profile, scene),
         Change::SetSettings(values) => set_settings(held, values, scene),
         Change::SetPrice { channel, model, price } => {
@@ -162,6 +175,9 @@ fn check_key(key: &VirtualKey, entities: &Entities) -> Result<(), ChangeError> {
     if let Some(profile) = key.profile.as_ref().filter(|profile| !entities.has_profile(profile)) {
         problems.push(Problem::error(at("profile"), format!("there is no profile '{profile}'")));
     }
+    if let Some(owner) = key.owner.as_ref().filter(|owner| entities.owner(owner).is_none()) {
+        problems.push(Problem::error(at("owner"), format!("there is no owner '{owner}'")));
+    }
     for (index, format) in key.formats.iter().enumerate() {
         problems.extend(check::client_format(&at(&format!("formats[{index}]")), format));
     }
@@ -189,6 +205,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         formats: new.formats,
         profile: new.profile,
         tool: new.tool,
+        owner: new.owner,
         strict: new.strict,
         strategy: new.strategy,
         policy: new.policy,
@@ -224,6 +241,7 @@ fn update_key(held: &mut Held, key: VirtualKey, scene: &Scene<'_>) -> Done {
         return Err(ChangeError::NotFound { what: "key", name: id });
     };
     let name = key.name.clone();
+    let called = before.name.clone();
     // A profile set here is the newest word: an older switch must not outlive it.
     if scene.entities.key(&id).is_some_and(|shown| shown.profile != key.profile) {
         held.switches.remove(&id);
@@ -237,6 +255,7 @@ fn update_key(held: &mut Held, key: VirtualKey, scene: &Scene<'_>) -> Done {
         origin: Origin::Store,
         ..key
     };
+    limits::rename_key(held, &called, &name);
     logged("update key", name, String::new())
 }
 
@@ -291,6 +310,7 @@ fn remove_profile(held: &mut Held, name: String, scene: &Scene<'_>) -> Done {
         return Err(ChangeError::Refused(why));
     }
     held.profiles.remove(&name);
+    limits::drop_limits(held, |on| *on == Target::Profile(name.clone()));
     logged("remove profile", name, String::new())
 }
 

@@ -3,7 +3,7 @@
 use redb::TableDefinition;
 
 /// The schema that this program reads and writes.
-pub(super) const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 /// A table of JSON rows by name or id.
 pub(super) type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -22,6 +22,12 @@ pub(super) const FILE_KEYS: Rows = TableDefinition::new("file_keys");
 pub(super) const ROUTES: Rows = TableDefinition::new("routes");
 /// Profiles by name.
 pub(super) const PROFILES: Rows = TableDefinition::new("profiles");
+/// Owners by `kind:name`.
+pub(super) const OWNERS: Rows = TableDefinition::new("owners");
+/// Limits by name.
+pub(super) const LIMITS: Rows = TableDefinition::new("limits");
+/// What limits have counted: by counter and beginning of the part of its window.
+pub(super) const COUNTERS: TableDefinition<'static, (u64, u64), u64> = TableDefinition::new("counters");
 /// Settings set through the API, by dotted name.
 pub(super) const SETTINGS: Rows = TableDefinition::new("settings");
 /// Profile switches: `gateway`, or a key's id.
@@ -36,6 +42,14 @@ pub(super) const TOKENS: Rows = TableDefinition::new("admin_tokens");
 pub(super) const CHANGES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("changes");
 /// Request records by the 128 bits of their id: in the order of their start.
 pub(super) const REQUESTS: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("requests");
+/// The dictionary: texts that stand in many records, by number.
+pub(super) const NAMES: TableDefinition<'static, u32, &'static str> = TableDefinition::new("names");
+/// Requests by trace, thread or session: kind, hash of the id, key of the request.
+pub(super) const LINKS: TableDefinition<'static, (u8, u64, u128), ()> = TableDefinition::new("links");
+/// In which slots of time a value occurs: dimension, number of the value, slot.
+pub(super) const SLOTS: TableDefinition<'static, (u8, u32, u32), ()> = TableDefinition::new("slots");
+/// Sums by hour and by day: `kind u8 | bucket u32 | values`.
+pub(super) const ROLLUPS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rollups");
 /// Kept things by namespace and key.
 pub(super) const KEPT: TableDefinition<'static, (&'static str, &'static str), &'static [u8]> =
     TableDefinition::new("kept");

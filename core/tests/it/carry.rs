@@ -3,9 +3,9 @@
 use myelin_testkit::{MockServer, Recorded};
 use serde_json::{Value, json};
 
-use crate::support::TestGateway;
 use crate::support::dialog::{CLIENTS, Client, Dialog, Said};
 use crate::support::providers;
+use crate::support::{TestGateway, mock_channel};
 
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const PDF: &str = "JVBERi0xLjQKJSVFT0YK";
@@ -238,4 +238,35 @@ async fn case_12_21_every_wish_arrives_or_is_named() {
         }
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n\n"));
+}
+
+#[tokio::test]
+async fn a_host_that_copies_a_wire_gets_only_its_core_from_callers_of_another_format() {
+    let mock = MockServer::start().await.unwrap();
+    let channels = vec![
+        mock_channel(&mock, "copy", "openai-compatible", "openai"),
+        mock_channel(&mock, "kimi", "moonshot-cn", "openai"),
+    ];
+    let gateway = TestGateway::start(channels).await;
+    for (channel, kept) in [("copy", vec![]), ("kimi", vec!["prompt_cache_key"])] {
+        // As Codex sends it.
+        let body = json!({"model": format!("{channel}/mock"), "input": "hi", "store": false, "prompt_cache_key": "k",
+            "service_tier": "flex", "metadata": {"a": "b"}, "text": {"verbosity": "low"}});
+        let reply = gateway.post("/v1/responses").json(&body).send().await.unwrap();
+        let loss =
+            reply.headers().get("x-myelin-loss").map(|loss| loss.to_str().unwrap().to_owned()).unwrap_or_default();
+        assert_eq!(reply.status(), 200, "{channel}: {}", reply.text().await.unwrap());
+        let sent = mock.last_request().unwrap().json();
+        for field in ["store", "prompt_cache_key", "service_tier", "metadata", "verbosity"] {
+            assert_eq!(sent.get(field).is_some(), kept.contains(&field), "{channel}: {field}: {sent}");
+            // Nothing is stored there anyway.
+            let told = field != "store" && !kept.contains(&field);
+            assert_eq!(loss.contains(field), told, "{channel}: {field}: {loss}");
+        }
+    }
+    // A caller of the wire itself says what it means.
+    let chat = json!({"model": "copy/mock", "store": true, "prompt_cache_key": "k", "messages": [{"role": "user", "content": "hi"}]});
+    assert_eq!(gateway.ask("/v1/chat/completions", &chat).await.0, 200);
+    let sent = mock.last_request().unwrap().json();
+    assert_eq!((&sent["store"], &sent["prompt_cache_key"]), (&json!(true), &json!("k")));
 }

@@ -30,6 +30,11 @@ mod overrides;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod prices;
+#[cfg(test)]
+mod routing;
+mod scale;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stored;

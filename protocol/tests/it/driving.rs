@@ -8,6 +8,8 @@ use myelin_protocol::lower::{NameMap, lower};
 use myelin_protocol::tap::{StreamTap, TapState};
 use myelin_protocol::{ApiError, ApiErrorKind, ApiFormat, Dialect, ReplyContext, answer};
 
+use crate::support::golden;
+
 const START: &str =
     "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
 const HELLO: &str = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n";
@@ -43,6 +45,48 @@ fn nothing_is_written_before_the_answer_begins() {
         assert!(driver.committed() && !out.is_empty(), "{client}");
         assert_eq!(driver.state(), DriveState::Content);
         assert_eq!((driver.response_id(), driver.model()), (Some("c"), Some("m")));
+    }
+}
+
+/// Found by fuzzing: the start got lost or garbled, and another one comes when something was told.
+#[test]
+fn a_start_that_comes_late_is_none() {
+    let anthropic: String = [
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#,
+        r#"{"type":"message_start","message":{"id":"m","model":"claude","usage":{"input_tokens":3}}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+        r#"{"type":"message_stop"}"#,
+    ]
+    .map(|event| format!("data: {event}\n\n"))
+    .concat();
+    let mut bedrock = Vec::new();
+    for (event, payload) in [
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"Hello"}}"#),
+        ("messageStart", r#"{"role":"assistant"}"#),
+        ("messageStart", r#"{"role":"assistant"}"#),
+        ("messageStop", r#"{"stopReason":"end_turn"}"#),
+        ("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5}}"#),
+    ] {
+        golden::message(event, payload.as_bytes(), &mut bedrock);
+    }
+    for (upstream, bytes) in
+        [(ApiFormat::AnthropicMessages, anthropic.as_bytes()), (ApiFormat::BedrockConverse, &bedrock)]
+    {
+        for client in ApiFormat::ALL {
+            let context = ReplyContext { model: "m".into(), id: "0a".into(), ..ReplyContext::default() };
+            let names = NameMap::default();
+            let mut driver = StreamDriver::new(upstream, &Dialect::default(), names, client, context).folding();
+            let mut out = Vec::new();
+            driver.feed(bytes, &mut out);
+            driver.finish(&mut out);
+            assert_eq!((driver.broken_law(), driver.state()), (None, DriveState::Ended), "{upstream} → {client}");
+            assert_eq!(driver.usage().and_then(|usage| usage.input), Some(3), "{upstream}");
+            let folded = driver.folded().unwrap();
+            assert!(
+                matches!(&folded.response.first().unwrap().parts[0].content, Content::Text(text) if text.text == "Hello")
+            );
+        }
     }
 }
 

@@ -87,6 +87,14 @@ fn corpus() -> (Vec<Traffic>, Vec<Traffic>) {
     (streams, bodies)
 }
 
+/// Requests and answers of the recorded surfaces that are no conversations: vectors, counters, lists.
+fn side_bodies() -> Vec<Traffic> {
+    let beside = cases(&[]).into_iter().filter(|case| apis::format(case).is_none());
+    let bodies = beside.flat_map(|case| [case.request(), case.response().map(|(body, _)| body)]);
+    // Which codec reads it is chosen by the index: any may get any.
+    bodies.flatten().enumerate().map(|(index, body)| (index as u8, body)).collect()
+}
+
 fn built(format: u8) -> u8 {
     let there: Vec<u8> = ApiFormat::ALL.into_iter().filter(|format| apis::is_there(*format)).map(|f| f as u8).collect();
     there[usize::from(format) % there.len()]
@@ -130,6 +138,13 @@ fn damaged_bodies_break_nothing() {
 }
 
 #[test]
+fn damaged_vectors_counters_and_stored_answers_break_nothing() {
+    let (_, mut bodies) = corpus();
+    bodies.extend(side_bodies());
+    run(2_000, &bodies, entries::sides, |format, seed| vec![format, seed.next() as u8]);
+}
+
+#[test]
 fn damaged_frames_are_the_same_at_every_split() {
     let (streams, _) = corpus();
     run(1_000, &streams, entries::framings, |_, seed| vec![seed.next() as u8]);
@@ -146,8 +161,14 @@ fn damaged_envelopes_are_judged_alike_whole_and_in_pieces() {
 #[ignore = "writes files, for the fuzz targets only"]
 fn seeds_for_the_fuzz_targets_are_written() {
     let (streams, bodies) = corpus();
-    let targets: [(&str, &[Traffic], usize); 4] =
-        [("streams", &streams, 3), ("framings", &streams, 1), ("bodies", &bodies, 2), ("envelope", &bodies, 1)];
+    let sides = side_bodies();
+    let targets: [(&str, &[Traffic], usize); 5] = [
+        ("streams", &streams, 3),
+        ("framings", &streams, 1),
+        ("bodies", &bodies, 2),
+        ("envelope", &bodies, 1),
+        ("sides", &sides, 2),
+    ];
     for (target, traffic, head) in targets {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
         std::fs::create_dir_all(&folder).unwrap();

@@ -38,19 +38,19 @@ export const useModels = () =>
 type Told<Out> = {
   /** What is said when it is done. */
   done?: (out: Out) => string | undefined;
-  then?: (out: Out) => void;
+  after?: (out: Out) => void;
   /** Failures are shown where they happened, not as a toast. */
   inPlace?: boolean;
 };
 
 /** A write. Whatever is shown of the configuration is read again afterwards: one change can touch several lists. */
-export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, then, inPlace }: Told<Out> = {}) {
+export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, after, inPlace }: Told<Out> = {}) {
   return useMutation({
     mutationFn: run,
     onSuccess: (out) => {
       const text = done?.(out);
       if (text) say(text);
-      then?.(out);
+      after?.(out);
     },
     onError: (error) => {
       if (!inPlace) say(error.message, true);

@@ -467,84 +467,84 @@ export interface components {
              * @description The channel.
              * @default
              */
-            channel: string;
+            channel?: string;
             /** @default null */
-            cost: components["schemas"]["NanoUsd"] | null;
+            cost?: components["schemas"]["NanoUsd"] | null;
             /**
              * Format: int32
              * @description Which credential, by position.
              * @default 0
              */
-            credential: number;
+            credential?: number;
             /**
              * Format: int64
              * @description Microseconds that it took.
              * @default 0
              */
-            duration_us: number;
+            duration_us?: number;
             /**
              * @description The failure in words, secrets removed.
              * @default null
              */
-            error: string | null;
+            error?: string | null;
             /**
              * @description Kind of failure.
              * @default null
              */
-            error_kind: string | null;
+            error_kind?: string | null;
             /**
              * Format: int64
              * @description Microseconds to the upstream's first byte.
              * @default null
              */
-            first_byte_us: number | null;
+            first_byte_us?: number | null;
             /**
              * @description Upstream format.
              * @default
              */
-            format: string;
+            format?: string;
             /**
              * @description It was started because another one was late.
              * @default false
              */
-            hedged: boolean;
+            hedged?: boolean;
             /**
              * Format: int64
              * @description Microseconds after the request began.
              * @default 0
              */
-            offset_us: number;
+            offset_us?: number;
             /**
              * @description How it went.
              * @default failed
              */
-            outcome: components["schemas"]["AttemptOutcome"];
+            outcome?: components["schemas"]["AttemptOutcome"];
             /**
              * @description It ran against others at the same time.
              * @default false
              */
-            raced: boolean;
+            raced?: boolean;
             /**
              * @description Why it was made, in few words (`first choice`, `after a timeout` …).
              * @default null
              */
-            reason: string | null;
+            reason?: string | null;
             /**
              * Format: int32
              * @description HTTP status of the upstream.
              * @default null
              */
-            status: number | null;
+            status?: number | null;
             /**
              * @description Upstream's name of the model.
              * @default
              */
-            upstream_model: string;
+            upstream_model?: string;
             /**
              * @description Upstream's request id, for its support.
              * @default null
              */
-            upstream_request_id: string | null;
+            upstream_request_id?: string | null;
             /** @description Tokens that it used, where that is known of this attempt apart. */
             usage?: Record<string, unknown> | null;
         };
@@ -640,17 +640,17 @@ export interface components {
              * @description Allows link-local and metadata addresses.
              * @default null
              */
-            allow_link_local: boolean | null;
+            allow_link_local?: boolean | null;
             /**
              * @description Base addresses.
              * @default null
              */
-            base_urls: string[] | null;
+            base_urls?: string[] | null;
             /**
              * @description All credentials anew.
              * @default null
              */
-            credentials: string[] | null;
+            credentials?: string[] | null;
             /** @description Overrides of the catalog's dialect. */
             dialect?: Record<string, unknown> | null;
             /** @description Headers; a value of `***` keeps the one that is there. */
@@ -659,32 +659,32 @@ export interface components {
              * @description Models offered; `null`: whatever the provider lists.
              * @default null
              */
-            models: components["schemas"]["ChannelModel"][] | null;
+            models?: components["schemas"]["ChannelModel"][] | null;
             /** @description Provider settings that are no secret. */
             options?: Record<string, unknown> | null;
             /**
              * @description Row of the provider catalog.
              * @default null
              */
-            provider: string | null;
+            provider?: string | null;
             /**
              * @description Proxy; `null`: none.
              * @default null
              */
-            proxy: string | null;
+            proxy?: string | null;
             /**
              * @description Labels.
              * @default null
              */
-            tags: string[] | null;
+            tags?: string[] | null;
             /** @default null */
-            timeouts: components["schemas"]["Timeouts"] | null;
+            timeouts?: components["schemas"]["Timeouts"] | null;
             /**
              * Format: int32
              * @description Share among channels that list the same model.
              * @default null
              */
-            weight: number | null;
+            weight?: number | null;
         };
         /** @description What the last test or traffic said about a channel. */
         ChannelState: {
@@ -792,7 +792,7 @@ export interface components {
              * @description Even if no test has passed.
              * @default false
              */
-            force: boolean;
+            force?: boolean;
         };
         /** @description Where the gateway is. */
         Facts: {
@@ -863,48 +863,48 @@ export interface components {
              * @description Refused until unblocked.
              * @default null
              */
-            blocked: boolean | null;
+            blocked?: boolean | null;
             /**
              * @description Channels that may serve.
              * @default null
              */
-            channels: string[] | null;
+            channels?: string[] | null;
             /**
              * Format: int64
              * @description Refused from then on; `null`: never.
              * @default null
              */
-            expires: number | null;
+            expires?: number | null;
             /**
              * @description Client formats.
              * @default null
              */
-            formats: string[] | null;
+            formats?: string[] | null;
             /**
              * @description Models that may be asked for.
              * @default null
              */
-            models: string[] | null;
+            models?: string[] | null;
             /**
              * @description Unique name.
              * @default null
              */
-            name: string | null;
+            name?: string | null;
             /**
              * @description The key's own active profile; `null` follows the gateway's.
              * @default null
              */
-            profile: string | null;
+            profile?: string | null;
             /**
              * @description The last byte of an answer waits for the record to be on disk.
              * @default null
              */
-            strict: boolean | null;
+            strict?: boolean | null;
             /**
              * @description The tool that the key belongs to; `null`: none.
              * @default null
              */
-            tool: string | null;
+            tool?: string | null;
         };
         /** @description The profile of one key. */
         KeyProfile: {
@@ -1071,23 +1071,23 @@ export interface components {
              * @description The channel.
              * @default
              */
-            channel: string;
+            channel?: string;
             /**
              * Format: int32
              * @description Which group of the route, from 0.
              * @default 0
              */
-            group: number;
+            group?: number;
             /**
              * @description Upstream's name of the model.
              * @default
              */
-            model: string;
+            model?: string;
             /**
              * @description Why it stands here, in few words.
              * @default
              */
-            why: string;
+            why?: string;
         };
         /** @description One thing that is wrong. */
         Problem: {
@@ -1137,7 +1137,7 @@ export interface components {
              * @description All rules anew.
              * @default null
              */
-            rules: components["schemas"]["ProfileRule"][] | null;
+            rules?: components["schemas"]["ProfileRule"][] | null;
         };
         /** @description One rule. */
         ProfileRule: {
@@ -1183,200 +1183,200 @@ export interface components {
              * @description Tries, in order.
              * @default []
              */
-            attempts: components["schemas"]["AttemptRecord"][];
+            attempts?: components["schemas"]["AttemptRecord"][];
             /**
              * Format: int64
              * @description Bytes of the request body.
              * @default 0
              */
-            bytes_in: number;
+            bytes_in?: number;
             /**
              * Format: int64
              * @description Bytes of the response body.
              * @default 0
              */
-            bytes_out: number;
+            bytes_out?: number;
             /**
              * @description What the response cache had to say.
              * @default none
              */
-            cache: components["schemas"]["CacheOutcome"];
+            cache?: components["schemas"]["CacheOutcome"];
             /**
              * @description Channel that answered (or failed last).
              * @default null
              */
-            channel: string | null;
+            channel?: string | null;
             /** @default null */
-            cost: components["schemas"]["NanoUsd"] | null;
+            cost?: components["schemas"]["NanoUsd"] | null;
             /** @default null */
-            cost_source: components["schemas"]["CostSource"] | null;
+            cost_source?: components["schemas"]["CostSource"] | null;
             /**
              * Format: int64
              * @description Microseconds from the first byte in to the last byte out.
              * @default 0
              */
-            duration_us: number;
+            duration_us?: number;
             /**
              * @description Kind of failure ([`crate::error::Kind`] label).
              * @default null
              */
-            error: string | null;
+            error?: string | null;
             /**
              * @description The failure in words.
              * @default null
              */
-            error_message: string | null;
+            error_message?: string | null;
             /**
              * @description Why the answer ended, in unified words.
              * @default null
              */
-            finish: string | null;
+            finish?: string | null;
             /**
              * Format: int64
              * @description Microseconds to the first content out, streams only.
              * @default null
              */
-            first_token_us: number | null;
+            first_token_us?: number | null;
             /**
              * @description Client format or surface (`openai-chat`, `embeddings`, `models` …).
              * @default
              */
-            format: string;
+            format?: string;
             /**
              * @description `req_` and 32 hex digits of a UUIDv7: sorts by time.
              * @default
              */
-            id: string;
+            id?: string;
             /**
              * @description Id of the virtual key.
              * @default null
              */
-            key: string | null;
+            key?: string | null;
             /**
              * @description Fields that the target could not carry.
              * @default []
              */
-            losses: string[];
+            losses?: string[];
             /**
              * @description The model that was asked for.
              * @default
              */
-            model: string;
+            model?: string;
             /**
              * Format: int64
              * @description Microseconds that Myelin itself took (everything but waiting for the upstream).
              * @default 0
              */
-            overhead_us: number;
+            overhead_us?: number;
             /**
              * @description The nodes above the key as `kind:name`, from the nearest to the farthest: user, team, project, organisation.
              * @default []
              */
-            owners: string[];
+            owners?: string[];
             /**
              * @description Path as asked.
              * @default
              */
-            path: string;
+            path?: string;
             /**
              * @description The first deployments that were planned, in order; [`MOST_PLANNED`] at most.
              * @default []
              */
-            plan: components["schemas"]["PlannedDeployment"][];
+            plan?: components["schemas"]["PlannedDeployment"][];
             /**
              * @description Which price was used, in short: table and version, or the override.
              * @default null
              */
-            price: string | null;
+            price?: string | null;
             /**
              * @description Profile that was active for it.
              * @default
              */
-            profile: string;
+            profile?: string;
             /**
              * @description Provider of that channel: a row of the catalog.
              * @default null
              */
-            provider: string | null;
+            provider?: string | null;
             /**
              * @description The limit or budget that refused it, by its id.
              * @default null
              */
-            refused_by: string | null;
+            refused_by?: string | null;
             /**
              * @description The route that the deployments came from, if one was defined.
              * @default null
              */
-            route: string | null;
+            route?: string | null;
             /**
              * @description Which rule of the profile fired.
              * @default null
              */
-            rule: string | null;
+            rule?: string | null;
             /** @default null */
-            saved: components["schemas"]["NanoUsd"] | null;
+            saved?: components["schemas"]["NanoUsd"] | null;
             /**
              * @description Session id that the client sent (Claude Code, Codex …).
              * @default null
              */
-            session: string | null;
+            session?: string | null;
             /**
              * Format: int64
              * @description Milliseconds since 1970.
              * @default 0
              */
-            started: number;
+            started?: number;
             /**
              * @description How it ended.
              * @default failed
              */
-            state: components["schemas"]["RequestState"];
+            state?: components["schemas"]["RequestState"];
             /**
              * Format: int32
              * @description HTTP status that the client got.
              * @default 0
              */
-            status: number;
+            status?: number;
             /**
              * @description How deployments were chosen within their group.
              * @default null
              */
-            strategy: string | null;
+            strategy?: string | null;
             /**
              * @description Whether the client asked for a stream.
              * @default false
              */
-            stream: boolean;
+            stream?: boolean;
             /**
              * @description Tags that it counts under: those of the channel that answered, and those that the caller or the key named.
              * @default []
              */
-            tags: string[];
+            tags?: string[];
             /**
              * @description Thread id that the client sent: tasks of one conversation.
              * @default null
              */
-            thread: string | null;
+            thread?: string | null;
             /**
              * @description Tool of the key, else read from the user agent.
              * @default null
              */
-            tool: string | null;
+            tool?: string | null;
             /**
              * @description Trace id that the client sent: requests of one task.
              * @default null
              */
-            trace: string | null;
+            trace?: string | null;
             /**
              * @description Upstream format; equal to `format` means bytes passed unchanged.
              * @default null
              */
-            upstream_format: string | null;
+            upstream_format?: string | null;
             /**
              * @description Upstream's name of the model.
              * @default null
              */
-            upstream_model: string | null;
+            upstream_model?: string | null;
             /** @description Tokens by class; `None` is unknown. The provider's own object is kept beside them if it is small. */
             usage?: Record<string, unknown> | null;
         };
@@ -1392,7 +1392,7 @@ export interface components {
              * @description How long the old secret still works, in seconds; absent: a day.
              * @default null
              */
-            grace_seconds: number | null;
+            grace_seconds?: number | null;
         };
         /** @description A rule from a model to ordered groups of deployments. Its model is its identity. */
         Route: {
@@ -1433,7 +1433,7 @@ export interface components {
              * @description All groups anew.
              * @default null
              */
-            groups: components["schemas"]["RouteGroup"][] | null;
+            groups?: components["schemas"]["RouteGroup"][] | null;
         };
         /** @description Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags. */
         Settings: {
@@ -1441,32 +1441,32 @@ export interface components {
              * @description The profile that is active at the very first start; later switches are stored and win.
              * @default direct
              */
-            active_profile: string;
+            active_profile?: string;
             /**
              * @description Extra host names that the `Host` check accepts (`[::1]`, `localhost` and `127.0.0.1` always are).
              * @default []
              */
-            allowed_hosts: string[];
+            allowed_hosts?: string[];
             /**
              * @description Browser origins that may call; none by default.
              * @default []
              */
-            allowed_origins: string[];
+            allowed_origins?: string[];
             /**
              * @description Name of the virtual key that keyless requests on a loopback listener count as.
              * @default null
              */
-            anonymous_key: string | null;
+            anonymous_key?: string | null;
             /**
              * @description Which bodies are kept.
              * @default errors
              */
-            bodies: components["schemas"]["BodyPolicy"];
+            bodies?: components["schemas"]["BodyPolicy"];
             /**
              * @description Listening on anything but loopback is refused unless this is set; keys are then always required.
              * @default false
              */
-            lan: boolean;
+            lan?: boolean;
             /**
              * @description Addresses to listen on. Default: loopback, IPv4 and IPv6, port 6935.
              * @default [
@@ -1474,42 +1474,42 @@ export interface components {
              *       "[::1]:6935"
              *     ]
              */
-            listen: string[];
+            listen?: string[];
             /**
              * Format: int32
              * @description How many deployments one request may try.
              * @default 5
              */
-            max_attempts: number;
+            max_attempts?: number;
             /**
              * Format: int64
              * @description Largest request body in bytes.
              * @default 67108864
              */
-            max_body_bytes: number;
+            max_body_bytes?: number;
             /**
              * Format: int32
              * @description How long request metadata is kept, in days.
              * @default 90
              */
-            metadata_days: number;
+            metadata_days?: number;
             /**
              * Format: int64
              * @description How often provider model lists are fetched again, in seconds; 0 never.
              * @default 21600
              */
-            model_sync_seconds: number;
+            model_sync_seconds?: number;
             /**
              * @description Media that a request names by address may lie in private networks (for providers that take no addresses it is fetched here).
              * @default false
              */
-            private_media: boolean;
+            private_media?: boolean;
             /**
              * Format: int64
              * @description How long stored responses (`previous_response_id`) are kept, in seconds.
              * @default 2592000
              */
-            stored_response_seconds: number;
+            stored_response_seconds?: number;
             /**
              * @description Limits on waiting for every channel that has none of its own.
              * @default {
@@ -1520,7 +1520,7 @@ export interface components {
              *       "total_ms": null
              *     }
              */
-            timeouts: components["schemas"]["Timeouts"];
+            timeouts?: components["schemas"]["Timeouts"];
         };
         /** @description The settings in force. */
         SettingsView: {
@@ -1568,17 +1568,17 @@ export interface components {
              * @description Id or name of a key; absent: the whole gateway.
              * @default null
              */
-            key: string | null;
+            key?: string | null;
             /**
              * @description The profile; `null` (for keys and tools) follows the gateway's.
              * @default null
              */
-            profile: string | null;
+            profile?: string | null;
             /**
              * @description All keys of a tool.
              * @default null
              */
-            tool: string | null;
+            tool?: string | null;
         };
         /** @description A test. */
         TestInput: {
@@ -1586,12 +1586,12 @@ export interface components {
              * @description Lets the channel take part if the test passes.
              * @default false
              */
-            enable: boolean;
+            enable?: boolean;
             /**
              * @description The model to ask, by the upstream's name; absent: the provider's own choice, else the first of the channel.
              * @default null
              */
-            model: string | null;
+            model?: string | null;
         };
         /** @description Limits on waiting, in milliseconds. `None` takes the gateway's. */
         Timeouts: {
@@ -1600,31 +1600,31 @@ export interface components {
              * @description TCP and TLS.
              * @default null
              */
-            connect_ms: number | null;
+            connect_ms?: number | null;
             /**
              * Format: int64
              * @description Until the answer's head.
              * @default null
              */
-            first_byte_ms: number | null;
+            first_byte_ms?: number | null;
             /**
              * Format: int64
              * @description Until the first content of a stream.
              * @default null
              */
-            first_token_ms: number | null;
+            first_token_ms?: number | null;
             /**
              * Format: int64
              * @description Between two reads of a stream.
              * @default null
              */
-            idle_ms: number | null;
+            idle_ms?: number | null;
             /**
              * Format: int64
              * @description The whole attempt.
              * @default null
              */
-            total_ms: number | null;
+            total_ms?: number | null;
         };
         /** @description A new admin token. */
         TokenInput: {

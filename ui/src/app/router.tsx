@@ -20,8 +20,52 @@ const requests = createRoute({
   component: lazyRouteComponent(() => import("@/features/requests/page"), "RequestsPage"),
 });
 
+const flag = (value: unknown) => value === true || undefined;
+const text = (value: unknown) => (typeof value === "string" || typeof value === "number" ? String(value) : undefined);
+
+const channels = createRoute({
+  getParentRoute: () => root,
+  path: "/channels",
+  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string } => ({
+    add: text(raw.add),
+    edit: text(raw.edit),
+  }),
+  component: lazyRouteComponent(() => import("@/features/channels/page"), "ChannelsPage"),
+});
+
+const keys = createRoute({
+  getParentRoute: () => root,
+  path: "/keys",
+  validateSearch: (raw: Record<string, unknown>): { add?: boolean; edit?: string } => ({
+    add: flag(raw.add),
+    edit: text(raw.edit),
+  }),
+  component: lazyRouteComponent(() => import("@/features/keys/page"), "KeysPage"),
+});
+
+const profiles = createRoute({
+  getParentRoute: () => root,
+  path: "/profiles",
+  validateSearch: (raw: Record<string, unknown>): { edit?: string; like?: string; add?: boolean } => ({
+    edit: text(raw.edit),
+    like: text(raw.like),
+    add: flag(raw.add),
+  }),
+  component: lazyRouteComponent(() => import("@/features/profiles/page"), "ProfilesPage"),
+});
+
+const routes = createRoute({
+  getParentRoute: () => root,
+  path: "/routes",
+  validateSearch: (raw: Record<string, unknown>): { edit?: string; add?: boolean } => ({
+    edit: text(raw.edit),
+    add: flag(raw.add),
+  }),
+  component: lazyRouteComponent(() => import("@/features/routes/page"), "RoutesPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, requests]),
+  routeTree: root.addChildren([home, requests, channels, keys, profiles, routes]),
   defaultPreload: "intent",
   scrollRestoration: true,
   defaultErrorComponent: Broken,

@@ -40,3 +40,12 @@ export function absolute(at: number, language: string): string {
     timeZoneName: "short",
   });
 }
+
+/** A moment as `<input type="datetime-local">` writes it, in the machine's zone. */
+export function toLocal(at: number): string {
+  const moment = new Date(at);
+  return new Date(at - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** The moment that such a field means. */
+export const fromLocal = (text: string): number => new Date(text).getTime();

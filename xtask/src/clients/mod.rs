@@ -34,7 +34,7 @@ enum Runtime {
     Node,
 }
 
-const CLIENTS: [Client; 6] = [
+const CLIENTS: [Client; 7] = [
     Client {
         name: "openai-py",
         runtime: Runtime::Python("sdks"),
@@ -64,6 +64,13 @@ const CLIENTS: [Client; 6] = [
         limit: minutes(5),
     },
     Client { name: "ai-sdk", runtime: Runtime::Node, script: "ai_sdk.mjs", direct: true, limit: minutes(5) },
+    Client {
+        name: "aider",
+        runtime: Runtime::Python("aider"),
+        script: "aider_cli.py",
+        direct: true,
+        limit: minutes(10),
+    },
     Client { name: "cli", runtime: Runtime::Node, script: "clis.mjs", direct: false, limit: minutes(12) },
 ];
 

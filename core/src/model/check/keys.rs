@@ -2,11 +2,12 @@
 
 use myelin_protocol::ApiFormat;
 
+use super::limits::no_owner;
 use super::{Problem, name};
 use crate::model::{Entities, VirtualKey};
 
 /// Surfaces that are no conversation format and can be allowed to a key too.
-const SURFACES: [&str; 2] = ["embeddings", "models"];
+const SURFACES: [&str; 6] = ["audio", "embeddings", "images", "models", "moderations", "rerank"];
 
 /// Checks one key against everything else. What it names may still come, so that is only warned about.
 pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {
@@ -14,6 +15,9 @@ pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {
     let mut problems: Vec<Problem> = name(&at("name"), &key.name).into_iter().collect();
     if let Some(profile) = key.profile.as_ref().filter(|profile| !entities.has_profile(profile)) {
         problems.push(Problem::warning(at("profile"), format!("there is no profile '{profile}'")));
+    }
+    if let Some(owner) = &key.owner {
+        problems.extend(no_owner(&at("owner"), owner, entities));
     }
     for (index, format) in key.formats.iter().enumerate() {
         problems.extend(client_format(&at(&format!("formats[{index}]")), format));

@@ -5,6 +5,7 @@
 mod channels;
 mod conditions;
 mod keys;
+mod limits;
 mod names;
 mod pattern;
 mod policy;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use channels::channel;
 pub use keys::{client_format, key};
+pub use limits::{limit, missing, owner};
 pub use names::{name, unique};
 pub use pattern::{glob_covers, glob_matches};
 pub use policy::policy;
@@ -111,6 +113,15 @@ pub fn all(entities: &Entities, catalog: &dyn Catalog) -> Vec<Problem> {
     for entity in &entities.keys {
         problems.extend(key(entity, entities));
     }
+    for entity in &entities.owners {
+        problems.extend(owner(entity, entities));
+    }
+    let owners: Vec<String> = entities.owners.iter().map(|owner| owner.reference().to_string()).collect();
+    problems.extend(unique("owners", owners.iter().map(String::as_str)));
+    for entity in &entities.limits {
+        problems.extend(limit(entity, entities));
+    }
+    problems.extend(unique("limits", entities.limits.iter().map(|limit| limit.name.as_str())));
     if !entities.has_profile(&entities.active_profile) {
         problems.push(Problem::warning("active_profile", format!("there is no profile '{}'", entities.active_profile)));
     }

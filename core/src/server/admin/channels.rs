@@ -232,6 +232,17 @@ fn credentials(texts: &[String]) -> Vec<Credential> {
     texts.iter().map(|text| Credential { secret: SecretSource::parse(text) }).collect()
 }
 
+/// The new list of credentials. Nobody who edits a channel can know its secrets, so what came back as it was shown is the one that is there; of
+/// several that look alike, each stands for itself once.
+fn renewed(texts: &[String], before: &[Credential]) -> Vec<Credential> {
+    let mut left: Vec<Option<&Credential>> = before.iter().map(Some).collect();
+    let mut kept = |text: &String| {
+        let same = |slot: &&mut Option<&Credential>| slot.is_some_and(|old| old.secret.describe() == *text);
+        left.iter_mut().find(same).and_then(Option::take).cloned()
+    };
+    texts.iter().map(|text| kept(text).unwrap_or_else(|| Credential { secret: SecretSource::parse(text) })).collect()
+}
+
 impl From<ChannelInput> for Channel {
     fn from(input: ChannelInput) -> Self {
         Self {
@@ -274,7 +285,7 @@ pub struct ChannelPatch {
     /// Base addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_urls: Option<Vec<String>>,
-    /// All credentials anew.
+    /// All credentials anew, in order; one written as it is shown keeps the one that is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Vec<String>>,
     /// Models offered; `null`: whatever the provider lists.
@@ -359,7 +370,7 @@ impl ChannelPatch {
             }
         }
         if let Some(texts) = self.credentials {
-            channel.credentials = credentials(&texts);
+            channel.credentials = renewed(&texts, &channel.credentials);
         }
     }
 }
@@ -560,4 +571,24 @@ pub(super) async fn disable(
 ) -> Result<Json<ChannelChanged>, AdminError> {
     let change = Change::EnableChannel { name: name.clone(), enabled: false };
     changed(&admin.services.store.apply(change, &who.0).await?, &name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_that_comes_back_as_it_was_shown_is_kept() {
+        let before =
+            credentials(&["sk-first-secret-0001".into(), "env:OTHER".into(), "short-a".into(), "short-b".into()]);
+        let shown: Vec<String> = before.iter().map(|credential| credential.secret.describe()).collect();
+        assert_eq!(renewed(&shown, &before), before, "looking alike is no reason to lose one: {shown:?}");
+        let mut more = vec!["sk-new-secret-000002".to_owned()];
+        more.extend(shown.iter().rev().cloned());
+        let after = renewed(&more, &before);
+        assert_eq!(after.len(), 5);
+        assert_eq!(after.first().map(|first| first.secret.describe()).as_deref(), Some("…0002"));
+        assert_eq!(after.last(), before.first());
+        assert_eq!(renewed(&["env:OTHER".into()], &before), before.get(1..2).unwrap_or_default());
+    }
 }

@@ -10,7 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, Policy, Secret, Strategy, VirtualKey};
+use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, Strategy, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -43,6 +43,9 @@ pub struct KeyView {
     pub tool: Option<String>,
     /// How to choose within groups, in place of what profile and routes say.
     pub strategy: Option<Strategy>,
+    /// The user, team, project or organisation that the key belongs to: `team:research`.
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
@@ -68,6 +71,7 @@ impl From<&VirtualKey> for KeyView {
             profile: key.profile.clone(),
             tool: key.tool.clone(),
             strategy: key.strategy,
+            owner: key.owner.clone(),
             strict: key.strict,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
@@ -106,6 +110,10 @@ pub struct KeyInput {
     /// How to choose within groups, in place of what profile and routes say.
     #[serde(default)]
     pub strategy: Option<Strategy>,
+    /// The user, team, project or organisation that the key belongs to: `team:research`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
@@ -126,6 +134,7 @@ impl From<KeyInput> for NewKey {
             profile: input.profile,
             tool: input.tool,
             strategy: input.strategy,
+            owner: input.owner,
             strict: input.strict,
             policy: input.policy,
         }
@@ -167,6 +176,10 @@ pub struct KeyPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Strategy>)]
     pub strategy: Option<Option<Strategy>>,
+    /// The user, team, project or organisation that the key belongs to; `null`: none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<Option<OwnerRef>>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
@@ -180,7 +193,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, strategy, strict, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, policy);
     }
 }
 

@@ -10,36 +10,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::error::{AdminError, Failure};
 use super::extract::{Asked, Named};
-use crate::model::{RequestRecord, RequestState};
-use crate::store::{Cursor, Filter};
+use super::filter::{self, FilterParams, ListParams, Pairs};
+use crate::model::RequestRecord;
+use crate::store::Cursor;
 
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 1_000;
 /// Longest wait of one poll: below the patience of usual proxies.
 const LONGEST_WAIT: u64 = 55;
-
-/// Which records are wanted.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// At most so many; up to 1000.
-    limit: Option<usize>,
-    /// The `next` of the page before.
-    before: Option<String>,
-    /// The model that was asked for.
-    model: Option<String>,
-    /// The channel that answered or failed last.
-    channel: Option<String>,
-    /// Id or name of the virtual key.
-    key: Option<String>,
-    /// `completed`, `interrupted`, `canceled` or `failed`.
-    state: Option<RequestState>,
-    /// Began at this time or later; milliseconds since 1970.
-    since: Option<u64>,
-    /// Began before this time; milliseconds since 1970.
-    until: Option<u64>,
-}
 
 /// Some records, newest first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -47,6 +25,8 @@ pub(super) struct LogPage {
     records: Vec<RequestRecord>,
     /// Where older ones begin; `null`: there are none. A page with a rare filter may be short and still lead on.
     next: Option<String>,
+    /// Rows that were looked at for this page.
+    looked_at: u64,
 }
 
 /// What to follow.
@@ -74,31 +54,38 @@ pub(super) struct LivePage {
 }
 
 /// Request records, newest first.
-#[utoipa::path(get, path = "/api/v1/logs", tag = "logs", operation_id = "list_logs", params(ListQuery),
+#[utoipa::path(get, path = "/api/v1/requests", tag = "requests", operation_id = "list_requests", params(FilterParams, ListParams),
     responses((status = 200, body = LogPage), (status = 400, body = Failure)))]
-pub(super) async fn list(
-    State(admin): State<Admin>,
-    Asked(query): Asked<ListQuery>,
-) -> Result<Json<LogPage>, AdminError> {
-    let before = query.before.map(|before| before.parse::<Cursor>());
-    let before = before.transpose().map_err(|_| AdminError::invalid("'before' is no cursor"))?;
+pub(super) async fn list(State(admin): State<Admin>, Asked(pairs): Asked<Pairs>) -> Result<Json<LogPage>, AdminError> {
     let store = &admin.services.store;
-    let key = query.key.map(|key| store.entities().key(&key).map_or(key, |found| found.id.clone()));
-    let filter = Filter {
-        model: query.model,
-        channel: query.channel,
-        key,
-        state: query.state,
-        since: query.since,
-        until: query.until,
-    };
-    let limit = query.limit.unwrap_or(USUAL_LIMIT).clamp(1, MOST);
+    let (filter, rest) = filter::read(pairs, &store.entities())?;
+    let (mut before, mut limit) = (None, USUAL_LIMIT);
+    for (name, value) in rest {
+        match name.as_str() {
+            "limit" => limit = filter::number::<usize>(&name, &value)?.clamp(1, MOST),
+            "before" => {
+                before = Some(value.parse::<Cursor>().map_err(|_| AdminError::invalid("'before' is no cursor"))?)
+            }
+            _ => return Err(filter::unknown(&name)),
+        }
+    }
     let page = store.ledger().list(filter, before, limit).await?;
-    Ok(Json(LogPage { records: page.records, next: page.next.map(|next| next.to_string()) }))
+    Ok(Json(LogPage {
+        records: page.records,
+        next: page.next.map(|next| next.to_string()),
+        looked_at: page.looked_at as u64,
+    }))
+}
+
+/// Another address of the list of requests.
+#[utoipa::path(get, path = "/api/v1/logs", tag = "requests", operation_id = "list_logs", params(FilterParams, ListParams),
+    responses((status = 200, body = LogPage), (status = 400, body = Failure)))]
+pub(super) async fn list_logs(state: State<Admin>, asked: Asked<Pairs>) -> Result<Json<LogPage>, AdminError> {
+    list(state, asked).await
 }
 
 /// Follows the records: answers when something came, or when the wait is over.
-#[utoipa::path(get, path = "/api/v1/logs/live", tag = "logs", operation_id = "follow_logs", params(LiveQuery),
+#[utoipa::path(get, path = "/api/v1/logs/live", tag = "requests", operation_id = "follow_logs", params(LiveQuery),
     responses((status = 200, body = LivePage), (status = 400, body = Failure)))]
 pub(super) async fn live(
     State(admin): State<Admin>,
@@ -118,9 +105,16 @@ pub(super) async fn live(
 }
 
 /// One record.
-#[utoipa::path(get, path = "/api/v1/logs/{id}", tag = "logs", operation_id = "get_log", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/requests/{id}", tag = "requests", operation_id = "get_request", params(("id" = String, Path)),
     responses((status = 200, body = RequestRecord), (status = 404, body = Failure)))]
 pub(super) async fn one(State(admin): State<Admin>, Named(id): Named) -> Result<Json<RequestRecord>, AdminError> {
     let record = admin.services.store.ledger().get(&id).await?;
     record.map(Json).ok_or_else(|| AdminError::missing("request", &id))
+}
+
+/// Another address of one record.
+#[utoipa::path(get, path = "/api/v1/logs/{id}", tag = "requests", operation_id = "get_log", params(("id" = String, Path)),
+    responses((status = 200, body = RequestRecord), (status = 404, body = Failure)))]
+pub(super) async fn one_log(state: State<Admin>, id: Named) -> Result<Json<RequestRecord>, AdminError> {
+    one(state, id).await
 }

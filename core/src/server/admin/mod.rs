@@ -7,10 +7,14 @@ mod auth;
 mod channels;
 mod docs;
 pub mod error;
+mod explain;
 mod extract;
+mod filter;
+mod health;
 mod keys;
 mod logs;
 mod models;
+mod prices;
 mod profiles;
 mod routes;
 mod settings;
@@ -112,11 +116,20 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::one, profiles::patch, profiles::remove))
         .routes(routes!(profiles::active, profiles::switch))
+        .routes(routes!(profiles::ready_made))
+        .routes(routes!(explain::read))
+        .routes(routes!(health::list))
+        .routes(routes!(health::reset))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(prices::list, prices::set))
+        .routes(routes!(prices::import, prices::drop_import))
+        .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
+        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
         .routes(routes!(logs::one))
+        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))

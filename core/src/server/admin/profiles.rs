@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{DIRECT, Entities, Origin, Override, Policy, Profile, ProfileRule, Strategy};
+use crate::model::{DIRECT, Entities, Origin, Override, Policy, Preset, Profile, ProfileRule, Strategy, presets};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new profile.
@@ -32,9 +32,6 @@ pub(super) struct ProfileInput {
     /// How to choose within groups, in place of what routes say.
     #[serde(default)]
     strategy: Option<Strategy>,
-    /// Name of the budget that requests under this profile draw on.
-    #[serde(default)]
-    budget: Option<String>,
     /// Changes in requests and answers, in the caller's words.
     #[serde(default)]
     overrides: Vec<Override>,
@@ -59,10 +56,6 @@ pub(super) struct ProfilePatch {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<Strategy>)]
     strategy: Option<Option<Strategy>>,
-    /// Name of the budget; `null`: none.
-    #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
-    budget: Option<Option<String>>,
     /// All overrides anew.
     overrides: Option<Vec<Override>>,
     /// The whole policy anew.
@@ -162,9 +155,9 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ProfileInput>,
 ) -> Result<(StatusCode, Json<ProfileChanged>), AdminError> {
-    let ProfileInput { name, description, rules, channels, strategy, budget, overrides, policy } = input;
+    let ProfileInput { name, description, rules, channels, strategy, overrides, policy } = input;
     let origin = Origin::Store;
-    let profile = Profile { name, description, rules, channels, strategy, budget, overrides, policy, origin };
+    let profile = Profile { name, description, rules, channels, strategy, overrides, policy, origin };
     let name = profile.name.clone();
     let applied = admin.services.store.apply(Change::CreateProfile(profile), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &name)?))
@@ -195,7 +188,6 @@ pub(super) async fn patch(
             rules: patch.rules.unwrap_or(profile.rules),
             channels: patch.channels.unwrap_or(profile.channels),
             strategy: patch.strategy.unwrap_or(profile.strategy),
-            budget: patch.budget.unwrap_or(profile.budget),
             overrides: patch.overrides.unwrap_or(profile.overrides),
             policy: patch.policy.unwrap_or(profile.policy),
             ..profile
@@ -251,4 +243,16 @@ pub(super) async fn switch(
     }
     let entities = store.entities();
     Ok(Json(Active { active: entities.active_profile.clone(), keys: own_profiles(&entities) }))
+}
+
+/// Profiles for common cases.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct PresetList {
+    presets: Vec<Preset>,
+}
+
+/// Profiles for common cases, ready to be taken over. They are not among the profiles until they are created.
+#[utoipa::path(get, path = "/api/v1/profile-presets", tag = "profiles", operation_id = "list_profile_presets", responses((status = 200, body = PresetList)))]
+pub(super) async fn ready_made() -> Json<PresetList> {
+    Json(PresetList { presets: presets() })
 }

@@ -2,25 +2,42 @@
 //!
 //! Must not know where a record comes from nor how it is shown.
 
+mod books;
 mod codec;
+mod dimension;
+mod histogram;
 mod live;
+mod names;
 mod query;
 mod redact;
+mod sums;
+mod usage;
 
 use std::sync::Arc;
 
+use redb::ReadTransaction;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
+pub use books::Link;
+pub(super) use books::{Books, index_all, make_tables};
+pub use dimension::Dimension;
+pub use histogram::Histogram;
 pub use live::{Live, LiveRecord};
 pub use query::{Cursor, Filter, Page};
+pub use sums::Sums;
+pub use usage::{Bucket, Facets, Grouping, MOST_MINUTES_MS, UsageAnswer, UsageGroup, UsageQuery};
+
+pub(super) use codec::{take_bytes, take_varint, varint};
+pub(super) use redact::redact;
 
 use super::StoreError;
+use super::bodies::Bodies;
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
-use crate::model::RequestRecord;
+use crate::model::{MOST_PLANNED, RequestRecord};
 
 /// Begins every id of a request.
 const ID_PREFIX: &str = "req_";
@@ -31,6 +48,7 @@ const MOST_MESSAGE: usize = 2_000;
 pub struct Ledger {
     queue: Arc<Queue>,
     db: Arc<Db>,
+    bodies: Arc<Bodies>,
 }
 
 /// How the writing of records goes. Counters are since the start of the process.
@@ -66,8 +84,8 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(queue: Arc<Queue>, db: Arc<Db>) -> Self {
-        Self { queue, db }
+    pub(super) fn new(queue: Arc<Queue>, db: Arc<Db>, bodies: Arc<Bodies>) -> Self {
+        Self { queue, db, bodies }
     }
 
     /// Hands a record over. Never waits for the disk, never fails: what cannot be kept is counted in [`Ledger::health`]. The record survives the death
@@ -84,13 +102,26 @@ impl Ledger {
     }
 
     fn hand_over(&self, mut record: RequestRecord, waiter: Option<oneshot::Sender<Result<(), StoreError>>>) {
-        let messages = record.attempts.iter_mut().map(|attempt| &mut attempt.error);
-        for message in messages.chain([&mut record.error_message]).flatten() {
-            cut(message);
-        }
-        let (key, canonical) = key_of(&record);
-        let bytes = codec::encode(&record, !canonical, &mut codec::Nameless);
+        let (key, bytes) = prepare(&mut record);
         self.queue.record(key, bytes, Arc::new(record), waiter);
+    }
+
+    /// Writes records anew that are there already, and their sums with them; on disk when this is done. Those who watch are not told.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn rewrite(&self, records: Vec<RequestRecord>) -> Result<(), StoreError> {
+        let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
+        let write = move || post(&db, &queue, records.into_iter());
+        tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Takes many records at once, past the journal: on disk when this returns. For backups that are read back. Records that are there already are replaced.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn import_blocking(&self, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
+        post(&self.db, &self.queue, records)
     }
 
     /// How the writing goes.
@@ -104,8 +135,33 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self, filter: Filter, before: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
-        let db = Arc::clone(&self.db);
-        tokio::task::spawn_blocking(move || db.read(|txn| query::list(txn, &filter, before, limit)))
+        let mut reader = self.bodies.reader();
+        self.reading(move |txn, books| query::list(txn, books, &filter, before, limit, &mut reader)).await
+    }
+
+    /// Sums of what a filter lets through, by dimension and time.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn usage(&self, query: UsageQuery) -> Result<UsageAnswer, StoreError> {
+        self.reading(move |txn, books| usage::usage(txn, books, &query)).await
+    }
+
+    /// How often each value of some dimensions occurs among what a filter lets through; `most` values of each. Only range and filter of the question
+    /// count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn facets(&self, query: UsageQuery, of: Vec<Dimension>, most: usize) -> Result<Facets, StoreError> {
+        self.reading(move |txn, books| usage::facets(txn, books, &query, &of, most)).await
+    }
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadTransaction, &Books) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
+        tokio::task::spawn_blocking(move || db.read(|txn| work(txn, queue.books())))
             .await
             .unwrap_or(Err(StoreError::Closed))
     }
@@ -118,10 +174,8 @@ impl Ledger {
         if let Some(record) = self.queue.live().find(id) {
             return Ok(Some(record.as_ref().clone()));
         }
-        let (db, id) = (Arc::clone(&self.db), id.to_owned());
-        tokio::task::spawn_blocking(move || db.read(|txn| query::get(txn, &id)))
-            .await
-            .unwrap_or(Err(StoreError::Closed))
+        let id = id.to_owned();
+        self.reading(move |txn, books| query::get(txn, books, &id)).await
     }
 
     /// The records as they come, for `logs -f`.
@@ -144,22 +198,46 @@ impl Ledger {
     }
 }
 
+/// Makes a record fit to be kept; its key and its bytes for the journal.
+fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
+    let messages = record.attempts.iter_mut().map(|attempt| &mut attempt.error);
+    for message in messages.chain([&mut record.error_message]).flatten() {
+        cut(message);
+    }
+    record.plan.truncate(MOST_PLANNED);
+    let (key, canonical) = key_of(&record.id, record.started);
+    (key, codec::encode(record, !canonical, &mut codec::Nameless))
+}
+
+/// Posts records past the journal.
+fn post(db: &Db, queue: &Queue, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
+    let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
+    let books = queue.books();
+    db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
+    books.committed();
+    Ok(())
+}
+
+fn prepared(mut record: RequestRecord) -> (u128, Vec<u8>) {
+    prepare(&mut record)
+}
+
 /// Makes a failure in words fit to be kept.
 fn cut(message: &mut String) {
     if message.len() > MOST_MESSAGE {
         message.truncate(message.floor_char_boundary(MOST_MESSAGE));
         message.push('…');
     }
-    redact::redact(message);
+    redact(message);
 }
 
 /// The key of a record, and whether its id can be made from the key again.
 ///
 /// An id that is none of ours still gets a key in the order of time, and always the same one.
-fn key_of(record: &RequestRecord) -> (u128, bool) {
-    match key_of_id(&record.id) {
+pub(super) fn key_of(id: &str, started: u64) -> (u128, bool) {
+    match key_of_id(id) {
         Some(key) => (key, true),
-        None => (foreign_key(record.started, &record.id), false),
+        None => (foreign_key(started, id), false),
     }
 }
 

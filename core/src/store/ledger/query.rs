@@ -1,33 +1,58 @@
-//! Reading records: newest first, by filter and cursor.
+//! Reading records: newest first, by filter and cursor, in bounded work a page.
 
-use redb::ReadTransaction;
-use serde::{Deserialize, Serialize};
+use redb::{ReadOnlyTable, ReadTransaction};
 
-use super::{codec, id_of_key, key_of_id};
-use crate::model::{RequestRecord, RequestState};
+use super::books::{Books, Link, link_hash, slot_of, slot_start};
+use super::codec::{self, Want};
+use super::dimension::Dimension;
+use super::names::{Dictionary, NOTHING, OTHER};
+use super::{id_of_key, key_of_id};
+use crate::model::{NanoUsd, RequestRecord};
 use crate::store::StoreError;
-use crate::store::tables::REQUESTS;
+use crate::store::bodies::Reader as BodyReader;
+use crate::store::tables::{LINKS, REQUESTS, SLOTS};
 use crate::store::writer::first_key;
 
 /// Rows that one page looks at: a rare filter answers in bounded time and leads on.
-const MOST_ROWS: usize = 100_000;
+const MOST_ROWS: usize = 50_000;
+/// Of them, rows that are read whole because the filter asks for what does not stand first.
+const MOST_READ: usize = 5_000;
+/// Slots that one page looks for.
+const MOST_SLOTS: usize = 5_000;
 
-/// Which records are wanted. `None` lets everything through.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// Which records are wanted. What is empty lets everything through.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Filter {
-    /// The model that was asked for.
-    pub model: Option<String>,
-    /// The channel that answered or failed last.
-    pub channel: Option<String>,
-    /// Id of the virtual key.
-    pub key: Option<String>,
-    /// How it ended.
-    pub state: Option<RequestState>,
+    /// In each of these dimensions, one of some values; an empty value means that the record says nothing there.
+    pub any: Vec<(Dimension, Vec<String>)>,
+    /// Belongs to a trace, thread or session.
+    pub link: Option<(Link, String)>,
+    /// Holds this text somewhere; upper and lower case are the same.
+    pub text: Option<String>,
+    /// Look for the text in kept bodies too.
+    pub bodies: bool,
+    /// Took at least so many microseconds.
+    pub slower_than: Option<u64>,
+    /// Cost at least so much.
+    pub costlier_than: Option<NanoUsd>,
     /// Began at this time or later; milliseconds since 1970.
     pub since: Option<u64>,
     /// Began before this time; milliseconds since 1970.
     pub until: Option<u64>,
+}
+
+impl Filter {
+    /// Lets through what has one of these values in a dimension.
+    #[must_use]
+    pub fn with(mut self, dimension: Dimension, any: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.any.push((dimension, any.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Whether records have to be read whole.
+    fn is_deep(&self) -> bool {
+        self.text.is_some() || self.slower_than.is_some() || self.costlier_than.is_some()
+    }
 }
 
 /// A place in the list: 32 hex digits.
@@ -55,33 +80,49 @@ pub struct Page {
     pub records: Vec<RequestRecord>,
     /// Where older ones begin; `None`: there are none.
     pub next: Option<Cursor>,
+    /// Rows that were looked at.
+    pub looked_at: usize,
+}
+
+/// One list in the making.
+struct Search<'a> {
+    filter: &'a Filter,
+    names: &'a Dictionary,
+    wants: Vec<Want>,
+    text: Option<String>,
+    bodies: &'a mut BodyReader,
+    limit: usize,
+    read: usize,
+    page: Page,
 }
 
 pub(super) fn list(
     txn: &ReadTransaction,
+    books: &Books,
     filter: &Filter,
     before: Option<Cursor>,
     limit: usize,
+    bodies: &mut BodyReader,
 ) -> Result<Page, StoreError> {
     let table = txn.open_table(REQUESTS)?;
     let until = filter.until.map_or(u128::MAX, first_key);
     let to = before.map_or(u128::MAX, |cursor| cursor.0).min(until);
     let from = filter.since.map_or(0, first_key);
-    let mut page = Page::default();
     if limit == 0 || from >= to {
-        return Ok(page);
+        return Ok(Page::default());
     }
-    for (looked_at, row) in table.range(from..to)?.rev().enumerate() {
-        let (key, bytes) = row?;
-        let (key, bytes) = (key.value(), bytes.value());
-        if codec::matches(bytes, filter) {
-            page.records.push(decode(key, bytes)?);
+    let names = books.names();
+    let wants = filter.any.iter().map(|(dimension, any)| Want::new(*dimension, any, |text| names.find(text))).collect();
+    let text = filter.text.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
+    let mut search = Search { filter, names: &names, wants, text, bodies, limit, read: 0, page: Page::default() };
+    match &filter.link {
+        Some((kind, id)) => search.linked(txn, &table, *kind, id, from..to)?,
+        None if filter.any.is_empty() => {
+            search.range(&table, from..to)?;
         }
-        if page.records.len() == limit || looked_at + 1 == MOST_ROWS {
-            page.next = Some(Cursor(key));
-            break;
-        }
+        None => search.slots(txn, &table, from..to)?,
     }
+    let mut page = search.page;
     // The last page leads nowhere.
     if let Some(Cursor(key)) = page.next
         && table.range(from..key)?.next().is_none()
@@ -91,17 +132,181 @@ pub(super) fn list(
     Ok(page)
 }
 
-pub(super) fn get(txn: &ReadTransaction, id: &str) -> Result<Option<RequestRecord>, StoreError> {
+type Requests = ReadOnlyTable<u128, &'static [u8]>;
+
+impl Search<'_> {
+    /// Looks at every row of a range; `false`: the page is full or has cost enough.
+    fn range(&mut self, table: &Requests, range: std::ops::Range<u128>) -> Result<bool, StoreError> {
+        for row in table.range(range)?.rev() {
+            let (key, bytes) = row?;
+            if !self.look(key.value(), bytes.value())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks only where the index says that every wanted value occurs.
+    fn slots(
+        &mut self,
+        txn: &ReadTransaction,
+        table: &Requests,
+        range: std::ops::Range<u128>,
+    ) -> Result<(), StoreError> {
+        let slots = Slots::new(txn, self.filter, self.names)?;
+        let mut to = range.end;
+        for _ in 0..MOST_SLOTS {
+            let Some(last) = to.checked_sub(1) else { return Ok(()) };
+            let Some(slot) = slots.at_most(slot_of(last))? else { return Ok(()) };
+            let start = slot_start(slot).max(range.start);
+            to = to.min(slot_start(slot.saturating_add(1)));
+            if start < to && !self.range(table, start..to)? {
+                return Ok(());
+            }
+            to = start;
+            if to <= range.start {
+                return Ok(());
+            }
+        }
+        self.page.next = Some(Cursor(to));
+        Ok(())
+    }
+
+    fn linked(
+        &mut self,
+        txn: &ReadTransaction,
+        table: &Requests,
+        kind: Link,
+        id: &str,
+        range: std::ops::Range<u128>,
+    ) -> Result<(), StoreError> {
+        let links = txn.open_table(LINKS)?;
+        let (code, hash) = (kind.code(), link_hash(id));
+        for row in links.range((code, hash, range.start)..(code, hash, range.end))?.rev() {
+            let (_, _, key) = row?.0.value();
+            if let Some(bytes) = table.get(key)?
+                && !self.look(key, bytes.value())?
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at one row; `false`: the page is full or has cost enough.
+    fn look(&mut self, key: u128, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.page.looked_at += 1;
+        if codec::matches(bytes, &self.wants) {
+            self.read += usize::from(self.filter.is_deep());
+            let record = decode(key, bytes, self.names)?;
+            if self.lets_through(key, &record) {
+                self.page.records.push(record);
+            }
+        }
+        let spent = self.filter.bodies && self.bodies.spent();
+        if spent || self.page.records.len() == self.limit || self.page.looked_at >= MOST_ROWS || self.read >= MOST_READ
+        {
+            self.page.next = Some(Cursor(key));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn lets_through(&mut self, key: u128, record: &RequestRecord) -> bool {
+        let filter = self.filter;
+        filter.link.as_ref().is_none_or(|(kind, id)| kind.of(record) == Some(id))
+            && filter.slower_than.is_none_or(|least| record.duration_us >= least)
+            && filter.costlier_than.is_none_or(|least| record.cost.is_some_and(|cost| cost >= least))
+            && self
+                .text
+                .as_ref()
+                .is_none_or(|text| holds(record, text) || (filter.bodies && self.bodies.holds(key, text)))
+    }
+}
+
+/// Where the values of a filter occur.
+struct Slots {
+    table: ReadOnlyTable<(u8, u32, u32), ()>,
+    any: Vec<(u8, Vec<u32>)>,
+}
+
+impl Slots {
+    fn new(txn: &ReadTransaction, filter: &Filter, names: &Dictionary) -> Result<Self, StoreError> {
+        let number = |text: &String| if text.is_empty() { NOTHING } else { names.find(text).unwrap_or(OTHER) };
+        let any = filter
+            .any
+            .iter()
+            // A list that is empty has no entry: such records are found by looking at all.
+            .filter(|(dimension, any)| {
+                !(matches!(dimension, Dimension::Owner | Dimension::Tag) && any.iter().any(String::is_empty))
+            })
+            .map(|(dimension, any)| (dimension.code(), any.iter().map(number).collect()))
+            .collect();
+        Ok(Self { table: txn.open_table(SLOTS)?, any })
+    }
+
+    /// The newest slot up to one in which every value occurs.
+    fn at_most(&self, mut slot: u32) -> Result<Option<u32>, StoreError> {
+        loop {
+            let mut agreed = slot;
+            for (dimension, any) in &self.any {
+                let mut newest = None;
+                for value in any {
+                    let range = (*dimension, *value, 0)..=(*dimension, *value, agreed);
+                    let found = self.table.range(range)?.next_back().transpose()?.map(|(key, _)| key.value().2);
+                    newest = newest.max(found);
+                }
+                let Some(newest) = newest else { return Ok(None) };
+                agreed = newest;
+            }
+            if agreed == slot || self.any.is_empty() {
+                return Ok(Some(agreed));
+            }
+            slot = agreed;
+            if self.any.len() == 1 {
+                return Ok(Some(slot));
+            }
+        }
+    }
+}
+
+/// Whether a record's own words hold a text in lower case.
+fn holds(record: &RequestRecord, text: &str) -> bool {
+    let own = [&record.id, &record.model, &record.path, &record.profile, &record.format].map(Some);
+    let maybe = [
+        &record.error_message,
+        &record.error,
+        &record.channel,
+        &record.upstream_model,
+        &record.session,
+        &record.trace,
+        &record.thread,
+        &record.tool,
+        &record.rule,
+        &record.route,
+        &record.key,
+        &record.finish,
+        &record.refused_by,
+    ]
+    .map(Option::as_ref);
+    let attempts = record.attempts.iter();
+    let told = attempts.flat_map(|one| [Some(&one.channel), one.error.as_ref(), one.upstream_request_id.as_ref()]);
+    let lists = record.losses.iter().chain(&record.tags).chain(&record.owners).map(Some);
+    let mut all = own.into_iter().chain(maybe).chain(told).chain(lists).flatten();
+    all.any(|own| own.to_lowercase().contains(text))
+}
+
+pub(super) fn get(txn: &ReadTransaction, books: &Books, id: &str) -> Result<Option<RequestRecord>, StoreError> {
     let table = txn.open_table(REQUESTS)?;
     let Some(key) = key_of_id(id) else {
         return Ok(None);
     };
     let row = table.get(key)?;
-    row.map(|row| decode(key, row.value())).transpose()
+    row.map(|row| decode(key, row.value(), &books.names())).transpose()
 }
 
-fn decode(key: u128, bytes: &[u8]) -> Result<RequestRecord, StoreError> {
-    let mut record = codec::decode(bytes, &codec::Nameless)
+pub(super) fn decode(key: u128, bytes: &[u8], names: &Dictionary) -> Result<RequestRecord, StoreError> {
+    let mut record = codec::decode(bytes, names)
         .ok_or_else(|| StoreError::Corrupt { what: id_of_key(key), why: "its bytes do not read".to_owned() })?;
     if record.id.is_empty() {
         record.id = id_of_key(key);

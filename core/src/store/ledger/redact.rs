@@ -20,12 +20,33 @@ const PREFIXES: [(&str, usize); 14] = [
     ("eyJ", 40),
 ];
 /// What stands before a secret of any shape.
-const LEADS: [&str; 5] = ["key=", "api_key=", "apikey=", "token=", "bearer "];
+const LEADS: [&str; 17] = [
+    "key=",
+    "api_key=",
+    "apikey=",
+    "token=",
+    "bearer ",
+    "api_key\":\"",
+    "api_key\": \"",
+    "api-key\":\"",
+    "api-key\": \"",
+    "apikey\":\"",
+    "apikey\": \"",
+    "access_token\":\"",
+    "access_token\": \"",
+    "password\":\"",
+    "password\": \"",
+    "client_secret\":\"",
+    "client_secret\": \"",
+];
+/// A private key in text: all of it goes.
+const KEY_BEGINS: &str = "-----BEGIN ";
+const KEY_ENDS: &str = "PRIVATE KEY-----";
 const LEAST_AFTER_LEAD: usize = 12;
 const MASK: &str = "***";
 
 /// The text with everything masked that looks like a secret.
-pub(super) fn redact(text: &mut String) {
+pub(in crate::store) fn redact(text: &mut String) {
     let mut out = String::new();
     let mut rest = text.as_str();
     let mut before = ' ';
@@ -50,6 +71,11 @@ pub(super) fn redact(text: &mut String) {
 fn secret_at(rest: &str, before: char) -> Option<(usize, usize)> {
     if before.is_alphanumeric() {
         return None;
+    }
+    if rest.starts_with(KEY_BEGINS) && rest.lines().next().is_some_and(|line| line.contains(KEY_ENDS)) {
+        let begun = rest.find(KEY_ENDS)? + KEY_ENDS.len();
+        let ends = rest.get(begun..)?.find(KEY_ENDS).map_or(rest.len(), |at| begun + at + KEY_ENDS.len());
+        return Some((0, ends));
     }
     let found = PREFIXES.iter().find_map(|(prefix, least)| {
         let length = run(rest.strip_prefix(prefix)?);
@@ -88,6 +114,8 @@ mod tests {
             ("'my-0123456789012345678901234567890123456789'", "'my-***'"),
             ("(mya-0123456789012345678901234567890123456789)", "(mya-***)"),
             ("ü sk-abcdefghijklmnopq ü", "ü sk-*** ü"),
+            (r#"{"api_key": "abcdef0123456789"}"#, r#"{"api_key": "***"}"#),
+            ("a -----BEGIN RSA PRIVATE KEY-----\\nMIIE\\n-----END RSA PRIVATE KEY----- b", "a *** b"),
         ] {
             assert_eq!(redacted(text), shown);
         }

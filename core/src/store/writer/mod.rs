@@ -13,7 +13,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
 pub(super) use job::Job;
@@ -21,8 +20,7 @@ pub(super) use job::Job;
 use super::StoreError;
 use super::db::Db;
 use super::kept;
-use super::ledger::{LedgerHealth, Live};
-use super::tables::REQUESTS;
+use super::ledger::{Books, LedgerHealth, Live, make_tables};
 use crate::clock::Clock;
 use crate::model::RequestRecord;
 use journal::Journal;
@@ -42,6 +40,8 @@ const MOST_JOURNALED: usize = 256 << 10;
 /// Wait after a failed commit: doubled each time, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// Jobs of a journal that are folded in by one transaction: memory stays bounded however long the disk was away.
+const REPLAYED_AT_ONCE: usize = 10_000;
 /// How often an idle writer looks whether there is upkeep.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -72,6 +72,7 @@ pub(super) struct Queue {
     wake: Condvar,
     live: Live,
     upkeep: Upkeep,
+    books: Arc<Books>,
 }
 
 impl Queue {
@@ -152,6 +153,11 @@ impl Queue {
         self.state().health.clone()
     }
 
+    /// How records are posted.
+    pub(super) fn books(&self) -> &Books {
+        &self.books
+    }
+
     /// The records that were written lately.
     pub(super) fn live(&self) -> &Live {
         &self.live
@@ -210,10 +216,13 @@ impl Writer {
         let (mut journal, jobs) = Journal::open(dir).map_err(StoreError::io(dir))?;
         db.write(|txn| {
             // The tables are made here, so that readers find them.
-            txn.open_table(REQUESTS)?;
-            kept::make_tables(txn)?;
-            jobs.iter().try_for_each(|job| write(txn, job))
+            make_tables(txn)?;
+            kept::make_tables(txn)
         })?;
+        let books = Arc::new(db.read(Books::load)?);
+        for jobs in jobs.chunks(REPLAYED_AT_ONCE) {
+            write(&db, &books, jobs.iter())?;
+        }
         journal.empty().map_err(StoreError::io(dir))?;
         let health = LedgerHealth { replayed: jobs.len() as u64, ..LedgerHealth::default() };
         let state = State {
@@ -232,7 +241,8 @@ impl Writer {
             state: Mutex::new(state),
             wake: Condvar::new(),
             live: Live::default(),
-            upkeep: Upkeep::new(clock),
+            upkeep: Upkeep::new(clock, Arc::clone(&books)),
+            books,
         });
         let own = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
@@ -284,7 +294,7 @@ fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
     let mut wait = FIRST_RETRY;
     let mut shown = false;
     loop {
-        let done = db.ensure_open().and_then(|()| db.write(|txn| jobs.iter().try_for_each(|one| write(txn, &one.job))));
+        let done = db.ensure_open().and_then(|()| write(db, &queue.books, jobs.iter().map(|one| &one.job)));
         if !shown {
             // People see what happened even while the disk does not take it.
             queue.live.push(jobs.iter_mut().filter_map(|one| one.record.take()));
@@ -346,7 +356,7 @@ fn settle_journal(queue: &Queue, db: &Db) {
     let done = only_here.map_err(StoreError::io("journal")).and_then(|jobs| {
         let records = jobs.into_iter().filter(|job| matches!(job, Job::Record { .. }));
         let records: Vec<Job> = records.collect();
-        db.write(|txn| records.iter().try_for_each(|job| write(txn, job)))
+        records.chunks(REPLAYED_AT_ONCE).try_for_each(|records| write(db, &queue.books, records.iter()))
     });
     let mut state = queue.state();
     match done {
@@ -380,16 +390,22 @@ fn finish(queue: &Queue, db: &Db) {
     }
 }
 
-/// Puts one job into its table.
-fn write(txn: &WriteTransaction, job: &Job) -> Result<(), StoreError> {
-    match job {
-        Job::Record { key, bytes } => {
-            txn.open_table(REQUESTS)?.insert(*key, bytes.as_slice())?;
-            Ok(())
-        }
-        Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
-        Job::Delete { space, key } => kept::delete_row(txn, space, key),
-    }
+/// Puts jobs into their tables, in one transaction.
+fn write<'a>(db: &Db, books: &Books, jobs: impl Iterator<Item = &'a Job> + Clone) -> Result<(), StoreError> {
+    db.write(|txn| {
+        let records = jobs.clone().filter_map(|job| match job {
+            Job::Record { key, bytes } => Some((*key, bytes.as_slice())),
+            _ => None,
+        });
+        books.post(txn, records)?;
+        jobs.clone().try_for_each(|job| match job {
+            Job::Record { .. } => Ok(()),
+            Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
+            Job::Delete { space, key } => kept::delete_row(txn, space, key),
+        })
+    })?;
+    books.committed();
+    Ok(())
 }
 
 /// How many whole jobs the journal of a directory holds, as the next start would read them.

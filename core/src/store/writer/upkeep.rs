@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::store::db::Db;
 use crate::store::kept;
+use crate::store::ledger::Books;
 use crate::store::tables::REQUESTS;
 
 /// Rows that go in one transaction: a long one would hold up all commits.
@@ -20,14 +21,15 @@ const DAY_MS: u64 = 86_400_000;
 /// What goes, and when it was last looked after.
 pub(super) struct Upkeep {
     clock: Arc<dyn Clock>,
+    books: Arc<Books>,
     /// 0: not told yet, nothing goes.
     days: AtomicU32,
     next: AtomicU64,
 }
 
 impl Upkeep {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, days: AtomicU32::new(0), next: AtomicU64::new(0) }
+    pub(super) fn new(clock: Arc<dyn Clock>, books: Arc<Books>) -> Self {
+        Self { clock, books, days: AtomicU32::new(0), next: AtomicU64::new(0) }
     }
 
     /// Whether that is news.
@@ -76,13 +78,7 @@ impl Upkeep {
             return Ok(0);
         }
         db.write(|txn| {
-            let mut table = txn.open_table(REQUESTS)?;
-            let mut gone = 0;
-            for row in table.extract_from_if(..first_key(cutoff), |_, _| true)?.take(BATCH) {
-                row?;
-                gone += 1;
-            }
-            drop(table);
+            let gone = self.books.retire(txn, first_key(cutoff), BATCH)?;
             Ok(gone + kept::remove_ended(txn, now, BATCH)?)
         })
     }

@@ -20,6 +20,8 @@ use crate::{ApiError, ApiErrorKind, DecodeError};
 #[derive(Debug, Default)]
 pub(super) struct StreamIn {
     message: Option<Option<String>>,
+    /// Something was told already: a start that comes now comes too late.
+    begun: bool,
     open: Vec<OpenBlock>,
     next: PartId,
     /// The counters so far, as the wire has them: later events replace single fields.
@@ -55,11 +57,15 @@ impl StreamDecoder for StreamIn {
             self.fail(error, out);
             return Ok(());
         }
-        if frame.event == Some("chunk") {
+        let told = out.len();
+        let outcome = if frame.event == Some("chunk") {
             let inner = bedrock_converse::invoke_chunk(frame.data, FORMAT)?;
-            return self.event(&inner, out);
-        }
-        self.event(frame.data, out)
+            self.event(&inner, out)
+        } else {
+            self.event(frame.data, out)
+        };
+        self.begun |= out.len() > told;
+        outcome
     }
 
     fn finish(&mut self, out: &mut Vec<StreamEvent>) {
@@ -116,7 +122,9 @@ impl StreamIn {
             }
             None => self.message = Some(id.clone()),
         }
-        out.push(StreamEvent::Start { id, model, created: None, extras: Extras::NONE });
+        if !self.begun {
+            out.push(StreamEvent::Start { id, model, created: None, extras: Extras::NONE });
+        }
         for known in ["type", "role", "content", "stop_reason", "stop_sequence"] {
             fields.raw(known);
         }

@@ -23,6 +23,8 @@ pub(super) struct StreamIn {
     next: PartId,
     calls: bool,
     structured: bool,
+    /// Something was told already: a start that comes now comes too late.
+    begun: bool,
     finished: bool,
     done: bool,
 }
@@ -108,12 +110,26 @@ impl StreamDecoder for StreamIn {
             out.push(StreamEvent::Error(error::exception(frame.event.unwrap_or_default(), frame.data)));
             return Ok(());
         }
+        let told = out.len();
+        let outcome = self.event(frame, out);
+        self.begun |= out.len() > told;
+        outcome
+    }
+
+    fn finish(&mut self, _out: &mut Vec<StreamEvent>) {
+        // `metadata` is reported when it comes; without it the stream was cut.
+    }
+}
+
+impl StreamIn {
+    fn event(&mut self, frame: &Frame<'_>, out: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
         let name: Cow<'_, str> = frame.event.unwrap_or_default().into();
         let read = || serde_json::from_slice::<Event>(frame.data).map_err(|error| DecodeError::json(FORMAT, &error));
         match name.as_ref() {
             "contentBlockDelta" => self.delta(read()?, out),
             "contentBlockStart" => self.start(read()?, out),
             "contentBlockStop" => self.stop(read()?.content_block_index, out),
+            "messageStart" if self.begun => {}
             "messageStart" => {
                 out.push(StreamEvent::Start { id: None, model: None, created: None, extras: Extras::NONE });
             }
@@ -131,12 +147,6 @@ impl StreamDecoder for StreamIn {
         Ok(())
     }
 
-    fn finish(&mut self, _out: &mut Vec<StreamEvent>) {
-        // `metadata` is reported when it comes; without it the stream was cut.
-    }
-}
-
-impl StreamIn {
     fn start(&mut self, event: Event, out: &mut Vec<StreamEvent>) {
         if self.finished {
             return;

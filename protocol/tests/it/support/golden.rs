@@ -66,7 +66,7 @@ fn framed(format: ApiFormat, text: Vec<u8>) -> Vec<u8> {
 }
 
 /// Writes one AWS message; an event type that ends in `Exception` is an exception.
-fn message(event: &str, payload: &[u8], out: &mut Vec<u8>) {
+pub fn message(event: &str, payload: &[u8], out: &mut Vec<u8>) {
     let exception = event.ends_with("Exception");
     let (kind, name) = if exception { ("exception", ":exception-type") } else { ("event", ":event-type") };
     let mut headers = Vec::new();

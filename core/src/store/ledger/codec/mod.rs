@@ -9,34 +9,43 @@ mod wire;
 
 use myelin_protocol::ir::Usage;
 
-use super::Filter;
-use crate::model::{AttemptRecord, PlannedDeployment, RequestRecord, RequestState};
+use smallvec::SmallVec;
+
+use super::Dimension;
+use crate::model::{AttemptRecord, CacheOutcome, PlannedDeployment, RequestRecord};
 use shapes::{Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
 use wire::{Fields, Value, Writer};
-pub(in crate::store) use wire::{Intern, Nameless, Names};
+pub(in crate::store) use wire::{Intern, Nameless, Names, take_bytes, take_varint, unzigzag, varint, zigzag};
 
 /// The layout that is written.
 const VERSION: u8 = 2;
 /// The oldest that is read: texts are all written out there.
 const OLDEST: u8 = 1;
 
+// What lists filter by stands first, so that [`matches()`] reads no further.
 layout! { RequestRecord {
     1 state: Word;
     2 model: Name;
     3 channel: Name;
     4 key: Name;
+    9 status: Number;
+    11 format: Name;
+    12 upstream_model: Name;
+    14 profile: Name;
+    16 tool: Name;
+    24 error: Name;
+    30 provider: Name;
+    34 owners: Name;
+    35 tags: Name;
+    37 cache: Word;
+
     5 started: Number;
     6 duration_us: Number;
     7 first_token_us: Number;
     8 overhead_us: Number;
-    9 status: Number;
     10 path: Name;
-    11 format: Name;
-    12 upstream_model: Name;
     13 upstream_format: Name;
-    14 profile: Name;
     15 rule: Name;
-    16 tool: Name;
     17 session: Text;
     18 trace: Text;
     19 stream: Number;
@@ -44,24 +53,41 @@ layout! { RequestRecord {
     21 usage: Inner;
     22 cost: Number;
     23 losses: Name;
-    24 error: Name;
     25 error_message: Text;
     26 bytes_in: Number;
     27 bytes_out: Number;
     28 finish: Name;
-    30 provider: Name;
     31 route: Name;
     32 strategy: Name;
     33 plan: Inner;
-    34 owners: Name;
-    35 tags: Name;
     36 thread: Text;
-    37 cache: Word;
     38 refused_by: Name;
     39 cost_source: Word;
     40 price: Name;
     41 saved: Number;
 } elsewhere { id } }
+
+/// The tags that stand first.
+const HEAD: [u64; 14] = [1, 2, 3, 4, 9, 11, 12, 14, 16, 24, 30, 34, 35, 37];
+
+fn tag_of(dimension: Dimension) -> u64 {
+    match dimension {
+        Dimension::State => 1,
+        Dimension::Model => 2,
+        Dimension::Channel => 3,
+        Dimension::Key => 4,
+        Dimension::Status => 9,
+        Dimension::Format => 11,
+        Dimension::UpstreamModel => 12,
+        Dimension::Profile => 14,
+        Dimension::Tool => 16,
+        Dimension::Error => 24,
+        Dimension::Provider => 30,
+        Dimension::Owner => 34,
+        Dimension::Tag => 35,
+        Dimension::Cache => 37,
+    }
+}
 
 layout! { AttemptRecord {
     1 channel: Name;
@@ -133,31 +159,64 @@ pub(super) fn decode(bytes: &[u8], names: &dyn Names) -> Option<RequestRecord> {
     Some(out)
 }
 
-/// Whether a filter lets a record through, reading only its first fields.
-pub(super) fn matches(bytes: &[u8], filter: &Filter) -> bool {
-    if filter.model.is_none() && filter.channel.is_none() && filter.key.is_none() && filter.state.is_none() {
+/// What a field must hold: one of some values.
+#[derive(Debug)]
+pub(super) struct Want {
+    tag: u64,
+    /// Numbers of words, of status and of texts in the dictionary.
+    numbers: SmallVec<[u64; 2]>,
+    /// Texts that stand written out.
+    texts: SmallVec<[String; 1]>,
+    /// Saying nothing will do.
+    absent: bool,
+}
+
+impl Want {
+    /// One of these texts in a dimension.
+    pub(super) fn new(dimension: Dimension, any: &[String], find: impl Fn(&str) -> Option<u32>) -> Self {
+        let mut out = Self { tag: tag_of(dimension), numbers: SmallVec::new(), texts: SmallVec::new(), absent: false };
+        for text in any {
+            let number = match dimension {
+                Dimension::State => shapes::state_code(text),
+                Dimension::Cache => shapes::cache_code(text),
+                Dimension::Status => text.parse().ok(),
+                _ => find(text).map(u64::from),
+            };
+            out.absent |= text.is_empty() || (dimension == Dimension::Cache && text == CacheOutcome::None.word());
+            out.numbers.extend(number);
+            out.texts.push(text.clone());
+        }
+        out
+    }
+
+    fn is(&self, value: Value<'_>) -> bool {
+        match value {
+            Value::Number(number) => self.numbers.contains(&number),
+            Value::Bytes(bytes) => self.texts.iter().any(|text| text.as_bytes() == bytes),
+        }
+    }
+}
+
+/// Whether a record of the database has all that is wanted, reading only its first fields.
+pub(super) fn matches(bytes: &[u8], wants: &[Want]) -> bool {
+    if wants.is_empty() {
         return true;
     }
-    let (mut state, mut model, mut channel, mut key) = (RequestState::default(), None, None, None);
     let Some(mut fields) = Fields::of(bytes, OLDEST..=VERSION) else {
         return false;
     };
+    // One bit for each: it was met, it was seen.
+    let (mut met, mut seen) = (0_u64, 0_u64);
     while let Some(Some((tag, value))) = fields.next() {
-        match tag {
-            1 => drop(<Word as Shape<RequestState>>::take(&mut state, value, &Nameless)),
-            2 => model = value.bytes(),
-            3 => channel = value.bytes(),
-            4 => key = value.bytes(),
-            _ => break,
+        if !HEAD.contains(&tag) {
+            break;
+        }
+        for (at, want) in wants.iter().enumerate().filter(|(_, want)| want.tag == tag) {
+            seen |= 1 << at;
+            met |= u64::from(want.is(value)) << at;
         }
     }
-    let wanted = |wanted: &Option<String>, found: Option<&[u8]>| {
-        wanted.as_ref().is_none_or(|wanted| found == Some(wanted.as_bytes()))
-    };
-    filter.state.is_none_or(|wanted| state == wanted)
-        && wanted(&filter.model, model)
-        && wanted(&filter.channel, channel)
-        && wanted(&filter.key, key)
+    wants.iter().enumerate().all(|(at, want)| met >> at & 1 == 1 || (want.absent && seen >> at & 1 == 0))
 }
 
 #[cfg(test)]
@@ -166,7 +225,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{AttemptOutcome, CacheOutcome, CostSource, NanoUsd};
+    use crate::model::{AttemptOutcome, CostSource, NanoUsd, RequestState};
 
     fn full() -> RequestRecord {
         let some = |text: &str| Some(text.to_owned());
@@ -367,30 +426,41 @@ mod tests {
 
     #[test]
     fn filters_read_the_head_only() {
-        let mut bytes = encode(&full(), false, &mut Nameless);
-        let some = |text: &str| Some(text.to_owned());
-        let yes = Filter {
-            model: some("claude-sonnet"),
-            channel: some("main"),
-            key: some("key_1"),
-            state: Some(RequestState::Interrupted),
-            ..Filter::default()
-        };
-        let last = bytes.len() - 1;
-        bytes.truncate(last);
-        assert!(matches(&bytes, &yes));
-        for no in [
-            Filter { model: some("claude"), ..yes.clone() },
-            Filter { channel: some("other"), ..yes.clone() },
-            Filter { key: some("key_2"), ..yes.clone() },
-            Filter { state: Some(RequestState::Failed), ..yes.clone() },
-        ] {
-            assert!(!matches(&bytes, &no), "{no:?}");
+        let mut names = Numbers::default();
+        let stored = encode(&full(), false, &mut names);
+        let written_out = encode(&full(), false, &mut Nameless);
+        let find = |text: &str| names.0.iter().position(|own| own == text).map(|at| at as u32);
+        let want = |dimension, text: &str| Want::new(dimension, &[text.to_owned()], find);
+        let met = [
+            (Dimension::Model, "claude-sonnet"),
+            (Dimension::Channel, "main"),
+            (Dimension::Key, "key_1"),
+            (Dimension::State, "interrupted"),
+            (Dimension::Status, "200"),
+            (Dimension::Provider, "deepseek"),
+            (Dimension::UpstreamModel, "deepseek-chat"),
+            (Dimension::Format, "anthropic-messages"),
+            (Dimension::Profile, "cheap"),
+            (Dimension::Tool, "claude-code"),
+            (Dimension::Error, "upstream_failed"),
+            (Dimension::Owner, "org_1"),
+            (Dimension::Tag, "eu"),
+            (Dimension::Cache, "miss"),
+        ];
+        assert_eq!(met.len(), Dimension::ALL.len());
+        let all: Vec<Want> = met.iter().map(|(dimension, text)| want(*dimension, text)).collect();
+        for bytes in [&stored, &written_out] {
+            assert!(matches(&bytes[..bytes.len() - 1], &all), "what stands behind the head is not looked at");
+            for (dimension, text) in met {
+                assert!(!matches(bytes, &[want(dimension, "other")]), "{dimension:?}");
+                assert!(!matches(bytes, &[want(dimension, "")]), "{dimension:?}");
+                let either = Want::new(dimension, &["other".to_owned(), text.to_owned()], find);
+                assert!(matches(bytes, &[either]), "{dimension:?}");
+            }
         }
-        assert!(!matches(
-            &encode(&RequestRecord::default(), false, &mut Nameless),
-            &Filter { channel: some("main"), ..Filter::default() }
-        ));
+        let empty = encode(&RequestRecord::default(), false, &mut Nameless);
+        assert!(!matches(&empty, &[want(Dimension::Channel, "main")]));
+        assert!(matches(&empty, &[want(Dimension::Channel, ""), want(Dimension::Cache, "none")]));
     }
 
     proptest! {
@@ -398,7 +468,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode(&bytes, &Nameless);
             let _ = decode(&[[VERSION].as_slice(), &bytes].concat(), &Nameless);
-            let _ = matches(&bytes, &Filter { model: Some("x".into()), ..Filter::default() });
+            let _ = matches(&bytes, &[Want::new(Dimension::Model, &["x".to_owned()], |_| None)]);
         }
 
         #[test]

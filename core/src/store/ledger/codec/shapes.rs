@@ -252,6 +252,16 @@ impl Words for CostSource {
         &[(Self::Computed, 1), (Self::Reported, 2), (Self::Estimated, 3), (Self::Unpriced, 4), (Self::Free, 5)];
 }
 
+/// The number of a state by its word.
+pub(super) fn state_code(word: &str) -> Option<u64> {
+    RequestState::WORDS.iter().find(|(state, _)| state.word() == word).map(|(_, code)| *code)
+}
+
+/// The number of a cache's outcome by its word.
+pub(super) fn cache_code(word: &str) -> Option<u64> {
+    CacheOutcome::WORDS.iter().find(|(outcome, _)| outcome.word() == word).map(|(_, code)| *code)
+}
+
 impl<T: Words + Default> Shape<T> for Word {
     fn put(out: &mut Writer<'_>, tag: u64, field: &T) {
         if let Some(code) = field.code() {

@@ -1,0 +1,116 @@
+//! How many instructions the gateway's process spends on a request, counted by callgrind: the same binary and load give the same count to a few
+//! per mille, however busy the machine is.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::load::{Pressure, press};
+use crate::scenario::{SCENARIOS, Scenario};
+use crate::shape::ask;
+use crate::target::{Kind, Programs, Running};
+
+/// What is counted: a scenario, and how many requests.
+const COUNTED: [(&str, u64); 7] = [
+    ("saturated", 400),
+    ("body-1m", 10),
+    ("messages", 400),
+    ("streams", 20),
+    ("messages-to-chat", 400),
+    ("messages-to-chat-streams", 20),
+    ("responses-to-chat-streams", 20),
+];
+
+/// Instructions by scenario: per request, of streams per chunk.
+pub type Counts = BTreeMap<String, u64>;
+
+/// Starts Myelin under callgrind in front of the mock and counts each scenario.
+///
+/// # Errors
+/// When valgrind is missing, or an answer is not what it must be.
+pub async fn count(mock: SocketAddr, programs: &Programs) -> Result<Counts> {
+    let running = Running::start(Kind::Counted, mock, programs).await?;
+    let pid = running.pid().context("the gateway has no process")?;
+    let mut counts = Counts::new();
+    for (name, requests) in COUNTED {
+        let scenario = SCENARIOS.into_iter().find(|scenario| scenario.name == name);
+        let scenario = scenario.with_context(|| format!("no scenario {name}"))?;
+        // Twice as many are worked through before: caches are warm, pools filled.
+        answer(&running, &scenario, requests / 2).await?;
+        control(&["--zero", &pid.to_string()]).await?;
+        answer(&running, &scenario, requests).await?;
+        control(&[&format!("--dump={name}"), &pid.to_string()]).await?;
+        let total = newest_total(&running.folder)?;
+        let units = requests * u64::from(scenario.shape.chunks.max(1));
+        counts.insert(name.to_owned(), total / units);
+    }
+    Ok(counts)
+}
+
+async fn answer(running: &Running, scenario: &Scenario, requests: u64) -> Result<()> {
+    let pressure = Pressure { connections: 2, rate: None, seconds: 300.0, requests: Some(requests) };
+    let ask = ask(scenario.format, scenario.unpaced(), scenario.body);
+    let tally = press(&running.whom, &ask, pressure).await;
+    if tally.ok != requests {
+        bail!("{}: {} of {requests} requests were answered: {:?}", scenario.name, tally.ok, tally.sample);
+    }
+    Ok(())
+}
+
+async fn control(words: &[&str]) -> Result<()> {
+    let output =
+        Command::new("callgrind_control").args(words).output().await.context("callgrind_control is missing")?;
+    if !output.status.success() {
+        bail!("callgrind_control {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// The total of the dump written last.
+fn newest_total(folder: &Path) -> Result<u64> {
+    let dumps = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let dumps =
+        dumps.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("callgrind.out.")));
+    let newest: Option<PathBuf> =
+        dumps.max_by_key(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok());
+    let path = newest.context("callgrind wrote no dump")?;
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::remove_file(&path)?;
+    let total =
+        text.lines().rev().find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
+    total.and_then(|total| total.trim().parse().ok()).with_context(|| format!("{} has no total", path.display()))
+}
+
+/// What passed its ceiling, in words; empty when all is well.
+pub fn excess(counts: &Counts, ceilings: &Counts) -> Vec<String> {
+    let over = counts.iter().filter_map(|(name, count)| match ceilings.get(name) {
+        Some(ceiling) if count <= ceiling => None,
+        Some(ceiling) => Some(format!("{name}: {count} instructions, the ceiling is {ceiling}")),
+        None => Some(format!("{name}: {count} instructions, and no ceiling is set")),
+    });
+    over.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_its_ceiling_is_named() {
+        let counts = Counts::from([("a".into(), 10), ("b".into(), 11), ("c".into(), 1)]);
+        let ceilings = Counts::from([("a".into(), 10), ("b".into(), 10)]);
+        let excess = excess(&counts, &ceilings);
+        assert_eq!(excess.len(), 2);
+        assert!(excess[0].starts_with("b: 11") && excess[1].contains("no ceiling"), "{excess:?}");
+    }
+
+    #[test]
+    fn everything_counted_is_a_scenario() {
+        for (name, _) in COUNTED {
+            assert!(SCENARIOS.iter().any(|scenario| scenario.name == name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a request came to, written into its record: the answer's tokens at its deployment's price, those of attempts that were paid in vain beside them,
+//! rounded once. The same for a request that just ended and for one of last month that is priced anew.
+
+use std::sync::Arc;
+
+use myelin_protocol::ir::Usage;
+use serde_json::Value;
+
+use super::book::{Book, Quote};
+use super::cost::total;
+use crate::model::{
+    CacheOutcome, Channel, CostSource, Entities, Multiplier, NanoUsd, PicoUsd, RequestRecord, RequestState, decimal,
+};
+
+/// 10⁹: dollars to nanodollars.
+const NANO: u64 = 1_000_000_000;
+
+/// Writes cost, source and price into a record. `quote`: the price of the deployment that answered or was asked last; `lost`: the prices of attempts whose
+/// own usage is known, by their place; `estimated`: some counters of the answer are guesses.
+pub fn settle(record: &mut RequestRecord, quote: Option<&Quote>, lost: &[(usize, Arc<Quote>)], estimated: bool) {
+    if matches!(record.cache, CacheOutcome::Hit | CacheOutcome::Shared) {
+        (record.cost, record.cost_source) = (Some(NanoUsd(0)), Some(CostSource::Free));
+        return;
+    }
+    let mut sums = Sums::default();
+    for (index, quote) in lost {
+        let Some(attempt) = record.attempts.get_mut(*index) else { continue };
+        let Some(usage) = &attempt.usage else { continue };
+        let charge = Charge::of(usage, quote, record.started);
+        attempt.cost = charge.amount();
+        sums.add(&charge, false);
+    }
+    record.price = None;
+    match (&record.usage, quote) {
+        (Some(usage), Some(quote)) => {
+            let charge = Charge::of(usage, quote, record.started);
+            if !quote.label.is_empty() && charge.source.is_some_and(|source| source != CostSource::Reported) {
+                record.price = Some(quote.label.clone());
+            }
+            sums.add(&charge, estimated);
+            note_odd(record, charge.odd);
+        }
+        // Nobody was asked: the answer was made here.
+        (Some(_), None) if record.attempts.is_empty() => sums.source = Some(CostSource::Free),
+        _ => {}
+    }
+    (record.cost, record.cost_source) = (sums.total(), sums.source);
+}
+
+fn note_odd(record: &mut RequestRecord, odd: bool) {
+    let line = "usage: the provider counts parts that are larger than the whole".to_owned();
+    if odd && !record.losses.contains(&line) {
+        record.losses.push(line);
+    }
+}
+
+/// Prices a record anew, at today's prices. What the provider said that it cost stays. `true`: something changed.
+pub fn reprice(record: &mut RequestRecord, book: &Book, entities: &Entities) -> bool {
+    let Some(name) = &record.channel else { return false };
+    if record.usage.is_none() && record.attempts.iter().all(|attempt| attempt.usage.is_none()) {
+        return false;
+    }
+    let provider = record.provider.clone().unwrap_or_default();
+    let quote = |channel: &str, model: &str| match entities.channel(channel) {
+        Some(channel) => book.quote(channel, model),
+        // The channel is gone: its provider's list still holds.
+        None => book.quote(&Channel::bare(channel, &provider), model),
+    };
+    let answer = record.upstream_model.as_deref().map(|model| quote(name, model));
+    let lost = record.attempts.iter().enumerate().filter(|(_, attempt)| attempt.usage.is_some());
+    let lost: Vec<_> = lost.map(|(index, attempt)| (index, quote(&attempt.channel, &attempt.upstream_model))).collect();
+    let estimated = record.cost_source == Some(CostSource::Estimated);
+    let broken_off = matches!(record.state, RequestState::Interrupted | RequestState::Canceled);
+    let before = (record.cost, record.cost_source, record.price.clone());
+    settle(record, answer.as_deref(), &lost, estimated && broken_off);
+    before != (record.cost, record.cost_source, record.price.clone())
+}
+
+/// What one answer came to.
+struct Charge {
+    source: Option<CostSource>,
+    reported: NanoUsd,
+    sum: PicoUsd,
+    multiplier: Multiplier,
+    odd: bool,
+}
+
+impl Charge {
+    fn of(usage: &Usage, quote: &Quote, at: u64) -> Self {
+        let mut charge =
+            Self { source: None, reported: NanoUsd(0), sum: PicoUsd(0), multiplier: quote.multiplier, odd: false };
+        if let Some(nano) = reported(usage) {
+            charge.reported = nano;
+            charge.source = Some(CostSource::Reported);
+        } else if usage.is_unknown() {
+            // Neither counters nor a cost: nothing is known, which is not zero.
+        } else if let Some(bill) = quote.bill(usage, at) {
+            charge.sum = bill.sum();
+            charge.odd = bill.odd;
+            charge.source = Some(if quote.free { CostSource::Free } else { CostSource::Computed });
+        } else {
+            charge.source = Some(CostSource::Unpriced);
+        }
+        charge
+    }
+
+    fn amount(&self) -> Option<NanoUsd> {
+        match self.source {
+            None | Some(CostSource::Unpriced) => None,
+            Some(_) => Some(self.reported + total(&[(self.sum, self.multiplier)])),
+        }
+    }
+}
+
+/// What all of a request's answers come to.
+#[derive(Default)]
+struct Sums {
+    /// Not rounded yet.
+    sums: Vec<(PicoUsd, Multiplier)>,
+    reported: NanoUsd,
+    source: Option<CostSource>,
+}
+
+impl Sums {
+    fn add(&mut self, charge: &Charge, estimated: bool) {
+        if charge.source.is_none() {
+            return;
+        }
+        self.reported += charge.reported;
+        self.sums.push((charge.sum, charge.multiplier));
+        self.source = match (charge.source, estimated) {
+            (Some(CostSource::Computed), true) => Some(CostSource::Estimated),
+            (source, _) => source,
+        };
+    }
+
+    fn total(&self) -> Option<NanoUsd> {
+        match self.source {
+            None | Some(CostSource::Unpriced) => None,
+            Some(_) => Some(self.reported + total(&self.sums)),
+        }
+    }
+}
+
+/// What the provider says that the call cost.
+fn reported(usage: &Usage) -> Option<NanoUsd> {
+    let nano = |text: &str| decimal(text, NANO).and_then(|nano| i64::try_from(nano).ok()).map(NanoUsd);
+    let own = nano(usage.cost_usd.as_deref()?)?;
+    // OpenRouter with a key of one's own: it charges its fee, the provider behind it the rest.
+    let raw = usage.raw.as_ref();
+    let byok = raw.and_then(|raw| raw.get("is_byok")).and_then(Value::as_bool) == Some(true);
+    let behind = raw.and_then(|raw| raw.pointer("/cost_details/upstream_inference_cost"));
+    let behind = behind.filter(|_| byok).and_then(|cost| nano(&cost.to_string()));
+    Some(own + behind.unwrap_or_default())
+}

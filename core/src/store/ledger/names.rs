@@ -1,0 +1,98 @@
+//! The dictionary: texts that stand in many records, each with a number.
+//!
+//! Held in memory whole, grown by the writer, read by everyone. A number is never given to a second text.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::codec::{Intern, Names};
+use crate::store::StoreError;
+use crate::store::tables::NAMES;
+
+/// Number of the empty text: a field that says nothing.
+pub(in crate::store) const NOTHING: u32 = 0;
+/// Number that stands, in roll-ups and indexes, for every text that has none of its own.
+pub(in crate::store) const OTHER: u32 = 1;
+const FIRST: [&str; 2] = ["", "(other)"];
+/// Callers write what they like into names: beyond this, new ones are written out in their records and count as [`OTHER`].
+const MOST: usize = 100_000;
+/// Longer ones are written out.
+const LONGEST: usize = 256;
+
+/// The dictionary.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Dictionary {
+    ids: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+    /// How many are surely on disk.
+    stored: usize,
+}
+
+impl Dictionary {
+    /// Reads what a file has.
+    pub(in crate::store) fn load(table: &impl ReadableTable<u32, &'static str>) -> Result<Self, StoreError> {
+        let mut out = Self::default();
+        for row in table.iter()? {
+            let (id, text) = row?;
+            if id.value() as usize != out.texts.len() {
+                return Err(StoreError::Corrupt {
+                    what: "the dictionary".into(),
+                    why: format!("{} is missing", out.texts.len()),
+                });
+            }
+            out.push(text.value());
+        }
+        out.stored = out.texts.len();
+        for text in FIRST.iter().skip(out.texts.len()) {
+            out.push(text);
+        }
+        Ok(out)
+    }
+
+    /// Writes what is new. It counts as new until [`Dictionary::committed`].
+    pub(in crate::store) fn store(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
+        let mut table = txn.open_table(NAMES)?;
+        for (id, text) in (0_u32..).zip(&self.texts).skip(self.stored) {
+            table.insert(id, text.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Everything so far is on disk.
+    pub(in crate::store) fn committed(&mut self) {
+        self.stored = self.texts.len();
+    }
+
+    /// The number of a text, if it has one.
+    pub(in crate::store) fn find(&self, text: &str) -> Option<u32> {
+        self.ids.get(text).copied()
+    }
+
+    fn push(&mut self, text: &str) -> Option<u32> {
+        let id = u32::try_from(self.texts.len()).ok()?;
+        let text: Arc<str> = text.into();
+        self.texts.push(Arc::clone(&text));
+        self.ids.insert(text, id);
+        Some(id)
+    }
+}
+
+impl Intern for Dictionary {
+    fn id(&mut self, text: &str) -> Option<u32> {
+        if let Some(id) = self.ids.get(text) {
+            return Some(*id);
+        }
+        if text.len() > LONGEST || self.texts.len() >= MOST {
+            return None;
+        }
+        self.push(text)
+    }
+}
+
+impl Names for Dictionary {
+    fn text(&self, id: u32) -> Option<&str> {
+        self.texts.get(id as usize).map(AsRef::as_ref)
+    }
+}

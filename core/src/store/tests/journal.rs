@@ -1,0 +1,153 @@
+//! What was handed over is never lost: journals, death of the process, disks that fail.
+
+use super::*;
+
+#[tokio::test]
+async fn what_was_handed_over_survives_the_death_of_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // No commit can have happened yet for the last ones: the writer holds them for company.
+    for n in 0..300 {
+        store.ledger().append(record(n));
+        if n % 50 == 49 {
+            // No commit while the file is copied: a process that dies leaves no half-copied page behind.
+            let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
+            let reopened = open(copy.path());
+            assert_eq!(all(&reopened).await.len() as u64, n + 1, "after {n}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn replaying_a_journal_twice_is_replaying_it_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for n in 0..20 {
+        store.ledger().append(record(n));
+    }
+    store.kept().put("responses", "r", "key_1", Duration::from_secs(60), b"value");
+    let journals = ["journal.a", "journal.b"].map(|name| fs::read(dir.path().join(name)).unwrap());
+    assert!(journals.iter().any(|journal| !journal.is_empty()));
+    store.close();
+    drop(store);
+    for _ in 0..2 {
+        for (name, bytes) in ["journal.a", "journal.b"].iter().zip(&journals) {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let store = open(dir.path());
+        assert_eq!(all(&store).await, (0..20).rev().map(record).collect::<Vec<_>>());
+        assert_eq!(store.kept().get("responses", "r").await.unwrap().unwrap().value, "value");
+        assert_eq!(fs::metadata(dir.path().join("journal.a")).unwrap().len(), 0, "what is folded in is gone");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_cut_anywhere_gives_every_whole_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut ends = Vec::new();
+    for n in 0..3 {
+        store.ledger().append(record(n));
+        ends.push(store.ledger().health().journal_bytes);
+    }
+    let journal = fs::read(dir.path().join("journal.a")).unwrap();
+    store.close();
+    drop(store);
+    assert_eq!(journal.len() as u64, ends[2]);
+    for cut in 0..=journal.len() {
+        let fresh = tempfile::tempdir().unwrap();
+        fs::write(fresh.path().join("journal.a"), &journal[..cut]).unwrap();
+        let whole = ends.iter().filter(|end| **end <= cut as u64).count();
+        // Opening a store for every byte is slow: the reader of frames is asked for most, the whole store at the edges.
+        let edge = ends.iter().any(|end| end.abs_diff(cut as u64) <= 1) || cut <= 1;
+        if edge {
+            assert_eq!(all(&open(fresh.path())).await.len(), whole, "cut {cut}");
+        } else {
+            let (_, jobs) = writer::read_journal(fresh.path()).unwrap();
+            assert_eq!(jobs, whole, "cut {cut}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_loses_no_record_that_it_had_handed_over() {
+    // The test binary runs itself: the child appends and says how far it came, until it is killed.
+    if let Some(dir) = std::env::var_os("MYELIN_STORE_TEST_DIR") {
+        use std::io::Write as _;
+        let store = open(Path::new(&dir));
+        for n in 0.. {
+            store.ledger().append(record(n));
+            let mut out = std::io::stderr().lock();
+            writeln!(out, "appended {n}").unwrap();
+        }
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "store::tests::journal::a_killed_process_loses_no_record_that_it_had_handed_over",
+            "--nocapture",
+        ])
+        .env("MYELIN_STORE_TEST_DIR", dir.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut last = 0;
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    for line in lines.map_while(Result::ok) {
+        let Some(n) = line.strip_prefix("appended ").and_then(|n| n.parse::<u64>().ok()) else { continue };
+        last = n;
+        if n == 3_000 {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(last >= 3_000);
+    let store = open(dir.path());
+    let records = all(&store).await;
+    assert!(records.len() as u64 > last, "{} of {}", records.len(), last + 1);
+    assert!(records.iter().rev().zip(0..).all(|(found, n)| *found == record(n)), "none is missing in between");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_stops_no_traffic_and_loses_nothing_that_fits_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append_durably(&store, [record(0)]).await;
+    let heal = store.0.db.break_for_test();
+    let durable = store.ledger().append_durable(record(1)).await;
+    assert!(durable.unwrap().is_err(), "who waits for the disk is told, and goes on");
+    let health = store.ledger().health();
+    assert!(health.failing && health.commit_failures > 0 && health.last_error.is_some(), "{health:?}");
+    // More than memory takes: the rest stands in the journal only.
+    let total = 70_000;
+    for n in 2..total {
+        store.ledger().append(record(n));
+    }
+    let health = store.ledger().health();
+    assert!(health.deferred > 0 && health.lost == 0, "{health:?}");
+    assert!(store.ledger().list(Filter::default(), None, 1).await.is_err(), "reading is refused, not hung");
+    heal();
+    for _ in 0..600 {
+        if store.ledger().count().is_ok_and(|count| count == total) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(store.ledger().count().unwrap(), total);
+    let health = store.ledger().health();
+    assert!(!health.failing && health.lost == 0, "{health:?}");
+}
+
+#[tokio::test]
+async fn what_comes_after_closing_is_counted_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.close();
+    store.ledger().append(record(1));
+    assert!(!store.kept().put(SPACE, "k", "o", MINUTE, b"x"));
+    assert_eq!(store.ledger().health().lost, 2);
+    assert!(store.ledger().append_durable(record(2)).await.is_err());
+}
