@@ -155,7 +155,7 @@ pub const FIELDS: &[Field] = fields! {
         "failures": Number = "3", "5", "So many failures in a row take a deployment out of rotation.";
         "failure_percent": Number = "50", "30", "Or such a share of the last five minutes, of at least ten attempts.";
         "cooldown_ms": Number = "5000", "5000", "For so long at first, then one request tries; doubled each time that it fails.";
-        "longest_cooldown_ms": Number = "300000", "300000", "And at most.";
+        "longest_cooldown_ms": Number = "60000", "60000", "And at most.";
         "retry_after_cap_ms": Number = "600000", "600000", "The longest wait that a provider may ask for.";
     }
     "policy" {

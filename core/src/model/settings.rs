@@ -114,7 +114,7 @@ impl Default for BreakerSettings {
             failures: 3,
             failure_percent: 50,
             cooldown_ms: 5_000,
-            longest_cooldown_ms: 300_000,
+            longest_cooldown_ms: 60_000,
             retry_after_cap_ms: 600_000,
         }
     }

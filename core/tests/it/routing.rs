@@ -76,7 +76,7 @@ async fn a_switch_in_the_middle_of_200_streams_breaks_none() {
     }
     switch(&gateway, "before", "old").await;
     let words: Vec<String> = (0..12).map(|word| format!("word{word}")).collect();
-    let text = format!("{} [[slow 40]]", words.join(" "));
+    let text = format!("{} [[pace 40]]", words.join(" "));
     let body = json!({"model": "any", "stream": true, "messages": [{"role": "user", "content": text}]});
     let mut streams = tokio::task::JoinSet::new();
     let begun = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
