@@ -79,7 +79,7 @@ pub(crate) async fn run(mut job: Job, aside: Aside, body: Bytes) -> Reply {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let deployments = match job.target(&ask.model) {
+    let deployments = match job.target(&ask.model, super::sight::Body::Texts(0)) {
         Ok(Target::Deployments(deployments)) => deployments,
         Ok(Target::Echo) => {
             let message = format!("the built-in model \"echo\" knows no {}", ask.aside.label());

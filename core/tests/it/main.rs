@@ -37,6 +37,7 @@ mod passthrough;
 mod prices;
 #[cfg(test)]
 mod quota;
+mod routing;
 mod scale;
 #[cfg(test)]
 mod secrets;
