@@ -113,6 +113,10 @@ pub const FIELDS: &[Field] = fields! {
             "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
         "unpriced": Text = "\"allow\"", "\"block\"",
             "What happens to requests for models that have no price: `allow` or `block`. A budget in money cannot hold what has no price.";
+        "bodies_days": Number = "7", "7",
+            "How long kept bodies stay, in days.";
+        "bodies_bytes": Number = "268435456", "268435456",
+            "Most bytes that kept bodies take on disk, compressed; the oldest go first.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
         "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
@@ -301,6 +305,7 @@ pub const FIELDS: &[Field] = fields! {
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
         "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
+        "bodies": Text = "the gateway's", "\"off\"", "Which bodies are kept for this key: `off`, `errors` or `all`.";
         "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
     }
     "routes" {

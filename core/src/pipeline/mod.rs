@@ -21,6 +21,7 @@ mod arriving;
 mod aside;
 mod ask;
 mod attempt;
+mod capture;
 mod chat;
 mod count;
 mod dify;
@@ -30,6 +31,7 @@ mod edits;
 mod embed;
 mod error;
 mod fault;
+mod flights;
 mod intake;
 mod media;
 mod models;
@@ -49,6 +51,7 @@ mod settle;
 mod stored;
 mod stream;
 mod surface;
+mod talks;
 mod target;
 mod tries;
 
@@ -59,9 +62,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 pub use fault::contain;
+pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
+pub use talks::Talks;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
@@ -90,10 +95,14 @@ pub struct Services {
     pub store: Store,
     /// Who made which opaque reasoning.
     pub origins: Origins,
+    /// Requests in flight.
+    pub flights: Flights,
     /// Every limit's counter.
     pub limiter: Limiter,
     /// What the owner should hear of.
     pub events: Events,
+    /// Conversations with turns under way.
+    pub talks: Talks,
 }
 
 impl Services {
@@ -172,7 +181,16 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
         record.tool.clone_from(&key.tool);
     }
     settle.strict = key.strict;
+    settle.keep_bodies(key.bodies.unwrap_or(snapshot.settings.bodies));
     Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+}
+
+/// Answers a call that is turned away at the door, before anybody looks at its key.
+pub fn turn_away(services: Arc<Services>, surface: &Surface, path: &str, error: GatewayError) -> Reply {
+    let started = services.clock.unix_ms();
+    let (path, format) = (path.to_owned(), surface.label().to_owned());
+    let record = RequestRecord { id: request_id(), started, path, format, ..RequestRecord::default() };
+    error::reply(surface.error_format(), error, Settle::begin(services, record))
 }
 
 /// Reads the body of a call that was refused to its end, within bounds, so that the client reads the answer and not a broken pipe.
@@ -187,6 +205,25 @@ where
 impl Admitted {
     /// Reads the body and answers the call. A large conversation is passed on while it arrives.
     pub async fn run<B>(self, body: B) -> Reply
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let flight = Arc::clone(self.job.settle.flight());
+        let format = self.job.call.surface.error_format();
+        let mut going = std::pin::pin!(self.go(body));
+        std::future::poll_fn(|cx| {
+            if flight.poll_stopped(cx) {
+                return std::task::Poll::Ready(None);
+            }
+            going.as_mut().poll(cx).map(Some)
+        })
+        .await
+        // What was under way is dropped and settles itself.
+        .unwrap_or_else(|| error::stopped(format, &flight.id))
+    }
+
+    async fn go<B>(self, body: B) -> Reply
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -215,6 +252,7 @@ impl Job {
     async fn answer(self, body: Bytes) -> Reply {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
+        job.settle.received(&body);
         match job.call.surface.clone() {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
             Surface::Chat { format, model, stream } => {
@@ -250,9 +288,10 @@ impl Job {
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         self.settle.price();
         self.settle.describe(reply.headers_mut());
-        self.settle.record_mut().bytes_out = body.len() as u64;
+        let body = Bytes::from(body);
+        self.settle.given(&body);
         self.settle.complete(RequestState::Completed, status);
-        *reply.body_mut() = ReplyBody::Whole(body.into());
+        *reply.body_mut() = ReplyBody::Whole(body);
         reply
     }
 }

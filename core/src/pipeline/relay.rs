@@ -218,6 +218,15 @@ impl Relay {
         }
     }
 
+    /// What the client gets is what the deployment sent.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Relay::Pass(_) => true,
+            Relay::Raw(_) => true,
+            Relay::Convert(_) | Relay::Written | Relay::Edited(_) => false,
+        }
+    }
+
     /// Counters so far.
     pub(crate) fn usage(&self) -> Option<&Usage> {
         match self {

@@ -5,16 +5,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::capture::Capture;
+use super::error::STOPPED;
+use super::flights::Flight;
 use super::money::Money;
 use super::outcome::{self, Outcome};
 use super::quota::{self, Quota};
 use super::{Durable, Services, reply};
 use crate::error::{GatewayError, Kind};
-use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::model::{AttemptOutcome, AttemptRecord, BodyPolicy, RequestRecord, RequestState};
 use crate::pricing::Quote;
+use crate::store::BodyKind;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -59,6 +64,8 @@ pub(crate) struct Settle {
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
     attempt_open: bool,
+    flight: Arc<Flight>,
+    capture: Option<Box<Capture>>,
     money: Money,
     /// What it holds of its limits.
     quota: Quota,
@@ -69,12 +76,16 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
+        let flight = services.flights.begin(&record);
+        let record = Box::new(record);
         Self {
             services,
-            record: Box::new(record),
+            record,
             begun_us,
             strict: false,
             attempt_open: false,
+            flight,
+            capture: None,
             money: Money::default(),
             quota: Quota::default(),
             done: false,
@@ -84,6 +95,57 @@ impl Settle {
     /// What the pipeline works with.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// The request as others see it while it flies.
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Whose bodies are kept is known.
+    pub(crate) fn keep_bodies(&mut self, policy: BodyPolicy) {
+        self.capture = Capture::new(&self.services, policy);
+    }
+
+    /// The body of the request is there.
+    pub(crate) fn received(&mut self, body: &Bytes) {
+        self.kept(BodyKind::Received, std::slice::from_ref(body));
+    }
+
+    /// A body that belongs to the attempt that is open, in pieces.
+    pub(crate) fn kept(&mut self, kind: BodyKind, pieces: &[Bytes]) {
+        let attempt = self.attempt_number(kind);
+        if let Some(capture) = &mut self.capture {
+            capture.whole(kind, attempt, pieces);
+        }
+    }
+
+    /// The next piece of a stream that a deployment answers with, where it is not what the client gets.
+    pub(crate) fn upstream_piece(&mut self, bytes: &[u8]) {
+        let attempt = self.attempt_number(BodyKind::Upstream);
+        if let Some(capture) = &mut self.capture {
+            capture.piece(BodyKind::Upstream, attempt, bytes);
+        }
+    }
+
+    /// Everything that the client gets.
+    pub(crate) fn given(&mut self, body: &Bytes) {
+        self.record.bytes_out = body.len() as u64;
+        self.kept(BodyKind::Answer, std::slice::from_ref(body));
+    }
+
+    /// The next piece of what the client gets; about how many tokens it has by now.
+    pub(crate) fn given_piece(&mut self, bytes: &[u8], tokens: u64) {
+        self.record.bytes_out += bytes.len() as u64;
+        self.flight.progress(self.record.bytes_out, tokens);
+        if let Some(capture) = &mut self.capture {
+            capture.piece(BodyKind::Answer, None, bytes);
+        }
+    }
+
+    fn attempt_number(&self, kind: BodyKind) -> Option<u32> {
+        let of_attempt = matches!(kind, BodyKind::Sent | BodyKind::Upstream);
+        u32::try_from(self.record.attempts.len()).ok()?.checked_sub(1).filter(|_| of_attempt)
     }
 
     /// What it holds of its limits.
@@ -120,6 +182,7 @@ impl Settle {
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
         self.record.attempts.push(attempt);
+        self.flight.note(&self.record);
         self.attempt_open = true;
     }
 
@@ -202,6 +265,24 @@ impl Settle {
         self.money.settle(&mut self.record);
     }
 
+    /// Notes counters of one of several upstream calls: they add up, those of calls that did not lead to the answer too.
+    pub(crate) fn more_usage(&mut self, usage: &Usage) {
+        let add = |total: &mut Option<u64>, more: Option<u64>| {
+            if let Some(more) = more {
+                *total = Some(total.unwrap_or(0).saturating_add(more));
+            }
+        };
+        match &mut self.record.usage {
+            Some(total) => {
+                add(&mut total.input, usage.input);
+                add(&mut total.output, usage.output);
+                // It would tell of the first call alone.
+                total.raw = None;
+            }
+            none => *none = Some(usage.clone()),
+        }
+    }
+
     /// Notes why the answer ended.
     pub(crate) fn finish_reason(&mut self, reason: &FinishReason) {
         self.record.finish = Some(reason_word(reason).to_owned());
@@ -229,6 +310,10 @@ impl Settle {
         self.record.duration_us = self.elapsed_us();
         self.price();
         clip(&mut self.record);
+        self.services.flights.end(&self.flight);
+        if let Some(capture) = self.capture.take() {
+            capture.end(&self.record.id, self.record.started, state);
+        }
         let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
         self.services.record(record, charges, self.strict)
@@ -260,6 +345,9 @@ impl Drop for Settle {
             self.end_attempt(End::Failed(&fault));
             self.complete(RequestState::Failed, 500);
         } else if !self.done {
+            if self.flight.is_stopped() {
+                self.record.error_message = Some(STOPPED.to_owned());
+            }
             self.end_attempt(End::Canceled);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };

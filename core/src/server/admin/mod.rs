@@ -17,12 +17,14 @@ mod models;
 mod owners;
 mod prices;
 mod profiles;
+mod requests;
 mod routes;
 mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -131,7 +133,15 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
+        .routes(routes!(logs::live_logs))
+        .routes(routes!(requests::facets))
+        .routes(routes!(requests::active))
         .routes(routes!(logs::one))
+        .routes(routes!(requests::bodies))
+        .routes(routes!(requests::stop))
+        .routes(routes!(requests::trace))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::forecast))
         .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))

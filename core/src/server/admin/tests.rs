@@ -79,8 +79,10 @@ fn world() -> World {
         clock: Arc::new(clock),
         store: store.clone(),
         origins: Default::default(),
+        flights: Default::default(),
         limiter: Default::default(),
         events: Default::default(),
+        talks: Default::default(),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
