@@ -8,7 +8,7 @@ use crate::config::{ConfigError, Flags, Loader, Paths, SecretReader, WatchError,
 use crate::gateway::Gateway;
 use crate::model::check::{self, Problem};
 use crate::model::{Secret, SecretSource};
-use crate::providers::{Catalog, SecretResolver};
+use crate::providers::{BuiltinRows, SecretResolver};
 use crate::store::{Change, ChangeError, Issued, MasterKey, Store, StoreError};
 use crate::upstream::UpstreamError;
 
@@ -68,7 +68,7 @@ pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
 /// # Errors
 /// As [`launch`].
 pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
-    let catalog: Arc<dyn check::Catalog> = Arc::new(Rows);
+    let catalog: Arc<dyn check::Catalog> = Arc::new(BuiltinRows);
     let loader = Loader::new(paths, flags, Arc::clone(&catalog));
     let loaded = loader.load()?;
     let master = loaded.master_key.clone().map_or(MasterKey::KeyFile, MasterKey::Given);
@@ -116,15 +116,6 @@ fn log_unwatched(path: &std::path::Path, error: &WatchError) {
         tracing::warn!(%error, "changes of the configuration file are not seen until the next start");
     } else {
         tracing::debug!(%error, "no configuration file to watch");
-    }
-}
-
-/// The catalog as the checks of the configuration see it.
-struct Rows;
-
-impl check::Catalog for Rows {
-    fn has_provider(&self, provider: &str) -> bool {
-        Catalog::builtin().get(provider).is_some()
     }
 }
 

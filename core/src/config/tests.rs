@@ -213,6 +213,13 @@ fn sample_with(field: &Field, value: &str) -> String {
                 inner.trim_matches(['{', '}', ' '])
             )
         }
+        "policy" => format!("policy = {inner}"),
+        section if section.starts_with("policy.") => {
+            format!("policy = {{ {} = {inner} }}", section.trim_start_matches("policy."))
+        }
+        "limits.queue" => {
+            format!("limits = [{{ on = \"gateway\", requests = 1, per = \"day\", queue = {inner} }}]")
+        }
         section => format!("{section} = [{inner}]"),
     }
 }

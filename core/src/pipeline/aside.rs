@@ -15,7 +15,7 @@ use super::dispatch::collect;
 use super::origins::Maker;
 use super::receive::passed_headers;
 use super::relay::{Output, Relay};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::End;
 use super::stream::{Live, StreamReply};
 use super::target::{Demand, Deployments, Target};
@@ -132,11 +132,11 @@ impl Ask {
 
     fn demand(&self) -> Demand {
         let (body_bytes, body) = match &self.body {
-            Body::Json(envelope) => (envelope.body().len() as u64, envelope.body().clone()),
-            // Nobody knows what files come to in tokens before they were read.
-            Body::Form(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), Bytes::new()),
+            Body::Json(envelope) => (envelope.body().len() as u64, Some(envelope.body().clone())),
+            // Sound and pictures: their bytes say nothing about tokens.
+            Body::Form(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), Some(Bytes::new())),
         };
-        Demand { body_bytes, body: Some(body), max_output: None }
+        Demand { body_bytes, body, max_output: None }
     }
 }
 
@@ -197,9 +197,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
     if is_text(&headers) {
         let body = collect(&channel, response.into_body(), &limits, deadline).await?;
         let answer = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-        if let Some(usage) = usage(&answer) {
-            job.settle.usage(usage);
-        }
+        ask.used(&answer).into_iter().for_each(|usage| job.settle.usage(usage));
         let rewritten = match (wire, &ask.body) {
             (Some(wire), Body::Json(asked)) => rerank::answer(answer, asked, wire),
             _ => None,
@@ -220,6 +218,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
             None => break None,
         }
     };
+    ask.used(&Value::Null).into_iter().for_each(|usage| job.settle.usage(usage));
     let limits = Limits { total: deadline.left(), ..limits };
     let maker = Maker::of(&channel, candidate, false);
     Ok(Answer::Stream(Box::new(Stream { headers, first, rest, limits, maker })))
@@ -248,9 +247,34 @@ fn is_text(headers: &HeaderMap) -> bool {
     kind == "application/json" || kind.starts_with("text/") && kind != "text/event-stream"
 }
 
+impl Ask {
+    /// What an answer used: its counters, and where those are no tokens the units that it is billed by.
+    fn used(&self, answer: &Value) -> Option<Usage> {
+        let mut used = usage(answer).unwrap_or_default();
+        match &self.aside {
+            Aside::Surface { surface: Surface::Images, .. } => {
+                let made = answer.get("data").and_then(Value::as_array);
+                used.images = made.and_then(|made| u64::try_from(made.len()).ok());
+            }
+            Aside::Surface { surface: Surface::Audio, tail } if tail.starts_with("speech") => {
+                if let Body::Json(envelope) = &self.body {
+                    let text = envelope.text("input");
+                    used.characters = text.and_then(|text| u64::try_from(text.chars().count()).ok());
+                }
+            }
+            Aside::Surface { .. } | Aside::Rerank => {}
+        }
+        (!used.is_unknown() || used.cost_usd.is_some()).then_some(used)
+    }
+}
+
 /// The counters of an answer, in any of the words that these surfaces use.
 fn usage(answer: &Value) -> Option<Usage> {
-    let raw = answer.get("usage").or_else(|| answer.pointer("/meta/billed_units"))?;
+    let length = answer.get("duration").and_then(Value::as_f64).filter(|length| (0.0..1e9).contains(length));
+    let length = length.map(|length| length.ceil() as u64);
+    let Some(raw) = answer.get("usage").or_else(|| answer.pointer("/meta/billed_units")) else {
+        return length.map(|length| Usage { seconds: Some(length), ..Usage::default() });
+    };
     let count = |names: &[&str]| names.iter().find_map(|name| raw.pointer(name)?.as_u64());
     let output = count(&["/output_tokens", "/completion_tokens"]);
     let input = count(&["/input_tokens", "/prompt_tokens"]);
@@ -260,6 +284,9 @@ fn usage(answer: &Value) -> Option<Usage> {
         output,
         image_input: count(&["/input_tokens_details/image_tokens"]),
         audio_input: count(&["/input_token_details/audio_tokens", "/input_tokens_details/audio_tokens"]),
+        seconds: count(&["/seconds"]).or(length),
+        searches: count(&["/search_units"]),
+        cost_usd: myelin_protocol::formats::openai_chat::told_cost(raw),
         raw: Some(raw.clone()),
         ..Usage::default()
     })
@@ -268,7 +295,8 @@ fn usage(answer: &Value) -> Option<Usage> {
 async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.price();
+    job.settle.describe(reply.headers_mut());
     job.settle.record_mut().bytes_out = body.len() as u64;
     job.settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(body);
@@ -280,7 +308,7 @@ fn live(mut job: Job, stream: Stream) -> Reply {
     job.settle.record_mut().stream = true;
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     let out: Output = first.into_iter().collect();
     let live = Live::new(Some(rest), Relay::raw(), out, job.settle, &limits, maker);
     *reply.body_mut() = ReplyBody::Stream(Box::new(StreamReply::live(live)));

@@ -187,7 +187,14 @@ fn join(whole: &mut EmbeddingResponse, part: EmbeddingResponse) {
     whole.data.extend(part.data);
     let add = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.saturating_add(b));
     whole.usage = match (whole.usage.take(), part.usage) {
-        (Some(a), Some(b)) => Some(Usage { input: add(a.input, b.input), output: add(a.output, b.output), ..a }),
+        // A cost that was told of one piece is not that of all.
+        (Some(a), Some(b)) => Some(Usage {
+            input: add(a.input, b.input),
+            output: add(a.output, b.output),
+            cost_usd: None,
+            raw: None,
+            ..a
+        }),
         _ => None,
     };
 }

@@ -58,6 +58,10 @@ impl Money {
     /// stays, unless more than that was already seen.
     pub(super) fn estimate(&mut self, record: &mut RequestRecord, written: u64) {
         let usage = record.usage.get_or_insert_default();
+        if !usage.is_unknown() && usage.input.is_none() && usage.output.is_none() {
+            // It is billed by something else than tokens.
+            return;
+        }
         if usage.output.is_none_or(|output| output < written) {
             usage.output = Some(written);
             self.estimated = true;

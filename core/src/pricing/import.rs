@@ -29,6 +29,9 @@ impl ImportError {
     }
 }
 
+/// How rows of a format tell whose figures they are; the owner's own are `O`.
+const SOURCES: [(&str, &str); 2] = [("litellm", "L"), ("models.dev", "M")];
+
 /// What a file is, and what it holds, by key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
@@ -75,7 +78,8 @@ impl Imported {
 
     /// As a table.
     pub fn table(&self, version: &str) -> Table {
-        Table::write(version, &[], self.lines("O"))
+        let source = SOURCES.iter().find(|(format, _)| *format == self.format).map_or("O", |(_, letter)| letter);
+        Table::write(version, &[], self.lines(source))
     }
 
     fn lines(&self, source: &str) -> Vec<(String, String)> {
@@ -475,10 +479,10 @@ mod tests {
         assert_eq!((imported.format, imported.priced()), ("litellm", 2));
         assert_eq!(
             row(&imported, "vertex/"),
-            "vertex/claude-x@20250929\tO\ti=3000000 i@batch=1500000 i>200000@priority=8000000 w=3750000 w>200000=7500000 \
+            "vertex/claude-x@20250929\tL\ti=3000000 i@batch=1500000 i>200000@priority=8000000 w=3750000 w>200000=7500000 \
              h=6000000 h>200000=12000000 o=15000000 ws=10000000000\tn200000 +T"
         );
-        assert_eq!(row(&imported, "qwen/"), "qwen/q\tO\ti=1000000 i>32000=2000000\t");
+        assert_eq!(row(&imported, "qwen/"), "qwen/q\tL\ti=1000000 i>32000=2000000\t");
     }
 
     #[test]
@@ -492,7 +496,7 @@ mod tests {
         assert_eq!(imported.format, "models.dev");
         assert_eq!(
             row(&imported, "gemini/"),
-            "gemini/gemini-x\tO\ti=1250000 i>200000=2500000 o=10000000\tc1000000 <t >t +R -S"
+            "gemini/gemini-x\tM\ti=1250000 i>200000=2500000 o=10000000\tc1000000 <t >t +R -S"
         );
     }
 

@@ -33,6 +33,7 @@ use crate::pipeline::Services;
 pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
     Router::new()
         .route("/", get(root).fallback(infer))
+        .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(infer)

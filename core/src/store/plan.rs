@@ -273,7 +273,10 @@ fn rotate_key(held: &mut Held, key: &str, grace_seconds: u64, scene: &Scene<'_>)
     }
     .ok_or_else(|| ChangeError::FileManaged { what: "key", name: found.name.clone() })?;
     grace.retain(|old| old.until > scene.now);
-    if grace_seconds > 0 {
+    if grace_seconds == 0 {
+        // Whoever wants the old secret dead wants those before it dead too.
+        grace.clear();
+    } else {
         grace.insert(0, KeyGrace { hash: hash.clone(), until });
         grace.truncate(MOST_GRACE);
     }

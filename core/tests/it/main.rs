@@ -29,9 +29,11 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
 mod prices;
 #[cfg(test)]
 mod quota;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod secrets;

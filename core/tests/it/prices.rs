@@ -85,6 +85,32 @@ async fn case_32_streams_and_whole_answers_of_equal_usage_cost_the_same() {
 }
 
 #[tokio::test]
+async fn case_35_every_provider_s_counters_come_in_one_form_and_its_own_are_kept() {
+    let mock = MockServer::start().await.unwrap();
+    let gateway = TestGateway::start(vec![
+        priced(&mock, "openai", "openai"),
+        priced(&mock, "anthropic", "anthropic"),
+        priced(&mock, "gemini", "gemini"),
+    ])
+    .await;
+    // What each provider itself calls the input: with the cache, without it, with it.
+    for (channel, own, counted) in [
+        ("openai", "/prompt_tokens", 1_000),
+        ("anthropic", "/input_tokens", 600),
+        ("gemini", "/promptTokenCount", 1_000),
+    ] {
+        let mut body = chat("hello [[usage input=1000 read=400 output=50]]", false);
+        body["model"] = json!(format!("{channel}/mock"));
+        let (status, _) = gateway.ask("/v1/chat/completions", &body).await;
+        assert_eq!(status, 200);
+        let usage = gateway.last_record().await.usage.unwrap();
+        assert_eq!((usage.input, usage.cache_read, usage.output), (Some(1_000), Some(400), Some(50)), "{channel}");
+        let raw = usage.raw.unwrap_or_default();
+        assert_eq!(raw.pointer(own).and_then(Value::as_u64), Some(counted), "{channel}: {raw}");
+    }
+}
+
+#[tokio::test]
 async fn case_36_usage_is_asked_for_even_if_the_client_did_not() {
     let mock = MockServer::start().await.unwrap();
     let gateway = TestGateway::start(vec![priced(&mock, "openai", "openai")]).await;

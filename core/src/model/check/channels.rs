@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use myelin_protocol::Dialect;
 use serde_json::Value;
 
-use super::{Catalog, Problem, name, unique};
+use super::{Catalog, Problem, closest, name, unique};
 use crate::model::{Channel, ChannelModel, SecretSource, Settings};
 
 /// Host names of cloud metadata services: they hand out the machine's own credentials.
@@ -36,6 +36,7 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
     for (index, tag) in channel.tags.iter().enumerate() {
         problems.extend(name(&at(&format!("tags[{index}]")), tag));
     }
+    problems.extend(options(channel, catalog));
     problems.extend(headers(channel, &at("headers")));
     if let Err(why) = serde_json::from_value::<Dialect>(Value::Object(channel.dialect.clone())) {
         problems.push(Problem::error(at("dialect"), why.to_string()));
@@ -78,6 +79,21 @@ fn models(channel: &Channel, path: &str) -> Vec<Problem> {
         problems.push(Problem::error(path, "a model's name is empty"));
     }
     problems
+}
+
+/// Options that nothing reads.
+fn options(channel: &Channel, catalog: &dyn Catalog) -> Vec<Problem> {
+    let Some(known) = catalog.options(&channel.provider) else { return Vec::new() };
+    let unknown = channel.options.keys().filter(|name| !known.contains(*name));
+    let problem = |name: &String| {
+        let hint = match closest(known.iter().map(String::as_str), name) {
+            Some(like) => format!("did you mean '{like}'?"),
+            None => format!("it has {}", known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        };
+        let why = format!("the provider '{}' has no option '{name}', so it does nothing: {hint}", channel.provider);
+        Problem::warning(format!("channels.{}.options.{name}", channel.name), why)
+    };
+    unknown.map(problem).collect()
 }
 
 fn headers(channel: &Channel, path: &str) -> Vec<Problem> {
