@@ -350,7 +350,7 @@ fn the_environment_sets_every_kind_of_key() {
 fn a_wrong_variable_names_itself() {
     let cases = [
         ("MYELIN__LISEN", "x", "did you mean 'listen'"),
-        ("MYELIN__MAX_ATTEMPTS", "many", "is no number"),
+        ("MYELIN__MAX_ATTEMPTS", "many", "is no whole number"),
         ("MYELIN__LAN", "yes", "is no true or false"),
         ("MYELIN__CHANNELS__GONE__WEIGHT", "1", "no entry 'gone'"),
         ("MYELIN__CHANNELS__7__WEIGHT", "1", "no entry '7'"),

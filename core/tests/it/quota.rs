@@ -1,12 +1,13 @@
 //! Limits and budgets through the whole gateway: caps that hold, refusals that say why, waiting in line, counters that agree with the records.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use myelin_core::limits::LimitUsage;
 use myelin_core::model::{Limit, LimitSpec, Origin, RequestRecord, RequestState};
 use myelin_core::store::{Change, NewKey};
 use myelin_testkit::{MockServer, Script};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{TestGateway, mock_channel};
 
