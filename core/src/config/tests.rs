@@ -226,6 +226,13 @@ fn sample_with(field: &Field, value: &str) -> String {
                 inner.trim_matches(['{', '}', ' '])
             )
         }
+        "policy" => format!("policy = {inner}"),
+        section if section.starts_with("policy.") => {
+            format!("policy = {{ {} = {inner} }}", section.trim_start_matches("policy."))
+        }
+        "limits.queue" => {
+            format!("limits = [{{ on = \"gateway\", requests = 1, per = \"day\", queue = {inner} }}]")
+        }
         section => format!("{section} = [{inner}]"),
     }
 }
@@ -366,7 +373,7 @@ fn the_environment_sets_every_kind_of_key() {
 fn a_wrong_variable_names_itself() {
     let cases = [
         ("MYELIN__LISEN", "x", "did you mean 'listen'"),
-        ("MYELIN__MAX_ATTEMPTS", "many", "is no number"),
+        ("MYELIN__MAX_ATTEMPTS", "many", "is no whole number"),
         ("MYELIN__LAN", "yes", "is no true or false"),
         ("MYELIN__CHANNELS__GONE__WEIGHT", "1", "no entry 'gone'"),
         ("MYELIN__CHANNELS__7__WEIGHT", "1", "no entry '7'"),
