@@ -3,6 +3,7 @@
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
 mod desk;
+mod spend;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -148,6 +149,7 @@ impl Gateway {
         self.rebuild(&self.store().entities());
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
+        tasks.spawn(self.clone().watch_spend());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
         let mut serving = JoinSet::new();
