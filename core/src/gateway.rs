@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::limits::Limiter;
 use crate::model::{ChannelState, Entities};
-use crate::pipeline::{Origins, Services};
+use crate::pipeline::{Origins, Services, Talks};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
@@ -78,9 +78,16 @@ impl Gateway {
         let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
         let started = clock.unix_ms();
         let limiter = Limiter::new(store.counters().at_start().iter().copied());
-        let (origins, events) = (Origins::default(), Events::default());
-        let services =
-            Arc::new(Services { snapshot, clock, store, origins, limiter, events, flights: Default::default() });
+        let services = Arc::new(Services {
+            snapshot,
+            clock,
+            store,
+            origins: Origins::default(),
+            talks: Talks::default(),
+            limiter,
+            events: Events::default(),
+            flights: Default::default(),
+        });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,

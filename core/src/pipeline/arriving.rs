@@ -422,6 +422,7 @@ impl Passage {
 
 /// A body on its way through.
 struct Transit {
+    format: ApiFormat,
     intake: Intake<Source>,
     head: Head,
     splicer: Splicer,
@@ -454,8 +455,9 @@ impl Transit {
     fn new(intake: Intake<Source>, head: Head, lane: &Lane, services: Arc<Services>) -> Self {
         let watch = Watch::new(lane.texts.clone(), lane.maker.clone(), services);
         let splicer = Splicer::new(lane.edits.clone());
+        let format = lane.accepted.format;
         let mut transit =
-            Self { intake, head, splicer, watch, ready: VecDeque::new(), state: State::Arriving, left: false };
+            Self { format, intake, head, splicer, watch, ready: VecDeque::new(), state: State::Arriving, left: false };
         let come: Vec<Bytes> = transit.intake.pieces().to_vec();
         for piece in &come {
             transit.pass(piece);
@@ -499,7 +501,13 @@ impl Transit {
         }
         self.ready.extend(out);
         let follows = self.head.raw("previous_response_id").is_some_and(|id| id != b"null");
-        let reason = if follows { Some("it goes on from an earlier answer") } else { self.watch.feed(piece) };
+        let reason = if follows {
+            Some("it goes on from an earlier answer")
+        } else if passthrough::thinking(self.format, self.head.raw("thinking"), None).is_some() {
+            Some("its thinking budget is too small")
+        } else {
+            self.watch.feed(piece)
+        };
         if let Some(why) = reason {
             self.state = State::Stopped(Stop::Whole(why));
         }

@@ -15,7 +15,7 @@ use super::dispatch::collect;
 use super::origins::Maker;
 use super::receive::passed_headers;
 use super::relay::{Output, Relay};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::End;
 use super::stream::{Live, StreamReply};
 use super::target::{Demand, Deployments, Target};
@@ -296,7 +296,7 @@ async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
     job.settle.price();
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     job.settle.record_mut().bytes_out = body.len() as u64;
     job.settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(body);
@@ -308,7 +308,7 @@ fn live(mut job: Job, stream: Stream) -> Reply {
     job.settle.record_mut().stream = true;
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     let out: Output = first.into_iter().collect();
     let live = Live::new(Some(rest), Relay::raw(), out, job.settle, &limits, maker);
     *reply.body_mut() = ReplyBody::Stream(Box::new(StreamReply::live(live)));

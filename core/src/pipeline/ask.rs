@@ -232,7 +232,7 @@ fn continued(ask: &Ask, tree: Arc<ChatRequest>) -> Arc<ChatRequest> {
 }
 
 /// Fields beside the well-known ones that decide what is done with a request.
-pub(super) const WATCHED: [&str; 4] = ["previous_response_id", "store", "prompt_cache_key", "metadata"];
+pub(super) const WATCHED: [&str; 5] = ["previous_response_id", "store", "prompt_cache_key", "metadata", "thinking"];
 
 /// The body of what is asked.
 #[derive(Debug)]

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use myelin_protocol::ApiFormat;
 use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
+use myelin_protocol::{ApiFormat, ReplyContext, StreamEncoder};
 
 use super::arriving::{Answer, Underway};
-use super::ask::{Ask, malformed, reply_context};
+use super::ask::{Ask, malformed};
 use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
@@ -24,7 +24,7 @@ use super::target::Deployments;
 use super::tries::Tries;
 use super::{Job, arriving, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::RequestState;
+use crate::model::{RequestRecord, RequestState};
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream;
@@ -97,11 +97,37 @@ async fn answer(run: Run) -> Reply {
     }
 }
 
+/// What the head of a stream says if it has to go out before an attempt has answered. Made for every stream and hardly ever used, so it holds no more than that.
+struct Early {
+    id: String,
+    started: u64,
+    model: String,
+    include_usage: bool,
+    json_array: bool,
+    headers: HeaderMap,
+}
+
+impl Early {
+    fn of(run: &Run) -> Self {
+        let mut headers = HeaderMap::new();
+        run.job.settle.describe(&mut headers);
+        let RequestRecord { id, started, model, .. } = run.job.settle.record();
+        let id = id.trim_start_matches("req_").to_owned();
+        let (include_usage, json_array) = (run.ask.include_usage, run.ask.json_array);
+        Self { id, started: *started, model: model.clone(), include_usage, json_array, headers }
+    }
+
+    /// Writes keep-alives, and the failure if all attempts fail.
+    fn encoder(self, format: ApiFormat) -> Box<dyn StreamEncoder> {
+        let Self { id, started, model, include_usage, json_array, .. } = self;
+        let context = ReplyContext { model, id, created: started / 1_000, include_usage, json_array, request: None };
+        format.codec().stream_encoder(context)
+    }
+}
+
 async fn stream(run: Run) -> Reply {
     let (format, json_array) = (run.ask.format, run.ask.json_array);
-    let context = reply_context(&run.job, &run.ask, None);
-    let mut early = HeaderMap::new();
-    run.job.settle.describe(&mut early);
+    let mut early = Early::of(&run);
     let flight = Arc::clone(run.job.settle.flight());
     let mut attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>> = Box::pin(first_content(run));
     let mut head = http::Response::new(ReplyBody::Empty);
@@ -117,8 +143,8 @@ async fn stream(run: Run) -> Reply {
         Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
-            headers.extend(early);
-            StreamReply::waiting(attempts, format.codec().stream_encoder(context), flight)
+            headers.extend(std::mem::take(&mut early.headers));
+            StreamReply::waiting(attempts, early.encoder(format), flight)
         }
     };
     *head.body_mut() = ReplyBody::Stream(Box::new(body));
@@ -270,7 +296,12 @@ impl Run {
         {
             let names = passthrough::Names { asked: &ask.model, upstream };
             let has = |field: &str| envelope.contains(field);
-            let (edits, losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            let (mut edits, mut losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            if let Some((value, loss)) = passthrough::thinking(format, envelope.raw("thinking"), envelope.max_tokens())
+            {
+                edits.set("thinking", &value);
+                losses.push(loss);
+            }
             let pieces = envelope.splice(&edits).map_err(|error| malformed(&error))?;
             self.job.settle.losses(&losses);
             return Ok((pieces, None));

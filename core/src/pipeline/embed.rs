@@ -41,16 +41,17 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
         Err(error) => Err(error),
         Ok(Target::Echo) => {
             let let_in = job.let_in(&[], ask.demand()).await;
-            let_in.map(|()| Answer::Vectors(Box::new(echo::embed(&ask.request))))
+            let_in.map(|()| {
+                let vectors = echo::embed(&ask.request);
+                vectors.usage.iter().for_each(|usage| job.settle.more_usage(usage));
+                Answer::Vectors(Box::new(vectors))
+            })
         }
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
     };
     let body = answered.and_then(|answer| match answer {
         Answer::Bytes(body) => Ok(body.to_vec()),
         Answer::Vectors(response) => {
-            if let Some(usage) = &response.usage {
-                job.settle.usage(usage.clone());
-            }
             let reply = EmbeddingReply { model: &ask.request.model, request: &ask.request };
             let encoded = ask.client.encode_response(&response, reply).map_err(|error| {
                 GatewayError::new(
@@ -113,14 +114,14 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
     job.open_attempt(&line.channel, candidate, target.as_str());
     let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
     let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
+    // One limit for all pieces: they are one attempt.
+    let deadline = Deadline::start(&job.limits(&line.channel, &candidate.upstream));
     let native = target == ask.format && target == EmbeddingFormat::Openai && line.channel.embeddings_unchanged();
     if native && ask.request.input.len() <= most {
         let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;
-        let answer = send(job, &line, candidate, target, body).await?;
+        let answer = send(job, &line, candidate, target, body, deadline).await?;
         let read = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
-        if let Some(usage) = read.usage {
-            job.settle.usage(usage);
-        }
+        read.usage.iter().for_each(|usage| job.settle.more_usage(usage));
         return Ok(Answer::Bytes(answer));
     }
     let mut whole = EmbeddingResponse::default();
@@ -137,8 +138,10 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
                 .retry(Retry::Elsewhere)
         })?;
         job.settle.losses(&encoded.losses);
-        let answer = send(job, &line, candidate, target, vec![encoded.value.into()]).await?;
+        let answer = send(job, &line, candidate, target, vec![encoded.value.into()], deadline).await?;
         let part = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
+        // Booked at once: when a later piece fails, this one was paid for all the same.
+        part.usage.iter().for_each(|usage| job.settle.more_usage(usage));
         if part.data.len() != inputs.len() {
             let message = format!("{} vectors for {} inputs", part.data.len(), inputs.len());
             return Err(unreadable(&message));
@@ -154,9 +157,9 @@ async fn send(
     candidate: &Candidate,
     target: EmbeddingFormat,
     body: Vec<Bytes>,
+    deadline: Deadline,
 ) -> Result<Bytes, GatewayError> {
     let limits = job.limits(&line.channel, &candidate.upstream);
-    let deadline = Deadline::start(&limits);
     let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
     if response.status().is_success() {
         return collect(&line.channel, response.into_body(), &limits, deadline).await;

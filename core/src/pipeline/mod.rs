@@ -51,6 +51,7 @@ mod settle;
 mod stored;
 mod stream;
 mod surface;
+mod talks;
 mod target;
 mod tries;
 
@@ -65,6 +66,7 @@ pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
+pub use talks::Talks;
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
@@ -99,6 +101,8 @@ pub struct Services {
     pub limiter: Limiter,
     /// What the owner should hear of.
     pub events: Events,
+    /// Conversations with turns under way.
+    pub talks: Talks,
 }
 
 impl Services {
@@ -179,6 +183,14 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     settle.strict = key.strict;
     settle.keep_bodies(key.bodies.unwrap_or(snapshot.settings.bodies));
     Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+}
+
+/// Answers a call that is turned away at the door, before anybody looks at its key.
+pub fn turn_away(services: Arc<Services>, surface: &Surface, path: &str, error: GatewayError) -> Reply {
+    let started = services.clock.unix_ms();
+    let (path, format) = (path.to_owned(), surface.label().to_owned());
+    let record = RequestRecord { id: request_id(), started, path, format, ..RequestRecord::default() };
+    error::reply(surface.error_format(), error, Settle::begin(services, record))
 }
 
 /// Reads the body of a call that was refused to its end, within bounds, so that the client reads the answer and not a broken pipe.

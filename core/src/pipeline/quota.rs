@@ -39,6 +39,11 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
+    /// Tokens that the prompt is thought to have, if that was worked out.
+    pub(super) fn thought_prompt(&self) -> Option<u64> {
+        Some(self.tokens_in).filter(|tokens| *tokens > 0)
+    }
+
     /// Holds what the caller's limits gave.
     pub(super) fn hold_caller(&mut self, reservation: Reservation) {
         self.standings.tighten(reservation.standings());

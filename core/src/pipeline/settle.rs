@@ -255,13 +255,32 @@ impl Settle {
     /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
     pub(crate) fn estimate(&mut self, written: u64) {
         if !self.done {
-            self.money.estimate(&mut self.record, written);
+            let prompt = self.quota.thought_prompt();
+            self.money.estimate(&mut self.record, prompt, written);
         }
     }
 
     /// Writes into the record what the request came to, as far as that is known now.
     pub(crate) fn price(&mut self) {
         self.money.settle(&mut self.record);
+    }
+
+    /// Notes counters of one of several upstream calls: they add up, those of calls that did not lead to the answer too.
+    pub(crate) fn more_usage(&mut self, usage: &Usage) {
+        let add = |total: &mut Option<u64>, more: Option<u64>| {
+            if let Some(more) = more {
+                *total = Some(total.unwrap_or(0).saturating_add(more));
+            }
+        };
+        match &mut self.record.usage {
+            Some(total) => {
+                add(&mut total.input, usage.input);
+                add(&mut total.output, usage.output);
+                // It would tell of the first call alone.
+                total.raw = None;
+            }
+            none => *none = Some(usage.clone()),
+        }
     }
 
     /// Notes why the answer ended.

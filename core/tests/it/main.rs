@@ -6,6 +6,8 @@ mod addresses;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod aside;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod carry;
@@ -29,8 +31,9 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
-#[cfg(test)]
 mod prices;
+#[cfg(test)]
+mod quota;
 mod scale;
 #[cfg(test)]
 mod secrets;

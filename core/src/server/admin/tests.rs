@@ -82,6 +82,7 @@ fn world() -> World {
         flights: Default::default(),
         limiter: Default::default(),
         events: Default::default(),
+        talks: Default::default(),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
