@@ -4,6 +4,7 @@
 
 mod desk;
 mod fares;
+mod spend;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -161,6 +162,7 @@ impl Gateway {
         self.rebuild(&self.store().entities());
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
+        tasks.spawn(self.clone().watch_spend());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
         self.restore_fares().await;
