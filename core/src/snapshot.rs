@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Channel, Entities, Policy, Profile, Settings, VirtualKey};
+use crate::limits::LimitTable;
+use crate::model::{CacheMode, Channel, Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
 use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
@@ -25,11 +26,15 @@ pub struct Snapshot {
     pub routing: RoutingTable,
     /// What deployments cost.
     pub prices: Arc<Book>,
+    /// Which limits hold for whom.
+    pub limits: Arc<LimitTable>,
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
     profile_extras: HashMap<String, ProfileExtras>,
     route_policies: HashMap<String, Policy>,
+    caches: bool,
+    rivals: bool,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
@@ -93,17 +98,20 @@ pub struct KeyEntry {
     /// The key.
     pub key: VirtualKey,
     models: Vec<Glob>,
+    /// The nodes that it belongs to, from the nearest to the farthest, as `kind:name`.
+    pub owners: Vec<String>,
 }
 
 impl KeyEntry {
-    fn new(key: VirtualKey) -> Self {
+    fn new(key: VirtualKey, entities: &Entities) -> Self {
         let models = key.models.iter().map(Glob::new).collect();
-        Self { key, models }
+        let owners = entities.owner_chain(key.owner.as_ref()).iter().map(ToString::to_string).collect();
+        Self { key, models, owners }
     }
 
     /// A key without limits that nobody has: for looking what would happen.
     pub fn unlimited() -> Self {
-        Self::new(VirtualKey::default())
+        Self { key: VirtualKey::default(), models: Vec::new(), owners: Vec::new() }
     }
 
     /// Whether the key may ask for `model`.
@@ -153,7 +161,7 @@ impl Snapshot {
         let mut keys = HashMap::new();
         let mut anonymous = None;
         for key in &entities.keys {
-            let entry = Arc::new(KeyEntry::new(key.clone()));
+            let entry = Arc::new(KeyEntry::new(key.clone(), entities));
             let hashes = key.grace.iter().map(|grace| (grace.hash.as_str(), Some(grace.until)));
             for (hash, until) in hashes.chain([(key.hash.as_str(), None)]) {
                 if let Some(hash) = unhex(hash) {
@@ -173,10 +181,13 @@ impl Snapshot {
             lines,
             routing,
             prices,
+            limits: Arc::default(),
             media,
             profiles,
             profile_extras,
             route_policies,
+            caches: policies(entities).any(|policy| policy.cache.mode.is_some_and(|mode| mode != CacheMode::Off)),
+            rivals: policies(entities).any(has_rivals),
             active_profile,
             keys,
             anonymous,
@@ -192,6 +203,12 @@ impl Snapshot {
     /// What the model of a deployment can take and give; empty if nothing is known.
     pub fn model_limits(&self, channel: usize, upstream: &str) -> ModelLimits {
         self.lines.get(channel).map(|line| self.prices.limits(&line.channel.config, upstream)).unwrap_or_default()
+    }
+
+    /// The same picture with these limits.
+    #[must_use]
+    pub fn limited(self, limits: Arc<LimitTable>) -> Self {
+        Self { limits, ..self }
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.
@@ -239,10 +256,40 @@ impl Snapshot {
         ]
     }
 
+    /// Whether answers are kept for anybody.
+    pub fn caches(&self) -> bool {
+        self.caches
+    }
+
+    /// Whether any policy has to know a whole body before its request is sent anywhere.
+    pub fn wants_whole_bodies(&self) -> bool {
+        self.caches || self.rivals
+    }
+
+    /// Whether any route has a policy of its own.
+    pub fn has_route_policies(&self) -> bool {
+        !self.route_policies.is_empty()
+    }
+
     /// The gateway's active profile.
     pub fn active_profile(&self) -> Arc<CompiledProfile> {
         self.active_profile.clone()
     }
+}
+
+/// Every policy that is said anywhere.
+fn policies(entities: &Entities) -> impl Iterator<Item = &Policy> {
+    let keys = entities.keys.iter().map(|key| &key.policy);
+    let routes = entities.routes.iter().map(|route| &route.policy);
+    let profiles = entities.profiles.iter().map(|profile| &profile.policy);
+    keys.chain(routes).chain(profiles).chain([&entities.settings.policy])
+}
+
+/// Whether a policy sends a request to several.
+fn has_rivals(policy: &Policy) -> bool {
+    policy.race.is_some_and(|race| race > 1)
+        || policy.hedge_after_ms.is_some_and(|ms| ms > 0)
+        || policy.mirror.is_some()
 }
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {

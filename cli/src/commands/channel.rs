@@ -120,6 +120,24 @@ pub(crate) struct Fields {
     /// http://, https:// or socks5:// proxy.
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
+    /// What list prices are multiplied with here: 0.8 for a fifth off.
+    #[arg(long, value_name = "FACTOR")]
+    price_multiplier: Option<String>,
+    /// The provider whose price list holds, for a host that resells another's models.
+    #[arg(long, value_name = "PROVIDER")]
+    prices_of: Option<String>,
+    /// Certificates (PEM) to trust beside the system's: file:PATH or env:NAME.
+    #[arg(long, value_name = "SOURCE")]
+    ca: Option<String>,
+    /// A change in requests or answers, as JSON; may be repeated, and replaces all that were there.
+    #[arg(long = "override", value_name = "JSON")]
+    overrides: Vec<String>,
+    /// Second tries, as JSON.
+    #[arg(long, value_name = "JSON")]
+    retry: Option<String>,
+    /// What holds for some of its models, as JSON; may be repeated, and replaces all that was there.
+    #[arg(long, value_name = "JSON")]
+    for_model: Vec<String>,
 }
 
 /// Does it.
@@ -288,16 +306,35 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
         ("tags", json!(fields.tag)),
         ("options", pairs(&fields.option)?),
         ("headers", pairs(&fields.header)?),
+        ("overrides", json!(values(&fields.overrides)?)),
+        ("for_models", json!(values(&fields.for_model)?)),
     ];
     let empty = |value: &Value| *value == json!([]) || *value == json!({});
     let named = lists.into_iter().filter(|(_, value)| !empty(value));
-    let single = [("weight", json!(fields.weight)), ("proxy", json!(fields.proxy))];
+    let retry = fields.retry.as_ref().map(|text| value(text)).transpose()?;
+    let single = [
+        ("weight", json!(fields.weight)),
+        ("proxy", json!(fields.proxy)),
+        ("ca", json!(fields.ca)),
+        ("retry", json!(retry)),
+        ("price_multiplier", json!(fields.price_multiplier)),
+        ("prices_of", json!(fields.prices_of)),
+    ];
     let named = named.chain(single.into_iter().filter(|(_, value)| !value.is_null()));
     Ok(named.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+fn values(texts: &[String]) -> anyhow::Result<Vec<Value>> {
+    texts.iter().map(|text| value(text)).collect()
+}
+
+fn value(text: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("'{text}' is no JSON"))
+}
+
 /// Changes that only a new test can vouch for.
-const TESTED: [&str; 6] = ["base_urls", "credentials", "models", "options", "headers", "proxy"];
+const TESTED: [&str; 9] =
+    ["base_urls", "credentials", "models", "options", "headers", "proxy", "ca", "overrides", "for_models"];
 
 fn set(place: &Place, carrier: &Carrier, name: &str, fields: Fields) -> anyhow::Result<()> {
     let mut changes = given(&fields)?;
@@ -347,6 +384,19 @@ fn credential(key: &str) -> anyhow::Result<String> {
     }
 }
 
+/// A channel that works and has no models serves nobody: says so.
+fn offers_something(carrier: &Carrier, name: &str) -> anyhow::Result<()> {
+    let channel = carrier.get(&path(name, ""))?;
+    let none = |field: &str| list(&channel, field).is_empty();
+    if none("/models") && none("/listed") {
+        let words = "it offers no model: the provider lists none";
+        return output::line(&format!(
+            "{words}; name them with `myelin channel set {name} --model NAME` (may be repeated)"
+        ));
+    }
+    Ok(())
+}
+
 fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> anyhow::Result<()> {
     let before = carrier.get(&path(name, ""))?;
     // One that worked and is off was switched off by its owner: a test does not switch it on again.
@@ -370,6 +420,7 @@ fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> 
         output::line(&plain(&words))?;
         let on = outcome.pointer("/enabled") == Some(&json!(true));
         output::line(if on { "it takes part" } else { "it is off: `myelin channel enable` lets it take part" })?;
+        offers_something(carrier, name)?;
     }
     if passed {
         return Ok(());

@@ -1,6 +1,8 @@
 //! Every key of the file: what it holds, what it means, an example. Unknown keys are told by this table, variables of the environment are read by it,
 //! and the reference page is written from it.
 
+use crate::model::check;
+
 /// One key of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -52,8 +54,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "number",
-            Self::Decimal => "decimal number",
+            Self::Number => "whole number",
+            Self::Decimal => "number",
             Self::Amount => "number or text",
             Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",
@@ -117,6 +119,10 @@ pub const FIELDS: &[Field] = fields! {
             "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
         "unpriced": Text = "\"allow\"", "\"block\"",
             "What happens to requests for models that have no price: `allow` or `block`. A budget in money cannot hold what has no price.";
+        "bodies_days": Number = "7", "7",
+            "How long kept bodies stay, in days.";
+        "bodies_bytes": Number = "268435456", "268435456",
+            "Most bytes that kept bodies take on disk, compressed; the oldest go first.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
         "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
@@ -177,8 +183,8 @@ pub const FIELDS: &[Field] = fields! {
             "The longest wait that a provider may ask for (`Retry-After` in any form) and still be waited for.";
         "on": Free = "{}", "{ timeout = \"again\", empty = \"elsewhere\" }",
             "What follows on which failure: `never`, `elsewhere` (another deployment or credential) or `again` (the same one too, after a wait). Failures: `connect`, `timeout`, `rate-limit`, `overloaded`, `failed`, `cut`, `empty`, `denied`, `unknown-model`, `context-length`, `content-policy`, `rejected`.";
-        "cut_streams": Text = "\"retry\"", "\"resume\"",
-            "What follows when a stream breaks off: `off` (told to the caller), `retry` (another try while the caller has seen nothing) or `resume` (what broke off in the middle of a text is continued by a deployment that can go on from a begun answer).";
+        "cut_streams": Text = "\"retry\"", "\"off\"",
+            "What follows when a stream breaks off before content: `retry` (another try) or `off` (told to the caller). After content it is always told.";
     }
     "policy.mirror" {
         "to": Text = "required", "\"main/gpt-5\"", "A model, a route or `channel/model`.";
@@ -328,6 +334,7 @@ pub const FIELDS: &[Field] = fields! {
         "strategy": Text = "as profile and routes say", "\"lowest-latency\"", "How to choose within groups.";
         "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
+        "bodies": Text = "the gateway's", "\"off\"", "Which bodies are kept for this key: `off`, `errors` or `all`.";
         "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
     }
     "routes" {
@@ -494,28 +501,5 @@ pub(super) fn identity(section: &str) -> Option<&'static str> {
 
 /// The key of a table that is most like a wrong one, if any is alike.
 pub(super) fn closest(in_section: &str, wrong: &str) -> Option<&'static str> {
-    section(in_section)
-        .map(|field| (distance(field.name, wrong), field.name))
-        .filter(|(distance, name)| *distance <= name.len().max(wrong.len()) / 3)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (to, above) in b.iter().zip(row.iter().skip(1)) {
-            let cost = if from == *to { diagonal } else { 1 + diagonal.min(left).min(*above) };
-            diagonal = *above;
-            left = cost;
-            next.push(cost);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+    check::closest(section(in_section).map(|field| field.name), wrong)
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning, Multiplier,
+    BodyPolicy, Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning, Multiplier,
     Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource,
     Strategy, Timeouts, VirtualKey, one_or_many,
 };
@@ -109,6 +109,7 @@ pub(super) struct FileKey {
     owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
+    bodies: Option<BodyPolicy>,
     strategy: Option<String>,
     #[serde(default)]
     policy: Policy,
@@ -142,6 +143,7 @@ impl FileKey {
             tool: self.tool,
             owner: self.owner,
             strict: self.strict,
+            bodies: self.bodies,
             strategy,
             policy: self.policy,
             origin: Origin::File,

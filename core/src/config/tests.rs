@@ -226,6 +226,13 @@ fn sample_with(field: &Field, value: &str) -> String {
                 inner.trim_matches(['{', '}', ' '])
             )
         }
+        "policy" => format!("policy = {inner}"),
+        section if section.starts_with("policy.") => {
+            format!("policy = {{ {} = {inner} }}", section.trim_start_matches("policy."))
+        }
+        "limits.queue" => {
+            format!("limits = [{{ on = \"gateway\", requests = 1, per = \"day\", queue = {inner} }}]")
+        }
         section => format!("{section} = [{inner}]"),
     }
 }
@@ -305,7 +312,8 @@ per = "minute"
 queue = { timeout_ms = 5000 }
 "#;
     let loaded = load_with(good, &[]).unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let warned: Vec<&str> = loaded.warnings.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(warned, ["limits.key-laptop-money-month.money"], "what has no price is not held back by money");
     let [month, burst] = loaded.declared.limits.as_slice() else { panic!("{:?}", loaded.declared.limits) };
     assert_eq!((month.name.as_str(), month.amount), ("key-laptop-money-month", 5_250_000_000));
     assert_eq!(burst.queue.map(|queue| (queue.timeout_ms, queue.max_waiting)), Some((5_000, 100)));
@@ -365,7 +373,7 @@ fn the_environment_sets_every_kind_of_key() {
 fn a_wrong_variable_names_itself() {
     let cases = [
         ("MYELIN__LISEN", "x", "did you mean 'listen'"),
-        ("MYELIN__MAX_ATTEMPTS", "many", "is no number"),
+        ("MYELIN__MAX_ATTEMPTS", "many", "is no whole number"),
         ("MYELIN__LAN", "yes", "is no true or false"),
         ("MYELIN__CHANNELS__GONE__WEIGHT", "1", "no entry 'gone'"),
         ("MYELIN__CHANNELS__7__WEIGHT", "1", "no entry '7'"),

@@ -3,6 +3,7 @@
 //! Layer 0: pure data with serde, no IO, no clock. Everything above speaks in these. Entities are stored as JSON, so every field has a default and an
 //! older or newer reader keeps working.
 
+mod amount;
 mod channel;
 pub mod check;
 mod conditions;
@@ -27,15 +28,14 @@ pub(crate) use conditions::one_or_many;
 pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
-pub use limit_spec::{Dollars, LimitSpec};
+pub use limit_spec::{Dollars, LimitSpec, read_dollars};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
+pub use amount::{Multiplier, amount, decimal};
+pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use presets::{Preset, presets};
-pub use price::{
-    ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,
-};
 pub use profile::{Profile, ProfileRule};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,

@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode};
 use myelin_protocol::formats::gemini;
 use myelin_protocol::{ApiError, ApiFormat};
 
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::Settle;
 use crate::error::{GatewayError, Kind, Side};
 use crate::model::RequestState;
@@ -35,10 +35,28 @@ fn reply_as(encode: impl FnOnce(&ApiError) -> Vec<u8>, error: GatewayError, mut 
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    describe(headers, settle.record());
-    settle.record_mut().bytes_out = body.len() as u64;
+    settle.describe(headers);
+    let body = bytes::Bytes::from(body);
+    settle.given(&body);
     settle.complete(RequestState::Failed, status.as_u16());
-    *reply.body_mut() = ReplyBody::Whole(body.into());
+    *reply.body_mut() = ReplyBody::Whole(body);
+    reply
+}
+
+/// What a client reads whose request somebody stopped.
+pub(crate) const STOPPED: &str = "the request was stopped by the owner of the gateway";
+
+/// The answer to a request that was stopped before it had one; its record writes itself.
+pub(crate) fn stopped(format: ApiFormat, id: &str) -> Reply {
+    let mut public = ApiError::new(Kind::ClientGone.api_kind(), STOPPED);
+    public.request_id = Some(id.to_owned());
+    let mut reply = http::Response::new(ReplyBody::Whole(format.codec().encode_error(&public).into()));
+    // 499 is the customary status of a request that was closed early.
+    *reply.status_mut() = StatusCode::from_u16(499).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::from_str(id) {
+        reply.headers_mut().insert(http::HeaderName::from_static("x-request-id"), id);
+    }
     reply
 }
 

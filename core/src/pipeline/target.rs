@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use myelin_protocol::ApiFormat;
 use serde_json::{Map, Value};
 
@@ -12,7 +13,7 @@ use super::way::{Found, Groups, NOT_IN_PROFILE, Way};
 use super::{Job, conversation};
 use crate::error::{GatewayError, Kind};
 use crate::model::{MOST_PLANNED, PlannedDeployment, Unpriced};
-use crate::routing::{Candidate, Group, Plan};
+use crate::routing::{Candidate, Group, Plan, Resolution};
 
 /// Where a request may go.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) enum Target {
 }
 
 /// Candidates in order, with what the profile wants set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deployments {
     /// Never empty.
     pub candidates: Vec<Candidate>,
@@ -33,10 +34,12 @@ pub(crate) struct Deployments {
 }
 
 /// How much a request asks for, as far as that shows before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Demand {
     /// Size of its body.
     pub body_bytes: u64,
+    /// The body, if it is all there.
+    pub body: Option<Bytes>,
     /// The most tokens that the caller wants back; `None`: it named no limit.
     pub max_output: Option<u64>,
 }
@@ -46,13 +49,11 @@ impl Job {
     /// gives it back or settles it however the request ends. Every surface that spends money comes through here; only a request's first time counts.
     ///
     /// [`Settle`]: super::settle::Settle
-    pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+    pub(crate) async fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
         if std::mem::replace(&mut self.planned, true) {
             return Ok(());
         }
-        let id = self.settle.record().id.as_str();
-        tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
-        Ok(())
+        self.let_in(&deployments.candidates, demand).await
     }
 
     /// Finds where `asked` goes and notes it in the record.
@@ -62,16 +63,8 @@ impl Job {
         }
         asked.clone_into(&mut self.settle.record_mut().model);
         let record = self.settle.record();
-        let mut sight = Sight {
-            now_ms: self.services.clock.unix_ms(),
-            tool: record.tool.as_deref(),
-            format: self.call.surface.label(),
-            stream: record.stream,
-            headers: &self.call.headers,
-            body,
-            counted: None,
-        };
-        let way = Way { snapshot: &self.snapshot, key: &self.caller.key, profile: &self.caller.profile };
+        let mut sight = self.sight(body);
+        let way = self.way();
         let found = match way.find(asked, &mut sight)? {
             Found::Unknown(targets) => return Err(self.unknown_model(asked, &targets)),
             Found::Echo(mapped) => {
@@ -109,19 +102,39 @@ impl Job {
         Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
     }
 
-    /// Whether where `asked` goes depends on what the body holds, so that it has to be there before the first attempt.
-    pub(crate) fn target_needs_body(&self, asked: &str) -> bool {
+    /// Candidates for a model, a route or `channel/model` that the owner named, in order; none if nobody offers it or the key may not use them.
+    pub(crate) fn candidates_for(&self, name: &str) -> Vec<Candidate> {
+        let mut sight = self.sight(Body::Arriving(false));
+        let Resolution::Groups(groups) = self.snapshot.routing.resolve(name, name, &mut sight) else {
+            return Vec::new();
+        };
+        self.way().plan(&groups, None, None, false, &mut sight).candidates
+    }
+
+    /// What decides where this caller's names go.
+    fn way(&self) -> Way<'_> {
+        Way { snapshot: &self.snapshot, key: &self.caller.key, profile: &self.caller.profile }
+    }
+
+    /// What rules and strategies may see of this request.
+    pub(super) fn sight<'a>(&'a self, body: Body<'a>) -> Sight<'a> {
         let record = self.settle.record();
-        let mut sight = Sight {
+        Sight {
             now_ms: self.services.clock.unix_ms(),
             tool: record.tool.as_deref(),
             format: self.call.surface.label(),
             stream: record.stream,
             headers: &self.call.headers,
-            body: Body::Arriving(false),
+            body,
             counted: None,
-        };
-        let way = Way { snapshot: &self.snapshot, key: &self.caller.key, profile: &self.caller.profile };
+        }
+    }
+
+    /// Whether where `asked` goes depends on what the body holds, so that it has to be there before the first attempt.
+    pub(crate) fn target_needs_body(&self, asked: &str) -> bool {
+        let record = self.settle.record();
+        let mut sight = self.sight(Body::Arriving(false));
+        let way = self.way();
         let Ok(Found::Groups(found)) = way.find(asked, &mut sight) else { return false };
         if several(&found.groups) {
             // Which conversation it is shows in its first words, if no header says it.

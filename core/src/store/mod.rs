@@ -3,8 +3,10 @@
 //! One redb file, one owning process, one writer thread with a journal in front of it. The only part that knows redb. Configuration is read from
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
+mod answers;
 mod bodies;
 mod change;
+mod counters;
 mod db;
 mod error;
 mod held;
@@ -27,14 +29,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
 use tokio::sync::watch;
 
+pub use answers::{AnswerKey, Answers};
 pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
+pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
-    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
-    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, LOOK_BACK_DAYS, Ledger, LedgerHealth, Link, Live,
+    LiveRecord, MOST_MINUTES_MS, Outlook, Page, Spike, Sums, UsageAnswer, UsageGroup, UsageQuery, outlook, spikes,
 };
 pub use seal::MasterKey;
 
@@ -64,6 +68,7 @@ struct Inner {
     ledger: Ledger,
     bodies: Arc<Bodies>,
     kept: Kept,
+    counters: Counters,
     writer: Writer,
     db: Arc<Db>,
     seal: Seal,
@@ -111,6 +116,7 @@ impl Store {
             ledger: Ledger::new(writer.queue(), Arc::clone(&db), Arc::clone(&bodies)),
             bodies,
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
+            counters: Counters::open(writer.queue(), Arc::clone(&db))?,
             writer,
             db,
             seal,
@@ -145,6 +151,11 @@ impl Store {
     /// Things that are kept for a while.
     pub fn kept(&self) -> &Kept {
         &self.0.kept
+    }
+
+    /// What limits have counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The database file.

@@ -38,6 +38,9 @@ pub struct Usage {
     pub image_output: Option<u64>,
     /// Server-side web searches, which are billed per call.
     pub web_searches: Option<u64>,
+    /// What is billed where no tokens are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
     /// What the provider says that the call cost, in US dollars as it wrote them (OpenRouter, Dify, xAI ticks converted).
     pub cost_usd: Option<String>,
     /// The service tier that answered (`priority`, `flex`, `batch`), where the provider tells.
@@ -45,6 +48,20 @@ pub struct Usage {
     /// The provider's own usage object, untouched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Value>,
+}
+
+/// What is billed where no tokens are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Units {
+    /// Pictures that were made.
+    Images(u64),
+    /// Seconds of sound that were read, rounded up.
+    Seconds(u64),
+    /// Characters that were read aloud.
+    Characters(u64),
+    /// Searches of a reranker, as its provider bills them.
+    Searches(u64),
 }
 
 impl Usage {
@@ -61,7 +78,40 @@ impl Usage {
 
     /// Whether no counter is known.
     pub fn is_unknown(&self) -> bool {
-        self.input.is_none() && self.output.is_none()
+        self.input.is_none() && self.output.is_none() && self.units.is_none()
+    }
+
+    /// Counts another answer's tokens too: for one answer that several calls gave. What only one of them knows is no longer known; what the providers
+    /// said of one call (cost, tier, their own object) goes.
+    pub fn add(&mut self, other: &Usage) {
+        macro_rules! sum {
+            ($($field:ident),*) => {
+                $( self.$field = self.$field.zip(other.$field).map(|(a, b)| a.saturating_add(b)); )*
+            };
+        }
+        sum!(input, output);
+        macro_rules! sum_known {
+            ($($field:ident),*) => { $(
+                self.$field = match (self.$field, other.$field) {
+                    (None, None) => None,
+                    (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+                };
+            )* };
+        }
+        sum_known!(
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            audio_input,
+            image_input,
+            reasoning,
+            audio_output,
+            image_output,
+            web_searches
+        );
+        self.cost_usd = None;
+        self.service_tier = None;
+        self.raw = None;
     }
 
     /// Takes every field that `newer` knows; keeps the rest. For formats that report cumulative counters in pieces
@@ -82,6 +132,7 @@ impl Usage {
             audio_output,
             image_output,
             web_searches,
+            units,
             cost_usd,
             service_tier,
             raw

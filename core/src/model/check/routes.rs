@@ -69,7 +69,13 @@ fn deployment(path: &str, target: &str, route: &Route, entities: &Entities) -> O
     let several = !route.also.is_empty() || route.regex.is_some();
     match upstream {
         "*" if several => None,
-        "*" => missing_model(path, found, &route.model),
+        "*" => {
+            let model = &route.model;
+            let why = format!(
+                "'{target}' asks the channel for '{model}', which it does not list: name its model, {channel}/MODEL"
+            );
+            (!may_serve(found, model)).then(|| Problem::warning(path, why))
+        }
         pattern if pattern.contains('*') => None,
         model => missing_model(path, found, model),
     }
@@ -128,8 +134,8 @@ fn missing_tag(path: &str, tag: &str, entities: &Entities) -> Option<Problem> {
 }
 
 fn missing_model(path: &str, channel: &Channel, model: &str) -> Option<Problem> {
-    let lists = channel.models.is_none() || may_serve(channel, model);
-    (!lists).then(|| Problem::warning(path, format!("the channel '{}' does not list '{model}'", channel.name)))
+    (!may_serve(channel, model))
+        .then(|| Problem::warning(path, format!("the channel '{}' does not list '{model}'", channel.name)))
 }
 
 /// Whether the channel lists the model by either name. One that was never asked what it has may have anything.

@@ -10,7 +10,8 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
-use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, Strategy, VirtualKey};
+use crate::model::check::Problem;
+use crate::model::{BodyPolicy, Entities, Origin, OwnerRef, Policy, Secret, Strategy, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -48,6 +49,8 @@ pub struct KeyView {
     pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
     /// When older secrets of the key end; milliseconds since 1970.
@@ -73,6 +76,7 @@ impl From<&VirtualKey> for KeyView {
             strategy: key.strategy,
             owner: key.owner.clone(),
             strict: key.strict,
+            bodies: key.bodies,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
             origin: key.origin,
@@ -117,6 +121,9 @@ pub struct KeyInput {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Which bodies are kept for it; absent: as for the gateway.
+    #[serde(default)]
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     #[serde(default)]
     pub policy: Policy,
@@ -136,6 +143,7 @@ impl From<KeyInput> for NewKey {
             strategy: input.strategy,
             owner: input.owner,
             strict: input.strict,
+            bodies: input.bodies,
             policy: input.policy,
         }
     }
@@ -183,6 +191,10 @@ pub struct KeyPatch {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BodyPolicy>)]
+    pub bodies: Option<Option<BodyPolicy>>,
     /// The whole policy anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -193,7 +205,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, bodies, policy);
     }
 }
 
@@ -204,6 +216,19 @@ pub struct NewSecret {
     pub key: KeyView,
     /// The secret: shown now and never again. `null` if it was brought along.
     pub secret: Option<String>,
+    /// What was taken but is surely not as meant.
+    #[serde(default)]
+    pub warnings: Vec<Problem>,
+}
+
+/// A key that was changed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct KeyChanged {
+    /// The key.
+    #[serde(flatten)]
+    key: KeyView,
+    /// What was taken but is surely not as meant.
+    warnings: Vec<Problem>,
 }
 
 /// How to rotate.
@@ -226,7 +251,13 @@ fn find(entities: &Entities, key: &str) -> Result<VirtualKey, ChangeError> {
 
 fn with_secret(applied: &Applied, key: &str) -> Result<NewSecret, AdminError> {
     let secret = applied.issued.first().map(|issued| issued.secret.expose().to_owned());
-    Ok(NewSecret { key: (&find(&applied.entities, key)?).into(), secret })
+    let key = find(&applied.entities, key)?;
+    Ok(NewSecret { key: (&key).into(), secret, warnings: warnings(applied, &key) })
+}
+
+fn warnings(applied: &Applied, key: &VirtualKey) -> Vec<Problem> {
+    let own = format!("keys.{}.", key.name);
+    applied.warnings.iter().filter(|problem| problem.path.starts_with(&own)).cloned().collect()
 }
 
 /// All keys.
@@ -258,13 +289,13 @@ pub(super) async fn one(State(admin): State<Admin>, Named(key): Named) -> Result
 /// Changes a key; what is omitted stays as it is. `blocked` blocks and unblocks.
 #[utoipa::path(patch, path = "/api/v1/keys/{key}", tag = "keys", operation_id = "patch_key", params(("key" = String, Path)),
     request_body = KeyPatch,
-    responses((status = 200, body = KeyView), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
+    responses((status = 200, body = KeyChanged), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
 pub(super) async fn patch(
     State(admin): State<Admin>,
     Extension(who): Extension<Who>,
     Named(key): Named,
     Sent(patch): Sent<KeyPatch>,
-) -> Result<Json<KeyView>, AdminError> {
+) -> Result<Json<KeyChanged>, AdminError> {
     let id = find(&admin.services.store.entities(), &key)?.id;
     let wanted = id.clone();
     let make = move |entities: &Entities| {
@@ -278,7 +309,8 @@ pub(super) async fn patch(
         Ok(Change::UpdateKey(Box::new(key)))
     };
     let applied = admin.services.store.apply_with(&who.0, make).await?;
-    Ok(Json((&find(&applied.entities, &id)?).into()))
+    let key = find(&applied.entities, &id)?;
+    Ok(Json(KeyChanged { key: (&key).into(), warnings: warnings(&applied, &key) }))
 }
 
 /// Removes a key.

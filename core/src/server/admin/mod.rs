@@ -4,24 +4,30 @@
 //! are called: that is [`Desk`]'s.
 
 mod auth;
+mod cache;
 mod channels;
 mod docs;
 pub mod error;
+mod events;
 mod explain;
 mod extract;
 mod filter;
 mod health;
 mod keys;
+mod limits;
 mod logs;
 mod models;
+mod owners;
 mod prices;
 mod profiles;
+mod requests;
 mod routes;
 mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,19 +122,34 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::one, profiles::patch, profiles::remove))
         .routes(routes!(profiles::active, profiles::switch))
+        .routes(routes!(owners::list, owners::create))
+        .routes(routes!(owners::one, owners::patch, owners::remove))
+        .routes(routes!(limits::list, limits::create))
+        .routes(routes!(limits::one, limits::patch, limits::remove))
+        .routes(routes!(limits::reset))
+        .routes(routes!(events::follow))
         .routes(routes!(profiles::ready_made))
         .routes(routes!(explain::read))
         .routes(routes!(health::list))
         .routes(routes!(health::reset))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(cache::status, cache::clear))
         .routes(routes!(prices::list, prices::set))
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
+        .routes(routes!(logs::live_logs))
+        .routes(routes!(requests::facets))
+        .routes(routes!(requests::active))
         .routes(routes!(logs::one))
+        .routes(routes!(requests::bodies))
+        .routes(routes!(requests::stop))
+        .routes(routes!(requests::trace))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::forecast))
         .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))

@@ -80,6 +80,11 @@ fn world() -> World {
         store: store.clone(),
         origins: Default::default(),
         fleet: Default::default(),
+        flights: Default::default(),
+        limiter: Default::default(),
+        events: Default::default(),
+        talks: Default::default(),
+        resilience: crate::pipeline::Resilience::beside(dir.path()),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {
