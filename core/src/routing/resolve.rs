@@ -9,6 +9,9 @@ use super::name;
 use super::route::{CompiledGroup, CompiledRoute, Models, Target};
 use crate::model::{Route, Strategy};
 
+/// A channel and its credentials.
+type Lives = (Arc<ChannelLive>, Arc<[Arc<CredentialLive>]>);
+
 /// Rotations of targets that no route names; clients can make up names.
 const MOST_ROTORS: usize = 4_096;
 
@@ -26,7 +29,7 @@ pub struct RoutingTable {
     patterns: Vec<Arc<CompiledRoute>>,
     by_name: HashMap<String, usize>,
     /// What traffic taught about each channel and its credentials.
-    lives: Vec<(Arc<ChannelLive>, Arc<[Arc<CredentialLive>]>)>,
+    lives: Vec<Lives>,
     /// Deployments by the name that clients ask for.
     by_model: HashMap<String, Arc<Group>>,
     /// The same names in lower case, for those that are written otherwise.
@@ -376,7 +379,7 @@ impl RoutingTable {
 }
 
 /// A channel that needs no credential has one all the same: the one without a secret.
-fn lives(fleet: &Fleet, channel: &TableChannel) -> (Arc<ChannelLive>, Arc<[Arc<CredentialLive>]>) {
+fn lives(fleet: &Fleet, channel: &TableChannel) -> Lives {
     let marks = if channel.credentials.is_empty() { &[0][..] } else { &channel.credentials };
     let credentials = (0..).zip(marks).map(|(position, mark)| fleet.credential(&channel.name, *mark, position));
     (fleet.channel(&channel.name), credentials.collect())
