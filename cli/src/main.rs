@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Channel(channel) => commands::channel::run(&place, channel),
         Command::Model(args::Model::List) => commands::model::run(&place),
         Command::Key(key) => commands::key::run(&place, key),
+        Command::Limit(limit) => commands::limit::run(&place, limit),
+        Command::Owner(owner) => commands::owner::run(&place, owner),
         Command::Route(route) => commands::route::run(&place, route),
         Command::Cache(cache) => commands::cache::run(&place, cache),
         Command::Price(price) => commands::price::run(&place, price),

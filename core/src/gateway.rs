@@ -15,8 +15,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+use crate::events::Events;
+use crate::limits::Limiter;
 use crate::model::{ChannelState, Entities};
-use crate::pipeline::{Origins, Resilience, Services};
+use crate::pipeline::{Origins, Resilience, Services, Talks};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
@@ -76,7 +78,17 @@ impl Gateway {
         let started = clock.unix_ms();
         let path = store.path();
         let resilience = Resilience::beside(path.parent().unwrap_or(&path));
-        let services = Arc::new(Services { snapshot, clock, store, origins: Origins::default(), resilience });
+        let limiter = Limiter::new(store.counters().at_start().iter().copied());
+        let services = Arc::new(Services {
+            snapshot,
+            clock,
+            store,
+            origins: Origins::default(),
+            resilience,
+            talks: Talks::default(),
+            limiter,
+            events: Events::default(),
+        });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,
@@ -146,6 +158,7 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
         tasks.spawn(self.clone().follow_model_lists());
+        tasks.spawn(self.clone().tidy_counters());
         let mut serving = JoinSet::new();
         // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
         let router = self.router();
@@ -220,9 +233,31 @@ impl Gateway {
         });
         let before = self.0.services.snapshot.load_full();
         let media = self.0.clients.get(&media_dial(entities)).unwrap_or_else(|_| before.media.clone());
-        let snapshot = Snapshot::build(entities, lines.collect(), media);
-        self.0.services.snapshot.store(Arc::new(snapshot));
+        let services = &self.0.services;
+        let (limits, gone) = services.limiter.compile(entities, services.clock.unix_ms());
+        let snapshot = Snapshot::build(entities, lines.collect(), media).limited(limits);
+        services.snapshot.store(Arc::new(snapshot));
+        self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);
+    }
+
+    /// Limits that are gone leave nothing behind, and what no longer counts goes.
+    fn forget_counters(&self, before: Vec<(u64, u64)>) {
+        if !before.is_empty() {
+            // Nobody waits for it: what is forgotten late is looked at again an hour later.
+            drop(self.store().counters().forget(before));
+        }
+    }
+
+    /// What limits counted in windows that are over is forgotten, now and every hour. Runs once everything is configured.
+    async fn tidy_counters(self) {
+        loop {
+            let services = &self.0.services;
+            let unclaimed = services.limiter.unclaimed().into_iter().map(|counter| (counter, u64::MAX));
+            let over = services.snapshot.load().limits.kept_from(services.clock.unix_ms());
+            self.forget_counters(unclaimed.chain(over).collect());
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+        }
     }
 
     /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.

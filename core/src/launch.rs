@@ -8,7 +8,7 @@ use crate::config::{ConfigError, Flags, Loader, Paths, SecretReader, WatchError,
 use crate::gateway::Gateway;
 use crate::model::check::{self, Problem};
 use crate::model::{Secret, SecretSource};
-use crate::providers::{Catalog, SecretResolver};
+use crate::providers::{BuiltinRows, SecretResolver};
 use crate::store::{Change, ChangeError, Issued, MasterKey, Store, StoreError};
 use crate::upstream::UpstreamError;
 
@@ -68,7 +68,7 @@ pub fn launch(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
 /// # Errors
 /// As [`launch`].
 pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
-    let catalog: Arc<dyn check::Catalog> = Arc::new(Rows);
+    let catalog: Arc<dyn check::Catalog> = Arc::new(BuiltinRows);
     let loader = Loader::new(paths, flags, Arc::clone(&catalog));
     let loaded = loader.load()?;
     let master = loaded.master_key.clone().map_or(MasterKey::KeyFile, MasterKey::Given);
@@ -119,20 +119,37 @@ fn log_unwatched(path: &std::path::Path, error: &WatchError) {
     }
 }
 
-/// The catalog as the checks of the configuration see it.
-struct Rows;
-
-impl check::Catalog for Rows {
-    fn has_provider(&self, provider: &str) -> bool {
-        Catalog::builtin().get(provider).is_some()
-    }
-}
-
 /// Reads credentials of channels the way the configuration reads its secrets.
 struct Resolver(Arc<dyn SecretReader>);
 
 impl SecretResolver for Resolver {
     fn resolve(&self, source: &SecretSource) -> Result<Secret, String> {
         self.0.read(source).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Settings;
+
+    fn problems(channel: serde_json::Value) -> Vec<String> {
+        let channel: crate::model::Channel = serde_json::from_value(channel).unwrap();
+        let found = check::channel(&channel, &Settings::default(), &BuiltinRows);
+        found.into_iter().map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn case_27_a_model_that_no_endpoint_of_its_channel_serves_is_refused_when_it_is_configured() {
+        let channel = |formats: serde_json::Value, models: &[&str]| json!({"name": "main", "provider": "openai", "credentials": ["sk-1"], "options": formats, "models": models});
+        let found = problems(channel(json!({"formats": ["openai-chat"]}), &["gpt-4.1", "gpt-5-codex"]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("models[1]") && found[0].contains("gpt-5-codex"), "{found:?}");
+        let all = ["gpt-4.1", "gpt-5-codex", "text-embedding-3-small", "whisper-1", "gpt-3.5-turbo-instruct"];
+        assert_eq!(problems(channel(json!({}), &all)), [""; 0]);
+        let jina = json!({"name": "jina", "provider": "jina", "credentials": ["k"], "models": ["jina-embeddings-v3"]});
+        assert_eq!(problems(jina), [""; 0]);
     }
 }

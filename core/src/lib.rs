@@ -2,7 +2,7 @@
 //!
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
-//! 0 model error clock
+//! 0 model error clock events
 //! 1 pricing providers routing limits
 //! 2 config store upstream observe
 //! 0 model error clock overrides
@@ -18,6 +18,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod gateway;
 pub mod launch;
 pub mod limits;

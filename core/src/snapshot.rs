@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::limits::LimitTable;
 use crate::model::{CacheMode, Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
 use crate::pricing::{Book, ModelLimits, Quote};
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub routing: RoutingTable,
     /// What deployments cost.
     pub prices: Book,
+    /// Which limits hold for whom.
+    pub limits: Arc<LimitTable>,
     /// Fetches media that requests name by address.
     pub media: Arc<Client>,
     profiles: HashMap<String, Arc<CompiledProfile>>,
@@ -69,12 +72,15 @@ pub struct KeyEntry {
     /// The key.
     pub key: VirtualKey,
     models: Vec<Glob>,
+    /// The nodes that it belongs to, from the nearest to the farthest, as `kind:name`.
+    pub owners: Vec<String>,
 }
 
 impl KeyEntry {
-    fn new(key: VirtualKey) -> Self {
+    fn new(key: VirtualKey, entities: &Entities) -> Self {
         let models = key.models.iter().map(Glob::new).collect();
-        Self { key, models }
+        let owners = entities.owner_chain(key.owner.as_ref()).iter().map(ToString::to_string).collect();
+        Self { key, models, owners }
     }
 
     /// Whether the key may ask for `model`.
@@ -121,7 +127,7 @@ impl Snapshot {
         let mut keys = HashMap::new();
         let mut anonymous = None;
         for key in &entities.keys {
-            let entry = Arc::new(KeyEntry::new(key.clone()));
+            let entry = Arc::new(KeyEntry::new(key.clone(), entities));
             let hashes = key.grace.iter().map(|grace| (grace.hash.as_str(), Some(grace.until)));
             for (hash, until) in hashes.chain([(key.hash.as_str(), None)]) {
                 if let Some(hash) = unhex(hash) {
@@ -141,6 +147,7 @@ impl Snapshot {
             lines,
             routing,
             prices: Book::new(Arc::clone(&entities.prices)),
+            limits: Arc::default(),
             media,
             profiles,
             profile_extras,
@@ -162,6 +169,12 @@ impl Snapshot {
     /// What the model of a deployment can take and give; empty if nothing is known.
     pub fn model_limits(&self, channel: usize, upstream: &str) -> ModelLimits {
         self.lines.get(channel).map(|line| self.prices.limits(&line.channel.config, upstream)).unwrap_or_default()
+    }
+
+    /// The same picture with these limits.
+    #[must_use]
+    pub fn limited(self, limits: Arc<LimitTable>) -> Self {
+        Self { limits, ..self }
     }
 
     /// The key whose secret this is. Lookup is by SHA-256, so time tells nothing about the secret. A rotated secret works until its grace ends.

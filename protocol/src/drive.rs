@@ -63,7 +63,6 @@ pub struct StreamDriver {
     finish: Option<Finish>,
     error: Option<ApiError>,
     id: Option<String>,
-    model: Option<String>,
     body: Option<Vec<u8>>,
     at_start: bool,
     error_written: bool,
@@ -92,7 +91,7 @@ impl StreamDriver {
     ) -> Self {
         Self {
             upstream,
-            dialect: dialect.clone(),
+            dialect: dialect.for_answers(),
             reader: Reader::new(upstream.codec().framing()),
             decoder: upstream.codec().stream_decoder(dialect),
             lifter: Lifter::new(names),
@@ -110,7 +109,6 @@ impl StreamDriver {
             finish: None,
             error: None,
             id: None,
-            model: None,
             body: None,
             at_start: true,
             error_written: false,
@@ -245,11 +243,6 @@ impl StreamDriver {
         self.id.as_deref()
     }
 
-    /// The model that answers, in the provider's words.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
     /// What could not be carried to the client so far.
     pub fn losses(&mut self) -> Vec<Loss> {
         self.encoder.losses()
@@ -299,9 +292,8 @@ impl StreamDriver {
             self.text_bytes += delta.text().len() as u64;
         }
         match &event {
-            StreamEvent::Start { id, model, .. } => {
+            StreamEvent::Start { id, .. } => {
                 self.id = self.id.take().or_else(|| id.clone());
-                self.model = self.model.take().or_else(|| model.clone());
             }
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().update(usage.clone()),
             StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish.clone()),

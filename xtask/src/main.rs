@@ -6,6 +6,7 @@ mod clients;
 mod console;
 mod dependencies;
 mod generate;
+mod prices;
 mod process;
 mod run;
 mod setup;
@@ -23,7 +24,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 7] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
@@ -53,6 +54,12 @@ const TASKS: [Task; 6] = [
         arguments: "[--check]",
         help: "write the generated files (--check: are they up to date?)",
         run: generate::run,
+    },
+    Task {
+        name: "prices",
+        arguments: "VERSION LITELLM.json MODELS_DEV.json",
+        help: "make the bundled price list anew",
+        run: prices::run,
     },
     Task { name: "ci", arguments: "", help: "everything that a change must pass", run: ci::run },
 ];

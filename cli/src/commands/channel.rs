@@ -118,6 +118,12 @@ pub(crate) struct Fields {
     /// What holds for some of its models, as JSON; may be repeated, and replaces all that was there.
     #[arg(long, value_name = "JSON")]
     for_model: Vec<String>,
+    /// What list prices are multiplied with here: 0.8 for a fifth off.
+    #[arg(long, value_name = "FACTOR")]
+    price_multiplier: Option<String>,
+    /// The provider whose price list holds, for a host that resells another's models.
+    #[arg(long, value_name = "PROVIDER")]
+    prices_of: Option<String>,
 }
 
 /// Does it.
@@ -286,6 +292,8 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
         ("proxy", json!(fields.proxy)),
         ("ca", json!(fields.ca)),
         ("retry", json!(retry)),
+        ("price_multiplier", json!(fields.price_multiplier)),
+        ("prices_of", json!(fields.prices_of)),
     ];
     let named = named.chain(single.into_iter().filter(|(_, value)| !value.is_null()));
     Ok(named.map(|(name, value)| (name.to_owned(), value)).collect())
@@ -351,6 +359,19 @@ fn credential(key: &str) -> anyhow::Result<String> {
     }
 }
 
+/// A channel that works and has no models serves nobody: says so.
+fn offers_something(carrier: &Carrier, name: &str) -> anyhow::Result<()> {
+    let channel = carrier.get(&path(name, ""))?;
+    let none = |field: &str| list(&channel, field).is_empty();
+    if none("/models") && none("/listed") {
+        let words = "it offers no model: the provider lists none";
+        return output::line(&format!(
+            "{words}; name them with `myelin channel set {name} --model NAME` (may be repeated)"
+        ));
+    }
+    Ok(())
+}
+
 fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> anyhow::Result<()> {
     let before = carrier.get(&path(name, ""))?;
     // One that worked and is off was switched off by its owner: a test does not switch it on again.
@@ -374,6 +395,7 @@ fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> 
         output::line(&plain(&words))?;
         let on = outcome.pointer("/enabled") == Some(&json!(true));
         output::line(if on { "it takes part" } else { "it is off: `myelin channel enable` lets it take part" })?;
+        offers_something(carrier, name)?;
     }
     if passed {
         return Ok(());

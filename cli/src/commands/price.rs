@@ -96,8 +96,13 @@ pub(crate) fn run(place: &Place, price: Price) -> anyhow::Result<()> {
         Price::Set(set) => {
             let price = rates(&set)?;
             let (channel, model) = target(&carrier, &set.target)?;
-            let answer = carrier.put("/api/v1/prices", &json!({"channel": channel, "model": model, "price": price}))?;
-            (answer, format!("{} is priced; `myelin price reprice` prices earlier requests anew", set.target))
+            let body = json!({"channel": channel, "model": model, "price": price});
+            let place = match &channel {
+                Some(channel) => format!("at the channel {channel}"),
+                None => "wherever it is".to_owned(),
+            };
+            let words = format!("{model} is priced {place}; `myelin price reprice` prices earlier requests anew");
+            (carrier.put("/api/v1/prices", &body)?, words)
         }
         Price::Unset { target: name } => {
             let (channel, model) = target(&carrier, &name)?;

@@ -1,10 +1,10 @@
 //! The binary as people use it: on the store while nothing runs, over the socket while a gateway runs.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) struct Home(tempfile::TempDir);
 
@@ -103,6 +103,95 @@ fn without_a_gateway_commands_work_on_the_store_and_say_so() {
     assert!(home.fails(&["key", "create", "laptop"]).contains("there already is a key 'laptop'"));
     assert!(home.fails(&["status"]).contains("not running"));
     assert!(home.fails(&["logs", "-f"]).contains("not running"));
+}
+
+#[test]
+fn keys_are_changed_in_place_and_what_they_name_in_vain_is_told() {
+    let home = Home::new("");
+    let made = home.run(&["key", "create", "laptop", "--channel", "nope", "--model", "gpt-*"]);
+    assert!(texts(&made).1.contains("no channel is meant by 'nope'"), "{:?}", texts(&made));
+    let changed = home.run(&[
+        "key",
+        "set",
+        "laptop",
+        "--name",
+        "desk",
+        "--any-model",
+        "--channel",
+        "tag:gone",
+        "--expires",
+        "30d",
+    ]);
+    assert!(texts(&changed).1.contains("no channel is meant by 'tag:gone'"), "{:?}", texts(&changed));
+    home.ok(&["key", "set", "desk", "--profile", "direct", "--tool", "codex", "--strict", "true", "--blocked", "true"]);
+    let key = &home.json(&["key", "list"])["keys"][0];
+    assert_eq!((&key["name"], &key["profile"], &key["tool"]), (&"desk".into(), &"direct".into(), &"codex".into()));
+    assert!(key["strict"] == true && key["blocked"] == true && key["expires"].is_u64() && key["models"] == json!([]));
+    home.ok(&[
+        "key",
+        "set",
+        "desk",
+        "--follow",
+        "--no-tool",
+        "--any-channel",
+        "--expires",
+        "never",
+        "--blocked",
+        "false",
+    ]);
+    let key = &home.json(&["key", "list"])["keys"][0];
+    assert!(key["profile"].is_null() && key["tool"].is_null() && key["expires"].is_null(), "{key}");
+    assert!(key["channels"] == json!([]) && key["blocked"] == false && key["strict"] == true, "{key}");
+    assert!(home.fails(&["key", "set", "desk"]).contains("nothing is to be changed"));
+    assert!(home.fails(&["key", "set", "laptop", "--follow"]).contains("there is no key 'laptop'"));
+    home.ok(&["key", "rotate", "desk"]);
+    assert_eq!(home.json(&["key", "list"])["keys"][0]["grace_until"].as_array().map(Vec::len), Some(1));
+    home.ok(&["key", "rotate", "desk", "--grace", "0s"]);
+    let key = &home.json(&["key", "list"])["keys"][0];
+    assert_eq!(key["grace_until"], json!([]), "a rotation without grace ends an earlier one");
+}
+
+#[test]
+fn settings_are_read_changed_and_taken_back() {
+    let home = Home::new("lan = false\n");
+    home.ok(&["config", "set", "max_attempts", "7"]);
+    home.ok(&["config", "set", "timeouts.idle_ms", "1234"]);
+    home.ok(&["config", "set", "allowed_hosts", "a.example,b.example"]);
+    assert_eq!(home.ok(&["config", "get", "max_attempts"]).trim(), "7");
+    assert_eq!(home.json(&["config", "get", "timeouts.idle_ms"]), 1234);
+    assert_eq!(home.json(&["config", "get", "allowed_hosts"]), json!(["a.example", "b.example"]));
+    assert!(home.ok(&["config", "unset", "max_attempts"]).contains("max_attempts is 5, its default"));
+    assert_eq!(home.json(&["config", "get", "timeouts.idle_ms"]), 1234, "the others stay");
+    assert!(home.fails(&["config", "set", "max_atempts", "7"]).contains("did you mean 'max_attempts'?"));
+    assert!(home.fails(&["config", "set", "max_attempts", "many"]).contains("'many' is not what it takes"));
+    assert!(home.fails(&["config", "set", "lan", "true"]).contains("file"));
+}
+
+#[test]
+fn options_that_do_nothing_and_groups_that_reach_nothing_are_told() {
+    let home = Home::new("");
+    let add = |words: &[&str]| texts(&home.run(&[&["channel", "add"], words].concat())).1;
+    let told = add(&["bedrock", "--force", "--key", "k", "--option", "regoin=eu-west-1"]);
+    assert!(told.contains("no option 'regoin'") && told.contains("did you mean 'region'?"), "{told}");
+    assert!(!add(&["azure", "--force", "--key", "k", "--option", "resource=me"]).contains("no option"));
+    add(&["openai", "--force", "--key", "k", "--model", "gpt-5"]);
+    let told = texts(&home.run(&["route", "set", "smart", "--group", "openai/*"])).1;
+    assert!(told.contains("'openai/*' asks the channel for 'smart'") && told.contains("openai/MODEL"), "{told}");
+    assert!(!texts(&home.run(&["route", "set", "smart", "--group", "openai/gpt-5"])).1.contains("asks the channel"));
+}
+
+#[test]
+fn a_wrong_flag_is_not_blamed_on_the_file_and_health_needs_no_key() {
+    let home = Home::new("");
+    let told = home.fails(&["serve", "--listen", "nonsense"]);
+    assert!(told.contains("--listen: 'nonsense' is no address") && !told.contains("myelin.toml"), "{told}");
+    let server = home.serve();
+    let mut connection = std::net::TcpStream::connect(&server.address).unwrap();
+    let head = format!("GET /health HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", server.address);
+    connection.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"ready\""), "{answer}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Every key of the file: what it holds, what it means, an example. Unknown keys are told by this table, variables of the environment are read by it,
 //! and the reference page is written from it.
 
+use crate::model::check;
+
 /// One key of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -52,8 +54,8 @@ impl Shape {
     pub fn words(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "number",
-            Self::Decimal => "decimal number",
+            Self::Number => "whole number",
+            Self::Decimal => "number",
             Self::Amount => "number or text",
             Self::Numbers => "list of whole numbers",
             Self::Flag => "true or false",
@@ -401,28 +403,5 @@ pub(super) fn identity(section: &str) -> Option<&'static str> {
 
 /// The key of a table that is most like a wrong one, if any is alike.
 pub(super) fn closest(in_section: &str, wrong: &str) -> Option<&'static str> {
-    section(in_section)
-        .map(|field| (distance(field.name, wrong), field.name))
-        .filter(|(distance, name)| *distance <= name.len().max(wrong.len()) / 3)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (to, above) in b.iter().zip(row.iter().skip(1)) {
-            let cost = if from == *to { diagonal } else { 1 + diagonal.min(left).min(*above) };
-            diagonal = *above;
-            left = cost;
-            next.push(cost);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+    check::closest(section(in_section).map(|field| field.name), wrong)
 }

@@ -61,6 +61,11 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors: Vec<&Problem> = self.problems.iter().filter(|problem| problem.is_error()).collect();
+        // What flags alone got wrong is no fault of the file.
+        if errors.iter().all(|error| error.path == FLAG) {
+            let words: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+            return f.write_str(&words.join("\n"));
+        }
         write!(f, "{} cannot be taken", self.path.display())?;
         for problem in errors {
             match problem.line {
@@ -71,6 +76,17 @@ impl fmt::Display for ConfigError {
         }
         Ok(())
     }
+}
+
+/// Where a problem is that the command line brought.
+const FLAG: &str = "--listen";
+
+fn is_listen(problem: &Problem) -> bool {
+    problem.path == "listen" || problem.path.starts_with("listen[")
+}
+
+fn of_flag(problem: Problem) -> Problem {
+    Problem { path: FLAG.to_owned(), line: None, ..problem }
 }
 
 fn without_line(problem: &Problem) -> Problem {
@@ -160,7 +176,11 @@ impl Loader {
         let master_key = self.secret("master_key", declared.settings.master_key.as_ref(), &mut problems);
         problems.extend(check::all(&alone(&declared), self.catalog.as_ref()));
         self.missing_credentials(&declared, &mut problems);
-        let mut problems: Vec<Problem> = problems.into_iter().map(|problem| lines.locate(problem)).collect();
+        let flagged = !self.flags.listen.is_empty();
+        let mut problems: Vec<Problem> = problems
+            .into_iter()
+            .map(|problem| if flagged && is_listen(&problem) { of_flag(problem) } else { lines.locate(problem) })
+            .collect();
         problems.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.line.cmp(&b.line)));
         problems.dedup();
         if problems.iter().any(Problem::is_error) {

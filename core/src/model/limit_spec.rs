@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::amount::amount;
 use super::check::Problem;
-use super::price::amount;
 use super::{Limit, LimitQueue, Measure, Origin, Target, Window};
 
 /// Nanodollars in a dollar.
@@ -32,7 +32,7 @@ pub struct LimitSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
     /// US dollars in the window, as a number or as decimal text.
-    #[serde(default, deserialize_with = "dollars", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "read_dollars", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     pub money: Option<Dollars>,
     /// Requests in flight at the same time; has no window.
@@ -65,7 +65,11 @@ impl Serialize for Dollars {
     }
 }
 
-fn dollars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dollars>, D::Error> {
+/// Reads dollars from a number or a decimal text.
+///
+/// # Errors
+/// When it is neither.
+pub fn read_dollars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dollars>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     if value.is_null() {
         return Ok(None);

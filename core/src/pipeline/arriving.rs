@@ -238,9 +238,10 @@ async fn forward(
     let announced = transit.intake.announced();
     let demand = Demand {
         body_bytes: announced.unwrap_or_else(|| transit.intake.length()),
+        body: None,
         max_output: transit.head.max_tokens(),
     };
-    if let Err(error) = job.planned(&deployments, demand) {
+    if let Err(error) = job.planned(&deployments, demand).await {
         let mut intake = transit.intake;
         return fail(job, &mut intake, error).await;
     }
@@ -286,6 +287,7 @@ async fn send(
 ) -> Result<Box<Underway>, GatewayError> {
     let Lane { candidate, line, accepted, .. } = lane;
     job.open_attempt(&line.channel, candidate, accepted.format.as_str());
+    job.let_attempt(line.channel.name(), candidate).await?;
     let limits = job.limits(&line.channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);
     let operation = Operation::Chat { accepted, stream: lane.stream };
@@ -425,6 +427,7 @@ impl Passage {
 
 /// A body on its way through.
 struct Transit {
+    format: ApiFormat,
     intake: Intake<Source>,
     head: Head,
     splicer: Splicer,
@@ -457,8 +460,9 @@ impl Transit {
     fn new(intake: Intake<Source>, head: Head, lane: &Lane, services: Arc<Services>) -> Self {
         let watch = Watch::new(lane.texts.clone(), lane.maker.clone(), services);
         let splicer = Splicer::new(lane.edits.clone());
+        let format = lane.accepted.format;
         let mut transit =
-            Self { intake, head, splicer, watch, ready: VecDeque::new(), state: State::Arriving, left: false };
+            Self { format, intake, head, splicer, watch, ready: VecDeque::new(), state: State::Arriving, left: false };
         let come: Vec<Bytes> = transit.intake.pieces().to_vec();
         for piece in &come {
             transit.pass(piece);
@@ -502,7 +506,13 @@ impl Transit {
         }
         self.ready.extend(out);
         let follows = self.head.raw("previous_response_id").is_some_and(|id| id != b"null");
-        let reason = if follows { Some("it goes on from an earlier answer") } else { self.watch.feed(piece) };
+        let reason = if follows {
+            Some("it goes on from an earlier answer")
+        } else if passthrough::thinking(self.format, self.head.raw("thinking"), None).is_some() {
+            Some("its thinking budget is too small")
+        } else {
+            self.watch.feed(piece)
+        };
         if let Some(why) = reason {
             self.state = State::Stopped(Stop::Whole(why));
         }

@@ -130,11 +130,12 @@ impl Ask {
     }
 
     fn demand(&self) -> Demand {
-        let body_bytes = match &self.body {
-            Body::Json(envelope) => envelope.body().len() as u64,
-            Body::Form(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+        let (body_bytes, body) = match &self.body {
+            Body::Json(envelope) => (envelope.body().len() as u64, Some(envelope.body().clone())),
+            // Sound and pictures: their bytes say nothing about tokens.
+            Body::Form(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), None),
         };
-        Demand { body_bytes, max_output: None }
+        Demand { body_bytes, body, max_output: None }
     }
 }
 
@@ -154,7 +155,7 @@ struct Stream {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
-    job.planned(deployments, ask.demand())?;
+    job.planned(deployments, ask.demand()).await?;
     let tries = job.tries(deployments);
     while let Some(candidate) = tries.next().await {
         match attempt(job, ask, &candidate).await {
@@ -195,9 +196,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
     if is_text(&headers) {
         let body = collect(&channel, response.into_body(), &limits, deadline).await?;
         let answer = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-        if let Some(usage) = usage(&answer) {
-            job.settle.usage(usage);
-        }
+        ask.used(&answer).into_iter().for_each(|usage| job.settle.usage(usage));
         let rewritten = match (wire, &ask.body) {
             (Some(wire), Body::Json(asked)) => rerank::answer(answer, asked, wire),
             _ => None,
@@ -218,6 +217,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
             None => break None,
         }
     };
+    ask.used(&Value::Null).into_iter().for_each(|usage| job.settle.usage(usage));
     let limits = Limits { total: deadline.left(), ..limits };
     let maker = Maker::of(&channel, candidate, false);
     Ok(Answer::Stream(Box::new(Stream { headers, first, rest, limits, maker })))
@@ -246,9 +246,34 @@ fn is_text(headers: &HeaderMap) -> bool {
     kind == "application/json" || kind.starts_with("text/") && kind != "text/event-stream"
 }
 
+impl Ask {
+    /// What an answer used: its counters, and where those are no tokens the units that it is billed by.
+    fn used(&self, answer: &Value) -> Option<Usage> {
+        let mut used = usage(answer).unwrap_or_default();
+        match &self.aside {
+            Aside::Surface { surface: Surface::Images, .. } => {
+                let made = answer.get("data").and_then(Value::as_array);
+                used.images = made.and_then(|made| u64::try_from(made.len()).ok());
+            }
+            Aside::Surface { surface: Surface::Audio, tail } if tail.starts_with("speech") => {
+                if let Body::Json(envelope) = &self.body {
+                    let text = envelope.text("input");
+                    used.characters = text.and_then(|text| u64::try_from(text.chars().count()).ok());
+                }
+            }
+            Aside::Surface { .. } | Aside::Rerank => {}
+        }
+        (!used.is_unknown() || used.cost_usd.is_some()).then_some(used)
+    }
+}
+
 /// The counters of an answer, in any of the words that these surfaces use.
 fn usage(answer: &Value) -> Option<Usage> {
-    let raw = answer.get("usage").or_else(|| answer.pointer("/meta/billed_units"))?;
+    let length = answer.get("duration").and_then(Value::as_f64).filter(|length| (0.0..1e9).contains(length));
+    let length = length.map(|length| length.ceil() as u64);
+    let Some(raw) = answer.get("usage").or_else(|| answer.pointer("/meta/billed_units")) else {
+        return length.map(|length| Usage { seconds: Some(length), ..Usage::default() });
+    };
     let count = |names: &[&str]| names.iter().find_map(|name| raw.pointer(name)?.as_u64());
     let output = count(&["/output_tokens", "/completion_tokens"]);
     let input = count(&["/input_tokens", "/prompt_tokens"]);
@@ -258,6 +283,9 @@ fn usage(answer: &Value) -> Option<Usage> {
         output,
         image_input: count(&["/input_tokens_details/image_tokens"]),
         audio_input: count(&["/input_token_details/audio_tokens", "/input_tokens_details/audio_tokens"]),
+        seconds: count(&["/seconds"]).or(length),
+        searches: count(&["/search_units"]),
+        cost_usd: myelin_protocol::formats::openai_chat::told_cost(raw),
         raw: Some(raw.clone()),
         ..Usage::default()
     })
@@ -266,6 +294,7 @@ fn usage(answer: &Value) -> Option<Usage> {
 async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
+    job.settle.price();
     describe(reply.headers_mut(), job.settle.record());
     job.settle.record_mut().bytes_out = body.len() as u64;
     job.settle.complete_durably(RequestState::Completed, 200).await;

@@ -218,11 +218,16 @@ impl Ask {
 
     /// How much is asked for, as far as that shows from outside.
     pub(super) fn demand(&self) -> Demand {
-        let (body_bytes, max_output) = match &self.body {
-            AskBody::Whole(envelope) => (envelope.body().len() as u64, envelope.max_tokens()),
-            AskBody::Arrived(body) => (body.length, body.head.max_tokens()),
-        };
-        Demand { body_bytes, max_output }
+        match &self.body {
+            AskBody::Whole(envelope) => Demand {
+                body_bytes: envelope.body().len() as u64,
+                body: Some(envelope.body().clone()),
+                max_output: envelope.max_tokens(),
+            },
+            AskBody::Arrived(body) => {
+                Demand { body_bytes: body.length, body: None, max_output: body.head.max_tokens() }
+            }
+        }
     }
 
     /// Writes a whole answer for the client.
@@ -263,7 +268,7 @@ fn continued(ask: &Ask, tree: Arc<ChatRequest>) -> Arc<ChatRequest> {
 }
 
 /// Fields beside the well-known ones that decide what is done with a request.
-pub(super) const WATCHED: [&str; 4] = ["previous_response_id", "store", "prompt_cache_key", "metadata"];
+pub(super) const WATCHED: [&str; 5] = ["previous_response_id", "store", "prompt_cache_key", "metadata", "thinking"];
 
 /// The body of what is asked.
 #[derive(Debug, Clone)]

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
-use myelin_protocol::ApiFormat;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
+use myelin_protocol::{ApiFormat, ReplyContext, StreamEncoder};
 
 use super::arriving::{Answer, Underway};
-use super::ask::{Ask, malformed, reply_context};
+use super::ask::{Ask, malformed};
 use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::{End, Settle};
 use super::stored::Follow;
 use super::stream::{Live, StreamReply};
@@ -24,7 +24,7 @@ use super::target::Deployments;
 use super::tries::Tries;
 use super::{Job, arriving, contest, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::RequestState;
+use crate::model::{RequestRecord, RequestState};
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream;
@@ -72,7 +72,7 @@ pub(super) struct Sent {
 
 /// Runs the attempts and answers.
 pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
-    if let Err(error) = job.planned(&deployments, ask.demand()) {
+    if let Err(error) = job.planned(&deployments, ask.demand()).await {
         return job.fail(error);
     }
     if let Err(error) = ask.set(&deployments.set) {
@@ -100,10 +100,37 @@ pub(super) async fn answer(run: Run) -> Reply {
     }
 }
 
+/// What the head of a stream says if it has to go out before an attempt has answered. Made for every stream and hardly ever used, so it holds no more than that.
+struct Early {
+    id: String,
+    started: u64,
+    model: String,
+    include_usage: bool,
+    json_array: bool,
+    headers: HeaderMap,
+}
+
+impl Early {
+    fn of(run: &Run) -> Self {
+        let mut headers = HeaderMap::new();
+        run.job.settle.describe(&mut headers);
+        let RequestRecord { id, started, model, .. } = run.job.settle.record();
+        let id = id.trim_start_matches("req_").to_owned();
+        let (include_usage, json_array) = (run.ask.include_usage, run.ask.json_array);
+        Self { id, started: *started, model: model.clone(), include_usage, json_array, headers }
+    }
+
+    /// Writes keep-alives, and the failure if all attempts fail.
+    fn encoder(self, format: ApiFormat) -> Box<dyn StreamEncoder> {
+        let Self { id, started, model, include_usage, json_array, .. } = self;
+        let context = ReplyContext { model, id, created: started / 1_000, include_usage, json_array, request: None };
+        format.codec().stream_encoder(context)
+    }
+}
+
 async fn stream(run: Run) -> Reply {
     let (format, json_array) = (run.ask.format, run.ask.json_array);
-    let context = reply_context(&run.job, &run.ask, None);
-    let early = run.job.settle.record().clone();
+    let mut early = Early::of(&run);
     let mut attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>> = Box::pin(first_content(run));
     let mut head = http::Response::new(ReplyBody::Empty);
     let headers = head.headers_mut();
@@ -112,14 +139,14 @@ async fn stream(run: Run) -> Reply {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     let body = match tokio::time::timeout(HEAD_HOLD, &mut attempts).await {
         Ok(Ok(live)) => {
-            describe(headers, live.settle.record());
+            live.settle.describe(headers);
             StreamReply::live(live)
         }
         Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
-            describe(headers, &early);
-            StreamReply::waiting(attempts, format.codec().stream_encoder(context))
+            headers.extend(std::mem::take(&mut early.headers));
+            StreamReply::waiting(attempts, early.encoder(format))
         }
     };
     *head.body_mut() = ReplyBody::Stream(Box::new(body));
@@ -131,7 +158,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     *reply.headers_mut() = answer.headers;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     settle.price();
-    describe(reply.headers_mut(), settle.record());
+    settle.describe(reply.headers_mut());
     settle.record_mut().bytes_out = answer.body.len() as u64;
     settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);
@@ -329,7 +356,12 @@ impl Run {
         {
             let names = passthrough::Names { asked: &ask.model, upstream };
             let has = |field: &str| envelope.contains(field);
-            let (edits, losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            let (mut edits, mut losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            if let Some((value, loss)) = passthrough::thinking(format, envelope.raw("thinking"), envelope.max_tokens())
+            {
+                edits.set("thinking", &value);
+                losses.push(loss);
+            }
             let pieces = envelope.splice(&edits).map_err(|error| malformed(&error))?;
             self.job.settle.losses(&losses);
             return Ok((pieces, None));

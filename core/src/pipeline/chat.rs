@@ -10,7 +10,7 @@ use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::ask::{Ask, reply_context};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::target::Target;
 use super::{Job, attempt, echo as model, session, stored};
 use crate::error::GatewayError;
@@ -65,7 +65,7 @@ async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
     }
     match target {
         Err(error) => job.fail(error),
-        Ok(Target::Echo) => echo(job, ask),
+        Ok(Target::Echo) => echo(job, ask).await,
         Ok(Target::Deployments(mut deployments)) => match follow.narrow(&job, &mut deployments) {
             Ok(()) => attempt::run(job, ask, deployments, follow).await,
             Err(error) => job.fail(error),
@@ -74,7 +74,10 @@ async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
 }
 
 /// Answers by the built-in model.
-pub(crate) fn echo(job: Job, mut ask: Ask) -> Reply {
+pub(crate) async fn echo(mut job: Job, mut ask: Ask) -> Reply {
+    if let Err(error) = job.let_in(&[], ask.demand()).await {
+        return job.fail(error);
+    }
     match ask.tree() {
         Ok(tree) => echoed(job, ask, &tree),
         Err(error) => job.fail(error),
@@ -119,7 +122,7 @@ fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatR
     job.settle.first_token();
     let mut reply = http::Response::new(ReplyBody::Empty);
     reply.headers_mut().insert(CONTENT_TYPE, stream_type(ask.format, ask.json_array));
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     job.settle.record_mut().bytes_out = body.len() as u64;
     job.settle.complete(RequestState::Completed, 200);
     *reply.body_mut() = ReplyBody::Whole(body.into());

@@ -148,6 +148,7 @@ impl Job {
     ) -> Result<(Parts, Vec<Bytes>), GatewayError> {
         let Asked { line, candidate, operation, native } = *asked;
         let channel = &line.channel;
+        self.let_attempt(channel.name(), candidate).await?;
         let refused = |error: ChannelError| {
             let message = format!("the channel {} cannot be asked: {error}", channel.name());
             GatewayError::new(Kind::UpstreamDenied, message).retry(Retry::Elsewhere)

@@ -24,6 +24,12 @@ struct Ask {
     request: EmbeddingRequest,
 }
 
+impl Ask {
+    fn demand(&self) -> Demand {
+        Demand { body_bytes: self.body.len() as u64, body: Some(self.body.clone()), max_output: Some(0) }
+    }
+}
+
 /// Answers an embeddings request.
 pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path_model: Option<String>) -> Reply {
     let ask = match read(format, body, path_model.as_deref()) {
@@ -32,15 +38,19 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
     };
     let answered = match job.target(&ask.request.model) {
         Err(error) => Err(error),
-        Ok(Target::Echo) => Ok(Answer::Vectors(Box::new(echo::embed(&ask.request)))),
+        Ok(Target::Echo) => {
+            let let_in = job.let_in(&[], ask.demand()).await;
+            let_in.map(|()| {
+                let vectors = echo::embed(&ask.request);
+                vectors.usage.iter().for_each(|usage| job.settle.more_usage(usage));
+                Answer::Vectors(Box::new(vectors))
+            })
+        }
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
     };
     let body = answered.and_then(|answer| match answer {
         Answer::Bytes(body) => Ok(body.to_vec()),
         Answer::Vectors(response) => {
-            if let Some(usage) = &response.usage {
-                job.settle.usage(usage.clone());
-            }
             let reply = EmbeddingReply { model: &ask.request.model, request: &ask.request };
             let encoded = ask.client.encode_response(&response, reply).map_err(|error| {
                 GatewayError::new(
@@ -79,7 +89,7 @@ enum Answer {
 }
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
-    job.planned(deployments, Demand { body_bytes: ask.body.len() as u64, max_output: Some(0) })?;
+    job.planned(deployments, ask.demand()).await?;
     let tries = job.tries(deployments);
     while let Some(candidate) = tries.next().await {
         let answered = attempt(job, ask, &candidate, deployments).await;
@@ -107,19 +117,18 @@ async fn attempt(
     job.open_attempt(&line.channel, candidate, target.as_str());
     let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
     let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
+    let deadline = Deadline::start(&job.limits(&line.channel, &candidate.upstream));
     let native = target == ask.format && target == EmbeddingFormat::Openai && line.channel.embeddings_unchanged();
     if native && ask.request.input.len() <= most {
         let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;
-        let answer = send(job, &line, candidate, target, body).await?;
+        let answer = send(job, &line, candidate, target, body, deadline).await?;
         let read = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
-        if let Some(usage) = read.usage {
-            job.settle.usage(usage);
-        }
+        read.usage.iter().for_each(|usage| job.settle.more_usage(usage));
         return Ok(Answer::Bytes(answer));
     }
     let mut whole = EmbeddingResponse::default();
     if ask.request.input.len() <= most {
-        let part = piece(job, ask, &line, candidate, &ask.request.input).await?;
+        let part = piece(job, ask, &line, candidate, &ask.request.input, deadline).await?;
         join(&mut whole, part);
         return Ok(Answer::Vectors(Box::new(whole)));
     }
@@ -128,6 +137,7 @@ async fn attempt(
         let part = spread(job, ask, &peers, index, inputs).await?;
         join(&mut whole, part);
     }
+    job.settle.together(whole.usage.clone());
     Ok(Answer::Vectors(Box::new(whole)))
 }
 
@@ -163,7 +173,8 @@ async fn spread(
             let wire = line.channel.embeddings().map_or("", EmbeddingFormat::as_str);
             job.open_attempt(&line.channel, peer, wire);
         }
-        match piece(job, ask, &line, peer, inputs).await {
+        let deadline = Deadline::start(&job.limits(&line.channel, &peer.upstream));
+        match piece(job, ask, &line, peer, inputs, deadline).await {
             Ok(part) => return Ok(part),
             Err(error) => {
                 let again = error.retry != Retry::Never && step + 1 < peers.len();
@@ -188,6 +199,7 @@ async fn piece(
     line: &Line,
     candidate: &Candidate,
     inputs: &[EmbeddingInput],
+    deadline: Deadline,
 ) -> Result<EmbeddingResponse, GatewayError> {
     let Some(target) = line.channel.embeddings() else { return Err(unreadable("the channel offers none")) };
     let codec = target.codec();
@@ -203,8 +215,10 @@ async fn piece(
             .retry(Retry::Elsewhere)
     })?;
     job.settle.losses(&encoded.losses);
-    let answer = send(job, line, candidate, target, vec![encoded.value.into()]).await?;
+    let answer = send(job, line, candidate, target, vec![encoded.value.into()], deadline).await?;
     let part = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
+    // Booked at once: when a later piece fails, this one was paid for all the same.
+    part.usage.iter().for_each(|usage| job.settle.more_usage(usage));
     if part.data.len() != inputs.len() {
         return Err(unreadable(&format!("{} vectors for {} inputs", part.data.len(), inputs.len())));
     }
@@ -217,9 +231,9 @@ async fn send(
     candidate: &Candidate,
     target: EmbeddingFormat,
     body: Vec<Bytes>,
+    deadline: Deadline,
 ) -> Result<Bytes, GatewayError> {
     let limits = job.limits(&line.channel, &candidate.upstream);
-    let deadline = Deadline::start(&limits);
     let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
     if response.status().is_success() {
         return collect(&line.channel, response.into_body(), &limits, deadline).await;
@@ -250,7 +264,14 @@ fn join(whole: &mut EmbeddingResponse, part: EmbeddingResponse) {
     whole.data.extend(part.data);
     let add = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.saturating_add(b));
     whole.usage = match (whole.usage.take(), part.usage) {
-        (Some(a), Some(b)) => Some(Usage { input: add(a.input, b.input), output: add(a.output, b.output), ..a }),
+        // A cost that was told of one piece is not that of all.
+        (Some(a), Some(b)) => Some(Usage {
+            input: add(a.input, b.input),
+            output: add(a.output, b.output),
+            cost_usd: None,
+            raw: None,
+            ..a
+        }),
         _ => None,
     };
 }

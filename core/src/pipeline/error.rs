@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode};
 use myelin_protocol::formats::gemini;
 use myelin_protocol::{ApiError, ApiFormat};
 
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::Settle;
 use crate::error::{GatewayError, Kind, Side};
 use crate::model::RequestState;
@@ -35,7 +35,7 @@ fn reply_as(encode: impl FnOnce(&ApiError) -> Vec<u8>, error: GatewayError, mut 
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    describe(headers, settle.record());
+    settle.describe(headers);
     settle.record_mut().bytes_out = body.len() as u64;
     settle.complete(RequestState::Failed, status.as_u16());
     *reply.body_mut() = ReplyBody::Whole(body.into());

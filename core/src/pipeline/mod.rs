@@ -42,6 +42,7 @@ mod multipart;
 mod origins;
 mod outcome;
 mod passthrough;
+mod quota;
 mod receive;
 mod relay;
 mod reply;
@@ -53,6 +54,7 @@ mod settle;
 mod stored;
 mod stream;
 mod surface;
+mod talks;
 mod target;
 mod tries;
 
@@ -66,11 +68,14 @@ pub use fault::contain;
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
+pub use talks::Talks;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
-use crate::model::{RequestRecord, RequestState, Settings};
+use crate::events::Events;
+use crate::limits::Limiter;
+use crate::model::{Charge, RequestRecord, RequestState, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 use admit::Caller;
@@ -95,6 +100,12 @@ pub struct Services {
     pub origins: Origins,
     /// What second tries and shared answers need to know of all requests.
     pub resilience: Resilience,
+    /// Every limit's counter.
+    pub limiter: Limiter,
+    /// What the owner should hear of.
+    pub events: Events,
+    /// Conversations with turns under way.
+    pub talks: Talks,
 }
 
 /// What second tries need to know of all requests.
@@ -114,13 +125,9 @@ impl Resilience {
 
 impl Services {
     /// Hands a record over. `durable`: tells when it is on disk.
-    fn record(&self, record: RequestRecord, durable: bool) -> Option<Durable> {
+    fn record(&self, record: RequestRecord, charges: Vec<Charge>, durable: bool) -> Option<Durable> {
         tracing::debug!(id = record.id, state = ?record.state, status = record.status, model = record.model, "request");
-        if durable {
-            return Some(self.store.ledger().append_durable(record));
-        }
-        self.store.ledger().append(record);
-        None
+        self.store.ledger().append_charged(record, charges, durable)
     }
 }
 
@@ -187,11 +194,20 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     let record = settle.record_mut();
     record.key = Some(key.id.clone());
     record.profile.clone_from(&caller.profile.name);
+    record.owners.clone_from(&caller.key.owners);
     if key.tool.is_some() {
         record.tool.clone_from(&key.tool);
     }
     settle.strict = key.strict;
     Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+}
+
+/// Answers a call that is turned away at the door, before anybody looks at its key.
+pub fn turn_away(services: Arc<Services>, surface: &Surface, path: &str, error: GatewayError) -> Reply {
+    let started = services.clock.unix_ms();
+    let (path, format) = (path.to_owned(), surface.label().to_owned());
+    let record = RequestRecord { id: request_id(), started, path, format, ..RequestRecord::default() };
+    error::reply(surface.error_format(), error, Settle::begin(services, record))
 }
 
 /// Reads the body of a call that was refused to its end, within bounds, so that the client reads the answer and not a broken pipe.
@@ -277,7 +293,7 @@ impl Job {
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         self.settle.price();
-        reply::describe(reply.headers_mut(), self.settle.record());
+        self.settle.describe(reply.headers_mut());
         self.settle.record_mut().bytes_out = body.len() as u64;
         self.settle.complete(RequestState::Completed, status);
         *reply.body_mut() = ReplyBody::Whole(body.into());

@@ -13,6 +13,8 @@ use crate::pricing::{self, Quote};
 const NANO: u64 = 1_000_000_000;
 /// Bytes of a request's body to a token, where nobody counted.
 const BYTES_A_TOKEN: u64 = 4;
+/// The longest prompt that is guessed from bytes: larger bodies hold files.
+const MOST_GUESSED: u64 = 200_000;
 
 /// What is known of the money of one request while it runs.
 #[derive(Debug, Default)]
@@ -54,6 +56,11 @@ impl Money {
         self.lost.iter_mut().for_each(|(index, _)| *index += by);
     }
 
+    /// No attempt counts apart.
+    pub(super) fn forget_lost(&mut self) {
+        self.lost.clear();
+    }
+
     /// The price of the deployment that was asked last.
     pub(super) fn quote(&self) -> Arc<Quote> {
         self.quote.clone().unwrap_or_default()
@@ -71,14 +78,19 @@ impl Money {
 
     /// Fills in what the provider did not come to tell, because the stream broke off: the answer so far, and the body that was sent. What it did tell
     /// stays, unless more than that was already seen.
-    pub(super) fn estimate(&mut self, record: &mut RequestRecord, written: u64) {
+    pub(super) fn estimate(&mut self, record: &mut RequestRecord, prompt: Option<u64>, written: u64) {
         let usage = record.usage.get_or_insert_default();
+        if !usage.is_unknown() && usage.input.is_none() && usage.output.is_none() {
+            // It is billed by something else than tokens.
+            return;
+        }
         if usage.output.is_none_or(|output| output < written) {
             usage.output = Some(written);
             self.estimated = true;
         }
         if usage.input.is_none() {
-            usage.input = Some(record.bytes_in.div_ceil(BYTES_A_TOKEN));
+            let from_bytes = || record.bytes_in.div_ceil(BYTES_A_TOKEN).min(MOST_GUESSED);
+            usage.input = Some(prompt.unwrap_or_else(from_bytes));
             self.estimated = true;
         }
     }

@@ -239,12 +239,13 @@ impl Relay {
         }
     }
 
-    /// An estimate of the tokens that were written so far, for a stream that breaks off before its provider counts them.
-    pub(crate) fn written(&self) -> u64 {
+    /// An estimate of the tokens that were written so far, for a stream that breaks off before its provider counts them; `None`: it is no
+    /// conversation.
+    pub(crate) fn written(&self) -> Option<u64> {
         match self {
-            Relay::Pass(pass) => pass.tap.written(),
-            Relay::Convert(driver) => driver.written(),
-            Relay::Written | Relay::Raw(_) => 0,
+            Relay::Pass(pass) => Some(pass.tap.written()),
+            Relay::Convert(driver) => Some(driver.written()),
+            Relay::Written | Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.written(),
         }
     }

@@ -137,7 +137,7 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
     }
     match target {
         Target::Deployments(deployments) => attempt::run(job, ask, deployments, Follow::Expanded).await,
-        Target::Echo => chat::echo(job, ask),
+        Target::Echo => chat::echo(job, ask).await,
     }
 }
 
@@ -155,7 +155,12 @@ async fn compacted_by_provider(job: &mut Job, ask: &mut Ask, deployments: &Deplo
     let method = http::Method::POST;
     let operation = Operation::Responses { method: &method, tail: "compact" };
     match direct(job, candidate, &operation, body).await {
-        Ok(body) => Some(body),
+        Ok(body) => {
+            if let Some(usage) = myelin_protocol::answer::facts(accepted.format, &body, &accepted.dialect).usage {
+                job.settle.usage(usage);
+            }
+            Some(body)
+        }
         Err(error) => {
             tracing::info!(%error, "the provider does not compact; a summary will do");
             None

@@ -5,14 +5,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
 use super::money::Money;
 use super::outcome::{self, Outcome};
-use super::{Durable, Services};
+use super::quota::{self, Quota};
+use super::{Durable, Services, reply};
 use crate::cache::Flight;
 use crate::error::{GatewayError, Kind};
-use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::model::{AttemptOutcome, AttemptRecord, Charge, RequestRecord, RequestState};
 use crate::pricing::Quote;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
@@ -59,6 +61,8 @@ pub(crate) struct Settle {
     pub strict: bool,
     attempt_open: bool,
     money: Money,
+    /// What it holds of its limits.
+    quota: Quota,
     done: bool,
     /// Who wants to know what is recorded.
     told: Option<Arc<Flight>>,
@@ -71,8 +75,8 @@ pub(crate) struct Settle {
 /// Attempts of those who did not give the answer.
 type Aside = Arc<Mutex<Vec<Beside>>>;
 
-/// An attempt of one of them, what it used as far as that is known, and at which price.
-type Beside = (AttemptRecord, Option<(Usage, Arc<Quote>)>);
+/// An attempt of one of them, what it used as far as that is known, at which price, and what its channel's limits counted.
+type Beside = (AttemptRecord, Option<(Usage, Arc<Quote>)>, Vec<Charge>);
 
 /// How an attempt came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,11 +105,19 @@ impl Settle {
             strict: false,
             attempt_open: false,
             money: Money::default(),
+            quota: Quota::default(),
             done: false,
             told: None,
             aside: None,
             side: Side::default(),
         }
+    }
+
+    /// Several calls gave the answer together: this is what they used.
+    pub(crate) fn together(&mut self, usage: Option<Usage>) {
+        self.record.attempts.iter_mut().for_each(|attempt| attempt.usage = None);
+        self.money.forget_lost();
+        self.record.usage = usage;
     }
 
     /// Takes it out of where it is; what stays there writes nothing.
@@ -128,6 +140,17 @@ impl Settle {
     /// What the pipeline works with.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// What it holds of its limits.
+    pub(crate) fn quota_mut(&mut self) -> &mut Quota {
+        &mut self.quota
+    }
+
+    /// Writes what a caller may know of its request into a head.
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        reply::describe(headers, &self.record);
+        self.quota.describe(headers, self.services.clock.unix_ms());
     }
 
     /// The record so far.
@@ -186,6 +209,9 @@ impl Settle {
         let begun = attempt.offset_us;
         self.attempt_open = false;
         let Some(attempt) = self.record.attempts.last() else { return };
+        if let End::Failed(_) | End::Withdrawn(_) = end {
+            self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
+        }
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
         outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
     }
@@ -224,13 +250,32 @@ impl Settle {
     /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
     pub(crate) fn estimate(&mut self, written: u64) {
         if !self.done {
-            self.money.estimate(&mut self.record, written);
+            let prompt = self.quota.thought_prompt();
+            self.money.estimate(&mut self.record, prompt, written);
         }
     }
 
     /// Writes into the record what the request came to, as far as that is known now.
     pub(crate) fn price(&mut self) {
         self.money.settle(&mut self.record);
+    }
+
+    /// Notes counters of one of several upstream calls: they add up, those of calls that did not lead to the answer too.
+    pub(crate) fn more_usage(&mut self, usage: &Usage) {
+        let add = |total: &mut Option<u64>, more: Option<u64>| {
+            if let Some(more) = more {
+                *total = Some(total.unwrap_or(0).saturating_add(more));
+            }
+        };
+        match &mut self.record.usage {
+            Some(total) => {
+                add(&mut total.input, usage.input);
+                add(&mut total.output, usage.output);
+                // It would tell of the first call alone.
+                total.raw = None;
+            }
+            none => *none = Some(usage.clone()),
+        }
     }
 
     /// Notes why the answer ended.
@@ -260,11 +305,12 @@ impl Settle {
         self.record.duration_us = self.elapsed_us();
         self.price();
         clip(&mut self.record);
+        let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
         if let Some(flight) = self.told.take() {
             flight.recorded(record.clone());
         }
-        self.services.record(record, self.strict)
+        self.services.record(record, charges, self.strict)
     }
 
     /// Writes the record; for strict keys it is on disk when this returns. Store trouble never stops traffic: it is shown elsewhere.
@@ -285,6 +331,7 @@ impl Contest {
             strict: self.settle.strict,
             attempt_open: false,
             money: Money::default(),
+            quota: self.settle.quota.of_entrant(),
             done: false,
             told: None,
             aside: Some(self.aside.clone()),
@@ -316,10 +363,12 @@ impl Contest {
         let own = std::mem::take(&mut from.record.attempts);
         std::mem::swap(&mut self.settle.record, &mut from.record);
         std::mem::swap(&mut self.settle.money, &mut from.money);
+        self.settle.quota.take_over(std::mem::take(&mut from.quota));
         self.settle.attempt_open = std::mem::take(&mut from.attempt_open);
         self.settle.money.shift(before);
         let mut paid = Vec::new();
-        for (index, (attempt, used)) in beside.into_iter().enumerate() {
+        for (index, (attempt, used, charges)) in beside.into_iter().enumerate() {
+            self.settle.quota.add(charges);
             self.settle.record.attempts.insert(index, attempt);
             paid.extend(used.map(|(usage, quote)| (index, usage, quote)));
         }
@@ -333,7 +382,7 @@ impl Contest {
 
     fn take_aside(&self) -> Vec<Beside> {
         let mut attempts = std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner));
-        attempts.sort_by_key(|(attempt, _)| attempt.offset_us);
+        attempts.sort_by_key(|(attempt, ..)| attempt.offset_us);
         attempts
     }
 
@@ -346,7 +395,8 @@ impl Drop for Contest {
     /// The client left while they looked.
     fn drop(&mut self) {
         if !self.settle.done {
-            for (attempt, used) in self.take_aside() {
+            for (attempt, used, charges) in self.take_aside() {
+                self.settle.quota.add(charges);
                 let index = self.settle.record.attempts.len();
                 self.settle.record.attempts.push(attempt);
                 if let Some((usage, quote)) = used {
@@ -375,10 +425,13 @@ impl Drop for Settle {
             let mut own: Vec<Beside> = Vec::new();
             for (index, attempt) in std::mem::take(&mut self.record.attempts).into_iter().enumerate() {
                 let lost = attempt.usage.clone().zip(self.money.lost_at(index));
-                own.push((attempt, lost));
+                own.push((attempt, lost, Vec::new()));
             }
-            if let (Some(usage), Some((_, last))) = (used, own.last_mut()) {
-                *last = Some((usage, self.money.quote()));
+            let sent = own.last().is_some_and(|(attempt, ..)| quota::was_sent(attempt));
+            self.quota.attempt_failed(&self.services, sent);
+            if let Some((_, lost, charges)) = own.last_mut() {
+                *lost = used.map(|usage| (usage, self.money.quote())).or(lost.take());
+                *charges = self.quota.charges();
             }
             aside.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
             self.done = true;

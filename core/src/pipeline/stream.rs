@@ -311,8 +311,10 @@ impl Live {
             self.failure = Some(error);
         }
         let whole = self.relay.complete() && self.failure.is_none();
-        if !self.relay.complete() {
-            self.settle.estimate(self.relay.written());
+        if !self.relay.complete()
+            && let Some(written) = self.relay.written()
+        {
+            self.settle.estimate(written);
         }
         let (state, end) = match whole {
             true => (RequestState::Completed, End::Answered),
@@ -335,8 +337,10 @@ impl Drop for Live {
         if let Some(usage) = self.relay.usage() {
             self.settle.usage(usage.clone());
         }
-        if !self.relay.complete() {
-            self.settle.estimate(self.relay.written());
+        if !self.relay.complete()
+            && let Some(written) = self.relay.written()
+        {
+            self.settle.estimate(written);
         }
         self.settle.record_mut().status = 200;
     }

@@ -1,5 +1,6 @@
 //! From the asked model to candidates: profile, key's allow-list, routing, plan.
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::Job;
@@ -26,10 +27,12 @@ pub(crate) struct Deployments {
 }
 
 /// How much a request asks for, as far as that shows before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Demand {
     /// Size of its body.
     pub body_bytes: u64,
+    /// The body, if it is all there.
+    pub body: Option<Bytes>,
     /// The most tokens that the caller wants back; `None`: it named no limit.
     pub max_output: Option<u64>,
 }
@@ -39,13 +42,11 @@ impl Job {
     /// gives it back or settles it however the request ends. Every surface that spends money comes through here; only a request's first time counts.
     ///
     /// [`Settle`]: super::settle::Settle
-    pub(crate) fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
+    pub(crate) async fn planned(&mut self, deployments: &Deployments, demand: Demand) -> Result<(), GatewayError> {
         if std::mem::replace(&mut self.planned, true) {
             return Ok(());
         }
-        let id = self.settle.record().id.as_str();
-        tracing::debug!(id, candidates = deployments.candidates.len(), ?demand, "planned");
-        Ok(())
+        self.let_in(&deployments.candidates, demand).await
     }
 
     /// Finds where `asked` goes and notes it in the record.

@@ -47,7 +47,7 @@ pub fn total(sums: &[(PicoUsd, Multiplier)]) -> NanoUsd {
 }
 
 /// What was used, class by class; every token is in exactly one.
-fn counts(usage: &Usage, price: &Price) -> ([(PriceClass, u64); 14], bool) {
+fn counts(usage: &Usage, price: &Price) -> ([(PriceClass, u64); 12], bool) {
     let known = |count: Option<u64>| count.unwrap_or(0);
     let input = known(usage.input);
     let read = known(usage.cache_read);
@@ -86,8 +86,6 @@ fn counts(usage: &Usage, price: &Price) -> ([(PriceClass, u64); 14], bool) {
         (PriceClass::ImageInput, image),
         (PriceClass::ImageCacheRead, image_read),
         (PriceClass::ImageOutput, picture),
-        (PriceClass::WebSearch, known(usage.web_searches)),
-        (PriceClass::Request, 1),
     ];
     (counts, odd)
 }
@@ -115,18 +113,39 @@ pub fn bill(price: &Price, usage: &Usage, at: u64) -> Option<Bill> {
     let service = price.service(usage.service_tier.as_deref(), at);
     let prompt = usage.input.unwrap_or(0);
     let (counts, odd) = counts(usage, price);
+    let rate = |class: PriceClass| price.rate(class, prompt, service);
     let mut lines = Vec::with_capacity(4);
+    let mut unpriced = false;
     for (class, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        let rate = |class: &PriceClass| price.rate(*class, prompt, service);
-        let found = rate(&class).or_else(|| kindred(class).iter().find_map(rate));
-        match found {
+        match rate(class).or_else(|| kindred(class).iter().copied().find_map(rate)) {
             Some(rate) => lines.push(Line { class, count, rate }),
-            // Not every provider charges for these apart.
-            None if matches!(class, PriceClass::WebSearch | PriceClass::Request) => {}
-            None => return None,
+            None => unpriced = true,
         }
     }
-    Some(Bill { lines, odd })
+    // What has tokens and units both is charged by one of them: by tokens, where those have rates.
+    if unpriced || (usage.input.is_none() && usage.output.is_none()) {
+        lines.clear();
+        let used = units(usage).into_iter().filter(|(_, count)| *count > 0);
+        unpriced |= used.clone().count() > 0;
+        lines.extend(used.filter_map(|(class, count)| Some(Line { class, count, rate: rate(class)? })));
+    }
+    // Not every provider charges for these apart.
+    let searches = usage.searches.unwrap_or(0);
+    let apart = [(PriceClass::WebSearch, usage.web_searches.unwrap_or(0)), (PriceClass::Request, searches.max(1))];
+    let apart = apart.into_iter().filter(|(_, count)| *count > 0);
+    lines.extend(apart.filter_map(|(class, count)| Some(Line { class, count, rate: rate(class)? })));
+    let paid = !lines.is_empty() || (!unpriced && searches == 0);
+    paid.then_some(Bill { lines, odd })
+}
+
+/// What is counted where no tokens are.
+fn units(usage: &Usage) -> [(PriceClass, u64); 3] {
+    let known = |count: Option<u64>| count.unwrap_or(0);
+    [
+        (PriceClass::ImageMade, known(usage.images)),
+        (PriceClass::SecondRead, known(usage.seconds)),
+        (PriceClass::CharacterRead, known(usage.characters)),
+    ]
 }
 
 /// What a request may come to at most, before it is sent: all of its input uncached (or written to the cache, if that is dearer), all of its output used.

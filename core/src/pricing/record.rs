@@ -153,3 +153,99 @@ fn reported(usage: &Usage) -> Option<NanoUsd> {
     let behind = behind.filter(|_| byok).and_then(|cost| nano(&cost.to_string()));
     Some(own + behind.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{AttemptRecord, OwnPrice, Price, PriceData};
+
+    fn quote(table: &Value) -> Arc<Quote> {
+        let price = Price::read(table.as_object().expect("a table")).expect("a price");
+        Arc::new(Quote { free: price.is_free(), price, label: "p".into(), ..Quote::default() })
+    }
+
+    fn usage(input: u64) -> Usage {
+        Usage { input: Some(input), output: Some(0), ..Usage::default() }
+    }
+
+    fn record(attempts: usize) -> RequestRecord {
+        RequestRecord {
+            attempts: vec![AttemptRecord { channel: "main".into(), ..AttemptRecord::default() }; attempts],
+            channel: Some("main".into()),
+            upstream_model: Some("m".into()),
+            usage: Some(usage(4)),
+            ..RequestRecord::default()
+        }
+    }
+
+    #[test]
+    fn all_attempts_together_are_rounded_once() {
+        // 100 picodollars a token: 4 tokens are 0.4 nanodollars, three times are 1.2.
+        let quote = quote(&json!({"input": 0.0001, "output": 0}));
+        let mut record = record(3);
+        record.attempts[0].usage = Some(usage(4));
+        record.attempts[1].usage = Some(usage(4));
+        settle(&mut record, Some(&quote), &[(0, Arc::clone(&quote)), (1, Arc::clone(&quote))], false);
+        assert_eq!((record.cost, record.attempts[0].cost), (Some(NanoUsd(1)), Some(NanoUsd(0))));
+        assert_eq!((record.cost_source, record.price.as_deref()), (Some(CostSource::Computed), Some("p")));
+        let before = record.clone();
+        settle(&mut record, Some(&quote), &[(0, Arc::clone(&quote)), (1, Arc::clone(&quote))], false);
+        assert_eq!(record, before, "again is the same");
+    }
+
+    #[test]
+    fn an_answer_from_the_cache_costs_nothing() {
+        for cache in [CacheOutcome::Hit, CacheOutcome::Shared] {
+            let mut record = RequestRecord { cache, ..record(0) };
+            settle(&mut record, Some(&quote(&json!({"input": 5}))), &[], false);
+            assert_eq!((record.cost, record.cost_source), (Some(NanoUsd(0)), Some(CostSource::Free)));
+        }
+    }
+
+    #[test]
+    fn case_37_what_is_not_known_has_no_cost_and_what_is_estimated_says_so() {
+        let dear = quote(&json!({"input": 5, "output": 5}));
+        let mut unknown = RequestRecord { usage: Some(Usage::default()), ..record(1) };
+        settle(&mut unknown, Some(&dear), &[], false);
+        assert_eq!((unknown.cost, unknown.cost_source), (None, None));
+        let mut guessed = record(1);
+        settle(&mut guessed, Some(&dear), &[], true);
+        assert_eq!((guessed.cost, guessed.cost_source), (Some(NanoUsd(20_000)), Some(CostSource::Estimated)));
+        let mut failed = RequestRecord { usage: None, ..record(1) };
+        settle(&mut failed, Some(&dear), &[], false);
+        assert_eq!((failed.cost, failed.cost_source), (None, None));
+    }
+
+    #[test]
+    fn case_34_odd_counts_are_told_in_the_record() {
+        let mut odd = record(1);
+        odd.usage = Some(Usage { cache_read: Some(9), ..usage(4) });
+        settle(&mut odd, Some(&quote(&json!({"input": 5}))), &[], false);
+        assert_eq!(odd.cost, Some(NanoUsd(20_000)));
+        assert!(odd.losses.iter().any(|line| line.contains("larger than the whole")), "{:?}", odd.losses);
+    }
+
+    #[test]
+    fn history_is_priced_anew_but_what_was_reported_stays() {
+        let price = Price::read(json!({"input": 2}).as_object().expect("a table")).expect("a price");
+        let own = OwnPrice { channel: None, model: "m".into(), price, version: 9, at: 0, who: "test".into() };
+        let book = Book::new(Arc::new(PriceData { own: vec![own], imported: None }));
+        let entities = Entities::default();
+        let mut old = RequestRecord { provider: Some("openai".into()), ..record(1) };
+        assert!(reprice(&mut old, &book, &entities));
+        assert_eq!((old.cost, old.price.as_deref()), (Some(NanoUsd(8_000)), Some("set@9 m")));
+        assert!(!reprice(&mut old, &book, &entities), "it is already");
+        // The channel is gone: the list of its provider holds.
+        let mut gone = RequestRecord { upstream_model: Some("gpt-5".into()), ..old.clone() };
+        assert!(reprice(&mut gone, &book, &entities));
+        assert_eq!(gone.cost, Some(NanoUsd(5_000)));
+        let mut told = old.clone();
+        told.usage = Some(Usage { cost_usd: Some("0.5".into()), ..usage(4) });
+        assert!(reprice(&mut told, &book, &entities));
+        assert_eq!((told.cost, told.cost_source), (Some(NanoUsd(500_000_000)), Some(CostSource::Reported)));
+        let mut nothing = RequestRecord { usage: None, ..record(1) };
+        assert!(!reprice(&mut nothing, &book, &entities));
+    }
+}

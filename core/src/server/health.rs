@@ -20,7 +20,7 @@ pub async fn live() -> Response {
     Json(json!({"status": "live"})).into_response()
 }
 
-/// `GET /health/ready`: requests can be served and remembered. A store in trouble does not stop traffic, but it is shown.
+/// `GET /health/ready`, and `/health` for those who look there: requests can be served and remembered. A store in trouble does not stop traffic, but it is shown.
 pub async fn ready(State(services): State<Arc<Services>>) -> Response {
     let health = services.store.ledger().health();
     let status = if health.failing { "degraded" } else { "ready" };

@@ -102,6 +102,11 @@ pub enum Change {
         /// Its name.
         name: String,
     },
+    /// What the limit counted is to be forgotten: noted in the change log; the counters are the limiter's. Also for limits of the file.
+    ResetLimit {
+        /// Its name.
+        name: String,
+    },
     /// Switches the active profile. The switch is stored and wins over the file.
     UseProfile {
         /// Of this key (id or name); `None`: of the gateway.

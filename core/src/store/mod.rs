@@ -6,6 +6,7 @@
 mod answers;
 mod bodies;
 mod change;
+mod counters;
 mod db;
 mod error;
 mod held;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 pub use answers::{AnswerKey, Answers};
 pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
+pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
@@ -66,6 +68,7 @@ struct Inner {
     ledger: Ledger,
     bodies: Arc<Bodies>,
     kept: Kept,
+    counters: Counters,
     writer: Writer,
     db: Arc<Db>,
     seal: Seal,
@@ -113,6 +116,7 @@ impl Store {
             ledger: Ledger::new(writer.queue(), Arc::clone(&db), Arc::clone(&bodies)),
             bodies,
             kept: Kept::new(writer.queue(), Arc::clone(&db), Arc::clone(&clock)),
+            counters: Counters::open(writer.queue(), Arc::clone(&db))?,
             writer,
             db,
             seal,
@@ -147,6 +151,11 @@ impl Store {
     /// Things that are kept for a while.
     pub fn kept(&self) -> &Kept {
         &self.0.kept
+    }
+
+    /// What limits have counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The database file.

@@ -94,6 +94,7 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
         Change::RemoveOwner { owner } => limits::remove_owner(held, &owner, scene),
         Change::CreateLimit(limit) => limits::put_limit(held, *limit, scene, true),
         Change::UpdateLimit(limit) => limits::put_limit(held, *limit, scene, false),
+        Change::ResetLimit { name } => logged("reset limit", name, String::new()),
         Change::RemoveLimit { name } => limits::remove_limit(held, name, scene),
         Change::UseProfile { key, profile } => use_profile(held, key.as_deref(), profile, scene),
         Change::SetSettings(values) => set_settings(held, values, scene),
@@ -272,7 +273,10 @@ fn rotate_key(held: &mut Held, key: &str, grace_seconds: u64, scene: &Scene<'_>)
     }
     .ok_or_else(|| ChangeError::FileManaged { what: "key", name: found.name.clone() })?;
     grace.retain(|old| old.until > scene.now);
-    if grace_seconds > 0 {
+    if grace_seconds == 0 {
+        // Whoever wants the old secret dead wants those before it dead too.
+        grace.clear();
+    } else {
         grace.insert(0, KeyGrace { hash: hash.clone(), until });
         grace.truncate(MOST_GRACE);
     }

@@ -5,6 +5,7 @@
 mod addresses;
 #[cfg(test)]
 mod architecture;
+mod aside;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]
@@ -33,8 +34,9 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
-#[cfg(test)]
 mod prices;
+#[cfg(test)]
+mod quota;
 mod scale;
 #[cfg(test)]
 mod secrets;

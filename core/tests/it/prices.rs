@@ -85,6 +85,32 @@ async fn case_32_streams_and_whole_answers_of_equal_usage_cost_the_same() {
 }
 
 #[tokio::test]
+async fn case_35_every_provider_s_counters_come_in_one_form_and_its_own_are_kept() {
+    let mock = MockServer::start().await.unwrap();
+    let gateway = TestGateway::start(vec![
+        priced(&mock, "openai", "openai"),
+        priced(&mock, "anthropic", "anthropic"),
+        priced(&mock, "gemini", "gemini"),
+    ])
+    .await;
+    // What each provider itself calls the input: with the cache, without it, with it.
+    for (channel, own, counted) in [
+        ("openai", "/prompt_tokens", 1_000),
+        ("anthropic", "/input_tokens", 600),
+        ("gemini", "/promptTokenCount", 1_000),
+    ] {
+        let mut body = chat("hello [[usage input=1000 read=400 output=50]]", false);
+        body["model"] = json!(format!("{channel}/mock"));
+        let (status, _) = gateway.ask("/v1/chat/completions", &body).await;
+        assert_eq!(status, 200);
+        let usage = gateway.last_record().await.usage.unwrap();
+        assert_eq!((usage.input, usage.cache_read, usage.output), (Some(1_000), Some(400), Some(50)), "{channel}");
+        let raw = usage.raw.unwrap_or_default();
+        assert_eq!(raw.pointer(own).and_then(Value::as_u64), Some(counted), "{channel}: {raw}");
+    }
+}
+
+#[tokio::test]
 async fn case_36_usage_is_asked_for_even_if_the_client_did_not() {
     let mock = MockServer::start().await.unwrap();
     let gateway = TestGateway::start(vec![priced(&mock, "openai", "openai")]).await;
@@ -196,6 +222,50 @@ async fn what_the_provider_says_that_it_cost_is_taken_and_marked() {
         assert_eq!(status, 200, "{text}");
         let record = gateway.last_record().await;
         assert_eq!((record.cost, record.cost_source), (Some(cost), Some(source)), "{usage}");
+    }
+}
+
+#[tokio::test]
+async fn pictures_and_sound_are_billed_by_their_units() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = mock_channel(&mock, "openai", "openai", "openai");
+    let price = json!({"image_made": 0.04, "second_read": 0.0001, "character_read": 15});
+    channel["models"] = json!([{"name": "mock", "price": price}]);
+    let gateway = TestGateway::start(vec![channel]).await;
+    for (path, body, kind, answer, nanos) in [
+        (
+            "/v1/images/generations",
+            json!({"model": "mock", "prompt": "x", "n": 2}),
+            "application/json",
+            json!({"created": 1, "data": [{"url": "a"}, {"url": "b"}]}).to_string(),
+            80_000_000,
+        ),
+        (
+            "/v1/audio/transcriptions",
+            json!({"model": "mock"}),
+            "application/json",
+            json!({"text": "hi", "duration": 36.7}).to_string(),
+            3_700_000,
+        ),
+        (
+            "/v1/audio/speech",
+            json!({"model": "mock", "input": "hello you, ü", "voice": "v"}),
+            "audio/mpeg",
+            "sound".to_owned(),
+            180_000,
+        ),
+    ] {
+        let verbatim = Verbatim { status: 200, content_type: kind.into(), body: answer.into() };
+        mock.script(Script { verbatim: Some(verbatim), ..Script::default() });
+        let (status, text) = gateway.ask_text(path, &body).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        let record = gateway.last_record().await;
+        assert_eq!(
+            (record.cost, record.cost_source),
+            (Some(NanoUsd(nanos)), Some(CostSource::Computed)),
+            "{path}: {:?}",
+            record.usage
+        );
     }
 }
 

@@ -1463,6 +1463,12 @@ export interface components {
              */
             bodies?: components["schemas"]["BodyPolicy"];
             /**
+             * Format: int64
+             * @description How long a client may send nothing while its body is read, in seconds; 0: as long as it likes.
+             * @default 60
+             */
+            body_idle_seconds?: number;
+            /**
              * @description Listening on anything but loopback is refused unless this is set; keys are then always required.
              * @default false
              */

@@ -1,4 +1,5 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { type Format, FORMATS } from "@/features/playground/formats";
 import { cleanRequests } from "@/features/requests/search";
 import { Broken, Missing } from "./broken";
 import { Shell } from "./shell";
@@ -8,9 +9,13 @@ const root = createRootRoute({ component: Shell, notFoundComponent: Missing, err
 const home = createRoute({
   getParentRoute: () => root,
   path: "/",
-  beforeLoad: () => {
-    throw redirect({ to: "/requests" });
-  },
+  component: lazyRouteComponent(() => import("@/features/home/page"), "HomePage"),
+});
+
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("@/features/settings/page"), "SettingsPage"),
 });
 
 const requests = createRoute({
@@ -64,8 +69,19 @@ const routes = createRoute({
   component: lazyRouteComponent(() => import("@/features/routes/page"), "RoutesPage"),
 });
 
+const playground = createRoute({
+  getParentRoute: () => root,
+  path: "/playground",
+  validateSearch: (raw: Record<string, unknown>): { model?: string; other?: string; format?: Format } => ({
+    model: text(raw.model),
+    other: text(raw.other),
+    format: FORMATS.find((format) => format === raw.format),
+  }),
+  component: lazyRouteComponent(() => import("@/features/playground/page"), "PlaygroundPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, requests, channels, keys, profiles, routes]),
+  routeTree: root.addChildren([home, requests, channels, keys, profiles, routes, playground, settings]),
   defaultPreload: "intent",
   scrollRestoration: true,
   defaultErrorComponent: Broken,

@@ -1,6 +1,6 @@
 import { Link, Outlet } from "@tanstack/react-router";
 import clsx from "clsx";
-import { Menu } from "lucide-react";
+import { Menu, Search } from "lucide-react";
 import { useState } from "react";
 import { session } from "@/api/client";
 import { IconButton } from "@/components/ui/button";
@@ -11,6 +11,7 @@ import { useT } from "@/i18n";
 import { useValue } from "@/lib/store";
 import { Logo } from "./logo";
 import { PLACES } from "./nav";
+import { openPalette, Palette } from "./palette";
 import { Preferences } from "./preferences";
 
 /** What stands around every page; the login in its place while the gateway does not know us. */
@@ -34,6 +35,18 @@ export function Shell() {
         </div>
         <Places />
         <div className="mt-auto p-2">
+          <button
+            type="button"
+            onClick={openPalette}
+            title={t("palette.title")}
+            className="mb-1 flex h-9 w-full items-center gap-2.5 rounded-lg px-3 text-sm text-muted hover:bg-line/60 hover:text-text md:justify-center lg:justify-start"
+          >
+            <Search aria-hidden className="size-4 shrink-0" />
+            <span className="md:sr-only lg:not-sr-only">{t("palette.open")}</span>
+            <kbd className="ml-auto hidden rounded border border-line-strong px-1 font-sans text-2xs lg:block">
+              Ctrl K
+            </kbd>
+          </button>
           <Preferences />
         </div>
       </aside>
@@ -53,6 +66,7 @@ export function Shell() {
       <main id="content" tabIndex={-1} className="min-h-0 min-w-0 flex-1 overflow-y-auto outline-none">
         <Outlet />
       </main>
+      <Palette />
       <Toasts />
     </div>
   );
@@ -75,7 +89,7 @@ function Places({ wide, onGo }: { wide?: boolean; onGo?: () => void }) {
                   !wide && "md:justify-center lg:justify-start",
                 )}
                 activeProps={{ className: "bg-surface !text-text font-medium shadow-sm ring-1 ring-line" }}
-                activeOptions={{ exact: to === ("/" as string), includeSearch: false }}
+                activeOptions={{ exact: to === "/", includeSearch: false }}
               >
                 <Icon aria-hidden className="size-4 shrink-0" />
                 <span className={wide ? "" : "md:sr-only lg:not-sr-only"}>{t(label)}</span>

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use myelin_protocol::Dialect;
 use serde_json::Value;
 
-use super::{Catalog, Problem, name, unique};
+use super::{Catalog, Problem, closest, name, unique};
 use crate::model::{Channel, ChannelModel, SecretSource, Settings};
 
 /// Host names of cloud metadata services: they hand out the machine's own credentials.
@@ -33,9 +33,11 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
         }
     }
     problems.extend(models(channel, &at("models")));
+    problems.extend(unserved(channel, &at("models"), catalog));
     for (index, tag) in channel.tags.iter().enumerate() {
         problems.extend(name(&at(&format!("tags[{index}]")), tag));
     }
+    problems.extend(options(channel, catalog));
     problems.extend(headers(channel, &at("headers")));
     if let Err(why) = serde_json::from_value::<Dialect>(Value::Object(channel.dialect.clone())) {
         problems.push(Problem::error(at("dialect"), why.to_string()));
@@ -66,6 +68,15 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
     problems
 }
 
+/// Models that the provider has no address for, as it is set up here: asked for, they could only fail.
+fn unserved<'a>(channel: &'a Channel, path: &'a str, catalog: &'a dyn Catalog) -> impl Iterator<Item = Problem> + 'a {
+    let models = channel.models.iter().flatten().enumerate();
+    models.filter(|(_, model)| catalog.serves(channel, model.upstream()) == Some(false)).map(move |(index, model)| {
+        let why = format!("no endpoint of this channel serves '{}': see options.formats", model.upstream());
+        Problem::error(format!("{path}[{index}]"), why)
+    })
+}
+
 fn models(channel: &Channel, path: &str) -> Vec<Problem> {
     let Some(models) = &channel.models else {
         return Vec::new();
@@ -78,6 +89,21 @@ fn models(channel: &Channel, path: &str) -> Vec<Problem> {
         problems.push(Problem::error(path, "a model's name is empty"));
     }
     problems
+}
+
+/// Options that nothing reads.
+fn options(channel: &Channel, catalog: &dyn Catalog) -> Vec<Problem> {
+    let Some(known) = catalog.options(&channel.provider) else { return Vec::new() };
+    let unknown = channel.options.keys().filter(|name| !known.contains(*name));
+    let problem = |name: &String| {
+        let hint = match closest(known.iter().map(String::as_str), name) {
+            Some(like) => format!("did you mean '{like}'?"),
+            None => format!("it has {}", known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        };
+        let why = format!("the provider '{}' has no option '{name}', so it does nothing: {hint}", channel.provider);
+        Problem::warning(format!("channels.{}.options.{name}", channel.name), why)
+    };
+    unknown.map(problem).collect()
 }
 
 fn headers(channel: &Channel, path: &str) -> Vec<Problem> {

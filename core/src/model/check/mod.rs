@@ -12,19 +12,20 @@ mod profiles;
 mod routes;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use channels::channel;
 pub use keys::{client_format, key};
 pub use limits::{limit, missing, owner};
-pub use names::{name, unique};
+pub use names::{closest, name, unique};
 pub use pattern::{glob_covers, glob_matches};
 pub use policy::policy;
 pub use profiles::profile;
 pub use routes::route;
 pub use settings::{is_loopback, settings};
 
-use super::Entities;
+use super::{Channel, Entities};
 
 /// How bad a problem is.
 #[derive(
@@ -86,6 +87,18 @@ pub trait Catalog: Send + Sync {
     /// Whether the provider's own models include that one, for rules that name a model nobody lists. `None`: not known.
     fn offers(&self, provider: &str, model: &str) -> Option<bool> {
         let _ = (provider, model);
+        None
+    }
+
+    /// The names that `options` of the provider's channels may have. `None`: not known.
+    fn options(&self, provider: &str) -> Option<BTreeSet<String>> {
+        let _ = provider;
+        None
+    }
+
+    /// Whether the channel has an endpoint, or something beside conversations, that takes this model of its provider. `None`: not known.
+    fn serves(&self, channel: &Channel, upstream: &str) -> Option<bool> {
+        let _ = (channel, upstream);
         None
     }
 }

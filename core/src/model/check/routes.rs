@@ -43,7 +43,13 @@ fn deployment(path: &str, target: &str, model: &str, entities: &Entities) -> Opt
     let Some(found) = entities.channel(channel) else {
         return Some(Problem::warning(path, format!("there is no channel '{channel}'")));
     };
-    missing_model(path, found, if upstream == "*" { model } else { upstream })
+    if upstream == "*" {
+        let why = format!(
+            "'{target}' asks the channel for '{model}', which it does not list: name its model, {channel}/MODEL"
+        );
+        return (!may_serve(found, model)).then(|| Problem::warning(path, why));
+    }
+    missing_model(path, found, upstream)
 }
 
 /// A profile's target: a model, a route, `channel/model`, `channel/*` or `tag:t`. `None`: it points somewhere, or may.
@@ -72,8 +78,8 @@ fn missing_tag(path: &str, tag: &str, entities: &Entities) -> Option<Problem> {
 }
 
 fn missing_model(path: &str, channel: &Channel, model: &str) -> Option<Problem> {
-    let lists = channel.models.is_none() || may_serve(channel, model);
-    (!lists).then(|| Problem::warning(path, format!("the channel '{}' does not list '{model}'", channel.name)))
+    (!may_serve(channel, model))
+        .then(|| Problem::warning(path, format!("the channel '{}' does not list '{model}'", channel.name)))
 }
 
 /// Whether the channel lists the model by either name. One that was never asked what it has may have anything.

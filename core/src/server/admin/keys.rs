@@ -10,6 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
+use crate::model::check::Problem;
 use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
@@ -193,6 +194,19 @@ pub struct NewSecret {
     pub key: KeyView,
     /// The secret: shown now and never again. `null` if it was brought along.
     pub secret: Option<String>,
+    /// What was taken but is surely not as meant.
+    #[serde(default)]
+    pub warnings: Vec<Problem>,
+}
+
+/// A key that was changed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct KeyChanged {
+    /// The key.
+    #[serde(flatten)]
+    key: KeyView,
+    /// What was taken but is surely not as meant.
+    warnings: Vec<Problem>,
 }
 
 /// How to rotate.
@@ -215,7 +229,13 @@ fn find(entities: &Entities, key: &str) -> Result<VirtualKey, ChangeError> {
 
 fn with_secret(applied: &Applied, key: &str) -> Result<NewSecret, AdminError> {
     let secret = applied.issued.first().map(|issued| issued.secret.expose().to_owned());
-    Ok(NewSecret { key: (&find(&applied.entities, key)?).into(), secret })
+    let key = find(&applied.entities, key)?;
+    Ok(NewSecret { key: (&key).into(), secret, warnings: warnings(applied, &key) })
+}
+
+fn warnings(applied: &Applied, key: &VirtualKey) -> Vec<Problem> {
+    let own = format!("keys.{}.", key.name);
+    applied.warnings.iter().filter(|problem| problem.path.starts_with(&own)).cloned().collect()
 }
 
 /// All keys.
@@ -247,13 +267,13 @@ pub(super) async fn one(State(admin): State<Admin>, Named(key): Named) -> Result
 /// Changes a key; what is omitted stays as it is. `blocked` blocks and unblocks.
 #[utoipa::path(patch, path = "/api/v1/keys/{key}", tag = "keys", operation_id = "patch_key", params(("key" = String, Path)),
     request_body = KeyPatch,
-    responses((status = 200, body = KeyView), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
+    responses((status = 200, body = KeyChanged), (status = 404, body = Failure), (status = 409, body = Failure), (status = 422, body = Failure)))]
 pub(super) async fn patch(
     State(admin): State<Admin>,
     Extension(who): Extension<Who>,
     Named(key): Named,
     Sent(patch): Sent<KeyPatch>,
-) -> Result<Json<KeyView>, AdminError> {
+) -> Result<Json<KeyChanged>, AdminError> {
     let id = find(&admin.services.store.entities(), &key)?.id;
     let wanted = id.clone();
     let make = move |entities: &Entities| {
@@ -267,7 +287,8 @@ pub(super) async fn patch(
         Ok(Change::UpdateKey(Box::new(key)))
     };
     let applied = admin.services.store.apply_with(&who.0, make).await?;
-    Ok(Json((&find(&applied.entities, &id)?).into()))
+    let key = find(&applied.entities, &id)?;
+    Ok(Json(KeyChanged { key: (&key).into(), warnings: warnings(&applied, &key) }))
 }
 
 /// Removes a key.

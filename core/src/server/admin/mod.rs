@@ -8,11 +8,14 @@ mod cache;
 mod channels;
 mod docs;
 pub mod error;
+mod events;
 mod extract;
 mod filter;
 mod keys;
+mod limits;
 mod logs;
 mod models;
+mod owners;
 mod prices;
 mod profiles;
 mod routes;
@@ -115,6 +118,12 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::one, profiles::patch, profiles::remove))
         .routes(routes!(profiles::active, profiles::switch))
+        .routes(routes!(owners::list, owners::create))
+        .routes(routes!(owners::one, owners::patch, owners::remove))
+        .routes(routes!(limits::list, limits::create))
+        .routes(routes!(limits::one, limits::patch, limits::remove))
+        .routes(routes!(limits::reset))
+        .routes(routes!(events::follow))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
         .routes(routes!(cache::status, cache::clear))

@@ -80,6 +80,9 @@ fn world() -> World {
         store: store.clone(),
         origins: Default::default(),
         resilience: crate::pipeline::Resilience::beside(dir.path()),
+        limiter: Default::default(),
+        events: Default::default(),
+        talks: Default::default(),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {

@@ -37,7 +37,7 @@ use super::bodies::Bodies;
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
-use crate::model::{MOST_PLANNED, RequestRecord};
+use crate::model::{Charge, MOST_PLANNED, RequestRecord};
 
 /// Begins every id of a request.
 const ID_PREFIX: &str = "req_";
@@ -91,19 +91,36 @@ impl Ledger {
     /// Hands a record over. Never waits for the disk, never fails: what cannot be kept is counted in [`Ledger::health`]. The record survives the death
     /// of the process from when this returns.
     pub fn append(&self, record: RequestRecord) {
-        self.hand_over(record, None);
+        self.hand_over(record, Vec::new(), None);
+    }
+
+    /// Hands a record over with what it counts against limits: both are written, or neither. `durable`: tells when it is on disk.
+    pub fn append_charged(
+        &self,
+        record: RequestRecord,
+        charges: Vec<Charge>,
+        durable: bool,
+    ) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let (sender, receiver) = durable.then(oneshot::channel).unzip();
+        self.hand_over(record, charges, sender);
+        receiver
     }
 
     /// Hands a record over and tells when it is on disk. An error: it is not, and traffic should go on.
     pub fn append_durable(&self, record: RequestRecord) -> oneshot::Receiver<Result<(), StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        self.hand_over(record, Some(sender));
+        self.hand_over(record, Vec::new(), Some(sender));
         receiver
     }
 
-    fn hand_over(&self, mut record: RequestRecord, waiter: Option<oneshot::Sender<Result<(), StoreError>>>) {
+    fn hand_over(
+        &self,
+        mut record: RequestRecord,
+        charges: Vec<Charge>,
+        waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
         let (key, bytes) = prepare(&mut record);
-        self.queue.record(key, bytes, Arc::new(record), waiter);
+        self.queue.record(key, bytes, charges, Arc::new(record), waiter);
     }
 
     /// Writes records anew that are there already, and their sums with them; on disk when this is done. Those who watch are not told.

@@ -65,6 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Charge;
 
     fn record(key: u128, bytes: &[u8]) -> Job {
         Job::Record { key, bytes: bytes.to_vec() }
@@ -76,7 +77,12 @@ mod tests {
         let put = ("[a-z]{1,8}", ".{0,20}", proptest::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(space, key, value)| Job::Put { space, key, value });
         let delete = ("[a-z]{1,8}", ".{0,20}").prop_map(|(space, key)| Job::Delete { space, key });
-        proptest::collection::vec((any::<u64>(), prop_oneof![record, put, delete]), 0..8)
+        let charge = any::<(u64, u64, u64)>().prop_map(|(counter, at, amount)| Charge { counter, at, amount });
+        let charged =
+            (any::<u128>(), proptest::collection::vec(charge, 0..4), proptest::collection::vec(any::<u8>(), 0..60))
+                .prop_map(|(key, charges, bytes)| Job::Charged { key, charges, bytes });
+        let forget = proptest::collection::vec(any::<(u64, u64)>(), 0..4).prop_map(|before| Job::Forget { before });
+        proptest::collection::vec((any::<u64>(), prop_oneof![record, put, delete, charged, forget]), 0..8)
     }
 
     proptest! {

@@ -19,10 +19,10 @@ pub(super) use job::Job;
 
 use super::StoreError;
 use super::db::Db;
-use super::kept;
 use super::ledger::{Books, LedgerHealth, Live, make_tables};
+use super::{counters, kept};
 use crate::clock::Clock;
-use crate::model::RequestRecord;
+use crate::model::{Charge, RequestRecord};
 use journal::Journal;
 use upkeep::Upkeep;
 pub(super) use upkeep::first_key;
@@ -85,10 +85,17 @@ impl Queue {
         &self,
         key: u128,
         bytes: Vec<u8>,
+        charges: Vec<Charge>,
         record: Arc<RequestRecord>,
         waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
     ) {
-        let _ = self.push(Job::Record { key, bytes }, Some(record), waiter);
+        let job = if charges.is_empty() { Job::Record { key, bytes } } else { Job::Charged { key, charges, bytes } };
+        let _ = self.push(job, Some(record), waiter);
+    }
+
+    /// Hands over that counters are to be forgotten.
+    pub(super) fn forget(&self, job: Job, waiter: oneshot::Sender<Result<(), StoreError>>) {
+        let _ = self.push(job, None, Some(waiter));
     }
 
     /// Hands over what concerns a kept thing; returns its place in the order of all jobs. `None`: it is lost.
@@ -122,7 +129,7 @@ impl Queue {
         }
         state.seq += 1;
         let seq = state.seq;
-        let journaled = is_record || size <= MOST_JOURNALED;
+        let journaled = job.is_journaled() && (is_record || size <= MOST_JOURNALED);
         let written = if journaled { state.journal.append(seq, &job, !full) } else { Ok(()) };
         state.health.journal_bytes = state.journal.bytes();
         if let Err(why) = &written {
@@ -354,7 +361,7 @@ fn settle_journal(queue: &Queue, db: &Db) {
         (committed, only_here)
     };
     let done = only_here.map_err(StoreError::io("journal")).and_then(|jobs| {
-        let records = jobs.into_iter().filter(|job| matches!(job, Job::Record { .. }));
+        let records = jobs.into_iter().filter(Job::is_record);
         let records: Vec<Job> = records.collect();
         records.chunks(REPLAYED_AT_ONCE).try_for_each(|records| write(db, &queue.books, records.iter()))
     });
@@ -394,12 +401,18 @@ fn finish(queue: &Queue, db: &Db) {
 fn write<'a>(db: &Db, books: &Books, jobs: impl Iterator<Item = &'a Job> + Clone) -> Result<(), StoreError> {
     db.write(|txn| {
         let records = jobs.clone().filter_map(|job| match job {
-            Job::Record { key, bytes } => Some((*key, bytes.as_slice())),
+            Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some((*key, bytes.as_slice())),
             _ => None,
         });
+        // Before the records: those that are there already have been counted.
+        jobs.clone().try_for_each(|job| match job {
+            Job::Charged { key, charges, .. } => counters::charge(txn, *key, charges),
+            Job::Forget { before } => counters::forget(txn, before),
+            _ => Ok(()),
+        })?;
         books.post(txn, records)?;
         jobs.clone().try_for_each(|job| match job {
-            Job::Record { .. } => Ok(()),
+            Job::Record { .. } | Job::Charged { .. } | Job::Forget { .. } => Ok(()),
             Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
             Job::Delete { space, key } => kept::delete_row(txn, space, key),
         })

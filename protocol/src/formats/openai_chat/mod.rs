@@ -35,6 +35,9 @@ mod thinking;
 mod tool_ids;
 mod tools;
 pub(crate) mod usage;
+
+/// What a `usage` object says that the call cost, in dollars as it wrote them.
+pub use usage::cost as told_cost;
 pub(crate) mod wire;
 
 use serde::Deserialize;

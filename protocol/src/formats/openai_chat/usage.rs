@@ -78,6 +78,7 @@ pub(crate) fn decode(usage: &Value, dialect: &Dialect) -> Option<Usage> {
         cost_usd: cost(usage),
         service_tier: usage.get("service_tier").and_then(Value::as_str).map(str::to_owned),
         raw: Some(usage.clone()),
+        ..Usage::default()
     })
 }
 
@@ -97,7 +98,8 @@ fn beside(prompt: Option<u64>, completion: u64, total: Option<u64>, reasoning: O
     }
 }
 
-fn cost(usage: &Value) -> Option<String> {
+/// What the call cost, in dollars as the host wrote them.
+pub fn cost(usage: &Value) -> Option<String> {
     let written = |value: &Value| match value {
         Value::Number(number) => Some(number.to_string()),
         Value::String(text) if text.parse::<f64>().is_ok() => Some(text.clone()),

@@ -76,6 +76,7 @@ pub(super) fn decode(usage: &Value, answer: Option<&Map<String, Value>>) -> Opti
         cost_usd: cost(fields),
         service_tier: answer.and_then(|answer| answer.get("service_tier")?.as_str()).map(str::to_owned),
         raw: Some(usage.clone()),
+        ..Usage::default()
     })
 }
 

@@ -117,7 +117,8 @@ export function ProfilesPage() {
 
 function Rules({ profile }: { profile: Profile }) {
   const t = useT();
-  if ((profile.rules ?? []).length === 0) return <p className="px-4 py-3 text-sm text-muted">{t("profiles.noRules")}</p>;
+  if ((profile.rules ?? []).length === 0)
+    return <p className="px-4 py-3 text-sm text-muted">{t("profiles.noRules")}</p>;
   return (
     <Table
       label={t("profiles.rulesOf", { name: profile.name })}

@@ -57,7 +57,9 @@ export function RequestTable(props: Props) {
   });
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
-  useEffect(() => virtual.measure(), [narrow, virtual]);
+  useEffect(() => {
+    virtual.measure();
+  }, [narrow, virtual]);
   useEffect(() => {
     if (more && !fetching && last >= rows.length - 20) more();
   }, [last, rows.length, more, fetching]);

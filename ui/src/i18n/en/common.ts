@@ -35,7 +35,6 @@ export const common = {
   cancel: "Cancel",
   save: "Save",
   saved: "Saved",
-  add: "Add",
   edit: "Edit",
   delete: "Delete",
   optional: "optional",

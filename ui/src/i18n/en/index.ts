@@ -1,8 +1,11 @@
 import { channels } from "./channels";
 import { common } from "./common";
+import { home } from "./home";
 import { keys } from "./keys";
+import { playground } from "./playground";
 import { requests } from "./requests";
 import { routing } from "./routing";
+import { settings } from "./settings";
 
 /** Every word of the console. `{name}` is a value; `one|many` chooses by `{n}`. */
-export const en = { ...channels, ...common, ...keys, ...requests, ...routing };
+export const en = { ...channels, ...common, ...home, ...keys, ...playground, ...requests, ...routing, ...settings };

@@ -34,7 +34,6 @@ export const common = {
   cancel: "取消",
   save: "保存",
   saved: "已保存",
-  add: "添加",
   edit: "编辑",
   delete: "删除",
   optional: "可选",

@@ -1,8 +1,20 @@
 import type { Catalogue } from "..";
 import { channels } from "./channels";
 import { common } from "./common";
+import { home } from "./home";
 import { keys } from "./keys";
+import { playground } from "./playground";
 import { requests } from "./requests";
 import { routing } from "./routing";
+import { settings } from "./settings";
 
-export const zh: Catalogue = { ...channels, ...common, ...keys, ...requests, ...routing };
+export const zh: Catalogue = {
+  ...channels,
+  ...common,
+  ...home,
+  ...keys,
+  ...playground,
+  ...requests,
+  ...routing,
+  ...settings,
+};

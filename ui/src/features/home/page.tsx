@@ -1,0 +1,180 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { ArrowRight, CircleCheck, FlaskConical, TriangleAlert } from "lucide-react";
+import { useCallback, useState } from "react";
+import { type Api, answer, api } from "@/api/client";
+import { type RequestRecord, useLive } from "@/api/live";
+import { useProfiles, useStatus } from "@/api/queries";
+import { Badge } from "@/components/ui/badge";
+import { Card } from "@/components/ui/card";
+import { CopyButton } from "@/components/ui/copy";
+import { Ago } from "@/components/ui/moment";
+import { Failure, Notice } from "@/components/ui/notice";
+import { Page } from "@/components/ui/page";
+import { Skeleton } from "@/components/ui/spinner";
+import { ProfileCards } from "@/features/profiles/switch";
+import { merge, STATE_TONES } from "@/features/requests/shape";
+import { useT } from "@/i18n";
+import { count, duration } from "@/lib/format";
+import { SetUp } from "./set-up";
+
+/** Is it working, where do requests go, what happened last? */
+export function HomePage() {
+  const t = useT();
+  const status = useStatus(10_000);
+  const profiles = useProfiles();
+  return (
+    <Page title={t("home.title")}>
+      {status.isError && <Failure error={status.error} retry={() => void status.refetch()} />}
+      {status.isPending && <Skeleton className="h-20 w-full" />}
+      {status.data && <Strip status={status.data} />}
+      {status.data && (status.data.channels === 0 || status.data.requests === 0) && <SetUp status={status.data} />}
+      {status.data && <Troubles status={status.data} />}
+      <Card
+        title={t("profiles.active")}
+        hint={t("profiles.hint")}
+        actions={
+          <Link to="/profiles" className="inline-flex items-center gap-1 text-xs text-accent hover:underline">
+            {t("home.allProfiles")} <ArrowRight aria-hidden className="size-3" />
+          </Link>
+        }
+      >
+        {profiles.data ? <ProfileCards list={profiles.data} /> : <Skeleton className="h-16 w-full" />}
+      </Card>
+      <Latest />
+    </Page>
+  );
+}
+
+/** What tools are pointed at, by what they speak. */
+const ADDRESSES = [
+  { label: "OpenAI", path: "/v1" },
+  { label: "Anthropic", path: "/anthropic" },
+  { label: "Gemini", path: "/gemini" },
+  { label: "Ollama", path: "" },
+];
+
+function Strip({ status }: { status: Api<"Status"> }) {
+  const t = useT();
+  const well = !status.ledger.failing && status.problems.every((problem) => problem.severity !== "error");
+  return (
+    <section aria-label={t("home.state")} className="rounded-xl border border-line bg-surface p-4">
+      <div className="flex flex-wrap items-center gap-x-6 gap-y-3">
+        <p className="flex items-center gap-2 text-sm font-semibold">
+          {well ? (
+            <CircleCheck aria-hidden className="size-5 text-good" />
+          ) : (
+            <TriangleAlert aria-hidden className="size-5 text-warn" />
+          )}
+          {well ? t("home.well") : t("home.unwell")}
+        </p>
+        <dl className="flex flex-wrap gap-x-6 gap-y-2 text-sm">
+          <Figure label={t("home.channels")} value={`${status.channels_serving} / ${status.channels}`} />
+          <Figure label={t("home.models")} value={count(status.models)} />
+          <Figure label={t("home.keys")} value={count(status.keys)} />
+          <Figure label={t("home.requests")} value={count(status.requests)} />
+          <Figure label={t("home.since")} value={<Ago at={status.started} />} />
+        </dl>
+        <span className="ml-auto text-xs text-muted">Myelin {status.version}</span>
+      </div>
+      <div className="mt-4 grid gap-2 sm:grid-cols-2 xl:grid-cols-4">
+        {ADDRESSES.map(({ label, path }) => (
+          <div key={label} className="flex min-w-0 items-center gap-2 rounded-lg bg-sunken py-1 pr-1 pl-3">
+            <span className="w-18 shrink-0 text-xs text-muted">{label}</span>
+            <code className="min-w-0 flex-1 truncate text-xs">{location.origin + path}</code>
+            <CopyButton text={location.origin + path} label={t("home.copyAddress", { format: label })} />
+          </div>
+        ))}
+      </div>
+    </section>
+  );
+}
+
+function Figure({ label, value }: { label: string; value: React.ReactNode }) {
+  return (
+    <div className="flex items-baseline gap-1.5">
+      <dd className="font-semibold">{value}</dd>
+      <dt className="text-xs text-muted">{label}</dt>
+    </div>
+  );
+}
+
+function Troubles({ status }: { status: Api<"Status"> }) {
+  const t = useT();
+  const { ledger } = status;
+  return (
+    <>
+      {ledger.failing && (
+        <Notice tone="bad" title={t("home.diskFails")}>
+          {ledger.last_error} {t("home.diskHint", { n: ledger.lost })}
+        </Notice>
+      )}
+      {status.problems.length > 0 && (
+        <Notice tone="warn" title={t("home.problems", { n: status.problems.length })}>
+          {status.problems.map((problem) => (
+            <p key={problem.path + problem.message}>
+              <code>{problem.path}</code>: {problem.message}
+            </p>
+          ))}
+        </Notice>
+      )}
+    </>
+  );
+}
+
+const SHOWN = 8;
+
+/** The last requests, as they end. */
+function Latest() {
+  const t = useT();
+  const first = useQuery({
+    queryKey: ["requests", "latest"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/logs", { params: { query: { limit: SHOWN } }, signal })),
+  });
+  const [fresh, setFresh] = useState<RequestRecord[]>([]);
+  useLive(
+    true,
+    useCallback((came: RequestRecord[]) => setFresh((there) => merge(came, there, SHOWN)), []),
+  );
+  const rows = merge(fresh.toReversed(), first.data?.records ?? [], SHOWN);
+  return (
+    <Card
+      flush
+      title={t("home.latest")}
+      actions={
+        <Link to="/requests" className="inline-flex items-center gap-1 text-xs text-accent hover:underline">
+          {t("home.allRequests")} <ArrowRight aria-hidden className="size-3" />
+        </Link>
+      }
+    >
+      {first.isError && <Failure error={first.error} />}
+      {rows.length === 0 && first.isSuccess && (
+        <p className="flex items-center gap-2 p-4 text-sm text-muted">
+          <FlaskConical aria-hidden className="size-4" /> {t("home.noRequests")}
+        </p>
+      )}
+      <ul className="mt-2 divide-y divide-line border-t border-line">
+        {rows.map((record) => (
+          <li key={record.id}>
+            <Link
+              to="/requests"
+              search={{ open: record.id }}
+              className="flex items-center gap-3 px-4 py-2 text-xs hover:bg-sunken focus-visible:-outline-offset-2"
+            >
+              <Badge tone={STATE_TONES[record.state ?? "failed"]}>{t(`state.${record.state ?? "failed"}`)}</Badge>
+              <span className="min-w-0 flex-1 truncate">
+                <span className="font-medium">{record.model || record.path}</span>
+                {record.channel && <span className="text-muted"> → {record.channel}</span>}
+              </span>
+              <span className="hidden truncate text-muted sm:block">{record.tool}</span>
+              <span className="whitespace-nowrap">{duration(record.duration_us ?? 0)}</span>
+              <span className="hidden w-24 text-right whitespace-nowrap text-muted sm:block">
+                <Ago at={record.started ?? 0} />
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
