@@ -133,11 +133,14 @@ async fn attempt(
         return Ok(Answer::Vectors(Box::new(whole)));
     }
     let peers = peers(job, candidate, deployments);
+    let mut asked = candidate.clone();
     for (index, inputs) in ask.request.input.chunks(most).enumerate() {
-        let part = spread(job, ask, &peers, index, inputs).await?;
+        let part = spread(job, ask, &peers, &mut asked, index, inputs).await?;
         join(&mut whole, part);
     }
-    job.settle.together(whole.usage.clone());
+    if peers.len() > 1 {
+        job.settle.together(whole.usage.clone());
+    }
     Ok(Answer::Vectors(Box::new(whole)))
 }
 
@@ -155,11 +158,12 @@ fn peers(job: &Job, candidate: &Candidate, deployments: &Deployments) -> Vec<Can
     std::iter::once(candidate).chain(others).cloned().collect()
 }
 
-/// One piece of a batch: each begins at another deployment, and goes to the next one if that fails.
+/// One piece of a batch: each begins at another deployment, and goes to the next one if that fails. `asked` is whose attempt is open.
 async fn spread(
     job: &mut Job,
     ask: &Ask,
     peers: &[Candidate],
+    asked: &mut Candidate,
     index: usize,
     inputs: &[EmbeddingInput],
 ) -> Result<EmbeddingResponse, GatewayError> {
@@ -167,8 +171,9 @@ async fn spread(
     for step in 0..peers.len() {
         let Some(peer) = peers.get((index + step) % peers.len()) else { continue };
         let line = job.line(peer)?;
-        if index + step > 0 {
+        if peer != asked {
             // The one before has answered, or its failure is noted already.
+            asked.clone_from(peer);
             job.end_attempt(&Ok::<(), GatewayError>(()));
             let wire = line.channel.embeddings().map_or("", EmbeddingFormat::as_str);
             job.open_attempt(&line.channel, peer, wire);
