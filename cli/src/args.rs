@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::commands::{admin, channel, completions, config, key, logs, price, profile, route, serve, usage};
+use crate::commands::{
+    admin, cache, channel, completions, config, key, limit, logs, owner, price, profile, route, serve, usage,
+};
 
 /// One local address for every model.
 #[derive(Debug, Parser)]
@@ -51,9 +53,18 @@ pub(crate) enum Command {
     /// Virtual keys: what clients call the gateway with.
     #[command(subcommand)]
     Key(key::Key),
+    /// Limits and budgets: how much of what, on whom, in which time.
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// Owners: the tools, users, teams, projects and organisations that keys belong to.
+    #[command(subcommand)]
+    Owner(owner::Owner),
     /// Routes: from a model's name to ordered groups of deployments.
     #[command(subcommand)]
     Route(route::Route),
+    /// Answers that are kept and given again.
+    #[command(subcommand)]
+    Cache(cache::Cache),
     /// What models cost, and what requests did.
     #[command(subcommand)]
     Price(price::Price),

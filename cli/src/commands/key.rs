@@ -25,6 +25,13 @@ pub(crate) enum Key {
         #[arg(long, default_value = "1d")]
         grace: String,
     },
+    /// Give a key to a user, team, project or organisation, whose limits then hold for it.
+    Give {
+        /// Name or id.
+        key: String,
+        /// team:NAME or the like (default: nobody).
+        owner: Option<String>,
+    },
     /// Refuse a key.
     Block {
         /// Name or id.
@@ -65,6 +72,9 @@ pub(crate) struct Create {
     /// The tool that it belongs to.
     #[arg(long)]
     tool: Option<String>,
+    /// The user, team, project or organisation that it belongs to: team:NAME or the like.
+    #[arg(long)]
+    owner: Option<String>,
     /// The last byte of an answer waits until its record is on disk.
     #[arg(long)]
     strict: bool,
@@ -160,7 +170,7 @@ pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
         Key::Create(new) => {
             let body = json!({
                 "name": new.name, "expires": new.expires.as_deref().map(moment).transpose()?, "models": new.model, "channels": new.channel,
-                "formats": new.format, "profile": new.profile, "tool": new.tool, "strict": new.strict,
+                "formats": new.format, "profile": new.profile, "tool": new.tool, "owner": new.owner, "strict": new.strict,
             });
             let answer = carrier.post("/api/v1/keys", &body)?;
             let words = secret(&answer);
@@ -183,6 +193,14 @@ pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
                 _ => format!("the secret before it works for another {grace}"),
             };
             let words = format!("{}\n{old}", secret(&answer));
+            (answer, words)
+        }
+        Key::Give { key, owner } => {
+            let answer = carrier.patch(&path(&key), &json!({"owner": owner}))?;
+            let words = match owner {
+                Some(owner) => format!("{key} belongs to {owner}"),
+                None => format!("{key} belongs to nobody"),
+            };
             (answer, words)
         }
         Key::Block { key } => (carrier.patch(&path(&key), &json!({"blocked": true}))?, format!("{key} is blocked")),
@@ -213,6 +231,7 @@ fn show_list(answer: &Value) -> anyhow::Result<()> {
             text(key, "/hint"),
             text(key, "/profile"),
             text(key, "/tool"),
+            text(key, "/owner"),
             text(key, "/models"),
             at("/expires").map_or_else(|| "never".to_owned(), time),
             at("/created").map_or_else(|| "-".to_owned(), time),
@@ -221,7 +240,7 @@ fn show_list(answer: &Value) -> anyhow::Result<()> {
         ]
     };
     let rows: Vec<_> = list(answer, "/keys").iter().map(row).collect();
-    output::table(&["name", "key", "profile", "tool", "models", "expires", "made", "state", "from"], &rows)
+    output::table(&["name", "key", "profile", "tool", "owner", "models", "expires", "made", "state", "from"], &rows)
 }
 
 /// A moment in milliseconds since 1970: a date (its beginning, in local time), a time with zone, or a length of time from now.

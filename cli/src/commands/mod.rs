@@ -1,13 +1,16 @@
 //! One file a command.
 
 pub(crate) mod admin;
+pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod key;
+pub(crate) mod limit;
 pub(crate) mod logs;
 pub(crate) mod model;
+pub(crate) mod owner;
 pub(crate) mod price;
 pub(crate) mod profile;
 pub(crate) mod route;

@@ -170,8 +170,8 @@ pub const FIELDS: &[Field] = fields! {
             "The longest wait that a provider may ask for (`Retry-After` in any form) and still be waited for.";
         "on": Free = "{}", "{ timeout = \"again\", empty = \"elsewhere\" }",
             "What follows on which failure: `never`, `elsewhere` (another deployment or credential) or `again` (the same one too, after a wait). Failures: `connect`, `timeout`, `rate-limit`, `overloaded`, `failed`, `cut`, `empty`, `denied`, `unknown-model`, `context-length`, `content-policy`, `rejected`.";
-        "cut_streams": Text = "\"retry\"", "\"resume\"",
-            "What follows when a stream breaks off: `off` (told to the caller), `retry` (another try while the caller has seen nothing) or `resume` (what broke off in the middle of a text is continued by a deployment that can go on from a begun answer).";
+        "cut_streams": Text = "\"retry\"", "\"off\"",
+            "What follows when a stream breaks off before content: `retry` (another try) or `off` (told to the caller). After content it is always told.";
     }
     "policy.mirror" {
         "to": Text = "required", "\"main/gpt-5\"", "A model, a route or `channel/model`.";

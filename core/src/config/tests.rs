@@ -282,7 +282,8 @@ per = "minute"
 queue = { timeout_ms = 5000 }
 "#;
     let loaded = load_with(good, &[]).unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let warned: Vec<&str> = loaded.warnings.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(warned, ["limits.key-laptop-money-month.money"], "what has no price is not held back by money");
     let [month, burst] = loaded.declared.limits.as_slice() else { panic!("{:?}", loaded.declared.limits) };
     assert_eq!((month.name.as_str(), month.amount), ("key-laptop-money-month", 5_250_000_000));
     assert_eq!(burst.queue.map(|queue| (queue.timeout_ms, queue.max_waiting)), Some((5_000, 100)));

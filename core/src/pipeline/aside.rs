@@ -15,11 +15,10 @@ use super::dispatch::collect;
 use super::origins::Maker;
 use super::receive::passed_headers;
 use super::relay::{Output, Relay};
-use super::reply::{Reply, ReplyBody, describe};
+use super::reply::{Reply, ReplyBody};
 use super::settle::End;
 use super::stream::{Live, StreamReply};
 use super::target::{Demand, Deployments, Target};
-use super::tries::Tries;
 use super::{Job, multipart, rerank};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::RequestState;
@@ -157,7 +156,7 @@ struct Stream {
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, ask.demand()).await?;
-    let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
+    let tries = job.tries(deployments);
     while let Some(candidate) = tries.next().await {
         match attempt(job, ask, &candidate).await {
             Ok(answer) => {
@@ -168,7 +167,7 @@ async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result
             }
             Err(error) => {
                 job.settle.end_attempt(End::Failed(&error));
-                tries.failed(candidate, error);
+                job.failed(&tries, candidate, error);
             }
         }
     }
@@ -296,7 +295,7 @@ async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
     job.settle.price();
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     job.settle.record_mut().bytes_out = body.len() as u64;
     job.settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(body);
@@ -308,7 +307,7 @@ fn live(mut job: Job, stream: Stream) -> Reply {
     job.settle.record_mut().stream = true;
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
-    describe(reply.headers_mut(), job.settle.record());
+    job.settle.describe(reply.headers_mut());
     let out: Output = first.into_iter().collect();
     let live = Live::new(Some(rest), Relay::raw(), out, job.settle, &limits, maker);
     *reply.body_mut() = ReplyBody::Stream(Box::new(StreamReply::live(live)));

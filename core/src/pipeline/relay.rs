@@ -249,6 +249,16 @@ impl Relay {
         }
     }
 
+    /// The answer ended, or is about to, and nothing was said in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Relay::Pass(pass) => pass.tap.is_empty(),
+            Relay::Convert(driver) => driver.is_empty(),
+            Relay::Written | Relay::Raw(_) => false,
+            Relay::Edited(edited) => edited.inner.is_empty(),
+        }
+    }
+
     /// Why the answer ended.
     pub(crate) fn finish_reason(&self) -> Option<&FinishReason> {
         match self {

@@ -96,3 +96,107 @@ pub(super) fn forget(txn: &WriteTransaction, before: &[(u64, u64)]) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use crate::clock::TestClock;
+    use crate::model::{Charge, RequestRecord};
+    use crate::store::{MasterKey, Store};
+
+    const START: u64 = 1_800_000_000_000;
+
+    fn open(dir: &Path) -> Store {
+        let clock = TestClock::default();
+        clock.advance_ms(START);
+        Store::open(dir, Arc::new(clock), &MasterKey::KeyFile, Arc::new(|_: &str| true)).unwrap()
+    }
+
+    fn record(n: u64) -> RequestRecord {
+        let id = format!("req_{:032x}", (u128::from(START + n) << 80) | u128::from(n));
+        RequestRecord { id, started: START + n, ..RequestRecord::default() }
+    }
+
+    fn charges(n: u64) -> Vec<Charge> {
+        vec![
+            Charge { counter: 7, at: START, amount: n },
+            Charge { counter: u64::MAX, at: START + n / 10 * 10, amount: 1 },
+        ]
+    }
+
+    /// What the two counters hold.
+    fn sums(store: &Store) -> (u64, u64) {
+        let of = |wanted| {
+            let sums = store.counters().sums().unwrap();
+            sums.iter().filter(|(counter, ..)| *counter == wanted).map(|(.., amount)| amount).sum()
+        };
+        (of(7), of(u64::MAX))
+    }
+
+    fn copy_of(dir: &Path) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+
+    #[tokio::test]
+    async fn sums_agree_with_the_records_whenever_the_process_dies() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let mut expected = 0;
+        for n in 0..300_u64 {
+            drop(store.ledger().append_charged(record(n), charges(n), false));
+            expected += n;
+            if n % 50 == 49 {
+                // As a killed process leaves them: what is committed is in the file, the rest in the journal.
+                let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
+                let reopened = open(copy.path());
+                assert_eq!(sums(&reopened), (expected, n + 1), "after {n}");
+                assert_eq!(reopened.ledger().count().unwrap(), n + 1);
+                let at_start: u64 = reopened.counters().at_start().iter().map(|(.., amount)| amount).sum();
+                assert_eq!(at_start, expected + n + 1);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_is_read_twice_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for n in 0..20 {
+            drop(store.ledger().append_charged(record(n), charges(n), false));
+        }
+        let journals = ["journal.a", "journal.b"].map(|name| fs::read(dir.path().join(name)).unwrap());
+        assert!(journals.iter().any(|journal| !journal.is_empty()));
+        store.close();
+        drop(store);
+        for _ in 0..2 {
+            for (name, bytes) in ["journal.a", "journal.b"].iter().zip(&journals) {
+                fs::write(dir.path().join(name), bytes).unwrap();
+            }
+            assert_eq!(sums(&open(dir.path())), (190, 20));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_stays_so_and_what_comes_after_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for n in 0..20 {
+            drop(store.ledger().append_charged(record(n), charges(n), false));
+        }
+        store.counters().forget(vec![(7, u64::MAX), (u64::MAX, START + 10)]).await.unwrap().unwrap();
+        assert_eq!(sums(&store), (0, 10), "only the older part of the second one goes");
+        store.ledger().append_charged(record(30), charges(30), true).unwrap().await.unwrap().unwrap();
+        assert_eq!(sums(&store), (30, 11));
+        // The journal still holds all of it: reading it again neither counts nor forgets anything.
+        let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
+        assert_eq!(sums(&open(copy.path())), (30, 11));
+    }
+}

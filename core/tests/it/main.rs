@@ -6,9 +6,14 @@ mod addresses;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod aside;
+mod cache;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod carry;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
@@ -29,8 +34,9 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
-#[cfg(test)]
 mod prices;
+#[cfg(test)]
+mod quota;
 mod scale;
 #[cfg(test)]
 mod secrets;

@@ -1,7 +1,7 @@
 //! Limits and owners: nothing that cannot be enforced is taken.
 
 use super::{Problem, name};
-use crate::model::{Entities, Limit, LimitQueue, Measure, Owner, OwnerRef, Target, Window};
+use crate::model::{Entities, Limit, LimitQueue, Measure, Owner, OwnerRef, Target, Unpriced, Window};
 
 /// Longest wait before a limit.
 const LONGEST_WAIT_MS: u64 = 10 * 60_000;
@@ -56,6 +56,10 @@ pub fn limit(limit: &Limit, entities: &Entities) -> Vec<Problem> {
         if !limit.refuse {
             wrong("queue", "nothing waits before a limit that refuses nothing".to_owned());
         }
+    }
+    if limit.measure == Measure::Money && limit.refuse && entities.settings.unpriced == Unpriced::Allow {
+        let why = "models without a price count nothing here: `unpriced = \"block\"` keeps them out";
+        problems.push(Problem::warning(at("money"), why));
     }
     problems.extend(missing(&limit.on, entities).map(|why| Problem::warning(at("on"), why)));
     problems

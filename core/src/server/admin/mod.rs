@@ -4,6 +4,7 @@
 //! are called: that is [`Desk`]'s.
 
 mod auth;
+mod cache;
 mod channels;
 mod docs;
 pub mod error;
@@ -127,6 +128,7 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(events::follow))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(cache::status, cache::clear))
         .routes(routes!(prices::list, prices::set))
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))

@@ -82,6 +82,8 @@ fn world() -> World {
         flights: Default::default(),
         limiter: Default::default(),
         events: Default::default(),
+        talks: Default::default(),
+        resilience: crate::pipeline::Resilience::beside(dir.path()),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {

@@ -54,9 +54,7 @@ impl TestGateway {
     /// The same with other settings.
     pub async fn with_settings(channels: Vec<Value>, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let clock = Arc::new(SystemClock::new());
-        let known = Arc::new(|name: &str| Catalog::builtin().get(name).is_some());
-        let store = Store::open(dir.path(), clock.clone(), &MasterKey::KeyFile, known).expect("the store opens");
+        let store = open_store(dir.path()).expect("the store opens");
         let mut settings = Settings { listen: vec!["127.0.0.1:0".into()], ..Settings::default() };
         change(&mut settings);
         let fixed = [
@@ -77,6 +75,35 @@ impl TestGateway {
         let key = NewKey { name: "test".into(), ..NewKey::default() };
         let applied = store.apply(Change::CreateKey(Box::new(key)), "test").await.expect("a key is made");
         let key = applied.issued.first().expect("its secret is shown").secret.expose().to_owned();
+        Self::run(store, key, dir).await
+    }
+
+    /// Stops, and starts again on the same data.
+    pub async fn restart(mut self) -> Self {
+        self.gateway.shutdown();
+        let _ = tokio::time::timeout(Duration::from_secs(10), &mut self.task).await;
+        self.gateway.store().close();
+        let settings = self.gateway.store().entities().settings.clone();
+        let dir = std::mem::replace(&mut self._dir, tempfile::tempdir().expect("a temporary folder"));
+        let key = self.key.clone();
+        drop(self);
+        // Tasks of the old one may hold its store for a moment longer.
+        let mut store = open_store(dir.path());
+        for _ in 0..200 {
+            if store.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            store = open_store(dir.path());
+        }
+        let store = store.expect("the store opens again");
+        let fixed_settings = ["listen".to_owned()].into();
+        store.declare(Declared { settings, fixed_settings, ..Declared::default() }).expect("settings are good");
+        Self::run(store, key, dir).await
+    }
+
+    async fn run(store: Store, key: String, dir: tempfile::TempDir) -> Self {
+        let clock = Arc::new(SystemClock::new());
         let gateway = Gateway::open(store, clock, Arc::new(InlineSecrets)).expect("TLS is there");
         let (send, ready) = tokio::sync::oneshot::channel();
         let serving = gateway.clone();
@@ -169,6 +196,11 @@ impl TestGateway {
         }
         panic!("there are no {count} records");
     }
+}
+
+fn open_store(dir: &std::path::Path) -> Result<Store, myelin_core::store::StoreError> {
+    let known = Arc::new(|name: &str| Catalog::builtin().get(name).is_some());
+    Store::open(dir, Arc::new(SystemClock::new()), &MasterKey::KeyFile, known)
 }
 
 impl Drop for TestGateway {
