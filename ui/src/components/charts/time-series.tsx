@@ -119,6 +119,18 @@ type CanvasProps = {
   language: string;
 };
 
+/** Moments of an axis: the time of day, and the date where a day begins. */
+function moments(splits: number[], language: string): string[] {
+  const days = splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) >= 86_000;
+  return splits.map((seconds, at) => {
+    const moment = new Date(seconds * 1000);
+    const date = moment.toLocaleDateString(language, { month: "short", day: "numeric" });
+    if (days) return date;
+    const time = moment.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    return at === 0 || time === "00:00" ? `${time}\n${date}` : time;
+  });
+}
+
 /** uPlot on a canvas. It is made anew for another shape or theme, and follows the width. */
 function Canvas({ times, series, kind, format, height, hover, zoom, language }: CanvasProps) {
   const box = useRef<HTMLDivElement>(null);
@@ -155,7 +167,7 @@ function Canvas({ times, series, kind, format, height, hover, zoom, language }: 
         cursor: { points: { show: !bars }, drag: { x: true, y: false, setScale: false }, y: false },
         scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
         axes: [
-          { ...axis, grid: { show: false } },
+          { ...axis, grid: { show: false }, space: 70, values: (_, splits) => moments(splits, language) },
           { ...axis, size: 64, values: (_, values) => values.map((value) => calls.current.format(value)) },
         ],
         series: [
@@ -170,7 +182,7 @@ function Canvas({ times, series, kind, format, height, hover, zoom, language }: 
                   points: { show: false },
                   paths: uPlot.paths.bars?.({ size: [0.82, 48], radius: 0.08 }),
                 }
-              : { stroke: ink, width: 1.75, spanGaps: true, points: { show: xs.length < 3, size: 5, fill: ink } };
+              : { stroke: ink, width: 1.75, spanGaps: false, points: { size: 5, fill: ink } };
           }),
         ],
         hooks: {

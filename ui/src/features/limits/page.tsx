@@ -115,7 +115,12 @@ function LimitCard({ limit, reset, remove }: { limit: Limit; reset: () => void; 
       <p className="mt-3 flex items-baseline gap-1.5">
         <span className="text-lg font-semibold">{amount(limit.measure, limit.used + limit.held)}</span>
         <span className="text-sm text-muted">
-          {t("limits.of", { amount: `${amount(limit.measure, limit.amount)} ${t(`measures.${limit.measure}`)}` })}
+          {t("limits.of", {
+            amount:
+              limit.measure === "money"
+                ? amount("money", limit.amount)
+                : `${amount(limit.measure, limit.amount)} ${t(`measures.${limit.measure}`)}`,
+          })}
         </span>
         <span className="ml-auto text-sm font-medium">{percent(full)}</span>
       </p>

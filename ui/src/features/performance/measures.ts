@@ -43,7 +43,8 @@ export const MEASURES: Measure[] = [
     value: (sums) => (sums.requests > 0 ? sums.attempts / sums.requests : undefined),
     show: (value) => value.toFixed(2),
   },
-  { id: "overhead", value: (sums) => sums.overhead_us ?? undefined, show: duration },
+  // No request takes nothing: zero is a time that nobody measured.
+  { id: "overhead", value: (sums) => sums.overhead_us || undefined, show: duration },
 ];
 
 /** One measure of a row, for people. */

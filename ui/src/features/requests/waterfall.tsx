@@ -39,7 +39,7 @@ export function Waterfall({ record }: { record: RequestRecord }) {
           <span>{t("inspect.firstToken", { time: duration(record.first_token_us) })}</span>
         ) : null}
         <span>{t("inspect.total", { time: duration(record.duration_us ?? 0) })}</span>
-        <span>{t("inspect.own", { time: duration(record.overhead_us ?? 0) })}</span>
+        {record.overhead_us ? <span>{t("inspect.own", { time: duration(record.overhead_us) })}</span> : null}
       </p>
     </div>
   );

@@ -24,6 +24,8 @@ export const SECTIONS: Section[] = [
     id: "privacy",
     rows: [
       { name: "bodies", kind: "choice", choices: ["off", "errors", "all"] },
+      { name: "bodies_days", kind: "number" },
+      { name: "bodies_bytes", kind: "number" },
       { name: "metadata_days", kind: "number" },
       { name: "stored_response_seconds", kind: "number" },
     ],
@@ -32,6 +34,7 @@ export const SECTIONS: Section[] = [
     id: "routing",
     rows: [
       { name: "max_attempts", kind: "number" },
+      { name: "retry_budget_percent", kind: "number" },
       { name: "model_sync_seconds", kind: "number" },
       { name: "private_media", kind: "switch" },
     ],

@@ -71,4 +71,10 @@ export const settings = {
   "palette.channel": "Channel",
   "palette.key": "Key",
   "palette.open": "Search",
+  "setting.bodies_days": "Bodies are kept",
+  "setting.bodies_days.hint": "In days.",
+  "setting.bodies_bytes": "Room for bodies",
+  "setting.bodies_bytes.hint": "In bytes; the oldest make room.",
+  "setting.retry_budget_percent": "Retry budget",
+  "setting.retry_budget_percent.hint": "How many second tries there may be for each hundred requests.",
 };

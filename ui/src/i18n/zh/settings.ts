@@ -70,4 +70,10 @@ export const settings = {
   "palette.channel": "渠道",
   "palette.key": "密钥",
   "palette.open": "搜索",
+  "setting.bodies_days": "正文保留时间",
+  "setting.bodies_days.hint": "单位：天。",
+  "setting.bodies_bytes": "正文占用上限",
+  "setting.bodies_bytes.hint": "单位：字节；超出时先删除最旧的。",
+  "setting.retry_budget_percent": "重试预算",
+  "setting.retry_budget_percent.hint": "每一百个请求允许的重试数。",
 };
