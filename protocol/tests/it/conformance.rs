@@ -239,3 +239,28 @@ fn no_format_dodges_this_suite() {
         }
     }
 }
+
+/// The numbered cases of the compatibility list: the first forty concern streaming, translation and usage.
+#[test]
+fn every_numbered_case_of_the_compatibility_list_has_a_test() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<_> = ["protocol", "core", "cli"].map(|part| root.join(part)).into();
+    let mut named = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+            let (path, name) = (entry.path(), entry.file_name());
+            if path.is_dir() && name != "target" && name != "corpus" {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                named.extend(
+                    text.lines()
+                        .filter(|line| line.contains("fn ") && line.contains("case_"))
+                        .map(|line| format!("{line}\n")),
+                );
+            }
+        }
+    }
+    let missing: Vec<u8> = (1..=40).filter(|case| !named.contains(&format!("case_{case:02}_"))).collect();
+    assert!(missing.is_empty(), "no test has the number of {missing:?}");
+}
