@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::commands::{admin, channel, completions, config, key, limit, logs, owner, price, profile, route, serve};
+use crate::commands::{
+    admin, cache, channel, completions, config, key, limit, logs, owner, price, profile, route, serve, usage,
+};
 
 /// One local address for every model.
 #[derive(Debug, Parser)]
@@ -60,11 +62,15 @@ pub(crate) enum Command {
     /// Routes: from a model's name to ordered groups of deployments.
     #[command(subcommand)]
     Route(route::Route),
+    /// Answers that are kept and given again.
+    #[command(subcommand)]
+    Cache(cache::Cache),
     /// What models cost, and what requests did.
     #[command(subcommand)]
     Price(price::Price),
     /// What was asked, newest last.
     Logs(logs::Logs),
+    Usage(usage::Usage),
     /// The configuration file.
     #[command(subcommand)]
     Config(config::Config),

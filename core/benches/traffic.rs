@@ -10,7 +10,7 @@ use myelin_protocol::ir::Usage;
 use serde_json::json;
 
 /// When the newest record begins: milliseconds since 1970.
-pub const END: u64 = 1_800_000_000_000;
+pub(crate) const END: u64 = 1_800_000_000_000;
 const DAY: u64 = 86_400_000;
 /// Records that are handed over at once.
 const AT_ONCE: u64 = 5_000;
@@ -33,10 +33,10 @@ const TOOLS: [(&str, &str); 5] = [
     ("aider", "openai-chat"),
 ];
 /// Asked for five times in all.
-pub const RARE: &str = "rare-model";
+pub(crate) const RARE: &str = "rare-model";
 
 /// The n-th of `count` records over some days before `end`.
-pub fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
+pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
     let mut random = fastrand::Rng::with_seed(n);
     let span = days * DAY;
     let started = end - span + n * (span / count.max(1)) + random.u64(0..(span / count.max(1)).max(1));
@@ -135,7 +135,7 @@ pub fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
 }
 
 /// Fills a store with the traffic of some days before `end`; tells how far it is.
-pub fn fill(store: &Store, count: u64, end: u64, days: u64, mut told: impl FnMut(u64)) -> Result<(), Box<dyn Error>> {
+pub(crate) fn fill(store: &Store, count: u64, end: u64, days: u64, mut told: impl FnMut(u64)) -> Result<(), Box<dyn Error>> {
     let mut from = 0;
     while from < count {
         let to = (from + AT_ONCE).min(count);
@@ -147,12 +147,12 @@ pub fn fill(store: &Store, count: u64, end: u64, days: u64, mut told: impl FnMut
 }
 
 /// The last thirty days.
-pub fn month() -> UsageQuery {
+pub(crate) fn month() -> UsageQuery {
     UsageQuery { since: END - 30 * DAY, until: END, ..UsageQuery::default() }
 }
 
 /// Lists that people ask for.
-pub fn filters(count: u64, days: u64) -> Vec<(&'static str, Filter)> {
+pub(crate) fn filters(count: u64, days: u64) -> Vec<(&'static str, Filter)> {
     let middle = record(count / 2, count, END, days);
     let with = |dimension, value: &str| Filter::default().with(dimension, [value]);
     let week = Filter { until: Some(END - 7 * DAY), ..Filter::default() };
@@ -175,7 +175,7 @@ pub fn filters(count: u64, days: u64) -> Vec<(&'static str, Filter)> {
 }
 
 /// Charts that people look at.
-pub fn questions() -> Vec<(&'static str, UsageQuery)> {
+pub(crate) fn questions() -> Vec<(&'static str, UsageQuery)> {
     let by = |words: &[Dimension]| words.iter().map(|one| Grouping::Of(*one)).collect::<Vec<_>>();
     let model = by(&[Dimension::Model]);
     vec![

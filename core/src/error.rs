@@ -5,6 +5,18 @@ use std::time::Duration;
 
 use myelin_protocol::{ApiError, ApiErrorKind};
 
+use crate::model::FailureClass;
+
+/// Codes of the gateway's own that tell failures of one kind apart.
+pub mod codes {
+    /// No connection to the provider could be made.
+    pub const CONNECT: &str = "upstream_unreachable";
+    /// The connection, or the provider's answer, broke off.
+    pub const CUT: &str = "upstream_cut";
+    /// The provider's answer holds nothing.
+    pub const EMPTY: &str = "upstream_empty";
+}
+
 /// What went wrong, in the words of logs, metrics and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -163,6 +175,33 @@ impl GatewayError {
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Adds a code that tells failures of one kind apart.
+    #[must_use]
+    pub fn code(mut self, code: &str) -> Self {
+        self.public.code = Some(code.to_owned());
+        self
+    }
+
+    /// Why it failed, as far as second tries are concerned; `None`: no attempt failed.
+    pub fn class(&self) -> Option<FailureClass> {
+        let code = self.public.code.as_deref().unwrap_or_default();
+        Some(match (self.kind, self.public.kind) {
+            (Kind::UpstreamFailed, _) if code == codes::CONNECT => FailureClass::Connect,
+            (Kind::UpstreamFailed, _) if code == codes::CUT => FailureClass::Cut,
+            (Kind::UpstreamFailed, _) if code == codes::EMPTY => FailureClass::Empty,
+            (Kind::UpstreamFailed, ApiErrorKind::Overloaded) => FailureClass::Overloaded,
+            (Kind::UpstreamFailed, _) => FailureClass::Failed,
+            (Kind::Timeout, _) => FailureClass::Timeout,
+            (Kind::UpstreamRateLimited, _) => FailureClass::RateLimit,
+            (Kind::UpstreamDenied, _) => FailureClass::Denied,
+            (Kind::UpstreamRejected, ApiErrorKind::ContextLength) => FailureClass::ContextLength,
+            (Kind::UpstreamRejected, ApiErrorKind::ContentPolicy) => FailureClass::ContentPolicy,
+            (Kind::UpstreamRejected, ApiErrorKind::UnknownModel | ApiErrorKind::NotFound) => FailureClass::UnknownModel,
+            (Kind::UpstreamRejected, _) => FailureClass::Rejected,
+            _ => return None,
+        })
     }
 
     /// Says whether another try makes sense.

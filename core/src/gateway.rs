@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::limits::Limiter;
 use crate::model::{ChannelState, Entities};
-use crate::pipeline::{Origins, Services};
+use crate::pipeline::{Origins, Resilience, Services, Talks};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
@@ -76,9 +76,20 @@ impl Gateway {
         let media = clients.get(&media_dial(&entities))?;
         let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
         let started = clock.unix_ms();
+        let path = store.path();
+        let resilience = Resilience::beside(path.parent().unwrap_or(&path));
         let limiter = Limiter::new(store.counters().at_start().iter().copied());
-        let (origins, events) = (Origins::default(), Events::default());
-        let services = Arc::new(Services { snapshot, clock, store, origins, limiter, events });
+        let services = Arc::new(Services {
+            snapshot,
+            clock,
+            store,
+            origins: Origins::default(),
+            resilience,
+            talks: Talks::default(),
+            limiter,
+            events: Events::default(),
+            flights: Default::default(),
+        });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
             services,
@@ -229,6 +240,7 @@ impl Gateway {
         services.snapshot.store(Arc::new(snapshot));
         self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);
+        self.store().bodies().keep(entities.settings.bodies_days, entities.settings.bodies_bytes);
     }
 
     /// Limits that are gone leave nothing behind, and what no longer counts goes.

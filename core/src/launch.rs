@@ -127,3 +127,29 @@ impl SecretResolver for Resolver {
         self.0.read(source).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Settings;
+
+    fn problems(channel: serde_json::Value) -> Vec<String> {
+        let channel: crate::model::Channel = serde_json::from_value(channel).unwrap();
+        let found = check::channel(&channel, &Settings::default(), &BuiltinRows);
+        found.into_iter().map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn case_27_a_model_that_no_endpoint_of_its_channel_serves_is_refused_when_it_is_configured() {
+        let channel = |formats: serde_json::Value, models: &[&str]| json!({"name": "main", "provider": "openai", "credentials": ["sk-1"], "options": formats, "models": models});
+        let found = problems(channel(json!({"formats": ["openai-chat"]}), &["gpt-4.1", "gpt-5-codex"]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("models[1]") && found[0].contains("gpt-5-codex"), "{found:?}");
+        let all = ["gpt-4.1", "gpt-5-codex", "text-embedding-3-small", "whisper-1", "gpt-3.5-turbo-instruct"];
+        assert_eq!(problems(channel(json!({}), &all)), [""; 0]);
+        let jina = json!({"name": "jina", "provider": "jina", "credentials": ["k"], "models": ["jina-embeddings-v3"]});
+        assert_eq!(problems(jina), [""; 0]);
+    }
+}

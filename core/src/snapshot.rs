@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::limits::LimitTable;
-use crate::model::{Entities, Policy, Profile, Settings, VirtualKey};
+use crate::model::{CacheMode, Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
 use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
@@ -33,6 +33,8 @@ pub struct Snapshot {
     profiles: HashMap<String, Arc<CompiledProfile>>,
     profile_extras: HashMap<String, ProfileExtras>,
     route_policies: HashMap<String, Policy>,
+    caches: bool,
+    rivals: bool,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
     anonymous: Option<Arc<KeyEntry>>,
@@ -150,6 +152,8 @@ impl Snapshot {
             profiles,
             profile_extras,
             route_policies,
+            caches: policies(entities).any(|policy| policy.cache.mode.is_some_and(|mode| mode != CacheMode::Off)),
+            rivals: policies(entities).any(has_rivals),
             active_profile,
             keys,
             anonymous,
@@ -206,10 +210,40 @@ impl Snapshot {
         ]
     }
 
+    /// Whether answers are kept for anybody.
+    pub fn caches(&self) -> bool {
+        self.caches
+    }
+
+    /// Whether any policy has to know a whole body before its request is sent anywhere.
+    pub fn wants_whole_bodies(&self) -> bool {
+        self.caches || self.rivals
+    }
+
+    /// Whether any route has a policy of its own.
+    pub fn has_route_policies(&self) -> bool {
+        !self.route_policies.is_empty()
+    }
+
     /// The gateway's active profile.
     pub fn active_profile(&self) -> Arc<CompiledProfile> {
         self.active_profile.clone()
     }
+}
+
+/// Every policy that is said anywhere.
+fn policies(entities: &Entities) -> impl Iterator<Item = &Policy> {
+    let keys = entities.keys.iter().map(|key| &key.policy);
+    let routes = entities.routes.iter().map(|route| &route.policy);
+    let profiles = entities.profiles.iter().map(|profile| &profile.policy);
+    keys.chain(routes).chain(profiles).chain([&entities.settings.policy])
+}
+
+/// Whether a policy sends a request to several.
+fn has_rivals(policy: &Policy) -> bool {
+    policy.race.is_some_and(|race| race > 1)
+        || policy.hedge_after_ms.is_some_and(|ms| ms > 0)
+        || policy.mirror.is_some()
 }
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {

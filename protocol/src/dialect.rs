@@ -88,6 +88,21 @@ pub struct Dialect {
     pub stream_only: bool,
 }
 
+impl Dialect {
+    /// What matters for reading answers: its switches without its lists. Costs no allocation, so every stream can have its own.
+    pub fn for_answers(&self) -> Self {
+        Self {
+            unsupported: Vec::new(),
+            knows: Vec::new(),
+            defaults: serde_json::Map::new(),
+            anthropic_version: None,
+            task_field: None,
+            efforts: Vec::new(),
+            ..*self
+        }
+    }
+}
+
 /// Chat's name for the output limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

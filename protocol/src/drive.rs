@@ -50,6 +50,8 @@ pub struct StreamDriver {
     encoder: Box<dyn StreamEncoder>,
     state: DriveState,
     committed: bool,
+    /// Something was said before the end.
+    spoke: bool,
     /// Events before the first content.
     held: Vec<StreamEvent>,
     decoded: Vec<StreamEvent>,
@@ -61,7 +63,6 @@ pub struct StreamDriver {
     finish: Option<Finish>,
     error: Option<ApiError>,
     id: Option<String>,
-    model: Option<String>,
     body: Option<Vec<u8>>,
     at_start: bool,
     error_written: bool,
@@ -90,13 +91,14 @@ impl StreamDriver {
     ) -> Self {
         Self {
             upstream,
-            dialect: dialect.clone(),
+            dialect: dialect.for_answers(),
             reader: Reader::new(upstream.codec().framing()),
             decoder: upstream.codec().stream_decoder(dialect),
             lifter: Lifter::new(names),
             encoder: client.codec().stream_encoder(context),
             state: DriveState::Preamble,
             committed: false,
+            spoke: false,
             held: Vec::new(),
             decoded: Vec::new(),
             lifted: Vec::new(),
@@ -107,7 +109,6 @@ impl StreamDriver {
             finish: None,
             error: None,
             id: None,
-            model: None,
             body: None,
             at_start: true,
             error_written: false,
@@ -206,6 +207,11 @@ impl StreamDriver {
         self.committed
     }
 
+    /// The answer ended, or is about to, and nothing was said in it.
+    pub fn is_empty(&self) -> bool {
+        self.committed && !self.spoke
+    }
+
     /// Nothing more comes of this stream: it ended or failed.
     pub fn is_over(&self) -> bool {
         matches!(self.state, DriveState::Ended | DriveState::Failed)
@@ -235,11 +241,6 @@ impl StreamDriver {
     /// The provider's id of the answer.
     pub fn response_id(&self) -> Option<&str> {
         self.id.as_deref()
-    }
-
-    /// The model that answers, in the provider's words.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
     }
 
     /// What could not be carried to the client so far.
@@ -291,9 +292,8 @@ impl StreamDriver {
             self.text_bytes += delta.text().len() as u64;
         }
         match &event {
-            StreamEvent::Start { id, model, .. } => {
+            StreamEvent::Start { id, .. } => {
                 self.id = self.id.take().or_else(|| id.clone());
-                self.model = self.model.take().or_else(|| model.clone());
             }
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().update(usage.clone()),
             StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish.clone()),
@@ -301,6 +301,7 @@ impl StreamDriver {
             _ => {}
         }
         let ends = event == StreamEvent::End;
+        self.spoke |= event.is_content() && !matches!(event, StreamEvent::Finish { .. });
         if self.committed {
             self.encoder.push(&event, out);
         } else if ends || event.is_content() {

@@ -46,12 +46,14 @@ pub struct StreamTap {
     hide_usage: bool,
     state: TapState,
     committed: bool,
+    /// Something was said before the end.
+    spoke: bool,
+    /// What came was one JSON body.
+    was_body: bool,
     usage: Option<Usage>,
     finish: Option<Finish>,
     error: Option<ApiError>,
     id: Option<String>,
-    model: Option<String>,
-    odd_frames: u64,
     /// The beginning of the stream, and how long all of it is: for an estimate of what was written.
     sample: Vec<u8>,
     seen: u64,
@@ -75,19 +77,19 @@ impl StreamTap {
         let codec = format.codec();
         Self {
             format,
-            dialect: dialect.clone(),
+            dialect: dialect.for_answers(),
             reader: Reader::new(codec.framing()),
             decoder: codec.stream_decoder(dialect),
             markers: markers(format),
             hide_usage: false,
             state: TapState::Preamble,
             committed: false,
+            spoke: false,
+            was_body: false,
             usage: None,
             finish: None,
             error: None,
             id: None,
-            model: None,
-            odd_frames: 0,
             sample: Vec::new(),
             seen: 0,
             events: Vec::new(),
@@ -182,6 +184,11 @@ impl StreamTap {
         self.committed
     }
 
+    /// The answer ended, or is about to, and nothing was said in it. A body in place of a stream is not looked into.
+    pub fn is_empty(&self) -> bool {
+        self.committed && !self.spoke && !self.was_body
+    }
+
     /// The counters so far. Unknown is `None`.
     pub fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
@@ -212,21 +219,6 @@ impl StreamTap {
         self.id.as_deref()
     }
 
-    /// The model that answers, in the provider's words.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
-    /// The answer is one JSON body and no stream: nothing goes out before [`finish`](Self::finish).
-    pub fn is_body(&self) -> bool {
-        self.body.is_some()
-    }
-
-    /// How many of the frames that were decoded before the first content were not what the format says.
-    pub fn odd_frames(&self) -> u64 {
-        self.odd_frames
-    }
-
     /// Judges one frame. `true`: it is to be left out.
     fn frame(&mut self, frame: &Frame<'_>) -> bool {
         if matches!(self.state, TapState::Ended | TapState::Failed) {
@@ -236,9 +228,8 @@ impl StreamTap {
             return false;
         }
         let mut events = std::mem::take(&mut self.events);
-        if self.decoder.feed(frame, &mut events).is_err() && !self.committed {
-            self.odd_frames += 1;
-        }
+        // A frame that is not what the format says tells nothing; the client gets it all the same.
+        drop(self.decoder.feed(frame, &mut events));
         self.events = events;
         self.take_events();
         self.hide_usage && is_usage_alone(frame.data)
@@ -251,13 +242,13 @@ impl StreamTap {
                 break;
             }
             if event.is_content() {
+                self.spoke |= !matches!(event, StreamEvent::Finish { .. });
                 self.committed = true;
                 self.state = TapState::Content;
             }
             match event {
-                StreamEvent::Start { id, model, .. } => {
+                StreamEvent::Start { id, .. } => {
                     self.id = self.id.take().or(id);
-                    self.model = self.model.take().or(model);
                 }
                 StreamEvent::Usage(usage) => self.usage.get_or_insert_default().update(usage),
                 StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish),
@@ -318,13 +309,13 @@ impl StreamTap {
         let facts = answer::facts(self.format, &body, &self.dialect);
         self.usage = facts.usage;
         self.id = facts.id;
-        self.model = facts.model;
         self.error = facts.error;
         if self.error.is_none() && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
             self.error = Some(ApiError::new(ApiErrorKind::Upstream, "upstream answer ended early"));
         }
         self.state = if self.error.is_some() { TapState::Failed } else { TapState::Ended };
         self.committed = self.error.is_none();
+        self.was_body = true;
         out.push(body);
     }
 }

@@ -112,6 +112,18 @@ pub(crate) struct Fields {
     /// The provider whose price list holds, for a host that resells another's models.
     #[arg(long, value_name = "PROVIDER")]
     prices_of: Option<String>,
+    /// Certificates (PEM) to trust beside the system's: file:PATH or env:NAME.
+    #[arg(long, value_name = "SOURCE")]
+    ca: Option<String>,
+    /// A change in requests or answers, as JSON; may be repeated, and replaces all that were there.
+    #[arg(long = "override", value_name = "JSON")]
+    overrides: Vec<String>,
+    /// Second tries, as JSON.
+    #[arg(long, value_name = "JSON")]
+    retry: Option<String>,
+    /// What holds for some of its models, as JSON; may be repeated, and replaces all that was there.
+    #[arg(long, value_name = "JSON")]
+    for_model: Vec<String>,
 }
 
 /// Does it.
@@ -269,12 +281,17 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
         ("tags", json!(fields.tag)),
         ("options", pairs(&fields.option)?),
         ("headers", pairs(&fields.header)?),
+        ("overrides", json!(values(&fields.overrides)?)),
+        ("for_models", json!(values(&fields.for_model)?)),
     ];
     let empty = |value: &Value| *value == json!([]) || *value == json!({});
     let named = lists.into_iter().filter(|(_, value)| !empty(value));
+    let retry = fields.retry.as_ref().map(|text| value(text)).transpose()?;
     let single = [
         ("weight", json!(fields.weight)),
         ("proxy", json!(fields.proxy)),
+        ("ca", json!(fields.ca)),
+        ("retry", json!(retry)),
         ("price_multiplier", json!(fields.price_multiplier)),
         ("prices_of", json!(fields.prices_of)),
     ];
@@ -282,8 +299,17 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
     Ok(named.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+fn values(texts: &[String]) -> anyhow::Result<Vec<Value>> {
+    texts.iter().map(|text| value(text)).collect()
+}
+
+fn value(text: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("'{text}' is no JSON"))
+}
+
 /// Changes that only a new test can vouch for.
-const TESTED: [&str; 6] = ["base_urls", "credentials", "models", "options", "headers", "proxy"];
+const TESTED: [&str; 9] =
+    ["base_urls", "credentials", "models", "options", "headers", "proxy", "ca", "overrides", "for_models"];
 
 fn set(place: &Place, carrier: &Carrier, name: &str, fields: Fields) -> anyhow::Result<()> {
     let mut changes = given(&fields)?;

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod admin;
+pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -15,3 +16,4 @@ pub(crate) mod profile;
 pub(crate) mod route;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod usage;

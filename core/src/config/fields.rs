@@ -113,6 +113,10 @@ pub const FIELDS: &[Field] = fields! {
             "Which bodies of requests and answers are kept: `off`, `errors` or `all`.";
         "unpriced": Text = "\"allow\"", "\"block\"",
             "What happens to requests for models that have no price: `allow` or `block`. A budget in money cannot hold what has no price.";
+        "bodies_days": Number = "7", "7",
+            "How long kept bodies stay, in days.";
+        "bodies_bytes": Number = "268435456", "268435456",
+            "Most bytes that kept bodies take on disk, compressed; the oldest go first.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
         "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
@@ -166,8 +170,8 @@ pub const FIELDS: &[Field] = fields! {
             "The longest wait that a provider may ask for (`Retry-After` in any form) and still be waited for.";
         "on": Free = "{}", "{ timeout = \"again\", empty = \"elsewhere\" }",
             "What follows on which failure: `never`, `elsewhere` (another deployment or credential) or `again` (the same one too, after a wait). Failures: `connect`, `timeout`, `rate-limit`, `overloaded`, `failed`, `cut`, `empty`, `denied`, `unknown-model`, `context-length`, `content-policy`, `rejected`.";
-        "cut_streams": Text = "\"retry\"", "\"resume\"",
-            "What follows when a stream breaks off: `off` (told to the caller), `retry` (another try while the caller has seen nothing) or `resume` (what broke off in the middle of a text is continued by a deployment that can go on from a begun answer).";
+        "cut_streams": Text = "\"retry\"", "\"off\"",
+            "What follows when a stream breaks off before content: `retry` (another try) or `off` (told to the caller). After content it is always told.";
     }
     "policy.mirror" {
         "to": Text = "required", "\"main/gpt-5\"", "A model, a route or `channel/model`.";
@@ -301,6 +305,7 @@ pub const FIELDS: &[Field] = fields! {
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
         "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
+        "bodies": Text = "the gateway's", "\"off\"", "Which bodies are kept for this key: `off`, `errors` or `all`.";
         "policy": Free = "", "{ cache = { mode = \"off\" } }", "As in `policy`, for requests with this key.";
     }
     "routes" {

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Owner, OwnerKind,
-    OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey,
+    BodyPolicy, Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Owner,
+    OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts,
+    VirtualKey,
 };
 
 /// `[[channels]]`.
@@ -102,6 +103,7 @@ pub(super) struct FileKey {
     owner: Option<OwnerRef>,
     #[serde(default)]
     strict: bool,
+    bodies: Option<BodyPolicy>,
     #[serde(default)]
     policy: Policy,
 }
@@ -132,6 +134,7 @@ impl FileKey {
             tool: self.tool,
             owner: self.owner,
             strict: self.strict,
+            bodies: self.bodies,
             policy: self.policy,
             origin: Origin::File,
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::check::Problem;
-use super::price::amount;
+use super::amount::amount;
 use super::{Limit, LimitQueue, Measure, Origin, Target, Window};
 
 /// Nanodollars in a dollar.

@@ -3,6 +3,7 @@
 //! Layer 0: pure data with serde, no IO, no clock. Everything above speaks in these. Entities are stored as JSON, so every field has a default and an
 //! older or newer reader keeps working.
 
+mod amount;
 mod channel;
 pub mod check;
 mod entities;
@@ -28,9 +29,8 @@ pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
-pub use price::{
-    ImportedPrices, Multiplier, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, amount, decimal, tier,
-};
+pub use amount::{Multiplier, amount, decimal};
+pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use profile::{Profile, ProfileRule, RuleMatch};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,

@@ -124,8 +124,6 @@ pub enum CutStreams {
     /// Another try, as long as the caller has seen nothing.
     #[default]
     Retry,
-    /// The same, and what broke off after content is continued by a deployment that can go on from a begun answer.
-    Resume,
 }
 
 /// A second target that gets a copy of some requests.

@@ -2,10 +2,10 @@
 //!
 //! People read and write dollars (a million tokens, or one of anything else); inside there are only integers: picodollars a token or unit.
 
-use std::fmt;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
+
+use super::amount::{amount, dollars};
 
 /// What is charged for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -339,52 +339,6 @@ fn unknown(name: &str) -> String {
     )
 }
 
-/// Dollars as a JSON number or decimal text, in units of 1/`scale` dollar.
-pub fn amount(value: &Value, scale: u64) -> Option<u64> {
-    match value {
-        Value::Number(number) => decimal(&plain(number)?, scale),
-        Value::String(text) => decimal(text.trim(), scale),
-        _ => None,
-    }
-}
-
-/// A number without exponent.
-fn plain(number: &Number) -> Option<String> {
-    match number.as_u64() {
-        Some(whole) => Some(whole.to_string()),
-        None => number.as_f64().filter(|float| float.is_finite()).map(|float| format!("{float}")),
-    }
-}
-
-/// A decimal text in units of 1/`scale`, rounded half up; `None`: no decimal number, negative, or too large. What [`f64`] printed is read exactly.
-pub fn decimal(text: &str, scale: u64) -> Option<u64> {
-    if text.contains(['e', 'E']) {
-        let float = text.parse::<f64>().ok().filter(|float| float.is_finite())?;
-        return decimal(&format!("{float}"), scale);
-    }
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let scale = u128::from(scale);
-    // 18 digits are more than any unit here can tell.
-    let fraction = fraction.get(..18).unwrap_or(fraction);
-    let unit = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-    let part = (part.checked_mul(scale)?.checked_mul(2)? + unit) / (2 * unit);
-    u64::try_from(whole.checked_mul(scale)?.checked_add(part)?).ok()
-}
-
-/// Picodollars of one as dollars of `per`.
-fn dollars(pico: u64, per: u64) -> Number {
-    let scale = MILLION * MILLION / per;
-    let text = format!("{}.{:0width$}", pico / scale, pico % scale, width = scale.ilog10() as usize);
-    let float = text.parse::<f64>().ok().and_then(Number::from_f64);
-    float.unwrap_or_else(|| Number::from(0))
-}
-
 impl Serialize for Price {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.table().serialize(serializer)
@@ -394,48 +348,6 @@ impl Serialize for Price {
 impl<'de> Deserialize<'de> for Price {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::read(&Map::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-/// What a channel's prices are multiplied with, in parts per million; 1 unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Multiplier(pub u64);
-
-impl Multiplier {
-    /// As listed.
-    pub const ONE: Self = Self(MILLION);
-    /// The largest that makes sense.
-    pub const MOST: u64 = 1_000 * MILLION;
-
-    /// Nothing is changed.
-    pub fn is_one(&self) -> bool {
-        *self == Self::ONE
-    }
-}
-
-impl Default for Multiplier {
-    fn default() -> Self {
-        Self::ONE
-    }
-}
-
-impl fmt::Display for Multiplier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", dollars(self.0 * MILLION, 1))
-    }
-}
-
-impl Serialize for Multiplier {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        dollars(self.0, MILLION).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Multiplier {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        let wrong = || serde::de::Error::custom(format!("{value} is no factor between 0 and 1000"));
-        amount(&value, MILLION).filter(|ppm| *ppm <= Self::MOST).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -485,108 +397,4 @@ pub struct ImportedPrices {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(value: Value) -> Result<Price, String> {
-        Price::read(value.as_object().expect("a table"))
-    }
-
-    #[test]
-    fn amounts_are_exact() {
-        for (text, pico) in [
-            ("0.00000125", 1_250_000),
-            ("1.25e-06", 1_250_000),
-            ("3.3000000000000003e-06", 3_300_000),
-            ("2.1999999999999997e-07", 220_000),
-            ("0", 0),
-            ("15", 15_000_000_000_000),
-            (".5", 500_000_000_000),
-            ("0.0000000000005", 1),
-            ("0.0000000000004", 0),
-        ] {
-            assert_eq!(decimal(text, MILLION * MILLION), Some(pico), "{text}");
-        }
-        for wrong in ["", ".", "-1", "1,5", "abc", "1e400", "inf", "NaN", "99999999999999999999"] {
-            assert_eq!(decimal(wrong, MILLION * MILLION), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn what_people_write_is_read_and_written_the_same() {
-        let table = json!({
-            "input": 1.25, "cache_read": 0.125, "output": 10.0, "web_search": 0.01,
-            "above_200k": {"input": 2.5},
-            "priority": {"input": 2.5, "above_200k": {"input": 5.0}},
-        });
-        let price = read(table.clone()).unwrap();
-        assert_eq!(Value::Object(price.table()), table);
-        assert_eq!(read(Value::Object(price.table())).unwrap(), price);
-        assert_eq!(price.rate(PriceClass::WebSearch, 0, Service::Standard), Some(10_000_000_000));
-    }
-
-    #[test]
-    fn a_price_with_a_mistake_says_which() {
-        for (table, part) in [
-            (json!({"inptu": 1}), "inptu"),
-            (json!({"input": -1}), "-1"),
-            (json!({"input": "dear"}), "dear"),
-            (json!({"above_200k": {"above_300k": {"input": 1}}}), "above_300k"),
-            (json!({"priority": {"flex": {"input": 1}}}), "flex"),
-            (json!({"above_0k": {"input": 1}}), "above_0k"),
-            (json!({}), "empty"),
-        ] {
-            let error = read(table).unwrap_err();
-            assert!(error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_whole_request_goes_to_the_longest_tier_that_its_prompt_passes() {
-        let price = read(json!({
-            "input": 1, "priority": {"input": 2}, "above_200k": {"input": 3}, "above_500k": {"input": 4, "priority": {"input": 5}},
-        }))
-        .unwrap();
-        let rate = |prompt, service| price.rate(PriceClass::Input, prompt, service).unwrap() / MILLION;
-        assert_eq!(rate(200_000, Service::Standard), 1);
-        assert_eq!(rate(200_001, Service::Standard), 3);
-        assert_eq!(rate(500_001, Service::Standard), 4);
-        assert_eq!(rate(1, Service::Priority), 2);
-        // The tier has no rate of this service: its standard one holds.
-        assert_eq!(rate(200_001, Service::Priority), 3);
-        assert_eq!(rate(500_001, Service::Priority), 5);
-        assert_eq!(rate(1, Service::Flex), 1);
-        assert_eq!(price.rate(PriceClass::Output, 1, Service::Standard), None);
-    }
-
-    #[test]
-    fn off_peak_hours_are_known_by_weekday_and_minute() {
-        // Weekdays from 10:00 to midnight.
-        let hours = OffPeak { days: 0b0001_1111, from: 600, to: 1_440 };
-        // Thursday 1970-01-01, 10:00 and 09:59; Saturday the same hour.
-        assert!(hours.holds(600 * 60_000));
-        assert!(!hours.holds(599 * 60_000));
-        assert!(!hours.holds((2 * 1_440 + 600) * 60_000));
-    }
-
-    #[test]
-    fn multipliers_are_read_and_shown() {
-        let read = |text: &str| serde_json::from_str::<Multiplier>(text);
-        assert_eq!(read("0.8").unwrap(), Multiplier(800_000));
-        assert_eq!(read("1").unwrap(), Multiplier::ONE);
-        assert_eq!(Multiplier(800_000).to_string(), "0.8");
-        for wrong in ["-1", "1001", "\"x\"", "null"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn no_two_classes_share_a_name_or_a_code() {
-        for class in PriceClass::all() {
-            assert_eq!(PriceClass::named(class.name()), Some(class));
-            assert_eq!(PriceClass::coded(class.code()), Some(class));
-        }
-    }
-}
+mod tests;

@@ -45,6 +45,10 @@ pub struct Settings {
     pub stored_response_seconds: u64,
     /// Which bodies are kept.
     pub bodies: BodyPolicy,
+    /// How long kept bodies stay, in days.
+    pub bodies_days: u32,
+    /// Most bytes that kept bodies take on disk, compressed; the oldest go first.
+    pub bodies_bytes: u64,
     /// What happens to requests for models that have no price.
     pub unpriced: Unpriced,
     /// How long request metadata is kept, in days.
@@ -76,6 +80,8 @@ impl Default for Settings {
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,
             bodies: BodyPolicy::Errors,
+            bodies_days: 7,
+            bodies_bytes: 256 << 20,
             unpriced: Unpriced::Allow,
             metadata_days: 90,
             master_key: None,

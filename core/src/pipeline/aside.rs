@@ -19,7 +19,6 @@ use super::reply::{Reply, ReplyBody};
 use super::settle::End;
 use super::stream::{Live, StreamReply};
 use super::target::{Demand, Deployments, Target};
-use super::tries::Tries;
 use super::{Job, multipart, rerank};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::RequestState;
@@ -157,7 +156,7 @@ struct Stream {
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, ask.demand()).await?;
-    let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
+    let tries = job.tries(deployments);
     while let Some(candidate) = tries.next().await {
         match attempt(job, ask, &candidate).await {
             Ok(answer) => {
@@ -168,7 +167,7 @@ async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result
             }
             Err(error) => {
                 job.settle.end_attempt(End::Failed(&error));
-                tries.failed(candidate, error);
+                job.failed(&tries, candidate, error);
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{Job, dify, intake, responses};
 use crate::error::{GatewayError, Kind};
 
 /// What a client asks, read no further than needed: the tree is built only if something has to be converted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     /// The client's format.
     pub format: ApiFormat,
@@ -31,6 +31,8 @@ pub(crate) struct Ask {
     pub compacts: bool,
     /// The answer becomes a turn of a conversation that is kept here (Dify).
     pub turn: Option<Box<dify::Turn>>,
+    /// Nobody waits for the answer: nothing is stored of it.
+    pub aside: bool,
     body: AskBody,
     /// The tree, once something needed it. Stored conversations are already expanded in it.
     decoded: Option<Arc<ChatRequest>>,
@@ -59,7 +61,7 @@ impl Ask {
         path_stream: Option<bool>,
         query: &str,
     ) -> Self {
-        Self::of(format, AskBody::Arrived(body), path_model, path_stream, query)
+        Self::of(format, AskBody::Arrived(Arc::new(body)), path_model, path_stream, query)
     }
 
     fn of(
@@ -84,6 +86,7 @@ impl Ask {
             json_array,
             compacts: false,
             turn: None,
+            aside: false,
             decoded: None,
             shortened: None,
         }
@@ -91,8 +94,9 @@ impl Ask {
 
     /// The body with the places of its top-level fields.
     pub(super) fn envelope(&mut self) -> Result<&Envelope, GatewayError> {
-        if let AskBody::Arrived(Arrived { pieces, length, .. }) = &self.body {
-            let envelope = Envelope::read(intake::join(pieces, *length)).map_err(|error| malformed(&error))?;
+        if let AskBody::Arrived(body) = &self.body {
+            let envelope =
+                Envelope::read(intake::join(&body.pieces, body.length)).map_err(|error| malformed(&error))?;
             self.body = AskBody::Whole(envelope);
         }
         self.whole().ok_or_else(|| GatewayError::new(Kind::Internal, "the request body is gone"))
@@ -148,6 +152,38 @@ impl Ask {
         self.body = AskBody::Whole(envelope);
         self.decoded = None;
         Ok(())
+    }
+
+    /// How many answers are asked for at once; one, if the body went on before it was there.
+    pub(super) fn count(&self) -> u32 {
+        let number = match self.format {
+            ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => self.whole().and_then(|whole| whole.number("n")),
+            ApiFormat::Gemini => self.whole().and_then(|whole| whole.raw("generationConfig")).and_then(|raw| {
+                let config: Value = serde_json::from_slice(raw).ok()?;
+                config.get("candidateCount")?.as_u64()
+            }),
+            _ => None,
+        };
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(1)
+    }
+
+    /// The same question for one whole answer of which nothing is stored.
+    pub(super) fn single(&mut self) -> Result<Self, GatewayError> {
+        self.envelope()?;
+        let mut one = Self { aside: true, stream: false, json_array: false, turn: None, ..self.clone() };
+        let wrong = |error: serde_json::Error| {
+            GatewayError::new(Kind::InvalidRequest, format!("the request body cannot be read: {error}"))
+        };
+        let mut body: Map<String, Value> = serde_json::from_slice(self.envelope()?.body()).map_err(wrong)?;
+        for field in ["n", "stream", "stream_options"] {
+            body.shift_remove(field);
+        }
+        if let Some(config) = body.get_mut("generationConfig").and_then(Value::as_object_mut) {
+            config.shift_remove("candidateCount");
+        }
+        one.rewrite(serde_json::to_vec(&body).map_err(wrong)?.into())?;
+        one.model.clone_from(&self.model);
+        Ok(one)
     }
 
     /// The tree.
@@ -232,13 +268,13 @@ fn continued(ask: &Ask, tree: Arc<ChatRequest>) -> Arc<ChatRequest> {
 }
 
 /// Fields beside the well-known ones that decide what is done with a request.
-pub(super) const WATCHED: [&str; 4] = ["previous_response_id", "store", "prompt_cache_key", "metadata"];
+pub(super) const WATCHED: [&str; 5] = ["previous_response_id", "store", "prompt_cache_key", "metadata", "thinking"];
 
 /// The body of what is asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum AskBody {
     Whole(Envelope),
-    Arrived(Arrived),
+    Arrived(Arc<Arrived>),
 }
 
 /// A body that went to a provider while it arrived: as it came, with the fields that decide something.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use myelin_protocol::ApiFormat;
 use myelin_protocol::ir::ChatRequest;
 use myelin_protocol::lower::{self, NameMap};
+use myelin_protocol::{ApiFormat, ReplyContext, StreamEncoder};
 
 use super::arriving::{Answer, Underway};
-use super::ask::{Ask, malformed, reply_context};
+use super::ask::{Ask, malformed};
 use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
@@ -22,9 +22,9 @@ use super::stored::Follow;
 use super::stream::{Live, StreamReply};
 use super::target::Deployments;
 use super::tries::Tries;
-use super::{Job, arriving, error, media, passthrough};
+use super::{Job, arriving, contest, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
-use crate::model::RequestState;
+use crate::model::{RequestRecord, RequestState};
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::upstream;
@@ -48,7 +48,7 @@ pub(crate) type Failed = Box<AllFailed>;
 pub(super) struct Run {
     pub job: Job,
     pub ask: Ask,
-    deployments: Deployments,
+    pub deployments: Deployments,
     follow: Follow,
     /// The first attempt, if it began while the body arrived.
     underway: Option<Box<Underway>>,
@@ -78,7 +78,9 @@ pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, fo
     if let Err(error) = ask.set(&deployments.set) {
         return job.fail(error);
     }
-    answer(Run { job, ask, deployments, follow, underway: None }).await
+    let run = Run { job, ask, deployments, follow, underway: None };
+    run.mirror();
+    answer(run).await
 }
 
 /// The same for a request whose first attempt is under way.
@@ -86,7 +88,8 @@ pub(super) async fn go_on(job: Job, ask: Ask, deployments: Deployments, underway
     answer(Run { job, ask, deployments, follow: Follow::Fresh, underway: Some(Box::new(underway)) }).await
 }
 
-async fn answer(run: Run) -> Reply {
+/// Answers, whole or as a stream.
+pub(super) async fn answer(run: Run) -> Reply {
     let format = run.ask.format;
     if run.ask.stream {
         return stream(run).await;
@@ -97,11 +100,38 @@ async fn answer(run: Run) -> Reply {
     }
 }
 
+/// What the head of a stream says if it has to go out before an attempt has answered. Made for every stream and hardly ever used, so it holds no more than that.
+struct Early {
+    id: String,
+    started: u64,
+    model: String,
+    include_usage: bool,
+    json_array: bool,
+    headers: HeaderMap,
+}
+
+impl Early {
+    fn of(run: &Run) -> Self {
+        let mut headers = HeaderMap::new();
+        run.job.settle.describe(&mut headers);
+        let RequestRecord { id, started, model, .. } = run.job.settle.record();
+        let id = id.trim_start_matches("req_").to_owned();
+        let (include_usage, json_array) = (run.ask.include_usage, run.ask.json_array);
+        Self { id, started: *started, model: model.clone(), include_usage, json_array, headers }
+    }
+
+    /// Writes keep-alives, and the failure if all attempts fail.
+    fn encoder(self, format: ApiFormat) -> Box<dyn StreamEncoder> {
+        let Self { id, started, model, include_usage, json_array, .. } = self;
+        let context = ReplyContext { model, id, created: started / 1_000, include_usage, json_array, request: None };
+        format.codec().stream_encoder(context)
+    }
+}
+
 async fn stream(run: Run) -> Reply {
     let (format, json_array) = (run.ask.format, run.ask.json_array);
-    let context = reply_context(&run.job, &run.ask, None);
-    let mut early = HeaderMap::new();
-    run.job.settle.describe(&mut early);
+    let mut early = Early::of(&run);
+    let flight = Arc::clone(run.job.settle.flight());
     let mut attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>> = Box::pin(first_content(run));
     let mut head = http::Response::new(ReplyBody::Empty);
     let headers = head.headers_mut();
@@ -116,8 +146,8 @@ async fn stream(run: Run) -> Reply {
         Ok(Err(failed)) if json_array => return error::reply_in_array(failed.error, failed.settle),
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
-            headers.extend(early);
-            StreamReply::waiting(attempts, format.codec().stream_encoder(context))
+            headers.extend(std::mem::take(&mut early.headers));
+            StreamReply::waiting(attempts, early.encoder(format), flight)
         }
     };
     *head.body_mut() = ReplyBody::Stream(Box::new(body));
@@ -130,60 +160,118 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     settle.price();
     settle.describe(reply.headers_mut());
-    settle.record_mut().bytes_out = answer.body.len() as u64;
+    settle.given(&answer.body);
     settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);
     reply
 }
 
-/// Tries candidates until one gives a whole answer.
-async fn whole(mut run: Run) -> Result<(Whole, Settle), Failed> {
-    let mut tries = Tries::new(&run.deployments.candidates, run.job.snapshot.settings.max_attempts);
-    while let Some(candidate) = tries.next().await {
-        let result = match run.send(&candidate).await {
-            Ok(sent) => run.read_whole(sent).await,
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(answer) => {
-                run.job.settle.end_attempt(End::Answered);
-                return Ok((answer, run.job.settle));
-            }
-            Err(error) => {
-                run.job.settle.end_attempt(End::Failed(&error));
-                tries.failed(candidate, error);
-            }
+/// Looks for a whole answer.
+async fn whole(run: Run) -> Result<(Whole, Settle), Failed> {
+    let (found, run) = contest::find(run).await?;
+    match found {
+        Found::Whole(answer) => {
+            let mut settle = run.job.settle;
+            settle.end_attempt(End::Answered);
+            Ok((*answer, settle))
+        }
+        Found::Begun(_) => {
+            let error = GatewayError::new(Kind::Internal, "a stream came where a whole answer was looked for");
+            Err(Box::new(AllFailed { error, settle: run.job.settle }))
         }
     }
-    Err(Box::new(AllFailed { error: tries.verdict(), settle: run.job.settle }))
 }
 
-/// Tries candidates until one shows content.
-async fn first_content(mut run: Run) -> Result<Live, Failed> {
-    let mut tries = Tries::new(&run.deployments.candidates, run.job.snapshot.settings.max_attempts);
+/// Looks for a stream that shows content.
+async fn first_content(run: Run) -> Result<Live, Failed> {
+    let (found, run) = contest::find(run).await?;
+    match found {
+        Found::Begun(begun) => {
+            let Begun { body, relay, out, limits, keep, maker, over } = *begun;
+            let mut live = Live::new(body, relay, out, run.job.settle, &limits, maker);
+            live.keep = keep;
+            live.over = over;
+            Ok(live)
+        }
+        Found::Whole(_) => {
+            let error = GatewayError::new(Kind::Internal, "a whole answer came where a stream was looked for");
+            Err(Box::new(AllFailed { error, settle: run.job.settle }))
+        }
+    }
+}
+
+/// What was looked for.
+pub(super) enum Found {
+    Whole(Box<Whole>),
+    Begun(Box<Begun>),
+}
+
+/// Tries candidates until one has what is looked for.
+pub(super) async fn seek(mut run: Run, tries: Tries) -> (Option<Found>, Run) {
     while let Some(candidate) = tries.next().await {
-        let result = match run.send(&candidate).await {
-            Ok(sent) => run.read_to_commit(sent).await,
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(begun) => {
-                let Begun { body, relay, out, limits, keep, maker, over } = begun;
-                let mut live = Live::new(body, relay, out, run.job.settle, &limits, maker);
-                live.keep = keep;
-                live.over = over;
-                return Ok(live);
-            }
+        match run.attempt(&candidate).await {
+            Ok(found) => return (Some(found), run),
             Err(error) => {
                 run.job.settle.end_attempt(End::Failed(&error));
-                tries.failed(candidate, error);
+                run.job.failed(&tries, candidate, error);
             }
         }
     }
-    Err(Box::new(AllFailed { error: tries.verdict(), settle: run.job.settle }))
+    (None, run)
+}
+
+impl Job {
+    /// The tries that this request has.
+    pub(super) fn tries(&self, deployments: &Deployments) -> Tries {
+        let settings = &self.snapshot.settings;
+        self.services.resilience.budget.earn(settings.retry_budget_percent);
+        Tries::new(&deployments.candidates, settings.max_attempts)
+    }
+
+    /// An attempt failed: what follows is told to `tries`.
+    pub(super) fn failed(&self, tries: &Tries, candidate: Candidate, error: GatewayError) {
+        let line = self.snapshot.lines.get(candidate.channel);
+        let verdict = self.verdict(line.map(|line| line.channel.as_ref()), &candidate.upstream, &error);
+        let fallback = match error.class() {
+            Some(class) if !tries.fell_back() => self.fallback(class),
+            _ => Vec::new(),
+        };
+        let now = self.services.clock.monotonic_us();
+        tries.failed(candidate, error, &verdict, &self.services.resilience.budget, now);
+        if !fallback.is_empty() {
+            tries.fall_back(fallback.iter().flat_map(|name| self.candidates_for(name)).collect());
+        }
+    }
 }
 
 impl Run {
+    /// A request that goes on from nothing.
+    pub(super) fn new(job: Job, ask: Ask, deployments: Deployments) -> Self {
+        Self { job, ask, deployments, follow: Follow::Fresh, underway: None }
+    }
+
+    /// One more of the same, that looks with a record of its own.
+    pub(super) fn entrant(&self, settle: Settle) -> Self {
+        let job = Job {
+            services: self.job.services.clone(),
+            snapshot: self.job.snapshot.clone(),
+            call: self.job.call.clone(),
+            caller: self.job.caller.clone(),
+            settle,
+            planned: self.job.planned,
+        };
+        let (ask, deployments, follow) = (self.ask.clone(), self.deployments.clone(), self.follow.clone());
+        Self { job, ask, deployments, follow, underway: None }
+    }
+
+    async fn attempt(&mut self, candidate: &Candidate) -> Result<Found, GatewayError> {
+        let sent = self.send(candidate).await?;
+        Ok(match self.ask.stream {
+            true => Found::Begun(Box::new(self.read_to_commit(sent).await?)),
+            false => Found::Whole(Box::new(self.read_whole(sent).await?)),
+        })
+    }
+
     /// Sends the request to one candidate; anything but success is an error.
     async fn send(&mut self, candidate: &Candidate) -> Result<Sent, GatewayError> {
         if let Some(underway) = self.underway.take()
@@ -269,7 +357,12 @@ impl Run {
         {
             let names = passthrough::Names { asked: &ask.model, upstream };
             let has = |field: &str| envelope.contains(field);
-            let (edits, losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            let (mut edits, mut losses) = passthrough::edits(has, host, names, stream, &self.deployments.set);
+            if let Some((value, loss)) = passthrough::thinking(format, envelope.raw("thinking"), envelope.max_tokens())
+            {
+                edits.set("thinking", &value);
+                losses.push(loss);
+            }
             let pieces = envelope.splice(&edits).map_err(|error| malformed(&error))?;
             self.job.settle.losses(&losses);
             return Ok((pieces, None));

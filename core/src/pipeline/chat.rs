@@ -123,9 +123,10 @@ fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatR
     let mut reply = http::Response::new(ReplyBody::Empty);
     reply.headers_mut().insert(CONTENT_TYPE, stream_type(ask.format, ask.json_array));
     job.settle.describe(reply.headers_mut());
-    job.settle.record_mut().bytes_out = body.len() as u64;
+    let body = Bytes::from(body);
+    job.settle.given(&body);
     job.settle.complete(RequestState::Completed, 200);
-    *reply.body_mut() = ReplyBody::Whole(body.into());
+    *reply.body_mut() = ReplyBody::Whole(body);
     reply
 }
 

@@ -3,6 +3,7 @@
 //! Dify's requests name no model and hold no history. The model is the only one that the key may use, else the name `dify`, which a profile or a route maps. A
 //! request that goes to a real Dify app passes unchanged, and the app keeps its conversation itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::ask::Ask;
 use super::reply::Reply;
 use super::stored::Follow;
 use super::surface::decode;
+use super::talks::Talk;
 use super::target::Target;
 use super::{Job, Services, attempt, chat};
 use crate::error::{GatewayError, Kind};
@@ -44,20 +46,24 @@ pub(crate) struct Turn {
     conversation: Conversation,
     /// Without its answer; its id is the reply's token.
     message: HistoryMessage,
+    /// Shared with the turns that overlap with this one.
+    talk: Arc<Talk>,
 }
 
 impl Turn {
     /// The answer is whole.
-    pub(crate) fn ended(mut self, services: &Services, response: &ChatResponse) {
-        self.message.answer = dify::answer_text(response);
-        self.message.id = dify::message_id(response.id.as_deref(), &self.message.id);
-        let id = self.message.conversation_id.clone();
-        self.conversation.messages.push(self.message);
-        let kept = serde_json::to_vec(&self.conversation)
-            .is_ok_and(|value| services.store.kept().put(SPACE, &id, &self.owner, self.keep, &value));
-        if !kept {
-            tracing::warn!(id, "a conversation could not be stored");
-        }
+    pub(crate) fn ended(self, services: &Services, response: &ChatResponse) {
+        let Self { owner, keep, conversation: Conversation { user, messages }, mut message, talk } = self;
+        message.answer = dify::answer_text(response);
+        message.id = dify::message_id(response.id.as_deref(), &message.id);
+        let id = message.conversation_id.clone();
+        talk.ended(messages, message, |messages| {
+            let kept = serde_json::to_vec(&Conversation { user, messages })
+                .is_ok_and(|value| services.store.kept().put(SPACE, &id, &owner, keep, &value));
+            if !kept {
+                tracing::warn!(id, "a conversation could not be stored");
+            }
+        });
     }
 }
 
@@ -116,12 +122,12 @@ pub(crate) async fn run(mut job: Job, body: Bytes) -> Reply {
 async fn join(job: &Job, ask: &mut Ask, head: Head) -> Result<(), GatewayError> {
     let owner = job.caller.key.key.id.clone();
     let known = head.conversation_id.filter(|id| !id.is_empty());
-    let (id, conversation) = match known {
-        Some(id) => {
-            let conversation = load(job, &id, &head.user).await?;
-            (id, conversation)
-        }
-        None => (uuid::Uuid::now_v7().to_string(), Conversation { user: head.user, messages: Vec::new() }),
+    let begins = known.is_none();
+    let id = known.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let talk = job.services.talks.join(&id);
+    let conversation = match begins {
+        true => Conversation { user: head.user, messages: Vec::new() },
+        false => load(job, &id, &head.user).await?,
     };
     let mut tree = ChatRequest::clone(&*ask.tree()?);
     dify::prepend_history(&mut tree, &conversation.messages, CONTEXT_TURNS);
@@ -143,6 +149,7 @@ async fn join(job: &Job, ask: &mut Ask, head: Head) -> Result<(), GatewayError> 
             created_at: record.started / 1_000,
             error: None,
         },
+        talk,
     }));
     Ok(())
 }

@@ -4,12 +4,11 @@ use bytes::Bytes;
 use myelin_protocol::envelope::{Edits, Envelope};
 use myelin_protocol::format::AddressHints;
 use myelin_protocol::formats::embeddings::{EmbeddingClient, EmbeddingFormat, EmbeddingReply};
-use myelin_protocol::ir::{EmbeddingRequest, EmbeddingResponse, Usage};
+use myelin_protocol::ir::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse, Usage};
 
 use super::dispatch::collect;
 use super::reply::Reply;
 use super::target::{Demand, Deployments, Target};
-use super::tries::Tries;
 use super::{Job, echo};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::providers::Operation;
@@ -41,16 +40,17 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
         Err(error) => Err(error),
         Ok(Target::Echo) => {
             let let_in = job.let_in(&[], ask.demand()).await;
-            let_in.map(|()| Answer::Vectors(Box::new(echo::embed(&ask.request))))
+            let_in.map(|()| {
+                let vectors = echo::embed(&ask.request);
+                vectors.usage.iter().for_each(|usage| job.settle.more_usage(usage));
+                Answer::Vectors(Box::new(vectors))
+            })
         }
         Ok(Target::Deployments(deployments)) => attempts(&mut job, &ask, &deployments).await,
     };
     let body = answered.and_then(|answer| match answer {
         Answer::Bytes(body) => Ok(body.to_vec()),
         Answer::Vectors(response) => {
-            if let Some(usage) = &response.usage {
-                job.settle.usage(usage.clone());
-            }
             let reply = EmbeddingReply { model: &ask.request.model, request: &ask.request };
             let encoded = ask.client.encode_response(&response, reply).map_err(|error| {
                 GatewayError::new(
@@ -90,62 +90,139 @@ enum Answer {
 
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, ask.demand()).await?;
-    let mut tries = Tries::new(&deployments.candidates, job.snapshot.settings.max_attempts);
+    let tries = job.tries(deployments);
     while let Some(candidate) = tries.next().await {
-        let answered = attempt(job, ask, &candidate).await;
+        let answered = attempt(job, ask, &candidate, deployments).await;
         job.end_attempt(&answered);
         match answered {
             Ok(answer) => return Ok(answer),
-            Err(error) => tries.failed(candidate, error),
+            Err(error) => job.failed(&tries, candidate, error),
         }
     }
     Err(tries.verdict())
 }
 
-async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answer, GatewayError> {
+async fn attempt(
+    job: &mut Job,
+    ask: &Ask,
+    candidate: &Candidate,
+    deployments: &Deployments,
+) -> Result<Answer, GatewayError> {
     let line = job.line(candidate)?;
     let Some(target) = line.channel.embeddings() else {
         let message = format!("the channel {} offers no embeddings", line.channel.name());
         return Err(GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere));
     };
-    let dialect = line.channel.embedding_dialect();
     let codec = target.codec();
     job.open_attempt(&line.channel, candidate, target.as_str());
     let batch = line.channel.embedding_batch().unwrap_or(usize::MAX);
     let most = codec.max_inputs(&candidate.upstream).min(batch).max(1);
+    let deadline = Deadline::start(&job.limits(&line.channel, &candidate.upstream));
     let native = target == ask.format && target == EmbeddingFormat::Openai && line.channel.embeddings_unchanged();
     if native && ask.request.input.len() <= most {
         let body = spliced(&ask.body, &ask.request.model, &candidate.upstream)?;
-        let answer = send(job, &line, candidate, target, body).await?;
+        let answer = send(job, &line, candidate, target, body, deadline).await?;
         let read = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
-        if let Some(usage) = read.usage {
-            job.settle.usage(usage);
-        }
+        read.usage.iter().for_each(|usage| job.settle.more_usage(usage));
         return Ok(Answer::Bytes(answer));
     }
     let mut whole = EmbeddingResponse::default();
-    for inputs in ask.request.input.chunks(most) {
-        let request = EmbeddingRequest {
-            model: candidate.upstream.as_ref().to_owned(),
-            input: inputs.to_vec(),
-            // The catalog's addresses are those for lists.
-            single: false,
-            ..ask.request.clone()
-        };
-        let encoded = codec.encode_request(&request, dialect).map_err(|error| {
-            GatewayError::new(Kind::Unsupported, format!("{target} cannot carry this request: {}", error.message))
-                .retry(Retry::Elsewhere)
-        })?;
-        job.settle.losses(&encoded.losses);
-        let answer = send(job, &line, candidate, target, vec![encoded.value.into()]).await?;
-        let part = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
-        if part.data.len() != inputs.len() {
-            let message = format!("{} vectors for {} inputs", part.data.len(), inputs.len());
-            return Err(unreadable(&message));
-        }
+    if ask.request.input.len() <= most {
+        let part = piece(job, ask, &line, candidate, &ask.request.input, deadline).await?;
+        join(&mut whole, part);
+        return Ok(Answer::Vectors(Box::new(whole)));
+    }
+    let peers = peers(job, candidate, deployments);
+    for (index, inputs) in ask.request.input.chunks(most).enumerate() {
+        let part = spread(job, ask, &peers, index, inputs).await?;
         join(&mut whole, part);
     }
     Ok(Answer::Vectors(Box::new(whole)))
+}
+
+/// Who may take a piece of a batch: deployments of the same model, for vectors of different models do not go together, that take pieces as large. The
+/// candidate itself comes first.
+fn peers(job: &Job, candidate: &Candidate, deployments: &Deployments) -> Vec<Candidate> {
+    let wire = |candidate: &Candidate| {
+        let channel = job.line(candidate).ok()?.channel;
+        Some((channel.embeddings()?, channel.embedding_batch()))
+    };
+    let own = wire(candidate);
+    let others = deployments.candidates.iter().filter(|other| {
+        *other != candidate && other.upstream == candidate.upstream && own.is_some() && wire(other) == own
+    });
+    std::iter::once(candidate).chain(others).cloned().collect()
+}
+
+/// One piece of a batch: each begins at another deployment, and goes to the next one if that fails.
+async fn spread(
+    job: &mut Job,
+    ask: &Ask,
+    peers: &[Candidate],
+    index: usize,
+    inputs: &[EmbeddingInput],
+) -> Result<EmbeddingResponse, GatewayError> {
+    let mut failure = unreadable("nobody was asked");
+    for step in 0..peers.len() {
+        let Some(peer) = peers.get((index + step) % peers.len()) else { continue };
+        let line = job.line(peer)?;
+        if index + step > 0 {
+            // The one before has answered, or its failure is noted already.
+            job.end_attempt(&Ok::<(), GatewayError>(()));
+            let wire = line.channel.embeddings().map_or("", EmbeddingFormat::as_str);
+            job.open_attempt(&line.channel, peer, wire);
+        }
+        // Each piece is an attempt of its own.
+        let deadline = Deadline::start(&job.limits(&line.channel, &peer.upstream));
+        match piece(job, ask, &line, peer, inputs, deadline).await {
+            Ok(part) => return Ok(part),
+            Err(error) => {
+                let again = error.retry != Retry::Never && step + 1 < peers.len();
+                if !again {
+                    return Err(error);
+                }
+                let failed = Err::<(), GatewayError>(error);
+                job.end_attempt(&failed);
+                if let Err(error) = failed {
+                    failure = error;
+                }
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// Asks one deployment for the vectors of some inputs.
+async fn piece(
+    job: &mut Job,
+    ask: &Ask,
+    line: &Line,
+    candidate: &Candidate,
+    inputs: &[EmbeddingInput],
+    deadline: Deadline,
+) -> Result<EmbeddingResponse, GatewayError> {
+    let Some(target) = line.channel.embeddings() else { return Err(unreadable("the channel offers none")) };
+    let codec = target.codec();
+    let request = EmbeddingRequest {
+        model: candidate.upstream.as_ref().to_owned(),
+        input: inputs.to_vec(),
+        // The catalog's addresses are those for lists.
+        single: false,
+        ..ask.request.clone()
+    };
+    let encoded = codec.encode_request(&request, line.channel.embedding_dialect()).map_err(|error| {
+        GatewayError::new(Kind::Unsupported, format!("{target} cannot carry this request: {}", error.message))
+            .retry(Retry::Elsewhere)
+    })?;
+    job.settle.losses(&encoded.losses);
+    let answer = send(job, line, candidate, target, vec![encoded.value.into()], deadline).await?;
+    let part = codec.decode_response(&answer).map_err(|error| unreadable(&error.message))?;
+    // Booked at once: when a later piece fails, this one was paid for all the same.
+    part.usage.iter().for_each(|usage| job.settle.more_usage(usage));
+    if part.data.len() != inputs.len() {
+        return Err(unreadable(&format!("{} vectors for {} inputs", part.data.len(), inputs.len())));
+    }
+    Ok(part)
 }
 
 async fn send(
@@ -154,9 +231,9 @@ async fn send(
     candidate: &Candidate,
     target: EmbeddingFormat,
     body: Vec<Bytes>,
+    deadline: Deadline,
 ) -> Result<Bytes, GatewayError> {
     let limits = job.limits(&line.channel, &candidate.upstream);
-    let deadline = Deadline::start(&limits);
     let response = job.dispatch(line, candidate, &Operation::Embeddings, false, body, deadline).await?;
     if response.status().is_success() {
         return collect(&line.channel, response.into_body(), &limits, deadline).await;

@@ -21,7 +21,10 @@ mod arriving;
 mod aside;
 mod ask;
 mod attempt;
+mod cached;
+mod capture;
 mod chat;
+mod contest;
 mod count;
 mod dify;
 mod dispatch;
@@ -29,14 +32,18 @@ mod echo;
 mod edits;
 mod embed;
 mod error;
+mod fan_out;
 mod fault;
+mod flights;
 mod intake;
 mod media;
+mod mirror;
 mod models;
 mod money;
 mod multipart;
 mod origins;
 mod outcome;
+mod passage;
 mod passthrough;
 mod quota;
 mod receive;
@@ -44,11 +51,13 @@ mod relay;
 mod reply;
 mod rerank;
 mod responses;
+mod retry;
 mod session;
 mod settle;
 mod stored;
 mod stream;
 mod surface;
+mod talks;
 mod target;
 mod tries;
 
@@ -59,10 +68,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 pub use fault::contain;
+pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
+pub use talks::Talks;
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 use crate::events::Events;
@@ -90,10 +102,31 @@ pub struct Services {
     pub store: Store,
     /// Who made which opaque reasoning.
     pub origins: Origins,
+    /// Requests in flight.
+    pub flights: Flights,
     /// Every limit's counter.
     pub limiter: Limiter,
     /// What the owner should hear of.
     pub events: Events,
+    /// Conversations with turns under way.
+    pub talks: Talks,
+    /// What second tries and shared answers need to know of all requests.
+    pub resilience: Resilience,
+}
+
+/// What second tries need to know of all requests.
+#[derive(Debug)]
+pub struct Resilience {
+    budget: retry::Budget,
+    /// Answers that are given again.
+    pub cache: Cache,
+}
+
+impl Resilience {
+    /// With the cache's disk part in the data directory.
+    pub fn beside(dir: &std::path::Path) -> Self {
+        Self { budget: retry::Budget::default(), cache: Cache::beside(dir) }
+    }
 }
 
 impl Services {
@@ -105,7 +138,7 @@ impl Services {
 }
 
 /// One client call, as the server understood it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// What it asks for.
     pub surface: Surface,
@@ -172,7 +205,16 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
         record.tool.clone_from(&key.tool);
     }
     settle.strict = key.strict;
+    settle.keep_bodies(key.bodies.unwrap_or(snapshot.settings.bodies));
     Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+}
+
+/// Answers a call that is turned away at the door, before anybody looks at its key.
+pub fn turn_away(services: Arc<Services>, surface: &Surface, path: &str, error: GatewayError) -> Reply {
+    let started = services.clock.unix_ms();
+    let (path, format) = (path.to_owned(), surface.label().to_owned());
+    let record = RequestRecord { id: request_id(), started, path, format, ..RequestRecord::default() };
+    error::reply(surface.error_format(), error, Settle::begin(services, record))
 }
 
 /// Reads the body of a call that was refused to its end, within bounds, so that the client reads the answer and not a broken pipe.
@@ -191,12 +233,31 @@ impl Admitted {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let flight = Arc::clone(self.job.settle.flight());
+        let format = self.job.call.surface.error_format();
+        let mut going = std::pin::pin!(self.go(body));
+        std::future::poll_fn(|cx| {
+            if flight.poll_stopped(cx) {
+                return std::task::Poll::Ready(None);
+            }
+            going.as_mut().poll(cx).map(Some)
+        })
+        .await
+        // What was under way is dropped and settles itself.
+        .unwrap_or_else(|| error::stopped(format, &flight.id))
+    }
+
+    async fn go<B>(self, body: B) -> Reply
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let job = self.job;
         let mut intake = Intake::new(body, &job.call.headers, &job.snapshot.settings);
         if let Err(error) = intake.check(&job.call.headers).await {
             return job.fail(error);
         }
-        if arriving::may_stream(&job.call) && intake.announced().is_none_or(|length| length > intake::SMALL) {
+        if arriving::may_stream(&job) && intake.announced().is_none_or(|length| length > intake::SMALL) {
             match intake.read_to(intake::SMALL).await {
                 Ok(true) => {}
                 Ok(false) => return arriving::run(job, intake.boxed()).await,
@@ -215,6 +276,16 @@ impl Job {
     async fn answer(self, body: Bytes) -> Reply {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
+        job.settle.received(&body);
+        match job.cache_plan(&body) {
+            Some(plan) => cached::answer(job, body, plan).await,
+            None => job.answer_anew(body).await,
+        }
+    }
+
+    /// Answers without the cache.
+    async fn answer_anew(self, body: Bytes) -> Reply {
+        let job = self;
         match job.call.surface.clone() {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
             Surface::Chat { format, model, stream } => {
@@ -250,9 +321,10 @@ impl Job {
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         self.settle.price();
         self.settle.describe(reply.headers_mut());
-        self.settle.record_mut().bytes_out = body.len() as u64;
+        let body = Bytes::from(body);
+        self.settle.given(&body);
         self.settle.complete(RequestState::Completed, status);
-        *reply.body_mut() = ReplyBody::Whole(body.into());
+        *reply.body_mut() = ReplyBody::Whole(body);
         reply
     }
 }

@@ -13,6 +13,8 @@ use crate::pricing::{self, Quote};
 const NANO: u64 = 1_000_000_000;
 /// Bytes of a request's body to a token, where nobody counted.
 const BYTES_A_TOKEN: u64 = 4;
+/// The longest prompt that is guessed from bytes: larger bodies hold files.
+const MOST_GUESSED: u64 = 200_000;
 
 /// What is known of the money of one request while it runs.
 #[derive(Debug, Default)]
@@ -49,6 +51,21 @@ impl Money {
         }
     }
 
+    /// So many attempts of others come before those that are known here.
+    pub(super) fn shift(&mut self, by: usize) {
+        self.lost.iter_mut().for_each(|(index, _)| *index += by);
+    }
+
+    /// The price of the deployment that was asked last.
+    pub(super) fn quote(&self) -> Arc<Quote> {
+        self.quote.clone().unwrap_or_default()
+    }
+
+    /// The price of an attempt whose own usage is known.
+    pub(super) fn lost_at(&self, index: usize) -> Option<Arc<Quote>> {
+        self.lost.iter().find(|(known, _)| *known == index).map(|(_, quote)| quote.clone())
+    }
+
     /// The head of the answer says what it cost. Gateways write zero where they have no price: that tells nothing.
     pub(super) fn told(&mut self, dollars: &str) {
         self.told = decimal(dollars, NANO).filter(|nano| *nano > 0).map(|_| dollars.to_owned());
@@ -56,7 +73,7 @@ impl Money {
 
     /// Fills in what the provider did not come to tell, because the stream broke off: the answer so far, and the body that was sent. What it did tell
     /// stays, unless more than that was already seen.
-    pub(super) fn estimate(&mut self, record: &mut RequestRecord, written: u64) {
+    pub(super) fn estimate(&mut self, record: &mut RequestRecord, prompt: Option<u64>, written: u64) {
         let usage = record.usage.get_or_insert_default();
         if !usage.is_unknown() && usage.input.is_none() && usage.output.is_none() {
             // It is billed by something else than tokens.
@@ -67,7 +84,8 @@ impl Money {
             self.estimated = true;
         }
         if usage.input.is_none() {
-            usage.input = Some(record.bytes_in.div_ceil(BYTES_A_TOKEN));
+            let from_bytes = || record.bytes_in.div_ceil(BYTES_A_TOKEN).min(MOST_GUESSED);
+            usage.input = Some(prompt.unwrap_or_else(from_bytes));
             self.estimated = true;
         }
     }

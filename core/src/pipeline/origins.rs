@@ -20,6 +20,11 @@ const MOST: usize = 65_536;
 pub(crate) struct Maker(Arc<str>);
 
 impl Maker {
+    /// Who made it was noted before.
+    pub(crate) fn noted() -> Self {
+        Self(Arc::from(""))
+    }
+
     /// Signatures hold for a vendor; encrypted reasoning only for the organisation behind one credential.
     pub(crate) fn of(channel: &LiveChannel, candidate: &Candidate, encrypts: bool) -> Self {
         let provider = &channel.provider.id;
@@ -52,6 +57,9 @@ impl Origins {
     }
 
     fn remember(&self, blob: &[u8], maker: &Maker) {
+        if maker.0.is_empty() {
+            return;
+        }
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = hash(blob);
         if memory.makers.insert(key, maker.clone()).is_none() {

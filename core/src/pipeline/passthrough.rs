@@ -72,6 +72,28 @@ pub(crate) fn rare_reasons(host: Host<'_>) -> Option<Vec<&'static str>> {
     texts.iter().all(|text| RARE.contains(text)).then_some(texts)
 }
 
+/// The least budget for thinking that Messages takes.
+const LEAST_BUDGET: u64 = 1_024;
+
+/// `thinking` as Messages takes it, and what changes by that; `None`: it does already, or is none of ours to judge. A budget below the least is refused by every host, and
+/// Claude Code's side requests have one: it is raised, or thinking is left out where the whole answer has no room for it. A budget that is too large is not
+/// judged: with interleaved thinking it may be larger than `max_tokens`.
+pub(crate) fn thinking(format: ApiFormat, asked: Option<&[u8]>, max_tokens: Option<u64>) -> Option<(Value, Loss)> {
+    let asked = asked.filter(|_| format == ApiFormat::AnthropicMessages)?;
+    let mut thinking: Map<String, Value> = serde_json::from_slice(asked).ok()?;
+    let budget = thinking.get("budget_tokens")?.as_u64()?;
+    if budget >= LEAST_BUDGET || thinking.get("type").and_then(Value::as_str) != Some("enabled") {
+        return None;
+    }
+    let field = "thinking.budget_tokens";
+    if max_tokens.is_some_and(|most| most <= LEAST_BUDGET) {
+        let disabled = serde_json::json!({"type": "disabled"});
+        return Some((disabled, Loss::new(field, format, "is below 1024, and max_tokens leaves no room for more")));
+    }
+    thinking.insert("budget_tokens".to_owned(), LEAST_BUDGET.into());
+    Some((thinking.into(), Loss::new(field, format, "raised to the least budget of 1024")))
+}
+
 /// To whom the bytes go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Host<'a> {
@@ -205,6 +227,26 @@ mod tests {
         assert!(needs_tree(chat(&host), body));
         assert!(!needs_tree(chat(&Dialect::default()), body));
         assert!(!needs_tree(chat(&host), br#"{"messages":[{"role":"user"}]}"#));
+    }
+
+    #[test]
+    fn case_09_a_budget_that_no_host_takes_is_raised_or_left_out_on_the_native_wire() {
+        let clamped = |asked: &str, most| {
+            thinking(ApiFormat::AnthropicMessages, Some(asked.as_bytes()), most).map(|(value, _)| value.to_string())
+        };
+        let small = r#"{"type":"enabled","budget_tokens":512,"display":"omitted"}"#;
+        let raised = r#"{"type":"enabled","budget_tokens":1024,"display":"omitted"}"#;
+        assert_eq!(clamped(small, Some(4096)).as_deref(), Some(raised));
+        assert_eq!(clamped(small, None).as_deref(), Some(raised));
+        assert_eq!(clamped(small, Some(1024)).as_deref(), Some(r#"{"type":"disabled"}"#));
+        for fine in
+            [r#"{"type":"enabled","budget_tokens":1024}"#, r#"{"type":"adaptive"}"#, r#"{"type":"disabled"}"#, "7"]
+        {
+            assert_eq!(clamped(fine, Some(512)), None, "{fine}");
+        }
+        // Larger than the whole: fine with interleaved thinking.
+        assert_eq!(clamped(r#"{"type":"enabled","budget_tokens":9000}"#, Some(4096)), None);
+        assert!(thinking(ApiFormat::OpenaiChat, Some(small.as_bytes()), None).is_none());
     }
 
     #[test]

@@ -39,6 +39,23 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
+    /// Tokens that the prompt is thought to have, if that was worked out.
+    pub(super) fn thought_prompt(&self) -> Option<u64> {
+        Some(self.tokens_in).filter(|tokens| *tokens > 0)
+    }
+
+    /// For one of several that look for the same answer: the caller's limits were asked already, its channels' are its own.
+    pub(super) fn entrant(&self) -> Self {
+        Self { tokens_in: self.tokens_in, tokens_out: self.tokens_out, planned: self.planned, ..Self::default() }
+    }
+
+    /// Takes over what one of several holds and has counted.
+    pub(super) fn absorb(&mut self, entrant: Self) {
+        self.channels.extend(entrant.channels);
+        self.spent.extend(entrant.spent);
+        self.standings.tighten(&entrant.standings);
+    }
+
     /// Holds what the caller's limits gave.
     pub(super) fn hold_caller(&mut self, reservation: Reservation) {
         self.standings.tighten(reservation.standings());

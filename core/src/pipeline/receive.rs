@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use myelin_protocol::drive::{self, StreamDriver};
-use myelin_protocol::ir::{ChatResponse, FinishReason};
+use myelin_protocol::ir::{ChatResponse, Content, FinishReason};
 use myelin_protocol::lower::NameMap;
 use myelin_protocol::tap::StreamTap;
 use myelin_protocol::{ApiError, answer, fold};
@@ -18,9 +18,10 @@ use super::edits;
 use super::origins::Maker;
 use super::relay::{Output, Pass, Relay};
 use super::stored::{self, Keep};
-use crate::error::{GatewayError, Kind, Retry};
+use crate::error::{GatewayError, Kind, Retry, codes};
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
+use crate::store::BodyKind;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 use crate::upstream::{self, UpstreamError};
 
@@ -46,6 +47,9 @@ impl Run {
     pub(super) async fn read_whole(&mut self, sent: Sent) -> Result<Whole, GatewayError> {
         let (parts, body) = sent.response.into_parts();
         let bytes = collect(&sent.channel, body, &sent.limits, sent.deadline).await?;
+        if sent.names.is_some() {
+            self.job.settle.kept(BodyKind::Upstream, std::slice::from_ref(&bytes));
+        }
         let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
         let mut headers = if sent.names.is_none() { passed_headers(&parts.headers) } else { HeaderMap::new() };
         let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut headers);
@@ -57,6 +61,11 @@ impl Run {
             if facts.usage.is_none() {
                 // Not what an answer looks like: read it whole to be sure that it is one.
                 answer::read(format, &bytes, dialect).map_err(|error| self.job.in_band(&sent.channel, *error))?;
+            }
+            if self.job.empty_fails(&sent.channel, &sent.candidate.upstream)
+                && answer::read(format, &bytes, dialect).is_ok_and(|response| says_nothing(&response))
+            {
+                return Err(empty("the provider's answer holds nothing"));
             }
             if let Some(usage) = facts.usage {
                 self.job.settle.usage(usage);
@@ -71,6 +80,9 @@ impl Run {
             if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
                 .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         names.lift_response(&mut response);
+        if says_nothing(&response) && self.job.empty_fails(&sent.channel, &sent.candidate.upstream) {
+            return Err(empty("the provider's answer holds nothing"));
+        }
         self.job.book(&response)?;
         let tree = self.ask.tree()?;
         let context = reply_context(&self.job, &self.ask, Some(tree));
@@ -144,8 +156,13 @@ impl Run {
             if let Some(failure) = relay.failure()
                 && !relay.committed()
             {
-                return Err(self.job.in_band(&sent.channel, failure.clone()));
+                let error = self.job.in_band(&sent.channel, failure.clone());
+                // A stream without its end was cut, whatever else may be said of it.
+                return Err(if over && failure.code.is_none() { error.code(codes::CUT) } else { error });
             }
+        }
+        if relay.is_empty() && self.job.empty_fails(&sent.channel, &sent.candidate.upstream) {
+            return Err(empty("the provider's answer holds nothing"));
         }
         over |= relay.complete() || relay.failure().is_some();
         // The time that is gone counts: the limit is on the whole attempt.
@@ -236,7 +253,19 @@ fn folded(accepted: &Accepted, bytes: &[u8]) -> Result<ChatResponse, Box<ApiErro
 }
 
 fn empty(message: &str) -> GatewayError {
-    GatewayError::new(Kind::UpstreamFailed, message).retry(Retry::Elsewhere)
+    GatewayError::new(Kind::UpstreamFailed, message).retry(Retry::Elsewhere).code(codes::EMPTY)
+}
+
+/// Whether nothing was said: no text, no call, no thinking, and no reason for it but the end.
+fn says_nothing(response: &ChatResponse) -> bool {
+    response.choices.iter().all(|choice| {
+        let ended = choice.finish.as_ref().is_none_or(|finish| finish.reason == FinishReason::Stop);
+        ended
+            && choice
+                .parts
+                .iter()
+                .all(|part| matches!(&part.content, Content::Text(text) if text.text.trim().is_empty()))
+    })
 }
 
 /// Whether a provider answered a call for a stream with one JSON body. Gemini labels its errors as streams; the tap looks at the bytes for that.

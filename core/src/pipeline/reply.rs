@@ -1,7 +1,8 @@
 //! The response body of the product: nothing, one piece, or a stream that settles its own request.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
 use super::fault::caught;
+use super::settle::Settle;
 use super::stream::StreamReply;
-use crate::model::RequestRecord;
+use crate::cache::{Piece, Reader};
+use crate::model::{CacheOutcome, CostSource, NanoUsd, RequestRecord, RequestState};
 
 /// A response body.
 pub enum ReplyBody {
@@ -20,6 +23,57 @@ pub enum ReplyBody {
     Whole(Bytes),
     /// A stream in the client's format.
     Stream(Box<StreamReply>),
+    /// A stream that is all there already, event by event.
+    Frames(VecDeque<Bytes>),
+    /// An answer that several callers share.
+    Shared(Box<SharedBody>),
+}
+
+/// An answer that several callers share, as one of them reads it.
+pub struct SharedBody {
+    reader: Reader,
+    /// The record of a request that shares another's call; the other has its own.
+    settle: Option<Settle>,
+}
+
+impl SharedBody {
+    /// For the request that makes the call.
+    pub(crate) fn leading(reader: Reader) -> Self {
+        Self { reader, settle: None }
+    }
+
+    /// For a request that shares it.
+    pub(crate) fn following(reader: Reader, settle: Settle) -> Self {
+        Self { reader, settle: Some(settle) }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        let piece = ready!(self.reader.poll(cx));
+        if let Piece::Bytes(bytes) = &piece {
+            if let Some(settle) = &mut self.settle {
+                settle.record_mut().bytes_out += bytes.len() as u64;
+                if settle.record().stream {
+                    settle.first_token();
+                }
+            }
+        } else if let Some(mut settle) = self.settle.take() {
+            let made = self.reader.record();
+            let record = settle.record_mut();
+            // It cost nothing: the other request paid.
+            record.cost = Some(NanoUsd(0));
+            record.cost_source = Some(CostSource::Free);
+            if let Some(made) = made {
+                record.saved = made.cost;
+                record.finish.clone_from(&made.finish);
+                record.error.clone_from(&made.error);
+                record.error_message.clone_from(&made.error_message);
+            }
+            let state = made.map_or(RequestState::Interrupted, |made| made.state);
+            let status = settle.record().status;
+            settle.complete(state, status);
+        }
+        Poll::Ready(piece)
+    }
 }
 
 /// A stream ended before its time, by a fault of ours or in a form that has no word for it: the connection breaks off, so that nobody takes what came for the whole.
@@ -39,6 +93,18 @@ impl Body for ReplyBody {
                 *self = ReplyBody::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
+            ReplyBody::Frames(frames) => Poll::Ready(frames.pop_front().map(|bytes| Ok(Frame::data(bytes)))),
+            ReplyBody::Shared(shared) => match ready!(shared.poll_piece(cx)) {
+                Piece::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Piece::End => {
+                    *self = ReplyBody::Empty;
+                    Poll::Ready(None)
+                }
+                Piece::Broken => {
+                    *self = ReplyBody::Empty;
+                    Poll::Ready(Some(Err(Broken)))
+                }
+            },
             ReplyBody::Stream(stream) => match caught(|| stream.poll_chunk(cx)) {
                 Some(Poll::Ready(None)) if stream.is_cut() => {
                     *self = ReplyBody::Empty;
@@ -58,7 +124,8 @@ impl Body for ReplyBody {
         match self {
             ReplyBody::Empty => true,
             ReplyBody::Whole(bytes) => bytes.is_empty(),
-            ReplyBody::Stream(_) => false,
+            ReplyBody::Frames(frames) => frames.is_empty(),
+            ReplyBody::Stream(_) | ReplyBody::Shared(_) => false,
         }
     }
 
@@ -66,10 +133,13 @@ impl Body for ReplyBody {
         match self {
             ReplyBody::Empty => SizeHint::with_exact(0),
             ReplyBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            ReplyBody::Stream(_) => SizeHint::default(),
+            ReplyBody::Frames(_) | ReplyBody::Stream(_) | ReplyBody::Shared(_) => SizeHint::default(),
         }
     }
 }
+
+/// Tells how a request fared with the cache.
+pub(crate) const CACHE_HEADER: &str = "x-myelin-cache";
 
 /// A response of the product.
 pub type Reply = http::Response<ReplyBody>;
@@ -82,6 +152,12 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
         }
     };
     put("x-request-id", &record.id);
+    match record.cache {
+        CacheOutcome::Hit => put(CACHE_HEADER, "hit"),
+        CacheOutcome::Miss => put(CACHE_HEADER, "miss"),
+        CacheOutcome::Shared => put(CACHE_HEADER, "shared"),
+        _ => {}
+    }
     if !record.profile.is_empty() {
         put("x-myelin-profile", &record.profile);
     }

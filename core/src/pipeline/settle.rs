@@ -2,19 +2,25 @@
 //!
 //! [`Settle`] travels with the request, at last inside the response body: when that is dropped without having been completed, the client has left.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::capture::Capture;
+use super::error::STOPPED;
+use super::flights::Flight;
 use super::money::Money;
 use super::outcome::{self, Outcome};
 use super::quota::{self, Quota};
 use super::{Durable, Services, reply};
+use crate::cache;
 use crate::error::{GatewayError, Kind};
-use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
+use crate::model::{AttemptOutcome, AttemptRecord, BodyPolicy, RequestRecord, RequestState};
 use crate::pricing::Quote;
+use crate::store::BodyKind;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -59,31 +65,156 @@ pub(crate) struct Settle {
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
     attempt_open: bool,
+    flight: Arc<Flight>,
+    capture: Option<Box<Capture>>,
     money: Money,
     /// What it holds of its limits.
     quota: Quota,
     done: bool,
+    /// Who wants to know what is recorded.
+    told: Option<Arc<cache::Flight>>,
+    /// One of several that look for the same answer: its attempts go here, and it writes no record of its own.
+    aside: Option<Aside>,
+    /// How the attempts of this one came to be.
+    side: Side,
+}
+
+/// What those who did not give the answer left behind.
+type Aside = Arc<Mutex<Left>>;
+
+/// Attempts, and what channels' limits count of them.
+#[derive(Default)]
+struct Left {
+    attempts: Vec<Beside>,
+    quota: Quota,
+}
+
+/// An attempt of one of them, what it used as far as that is known, and at which price.
+type Beside = (AttemptRecord, Option<(Usage, Arc<Quote>)>);
+
+/// How an attempt came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Side {
+    /// Another one was late.
+    pub hedged: bool,
+    /// It runs against others.
+    pub raced: bool,
+}
+
+/// The record of one request while several look for its answer.
+pub(crate) struct Contest {
+    /// The one that is written.
+    settle: Settle,
+    aside: Aside,
 }
 
 impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
+        let flight = services.flights.begin(&record);
+        let record = Box::new(record);
         Self {
             services,
-            record: Box::new(record),
+            record,
             begun_us,
             strict: false,
             attempt_open: false,
+            flight,
+            capture: None,
             money: Money::default(),
             quota: Quota::default(),
             done: false,
+            told: None,
+            aside: None,
+            side: Side::default(),
         }
+    }
+
+    /// Takes it out of where it is; what stays there writes nothing.
+    pub(crate) fn replace_by_hollow(&mut self) -> Self {
+        let hollow = Self {
+            services: self.services.clone(),
+            record: Box::default(),
+            begun_us: self.begun_us,
+            strict: false,
+            attempt_open: false,
+            flight: self.flight.clone(),
+            capture: None,
+            money: Money::default(),
+            quota: Quota::default(),
+            done: true,
+            told: None,
+            aside: None,
+            side: Side::default(),
+        };
+        std::mem::replace(self, hollow)
+    }
+
+    /// Several look for the answer from here on.
+    pub(crate) fn contest(self) -> Contest {
+        Contest { settle: self, aside: Aside::default() }
+    }
+
+    /// Tells those who share the answer what is recorded of it.
+    pub(crate) fn tell(&mut self, flight: Arc<cache::Flight>) {
+        self.told = Some(flight);
     }
 
     /// What the pipeline works with.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// The request as others see it while it flies.
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Whose bodies are kept is known.
+    pub(crate) fn keep_bodies(&mut self, policy: BodyPolicy) {
+        self.capture = Capture::new(&self.services, policy);
+    }
+
+    /// The body of the request is there.
+    pub(crate) fn received(&mut self, body: &Bytes) {
+        self.kept(BodyKind::Received, std::slice::from_ref(body));
+    }
+
+    /// A body that belongs to the attempt that is open, in pieces.
+    pub(crate) fn kept(&mut self, kind: BodyKind, pieces: &[Bytes]) {
+        let attempt = self.attempt_number(kind);
+        if let Some(capture) = &mut self.capture {
+            capture.whole(kind, attempt, pieces);
+        }
+    }
+
+    /// The next piece of a stream that a deployment answers with, where it is not what the client gets.
+    pub(crate) fn upstream_piece(&mut self, bytes: &[u8]) {
+        let attempt = self.attempt_number(BodyKind::Upstream);
+        if let Some(capture) = &mut self.capture {
+            capture.piece(BodyKind::Upstream, attempt, bytes);
+        }
+    }
+
+    /// Everything that the client gets.
+    pub(crate) fn given(&mut self, body: &Bytes) {
+        self.record.bytes_out = body.len() as u64;
+        self.kept(BodyKind::Answer, std::slice::from_ref(body));
+    }
+
+    /// The next piece of what the client gets; about how many tokens it has by now.
+    pub(crate) fn given_piece(&mut self, bytes: &[u8], tokens: u64) {
+        self.record.bytes_out += bytes.len() as u64;
+        self.flight.progress(self.record.bytes_out, tokens);
+        if let Some(capture) = &mut self.capture {
+            capture.piece(BodyKind::Answer, None, bytes);
+        }
+    }
+
+    fn attempt_number(&self, kind: BodyKind) -> Option<u32> {
+        let of_attempt = matches!(kind, BodyKind::Sent | BodyKind::Upstream);
+        u32::try_from(self.record.attempts.len()).ok()?.checked_sub(1).filter(|_| of_attempt)
     }
 
     /// What it holds of its limits.
@@ -116,10 +247,13 @@ impl Settle {
     pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
         self.money.attempt(&mut self.record, quote);
         attempt.offset_us = self.elapsed_us();
+        attempt.hedged = self.side.hedged;
+        attempt.raced = self.side.raced;
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
         self.record.attempts.push(attempt);
+        self.flight.note(&self.record);
         self.attempt_open = true;
     }
 
@@ -192,13 +326,32 @@ impl Settle {
     /// The stream broke off before its provider told everything: fills in so many tokens of answer, and an estimate of the prompt.
     pub(crate) fn estimate(&mut self, written: u64) {
         if !self.done {
-            self.money.estimate(&mut self.record, written);
+            let prompt = self.quota.thought_prompt();
+            self.money.estimate(&mut self.record, prompt, written);
         }
     }
 
     /// Writes into the record what the request came to, as far as that is known now.
     pub(crate) fn price(&mut self) {
         self.money.settle(&mut self.record);
+    }
+
+    /// Notes counters of one of several upstream calls: they add up, those of calls that did not lead to the answer too.
+    pub(crate) fn more_usage(&mut self, usage: &Usage) {
+        let add = |total: &mut Option<u64>, more: Option<u64>| {
+            if let Some(more) = more {
+                *total = Some(total.unwrap_or(0).saturating_add(more));
+            }
+        };
+        match &mut self.record.usage {
+            Some(total) => {
+                add(&mut total.input, usage.input);
+                add(&mut total.output, usage.output);
+                // It would tell of the first call alone.
+                total.raw = None;
+            }
+            none => *none = Some(usage.clone()),
+        }
     }
 
     /// Notes why the answer ended.
@@ -228,8 +381,15 @@ impl Settle {
         self.record.duration_us = self.elapsed_us();
         self.price();
         clip(&mut self.record);
+        self.services.flights.end(&self.flight);
+        if let Some(capture) = self.capture.take() {
+            capture.end(&self.record.id, self.record.started, state);
+        }
         let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
+        if let Some(flight) = self.told.take() {
+            flight.recorded(record.clone());
+        }
         self.services.record(record, charges, self.strict)
     }
 
@@ -237,6 +397,94 @@ impl Settle {
     pub(crate) async fn complete_durably(&mut self, state: RequestState, status: u16) {
         if let Some(durable) = self.complete(state, status) {
             drop(durable.await);
+        }
+    }
+}
+
+impl Contest {
+    /// A record for one of those who look.
+    pub(crate) fn entrant(&self, side: Side) -> Settle {
+        Settle {
+            services: self.settle.services.clone(),
+            record: self.settle.record.clone(),
+            begun_us: self.settle.begun_us,
+            strict: self.settle.strict,
+            attempt_open: false,
+            flight: self.settle.flight.clone(),
+            capture: None,
+            money: Money::default(),
+            quota: self.settle.quota.entrant(),
+            done: false,
+            told: None,
+            aside: Some(self.aside.clone()),
+            side,
+        }
+    }
+
+    /// This one has the answer: what it noted counts. All others must be gone by now; what they used is paid all the same.
+    pub(crate) fn won(self, winner: Settle) -> Settle {
+        self.taken_over(winner, true)
+    }
+
+    /// This one was the last of those who gave the answer together: `usage` is what all of them used.
+    pub(crate) fn merged(self, last: Settle, usage: Option<Usage>) -> Settle {
+        let mut settle = self.taken_over(last, false);
+        settle.record.usage = usage;
+        settle
+    }
+
+    /// Nobody has it: what the last one noted counts.
+    pub(crate) fn lost(self, last: Settle) -> Settle {
+        self.taken_over(last, true)
+    }
+
+    fn taken_over(mut self, mut from: Settle, others_are_paid: bool) -> Settle {
+        // Its own tries come last, as an open one must.
+        let beside = self.take_aside();
+        let before = beside.len();
+        self.settle.quota.absorb(std::mem::take(&mut from.quota));
+        let own = std::mem::take(&mut from.record.attempts);
+        std::mem::swap(&mut self.settle.record, &mut from.record);
+        std::mem::swap(&mut self.settle.money, &mut from.money);
+        self.settle.attempt_open = std::mem::take(&mut from.attempt_open);
+        self.settle.money.shift(before);
+        let mut paid = Vec::new();
+        for (index, (attempt, used)) in beside.into_iter().enumerate() {
+            self.settle.record.attempts.insert(index, attempt);
+            paid.extend(used.map(|(usage, quote)| (index, usage, quote)));
+        }
+        self.settle.record.attempts.extend(own);
+        for (index, usage, quote) in paid.into_iter().filter(|_| others_are_paid) {
+            self.settle.money.lose(&mut self.settle.record, index, usage, quote);
+        }
+        drop(from);
+        self.finished()
+    }
+
+    fn take_aside(&mut self) -> Vec<Beside> {
+        let left = std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner));
+        self.settle.quota.absorb(left.quota);
+        let mut attempts = left.attempts;
+        attempts.sort_by_key(|(attempt, _)| attempt.offset_us);
+        attempts
+    }
+
+    fn finished(mut self) -> Settle {
+        self.settle.replace_by_hollow()
+    }
+}
+
+impl Drop for Contest {
+    /// The client left while they looked.
+    fn drop(&mut self) {
+        if !self.settle.done {
+            for (attempt, used) in self.take_aside() {
+                let index = self.settle.record.attempts.len();
+                self.settle.record.attempts.push(attempt);
+                if let Some((usage, quote)) = used {
+                    self.settle.money.lose(&mut self.settle.record, index, usage, quote);
+                }
+            }
         }
     }
 }
@@ -253,12 +501,33 @@ fn clip(record: &mut RequestRecord) {
 
 impl Drop for Settle {
     fn drop(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            self.end_attempt(End::Canceled);
+            let used = self.record.usage.take().filter(|usage| !usage.is_unknown());
+            let mut own: Vec<Beside> = Vec::new();
+            for (index, attempt) in std::mem::take(&mut self.record.attempts).into_iter().enumerate() {
+                let lost = attempt.usage.clone().zip(self.money.lost_at(index));
+                own.push((attempt, lost));
+            }
+            if let (Some(usage), Some((_, last))) = (used, own.last_mut()) {
+                *last = Some((usage, self.money.quote()));
+            }
+            let sent = own.iter().any(|(attempt, _)| quota::was_sent(attempt));
+            self.quota.attempt_failed(&self.services, sent);
+            let mut left = aside.lock().unwrap_or_else(PoisonError::into_inner);
+            left.attempts.append(&mut own);
+            left.quota.absorb(std::mem::take(&mut self.quota));
+            self.done = true;
+        }
         if !self.done && std::thread::panicking() {
             let fault = GatewayError::new(Kind::Internal, "a fault of the gateway ended the request");
             self.failure(&fault);
             self.end_attempt(End::Failed(&fault));
             self.complete(RequestState::Failed, 500);
         } else if !self.done {
+            if self.flight.is_stopped() {
+                self.record.error_message = Some(STOPPED.to_owned());
+            }
             self.end_attempt(End::Canceled);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };

@@ -140,6 +140,9 @@ pub(crate) struct Terms {
 
 /// What is to be stored of the answer to `ask`, if anything. `native`: the bytes pass, so the provider stores it.
 pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: bool) -> Option<Keep> {
+    if ask.aside {
+        return None;
+    }
     if let Some(turn) = &ask.turn {
         // Not taken: this candidate may still fail, and then the next one's answer is the turn.
         return Some(Keep::Dify(turn.clone()));
@@ -154,6 +157,9 @@ pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: bool
 
 /// Stores a whole converted answer, if it is to be stored.
 pub(crate) fn keep_answer(job: &Job, ask: &mut Ask, response: &ChatResponse) {
+    if ask.aside {
+        return;
+    }
     if let Some(turn) = ask.turn.take() {
         turn.ended(&job.services, response);
     } else if let Some(keep) = terms(job, ask).and_then(|terms| local(job, ask, terms)) {

@@ -18,7 +18,7 @@ pub(crate) enum Target {
 }
 
 /// Candidates in order, with what the profile wants set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deployments {
     /// Never empty.
     pub candidates: Vec<Candidate>,
@@ -87,6 +87,15 @@ impl Job {
         }
         let candidates = self.priced(asked, candidates)?;
         Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
+    }
+
+    /// Candidates for a model, a route or `channel/model` that the owner named, in order; none if nobody offers it or the key may not use them.
+    pub(crate) fn candidates_for(&self, name: &str) -> Vec<Candidate> {
+        let table = &self.snapshot.routing;
+        let Resolution::Groups(groups) = table.resolve(name, name) else { return Vec::new() };
+        let key = &self.caller.key;
+        let allowed = |channel: usize| table.channels.get(channel).is_some_and(|channel| key.allows_channel(channel));
+        plan(table, &groups, allowed, |n| fastrand::u64(0..n))
     }
 
     /// Leaves out deployments that have no price, where the owner wants that.

@@ -1,76 +1,147 @@
 //! Which candidate is next, when to give up, and which of several failures to tell.
+//!
+//! Shared by all that look for an answer to one request: a hedge takes its candidates from here too, so that no deployment is asked twice at once and the
+//! limit on tries holds for all of them together.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use super::retry::{Budget, Verdict};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::routing::Candidate;
 
-/// The longest that a request waits before it asks a deployment once more.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The wait before that if the provider names none.
-const BACKOFF: Duration = Duration::from_millis(250);
-
 /// The candidates of one request and what became of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Tries(Arc<Mutex<State>>);
+
 #[derive(Debug)]
-pub(crate) struct Tries {
+struct State {
     waiting: VecDeque<Candidate>,
-    /// Those that asked to be tried again, with the longest wait among them.
-    again: Vec<Candidate>,
-    wait: Duration,
-    second_round: bool,
+    /// Those that may be asked again, and when.
+    again: Vec<(Instant, Candidate)>,
+    /// Those that were asked again, once for each time.
+    repeated: Vec<Candidate>,
     left: u32,
+    over: bool,
+    fell_back: bool,
     worst: Option<GatewayError>,
+}
+
+/// What is to be done next.
+enum Step {
+    Try(Candidate),
+    Wait(Instant),
+    Over,
 }
 
 impl Tries {
     /// At most `limit` tries over `candidates`.
     pub(super) fn new(candidates: &[Candidate], limit: u32) -> Self {
-        Self {
+        Self(Arc::new(Mutex::new(State {
             waiting: candidates.iter().cloned().collect(),
             again: Vec::new(),
-            wait: BACKOFF,
-            second_round: false,
+            repeated: Vec::new(),
             left: limit.max(1),
+            over: false,
+            fell_back: false,
             worst: None,
+        })))
+    }
+
+    /// The next candidate. When all were tried, those that may recover are asked once more after a wait.
+    pub(super) async fn next(&self) -> Option<Candidate> {
+        loop {
+            let step = self.state().step();
+            match step {
+                Step::Try(candidate) => return Some(candidate),
+                Step::Wait(until) => tokio::time::sleep_until(until).await,
+                Step::Over => return None,
+            }
         }
     }
 
-    /// The next candidate. When all were tried, those that may recover are asked once more after a short wait.
-    pub(super) async fn next(&mut self) -> Option<Candidate> {
-        if self.left == 0 || self.worst.as_ref().is_some_and(|error| error.retry == Retry::Never) {
-            return None;
-        }
-        if self.waiting.is_empty() && !self.second_round && !self.again.is_empty() {
-            self.second_round = true;
-            self.waiting.extend(self.again.drain(..));
-            let jitter = Duration::from_millis(fastrand::u64(0..100));
-            tokio::time::sleep(self.wait + jitter).await;
-        }
-        let next = self.waiting.pop_front()?;
-        self.left -= 1;
-        Some(next)
-    }
-
-    /// A candidate failed.
-    pub(super) fn failed(&mut self, candidate: Candidate, error: GatewayError) {
-        if let Retry::Again { after } = error.retry
-            && after.is_none_or(|after| after <= PATIENCE)
-            && (after.is_some() || error.kind != Kind::UpstreamRateLimited)
+    /// A candidate failed, and this follows. Gives whether that ends everything.
+    pub(super) fn failed(
+        &self,
+        candidate: Candidate,
+        error: GatewayError,
+        verdict: &Verdict,
+        budget: &Budget,
+        now_us: u64,
+    ) {
+        let mut state = self.state();
+        let round = state.repeated.iter().filter(|repeated| **repeated == candidate).count();
+        let round = u32::try_from(round).unwrap_or(u32::MAX);
+        if let Some(wait) = verdict.wait(round, fastrand::f64())
+            && budget.spend(now_us)
+            && let Some(at) = Instant::now().checked_add(wait)
         {
-            self.wait = self.wait.max(after.unwrap_or(BACKOFF));
-            self.again.push(candidate);
+            state.again.push((at, candidate));
         }
-        let tells_more =
-            self.worst.as_ref().is_none_or(|worst| error.retry == Retry::Never || rank(&error) >= rank(worst));
-        if tells_more {
-            self.worst = Some(error);
+        let never = verdict.retry == Retry::Never;
+        state.over |= never;
+        if state.worst.as_ref().is_none_or(|worst| never || rank(&error) >= rank(worst)) {
+            state.worst = Some(error);
         }
+    }
+
+    /// Goes on with other candidates, which the owner named for this failure. Only once a request.
+    pub(super) fn fall_back(&self, candidates: Vec<Candidate>) {
+        let mut state = self.state();
+        state.fell_back = true;
+        if !candidates.is_empty() {
+            state.over = false;
+            state.again.clear();
+            state.left = state.left.max(u32::try_from(candidates.len()).unwrap_or(1).min(3));
+            state.waiting = candidates.into();
+        }
+    }
+
+    /// Whether other candidates were already gone on with.
+    pub(super) fn fell_back(&self) -> bool {
+        self.state().fell_back
+    }
+
+    /// Whether a candidate is left that nobody has asked yet.
+    pub(super) fn has_fresh(&self) -> bool {
+        let state = self.state();
+        !state.over && state.left > 0 && !state.waiting.is_empty()
     }
 
     /// The failure to tell the caller.
-    pub(super) fn verdict(self) -> GatewayError {
-        self.worst.unwrap_or_else(|| GatewayError::new(Kind::NoCandidate, "no deployment could be tried"))
+    pub(super) fn verdict(&self) -> GatewayError {
+        let worst = self.state().worst.take();
+        worst.unwrap_or_else(|| GatewayError::new(Kind::NoCandidate, "no deployment could be tried"))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn step(&mut self) -> Step {
+        if self.left == 0 || self.over {
+            return Step::Over;
+        }
+        if let Some(next) = self.waiting.pop_front() {
+            self.left -= 1;
+            return Step::Try(next);
+        }
+        let Some(first) = (0..self.again.len()).min_by_key(|index| self.again.get(*index).map(|(at, _)| *at)) else {
+            return Step::Over;
+        };
+        match self.again.get(first) {
+            Some((at, _)) if *at > Instant::now() => Step::Wait(*at),
+            _ => {
+                let (_, candidate) = self.again.swap_remove(first);
+                self.repeated.push(candidate.clone());
+                self.left -= 1;
+                Step::Try(candidate)
+            }
+        }
     }
 }
 
@@ -88,6 +159,8 @@ fn rank(error: &GatewayError) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn candidate(channel: usize) -> Candidate {
@@ -98,33 +171,43 @@ mod tests {
         GatewayError::new(kind, kind.label()).retry(retry)
     }
 
+    fn fail(tries: &Tries, candidate: Candidate, error: GatewayError) {
+        let verdict = Verdict::usual(&error);
+        tries.failed(candidate, error, &verdict, &Budget::default(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn every_candidate_gets_its_turn_and_the_telling_failure_wins() {
-        let mut tries = Tries::new(&[candidate(0), candidate(1)], 5);
+        let tries = Tries::new(&[candidate(0), candidate(1)], 5);
         let first = tries.next().await.unwrap();
-        tries.failed(first, error(Kind::UpstreamRateLimited, Retry::Again { after: Some(Duration::from_secs(60)) }));
+        let wait = Retry::Again { after: Some(Duration::from_secs(60)) };
+        fail(&tries, first, error(Kind::UpstreamRateLimited, wait));
         let second = tries.next().await.unwrap();
         assert_eq!(second.channel, 1);
-        tries.failed(second, error(Kind::UpstreamDenied, Retry::Elsewhere));
+        fail(&tries, second, error(Kind::UpstreamDenied, Retry::Elsewhere));
         assert_eq!(tries.next().await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRateLimited);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_hiccup_is_tried_once_more() {
-        let mut tries = Tries::new(&[candidate(0)], 5);
+        let tries = Tries::new(&[candidate(0)], 5);
         for _ in 0..2 {
             let next = tries.next().await.unwrap();
-            tries.failed(next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
+            fail(&tries, next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
         }
         assert_eq!(tries.next().await, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_everywhere_is_not_tried_elsewhere() {
-        let mut tries = Tries::new(&[candidate(0), candidate(1)], 5);
+    async fn what_fails_everywhere_is_not_tried_elsewhere_unless_the_owner_named_another() {
+        let tries = Tries::new(&[candidate(0), candidate(1)], 5);
         let first = tries.next().await.unwrap();
-        tries.failed(first, error(Kind::UpstreamRejected, Retry::Never));
+        fail(&tries, first, error(Kind::UpstreamRejected, Retry::Never));
+        assert!(tries.next().await.is_none() && !tries.has_fresh());
+        tries.fall_back(vec![candidate(7)]);
+        assert_eq!(tries.next().await.map(|next| next.channel), Some(7));
+        assert!(tries.fell_back());
         assert_eq!(tries.next().await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRejected);
     }
@@ -132,12 +215,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_number_of_tries_is_limited() {
         let candidates: Vec<_> = (0..9).map(candidate).collect();
-        let mut tries = Tries::new(&candidates, 3);
+        let tries = Tries::new(&candidates, 3);
         let mut count = 0;
         while let Some(next) = tries.next().await {
             count += 1;
-            tries.failed(next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
+            fail(&tries, next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
         }
         assert_eq!(count, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_try_is_made_when_the_budget_is_used_up() {
+        let budget = Budget::default();
+        while budget.spend(0) {}
+        let tries = Tries::new(&[candidate(0)], 5);
+        let next = tries.next().await.unwrap();
+        let failure = error(Kind::UpstreamFailed, Retry::Again { after: None });
+        let verdict = Verdict::usual(&failure);
+        tries.failed(next, failure, &verdict, &budget, 0);
+        assert_eq!(tries.next().await, None);
     }
 }

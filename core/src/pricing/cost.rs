@@ -113,38 +113,29 @@ pub fn bill(price: &Price, usage: &Usage, at: u64) -> Option<Bill> {
     let service = price.service(usage.service_tier.as_deref(), at);
     let prompt = usage.input.unwrap_or(0);
     let (counts, odd) = counts(usage, price);
+    let rate = |class: PriceClass| price.rate(class, prompt, service);
     let mut lines = Vec::with_capacity(4);
-    let rate = |class: &PriceClass| price.rate(*class, prompt, service);
     let mut unpriced = false;
     for (class, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        match rate(&class).or_else(|| kindred(class).iter().find_map(rate)) {
+        match rate(class).or_else(|| kindred(class).iter().copied().find_map(rate)) {
             Some(rate) => lines.push(Line { class, count, rate }),
             None => unpriced = true,
         }
     }
-    // What has tokens and units both is charged by one of them: by tokens, where they have rates.
+    // What has tokens and units both is charged by one of them: by tokens, where those have rates.
     if unpriced || (usage.input.is_none() && usage.output.is_none()) {
         lines.clear();
-        let units = units(usage);
-        let used = units.iter().filter(|(_, count)| *count > 0);
-        lines.extend(
-            used.clone().filter_map(|(class, count)| Some(Line { class: *class, count: *count, rate: rate(class)? })),
-        );
-        if lines.is_empty() && (unpriced || used.count() > 0) {
-            return None;
-        }
+        let used = units(usage).into_iter().filter(|(_, count)| *count > 0);
+        unpriced |= used.clone().count() > 0;
+        lines.extend(used.filter_map(|(class, count)| Some(Line { class, count, rate: rate(class)? })));
     }
     // Not every provider charges for these apart.
-    for (class, count) in
-        [(PriceClass::WebSearch, usage.web_searches.unwrap_or(0)), (PriceClass::Request, requests(usage))]
-    {
-        if let Some(rate) = rate(&class).filter(|_| count > 0) {
-            lines.push(Line { class, count, rate });
-        } else if class == PriceClass::Request && usage.searches.is_some_and(|count| count > 0) && lines.is_empty() {
-            return None;
-        }
-    }
-    Some(Bill { lines, odd })
+    let searches = usage.searches.unwrap_or(0);
+    let apart = [(PriceClass::WebSearch, usage.web_searches.unwrap_or(0)), (PriceClass::Request, searches.max(1))];
+    let apart = apart.into_iter().filter(|(_, count)| *count > 0);
+    lines.extend(apart.filter_map(|(class, count)| Some(Line { class, count, rate: rate(class)? })));
+    let paid = !lines.is_empty() || (!unpriced && searches == 0);
+    paid.then_some(Bill { lines, odd })
 }
 
 /// What is counted where no tokens are.
@@ -155,11 +146,6 @@ fn units(usage: &Usage) -> [(PriceClass, u64); 3] {
         (PriceClass::SecondRead, known(usage.seconds)),
         (PriceClass::CharacterRead, known(usage.characters)),
     ]
-}
-
-/// A request is one, unless its provider bills the searches in it.
-fn requests(usage: &Usage) -> u64 {
-    usage.searches.unwrap_or(1)
 }
 
 /// What a request may come to at most, before it is sent: all of its input uncached (or written to the cache, if that is dearer), all of its output used.

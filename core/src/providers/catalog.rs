@@ -126,6 +126,24 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// Whether anything of it takes `model`, when a channel asks for `formats` only (`None`: for all that are not optional).
+    pub fn serves(&self, formats: Option<&[&str]>, model: &str) -> bool {
+        let wanted = |endpoint: &&Endpoint| match formats {
+            Some(formats) => formats.contains(&endpoint.format.as_str()),
+            None => !endpoint.optional,
+        };
+        let takes = |endpoint: &Endpoint| {
+            (endpoint.models.is_empty() || Pattern::any(&endpoint.models, model))
+                && !Pattern::any(&endpoint.except, model)
+        };
+        // What lies beside conversations takes any name; whether it is a model for that, only the provider knows.
+        let aside = self.embeddings.is_some() || self.rerank.is_some() || !self.surfaces.is_empty();
+        let converses = self.endpoints.iter().filter(wanted).any(takes);
+        converses || aside && !self.endpoints.iter().any(takes)
+    }
+}
+
 /// Where the key goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::{AuthStyle, Catalog, Provider, Site};
-use crate::model::check;
+use crate::model::{Channel, check};
 
 /// What every provider's channels may say.
 const COMMON: [&str; 2] = ["auth", "formats"];
@@ -23,6 +23,13 @@ impl check::Catalog for BuiltinRows {
 
     fn options(&self, provider: &str) -> Option<BTreeSet<String>> {
         Catalog::builtin().get(provider).map(|row| row.option_names())
+    }
+
+    fn serves(&self, channel: &Channel, upstream: &str) -> Option<bool> {
+        let row = Catalog::builtin().get(&channel.provider)?;
+        let formats = channel.options.get("formats").and_then(|formats| formats.as_array());
+        let formats: Option<Vec<&str>> = formats.map(|all| all.iter().filter_map(|one| one.as_str()).collect());
+        Some(row.serves(formats.as_deref(), upstream))
     }
 }
 

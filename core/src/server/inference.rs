@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{Request, Response};
 
 use super::listen::Way;
+use crate::error::{GatewayError, Kind};
 use crate::pipeline::{self, Call, ReplyBody, Services, pinned_profile, surface};
 
 /// Answers every address that is no other route's.
@@ -34,6 +35,15 @@ async fn answer(services: Arc<Services>, call: Call, body: Body) -> pipeline::Re
         }
         Ok(admitted) => admitted.run(body).await,
     }
+}
+
+/// Answers what the guard refuses, in the format that the address suggests.
+pub(crate) fn turn_away(services: Arc<Services>, request: &Request<Body>, why: &str) -> Response<Body> {
+    let uri = request.uri();
+    let (_, path) = pinned_profile(uri.path());
+    let surface = surface(request.method(), path, request.headers(), uri.query().unwrap_or_default());
+    let error = GatewayError::new(Kind::Forbidden, why);
+    into_response(pipeline::turn_away(services, &surface, uri.path(), error))
 }
 
 fn into_response(reply: pipeline::Reply) -> Response<Body> {

@@ -25,7 +25,7 @@ use axum::extract::State;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{Request, StatusCode};
+use http::Request;
 
 use crate::pipeline::Services;
 
@@ -90,10 +90,8 @@ async fn guarded(State(services): State<Arc<Services>>, request: Request<Body>, 
         settings.lan,
     );
     if let Err(refusal) = checked {
-        let body = serde_json::json!({"error": {
-            "message": refusal.message(), "type": "permission_error", "code": "forbidden", "param": null,
-        }});
-        return (StatusCode::FORBIDDEN, axum::Json(body)).into_response();
+        drop(snapshot);
+        return inference::turn_away(services, &request, refusal.message());
     }
     let origin = guard::shared_with(request.headers(), &settings.allowed_origins);
     drop(snapshot);

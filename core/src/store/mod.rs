@@ -3,6 +3,7 @@
 //! One redb file, one owning process, one writer thread with a journal in front of it. The only part that knows redb. Configuration is read from
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
+mod answers;
 mod bodies;
 mod change;
 mod counters;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
 use tokio::sync::watch;
 
+pub use answers::{AnswerKey, Answers};
 pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use counters::Counters;
@@ -35,8 +37,8 @@ pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
-    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
-    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, LOOK_BACK_DAYS, Ledger, LedgerHealth, Link, Live,
+    LiveRecord, MOST_MINUTES_MS, Outlook, Page, Spike, Sums, UsageAnswer, UsageGroup, UsageQuery, outlook, spikes,
 };
 pub use seal::MasterKey;
 

@@ -208,6 +208,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         tool: new.tool,
         owner: new.owner,
         strict: new.strict,
+        bodies: new.bodies,
         policy: new.policy,
         origin: Origin::Store,
     };

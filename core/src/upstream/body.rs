@@ -1,6 +1,5 @@
 //! Bodies: what is sent, and what comes back.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -59,16 +58,6 @@ impl Body {
         let body = rest.map_err(|error| UpstreamError::RequestBody(error.to_string())).boxed_unsync();
         Self { rest: Some(Rest { body, length }), ..Self::pieces(pieces) }
     }
-
-    /// The pieces, if that is all there is: what a signature covers.
-    pub fn as_pieces(&self) -> Option<&[Bytes]> {
-        self.rest.is_none().then(|| self.pieces.get(self.sent..).unwrap_or_default())
-    }
-
-    /// Another body of the same pieces (they are shared), for another try. `None` if a caller's body streams through.
-    pub fn try_clone(&self) -> Option<Self> {
-        self.as_pieces().map(|pieces| Self::pieces(pieces.iter().cloned()))
-    }
 }
 
 impl From<Bytes> for Body {
@@ -122,21 +111,9 @@ impl HttpBody for Body {
 
 /// The body of an answer.
 #[derive(Debug)]
-pub struct ReplyBody(Source);
-
-#[derive(Debug)]
-enum Source {
-    Network(Incoming),
-    /// What a scripted provider answers, and what the built-in `echo` model does.
-    Fixed(VecDeque<Bytes>),
-}
+pub struct ReplyBody(Incoming);
 
 impl ReplyBody {
-    /// An answer that did not come from the network.
-    pub fn fixed(frames: impl IntoIterator<Item = Bytes>) -> Self {
-        Self(Source::Fixed(frames.into_iter().collect()))
-    }
-
     /// The whole answer, if it is not larger than `limit`. Waits without end: callers limit the time of the whole.
     pub async fn collect(self, limit: usize) -> Result<Bytes, UpstreamError> {
         self.collect_within(limit, &Limits::NONE, Deadline::NEVER).await
@@ -204,7 +181,7 @@ where
 
 impl From<Incoming> for ReplyBody {
     fn from(body: Incoming) -> Self {
-        Self(Source::Network(body))
+        Self(body)
     }
 }
 
@@ -216,26 +193,16 @@ impl HttpBody for ReplyBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        match &mut self.get_mut().0 {
-            Source::Network(body) => {
-                Pin::new(body).poll_frame(context).map_err(|error| UpstreamError::Cut(chain(&error)))
-            }
-            Source::Fixed(frames) => Poll::Ready(frames.pop_front().map(|frame| Ok(Frame::data(frame)))),
-        }
+        let body = Pin::new(&mut self.get_mut().0);
+        body.poll_frame(context).map_err(|error| UpstreamError::Cut(chain(&error)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Source::Network(body) => body.is_end_stream(),
-            Source::Fixed(frames) => frames.is_empty(),
-        }
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Source::Network(body) => body.size_hint(),
-            Source::Fixed(frames) => SizeHint::with_exact(frames.iter().map(|frame| frame.len() as u64).sum()),
-        }
+        self.0.size_hint()
     }
 }
 

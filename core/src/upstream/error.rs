@@ -1,6 +1,6 @@
 //! What goes wrong between us and a provider before it has answered, or while its answer is on the way.
 
-use crate::error::{GatewayError, Kind, Retry};
+use crate::error::{GatewayError, Kind, Retry, codes};
 
 /// A failure of the connection to a provider. Messages hold hosts, never queries or headers.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,15 @@ impl UpstreamError {
             Self::Timeout { .. } => (Kind::Timeout, Retry::Elsewhere),
             Self::RequestBody(_) => (Kind::ClientGone, Retry::Never),
         };
-        GatewayError::new(kind, format!("channel `{channel}`: {self}")).retry(retry).caused_by(self)
+        let code = match &self {
+            Self::Connect { .. } | Self::Refused { .. } => Some(codes::CONNECT),
+            Self::Broken { .. } | Self::Cut(_) => Some(codes::CUT),
+            _ => None,
+        };
+        let error = GatewayError::new(kind, format!("channel `{channel}`: {self}")).retry(retry);
+        match code {
+            Some(code) => error.code(code).caused_by(self),
+            None => error.caused_by(self),
+        }
     }
 }

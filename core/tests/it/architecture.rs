@@ -14,7 +14,8 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Imports between modules of one layer, or against the order, with the reason.
-const NEIGHBOURS: [(&str, &str); 8] = [
+const NEIGHBOURS: [(&str, &str); 9] = [
+    ("cache", "store"),     // answers on disk lie in a file of the store
     ("limits", "routing"),  // limits name models by the same globs
     ("model", "overrides"), // checks read paths and templates
     ("overrides", "model"), // overrides are read from what is configured

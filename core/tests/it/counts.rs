@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use myelin_testkit::{MockServer, vector};
+use myelin_testkit::{MockServer, Script, vector};
 use serde_json::{Value, json};
 
 use crate::support::{TestGateway, providers};
@@ -272,4 +272,17 @@ async fn what_ollama_s_clients_ask_first_is_answered() {
     assert!(status == 404 && missing["error"].is_string(), "{status} {missing}");
     let (status, loaded) = gateway.call("GET", "/api/ps").await;
     assert!(status == 200 && loaded["models"].is_array(), "{loaded}");
+}
+
+#[tokio::test]
+async fn pieces_of_a_batch_that_failed_later_are_booked_all_the_same() {
+    let (mock, gateway) = embedders().await;
+    let texts: Vec<String> = (0..250).map(|number| format!("t{number}")).collect();
+    // The second of three pieces is refused for good.
+    mock.script(Script::default());
+    mock.script(Script::error(400));
+    let (status, answer) = gateway.ask("/v1/embeddings", &json!({"model": "cohere/e", "input": texts})).await;
+    assert_eq!(status, 400, "{answer}");
+    let record = gateway.last_record().await;
+    assert_eq!(record.usage.and_then(|usage| usage.input), Some(96), "{:?}", record.attempts);
 }

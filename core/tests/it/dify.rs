@@ -1,7 +1,10 @@
 //! Dify: its clients over models that are no Dify app, and its apps under clients that are none of Dify's.
 
+use std::time::Duration;
+
 use myelin_core::store::NewKey;
-use myelin_testkit::MockServer;
+use myelin_testkit::{Delivery, MockServer, Script};
+
 use serde_json::{Value, json};
 
 use crate::support::dialog::{CLIENTS, Dialog};
@@ -120,4 +123,26 @@ async fn an_app_answers_clients_of_every_format_and_sees_the_history() {
             assert!(query.find("Ada") < query.find("say bye") && query.contains("Ada"), "{query}");
         }
     }
+}
+
+#[tokio::test]
+async fn turns_of_one_conversation_that_overlap_are_both_kept() {
+    let (mock, gateway, key) = facade("chat").await;
+    let (_, text) = chat(&gateway, &key, "say zero", "", "blocking").await;
+    let conversation = serde_json::from_str::<Value>(&text).unwrap()["conversation_id"].as_str().unwrap().to_owned();
+    mock.script(Script {
+        delivery: Delivery { delay: Duration::from_millis(400), ..Delivery::default() },
+        ..Script::default()
+    });
+    let (slow, quick) = tokio::join!(
+        chat(&gateway, &key, "say slow", &conversation, "streaming"),
+        chat(&gateway, &key, "say quick", &conversation, "blocking"),
+    );
+    assert_eq!((slow.0, quick.0), (200, 200), "{} {}", slow.1, quick.1);
+    let path = format!("/dify/v1/messages?user=ann%40example.com&conversation_id={conversation}");
+    let page: Value = gateway.request("GET", &path).bearer_auth(&key).send().await.unwrap().json().await.unwrap();
+    let mut answers: Vec<&str> =
+        page["data"].as_array().unwrap().iter().filter_map(|turn| turn["answer"].as_str()).collect();
+    answers[1..].sort_unstable();
+    assert_eq!(answers, ["zero", "quick", "slow"]);
 }

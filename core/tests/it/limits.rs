@@ -214,5 +214,10 @@ async fn pages_of_an_allowed_origin_may_read_answers_and_no_others() {
     let refused = gateway.get("/v1/models").header("origin", "https://evil.example").send().await.unwrap();
     assert_eq!(refused.status(), 403);
     assert!(!refused.headers().contains_key("access-control-allow-origin"));
+    // It can be found again, and in the format of its address.
+    let id = refused.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert!(refused.json::<Value>().await.unwrap()["error"]["message"].as_str().unwrap().contains("allowed_origins"));
+    let record = gateway.records(2).await.into_iter().find(|record| record.id == id).expect("it is in the log");
+    assert_eq!((record.status, record.error.as_deref()), (403, Some("forbidden")));
     assert!(!gateway.get("/v1/models").send().await.unwrap().headers().contains_key("access-control-allow-origin"));
 }

@@ -6,9 +6,14 @@ mod addresses;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod aside;
+mod cache;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod carry;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod counts;
 #[cfg(test)]

@@ -226,6 +226,50 @@ async fn what_the_provider_says_that_it_cost_is_taken_and_marked() {
 }
 
 #[tokio::test]
+async fn pictures_and_sound_are_billed_by_their_units() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = mock_channel(&mock, "openai", "openai", "openai");
+    let price = json!({"image_made": 0.04, "second_read": 0.0001, "character_read": 15});
+    channel["models"] = json!([{"name": "mock", "price": price}]);
+    let gateway = TestGateway::start(vec![channel]).await;
+    for (path, body, kind, answer, nanos) in [
+        (
+            "/v1/images/generations",
+            json!({"model": "mock", "prompt": "x", "n": 2}),
+            "application/json",
+            json!({"created": 1, "data": [{"url": "a"}, {"url": "b"}]}).to_string(),
+            80_000_000,
+        ),
+        (
+            "/v1/audio/transcriptions",
+            json!({"model": "mock"}),
+            "application/json",
+            json!({"text": "hi", "duration": 36.7}).to_string(),
+            3_700_000,
+        ),
+        (
+            "/v1/audio/speech",
+            json!({"model": "mock", "input": "hello you, ü", "voice": "v"}),
+            "audio/mpeg",
+            "sound".to_owned(),
+            180_000,
+        ),
+    ] {
+        let verbatim = Verbatim { status: 200, content_type: kind.into(), body: answer.into() };
+        mock.script(Script { verbatim: Some(verbatim), ..Script::default() });
+        let (status, text) = gateway.ask_text(path, &body).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        let record = gateway.last_record().await;
+        assert_eq!(
+            (record.cost, record.cost_source),
+            (Some(NanoUsd(nanos)), Some(CostSource::Computed)),
+            "{path}: {:?}",
+            record.usage
+        );
+    }
+}
+
+#[tokio::test]
 async fn case_39_what_has_no_price_is_shown_as_such_or_blocked_as_the_owner_wants() {
     for unpriced in [Unpriced::Allow, Unpriced::Block] {
         let mock = MockServer::start().await.unwrap();

@@ -3,9 +3,9 @@
 use myelin_testkit::MockServer;
 use serde_json::{Value, json};
 
-use crate::support::TestGateway;
 use crate::support::dialog::{CLIENTS, Client, Dialog};
 use crate::support::providers;
+use crate::support::{TestGateway, mock_channel};
 
 /// How each client asks for thinking.
 fn asks_for_thinking(client: Client) -> Value {
@@ -159,5 +159,24 @@ async fn case_09_a_thinking_budget_that_is_too_small_breaks_no_conversion() {
                 assert!(fine, "{channel}, {budget} of {limit}: {said:?}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn case_09_a_thinking_budget_that_no_host_takes_is_raised_on_the_native_wire_too() {
+    let mock = MockServer::start().await.unwrap();
+    let gateway = TestGateway::start(vec![mock_channel(&mock, "anthropic", "anthropic", "anthropic")]).await;
+    let long = "word ".repeat(40_000);
+    for (words, most, expected) in [
+        ("hi", 4096, json!({"type": "enabled", "budget_tokens": 1024})),
+        ("hi", 512, json!({"type": "disabled"})),
+        (&long, 4096, json!({"type": "enabled", "budget_tokens": 1024})),
+    ] {
+        let body = json!({"model": "mock", "max_tokens": most, "messages": [{"role": "user", "content": words}],
+            "thinking": {"type": "enabled", "budget_tokens": 500}});
+        let reply = gateway.post("/v1/messages").json(&body).send().await.unwrap();
+        assert!(reply.headers()["x-myelin-loss"].to_str().unwrap().contains("thinking.budget_tokens"));
+        assert_eq!(reply.status(), 200, "{}", reply.text().await.unwrap());
+        assert_eq!(mock.last_request().unwrap().json()["thinking"], expected);
     }
 }

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::ir::{Delta, PartHead, PartId, StreamEvent};
+use crate::fold::unfold;
+use crate::ir::{ChatResponse, Choice, Content, Delta, Part, PartHead, PartId, StreamEvent};
 
 /// What to write next.
 #[derive(Debug)]
@@ -79,6 +80,20 @@ impl Sequence {
                 return;
             }
             write(Step::Close);
+        }
+    }
+}
+
+/// A part that could have streamed but came whole, as the steps of its stream.
+pub(crate) fn of_whole(content: &Content, write: &mut dyn FnMut(Step<'_>)) {
+    let parts = vec![Part::new(content.clone())];
+    let choice = Choice { parts, ..Choice::default() };
+    for event in unfold(ChatResponse { choices: vec![choice], ..ChatResponse::default() }) {
+        match event {
+            StreamEvent::PartStart { head, .. } => write(Step::Open(&head)),
+            StreamEvent::PartDelta { delta, .. } => write(Step::Grow(&delta)),
+            StreamEvent::PartEnd { .. } => write(Step::Close),
+            _ => {}
         }
     }
 }

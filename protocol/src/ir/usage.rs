@@ -77,6 +77,39 @@ impl Usage {
         counted.iter().all(Option::is_none)
     }
 
+    /// Counts another answer's tokens too: for one answer that several calls gave. What only one of them knows is no longer known; what the providers
+    /// said of one call (cost, tier, their own object) goes.
+    pub fn add(&mut self, other: &Usage) {
+        macro_rules! sum {
+            ($($field:ident),*) => {
+                $( self.$field = self.$field.zip(other.$field).map(|(a, b)| a.saturating_add(b)); )*
+            };
+        }
+        sum!(input, output);
+        macro_rules! sum_known {
+            ($($field:ident),*) => { $(
+                self.$field = match (self.$field, other.$field) {
+                    (None, None) => None,
+                    (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+                };
+            )* };
+        }
+        sum_known!(
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            audio_input,
+            image_input,
+            reasoning,
+            audio_output,
+            image_output,
+            web_searches
+        );
+        self.cost_usd = None;
+        self.service_tier = None;
+        self.raw = None;
+    }
+
     /// Takes every field that `newer` knows; keeps the rest. For formats that report cumulative counters in pieces
     /// (Anthropic `message_start` then `message_delta`): fields are replaced, never added.
     pub fn update(&mut self, newer: Usage) {

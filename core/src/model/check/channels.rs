@@ -33,6 +33,7 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
         }
     }
     problems.extend(models(channel, &at("models")));
+    problems.extend(unserved(channel, &at("models"), catalog));
     for (index, tag) in channel.tags.iter().enumerate() {
         problems.extend(name(&at(&format!("tags[{index}]")), tag));
     }
@@ -65,6 +66,15 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
         problems.extend(super::policy::overrides(&format!("{path}.overrides"), &tuning.overrides));
     }
     problems
+}
+
+/// Models that the provider has no address for, as it is set up here: asked for, they could only fail.
+fn unserved<'a>(channel: &'a Channel, path: &'a str, catalog: &'a dyn Catalog) -> impl Iterator<Item = Problem> + 'a {
+    let models = channel.models.iter().flatten().enumerate();
+    models.filter(|(_, model)| catalog.serves(channel, model.upstream()) == Some(false)).map(move |(index, model)| {
+        let why = format!("no endpoint of this channel serves '{}': see options.formats", model.upstream());
+        Problem::error(format!("{path}[{index}]"), why)
+    })
 }
 
 fn models(channel: &Channel, path: &str) -> Vec<Problem> {

@@ -25,7 +25,7 @@ pub use profiles::profile;
 pub use routes::route;
 pub use settings::{is_loopback, settings};
 
-use super::Entities;
+use super::{Channel, Entities};
 
 /// How bad a problem is.
 #[derive(
@@ -93,6 +93,12 @@ pub trait Catalog: Send + Sync {
     /// The names that `options` of the provider's channels may have. `None`: not known.
     fn options(&self, provider: &str) -> Option<BTreeSet<String>> {
         let _ = provider;
+        None
+    }
+
+    /// Whether the channel has an endpoint, or something beside conversations, that takes this model of its provider. `None`: not known.
+    fn serves(&self, channel: &Channel, upstream: &str) -> Option<bool> {
+        let _ = (channel, upstream);
         None
     }
 }

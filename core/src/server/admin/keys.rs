@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
+use crate::model::{BodyPolicy, Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -47,6 +47,8 @@ pub struct KeyView {
     pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
     /// When older secrets of the key end; milliseconds since 1970.
@@ -71,6 +73,7 @@ impl From<&VirtualKey> for KeyView {
             tool: key.tool.clone(),
             owner: key.owner.clone(),
             strict: key.strict,
+            bodies: key.bodies,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
             origin: key.origin,
@@ -112,6 +115,9 @@ pub struct KeyInput {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Which bodies are kept for it; absent: as for the gateway.
+    #[serde(default)]
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     #[serde(default)]
     pub policy: Policy,
@@ -130,6 +136,7 @@ impl From<KeyInput> for NewKey {
             tool: input.tool,
             owner: input.owner,
             strict: input.strict,
+            bodies: input.bodies,
             policy: input.policy,
         }
     }
@@ -173,6 +180,10 @@ pub struct KeyPatch {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BodyPolicy>)]
+    pub bodies: Option<Option<BodyPolicy>>,
     /// The whole policy anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -183,7 +194,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strict, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strict, bodies, policy);
     }
 }
 

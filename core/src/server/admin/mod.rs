@@ -4,6 +4,7 @@
 //! are called: that is [`Desk`]'s.
 
 mod auth;
+mod cache;
 mod channels;
 mod docs;
 pub mod error;
@@ -17,12 +18,14 @@ mod models;
 mod owners;
 mod prices;
 mod profiles;
+mod requests;
 mod routes;
 mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -125,13 +128,22 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(events::follow))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
+        .routes(routes!(cache::status, cache::clear))
         .routes(routes!(prices::list, prices::set))
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
+        .routes(routes!(logs::live_logs))
+        .routes(routes!(requests::facets))
+        .routes(routes!(requests::active))
         .routes(routes!(logs::one))
+        .routes(routes!(requests::bodies))
+        .routes(routes!(requests::stop))
+        .routes(routes!(requests::trace))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::forecast))
         .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))

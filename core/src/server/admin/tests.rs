@@ -79,8 +79,11 @@ fn world() -> World {
         clock: Arc::new(clock),
         store: store.clone(),
         origins: Default::default(),
+        flights: Default::default(),
         limiter: Default::default(),
         events: Default::default(),
+        talks: Default::default(),
+        resilience: crate::pipeline::Resilience::beside(dir.path()),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
     World {

@@ -397,18 +397,19 @@ fn finish(queue: &Queue, db: &Db) {
     }
 }
 
-/// Puts jobs into their tables, in one transaction. What records count is added up first: a record that is there already has been counted.
+/// Puts jobs into their tables, in one transaction.
 fn write<'a>(db: &Db, books: &Books, jobs: impl Iterator<Item = &'a Job> + Clone) -> Result<(), StoreError> {
     db.write(|txn| {
+        let records = jobs.clone().filter_map(|job| match job {
+            Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some((*key, bytes.as_slice())),
+            _ => None,
+        });
+        // Before the records: those that are there already have been counted.
         jobs.clone().try_for_each(|job| match job {
             Job::Charged { key, charges, .. } => counters::charge(txn, *key, charges),
             Job::Forget { before } => counters::forget(txn, before),
             _ => Ok(()),
         })?;
-        let records = jobs.clone().filter_map(|job| match job {
-            Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some((*key, bytes.as_slice())),
-            _ => None,
-        });
         books.post(txn, records)?;
         jobs.clone().try_for_each(|job| match job {
             Job::Record { .. } | Job::Charged { .. } | Job::Forget { .. } => Ok(()),

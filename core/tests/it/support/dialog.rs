@@ -171,6 +171,12 @@ impl Dialog {
         }
     }
 
+    /// Reads a whole answer that was fetched elsewhere.
+    pub fn said_in(&mut self, text: &str) -> Said {
+        let answer = self.read(text);
+        self.said(&answer)
+    }
+
     fn read(&self, text: &str) -> Value {
         let whole = || serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("no JSON: {text}"));
         match (self.client, self.stream) {

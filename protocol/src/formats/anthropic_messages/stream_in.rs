@@ -40,11 +40,26 @@ struct OpenBlock {
 #[derive(Debug)]
 enum Body {
     /// Its deltas go straight on.
-    Live,
+    Text,
+    /// Likewise.
+    Thinking,
     /// A call whose start had an input already; used if no fragment comes.
     Call { started_with: Option<String>, grew: bool },
     /// A block that only this format knows: collected, given whole at its end.
     Native { part: Part, input: String },
+}
+
+impl Body {
+    /// Whether a block of this kind has such deltas.
+    fn grows_by(&self, delta: &Delta) -> bool {
+        match delta {
+            Delta::Text(_) => matches!(self, Self::Text | Self::Thinking),
+            Delta::Citation(_) => matches!(self, Self::Text),
+            Delta::Arguments(_) => matches!(self, Self::Call { .. }),
+            Delta::Opaque(_) => matches!(self, Self::Thinking | Self::Call { .. }),
+            _ => true,
+        }
+    }
 }
 
 impl StreamDecoder for StreamIn {
@@ -213,6 +228,10 @@ impl StreamIn {
                 Delta::Extras(Extras::new(FORMAT, fields))
             }
         };
+        if !block.body.grows_by(&delta) {
+            // Meant for another block, which there is not: as a delta without a block.
+            return Ok(());
+        }
         let empty = matches!(&delta, Delta::Text(text) | Delta::Arguments(text) if text.is_empty());
         if !empty && !matches!(&delta, Delta::Extras(extras) if extras.is_empty()) {
             out.push(StreamEvent::PartDelta { id, delta });
@@ -261,13 +280,13 @@ fn open(id: PartId, part: Part, out: &mut Vec<StreamEvent>) -> Body {
             start(PartHead::Text);
             deltas.push(Delta::Text(text));
             deltas.extend(citations.into_iter().map(|citation| Delta::Citation(Box::new(citation))));
-            Body::Live
+            Body::Text
         }
         Content::Reasoning(ReasoningPart { text, opaque, .. }) => {
             start(PartHead::Reasoning);
             deltas.push(Delta::Text(text));
             deltas.extend(opaque.map(Delta::Opaque));
-            Body::Live
+            Body::Thinking
         }
         Content::ToolCall(ToolCall { id: call_id, name, arguments, .. }) => {
             start(PartHead::ToolCall { id: call_id, name, namespace: None, kind: ToolCallKind::Function });
@@ -292,7 +311,7 @@ fn is_empty_object(json: &str) -> bool {
 fn close(block: OpenBlock, out: &mut Vec<StreamEvent>) {
     let id = block.part;
     match block.body {
-        Body::Live => out.push(StreamEvent::PartEnd { id }),
+        Body::Text | Body::Thinking => out.push(StreamEvent::PartEnd { id }),
         Body::Call { started_with, grew } => {
             if let Some(arguments) = started_with.filter(|_| !grew) {
                 out.push(StreamEvent::PartDelta { id, delta: Delta::Arguments(arguments) });

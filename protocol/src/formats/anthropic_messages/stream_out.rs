@@ -9,14 +9,10 @@ use serde_json::{Map, Value, json};
 use super::block_stream::BlockStream;
 use super::blocks_out::{BlockWriter, Reader, client_refusal, foreign_losses};
 use super::{FORMAT, error, response, usage};
-use crate::fold::unfold;
 use crate::format::{ReplyContext, StreamEncoder};
-use crate::formats::sequence::{Sequence, Step};
+use crate::formats::sequence::{self, Sequence, Step};
 use crate::framing::sse;
-use crate::ir::{
-    ChatResponse, Choice, Content, Delta, Extras, Finish, FinishReason, Loss, Native, Part, PartHead, StreamEvent,
-    Usage,
-};
+use crate::ir::{Content, Delta, Extras, Finish, FinishReason, Loss, Native, Part, PartHead, StreamEvent, Usage};
 use crate::json::{self, Object};
 
 /// Writes one stream.
@@ -206,7 +202,7 @@ impl StreamOut {
         }
         self.begin(out);
         if !matches!(content, Content::Native(_) | Content::Media(_)) {
-            return self.unfolded(content, out);
+            return sequence::of_whole(content, &mut |step| self.step(&step, out));
         }
         let index = self.index;
         self.index = index.saturating_add(1);
@@ -219,20 +215,6 @@ impl StreamOut {
             event(out, "content_block_delta", index, |o| o.value("delta", &delta));
         }
         event(out, "content_block_stop", index, |_| {});
-    }
-
-    /// A part that could have streamed but came whole.
-    fn unfolded(&mut self, content: &Content, out: &mut Vec<u8>) {
-        let parts = vec![Part::new(content.clone())];
-        let choice = Choice { parts, ..Choice::default() };
-        for event in unfold(ChatResponse { choices: vec![choice], ..ChatResponse::default() }) {
-            match event {
-                StreamEvent::PartStart { head, .. } => self.open_part(&head, out),
-                StreamEvent::PartDelta { delta, .. } => self.grow(&delta, out),
-                StreamEvent::PartEnd { .. } => self.close_part(out),
-                _ => {}
-            }
-        }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

@@ -4,13 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::blocks_out::foreign_citation;
 use super::{FORMAT, error, response, usage};
-use crate::fold::unfold;
 use crate::format::{ReplyContext, StreamEncoder};
-use crate::formats::sequence::{Sequence, Step};
+use crate::formats::sequence::{self, Sequence, Step};
 use crate::framing::aws;
 use crate::ir::{
-    ChatResponse, Choice, Content, Delta, Extras, Finish, FinishReason, Loss, Opaque, OpaqueKind, Part, PartHead,
-    StreamEvent, ToolCallKind, Usage,
+    Content, Delta, Extras, Finish, FinishReason, Loss, Opaque, OpaqueKind, PartHead, StreamEvent, ToolCallKind, Usage,
 };
 use crate::json::{Object, object, value};
 use crate::{ApiError, opaque};
@@ -185,7 +183,9 @@ impl StreamOut {
             return self.lose("choices[0].parts[]", "cannot be streamed here");
         }
         self.begin(out);
-        let Content::Native(native) = content else { return self.unfolded(content, out) };
+        let Content::Native(native) = content else {
+            return sequence::of_whole(content, &mut |step| self.step(&step, out));
+        };
         let Some((key, body)) = native.value.as_object().and_then(|block| block.iter().next()) else { return };
         let mut head = body.as_object().cloned().unwrap_or_default();
         let grown = match key.as_str() {
@@ -199,20 +199,6 @@ impl StreamOut {
         }
         stop(out, index);
         self.index = index.saturating_add(1);
-    }
-
-    /// A part that could have streamed but came whole.
-    fn unfolded(&mut self, content: &Content, out: &mut Vec<u8>) {
-        let parts = vec![Part::new(content.clone())];
-        let choice = Choice { parts, ..Choice::default() };
-        for event in unfold(ChatResponse { choices: vec![choice], ..ChatResponse::default() }) {
-            match event {
-                StreamEvent::PartStart { head, .. } => self.open(&head, out),
-                StreamEvent::PartDelta { delta, .. } => self.grow(&delta, out),
-                StreamEvent::PartEnd { .. } => self.close(out),
-                _ => {}
-            }
-        }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

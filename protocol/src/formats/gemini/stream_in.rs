@@ -90,7 +90,7 @@ impl StreamDecoder for Decoder {
 impl Decoder {
     /// A reader for one host.
     pub(super) fn new(dialect: &Dialect) -> Self {
-        Self { dialect: dialect.clone(), ..Self::default() }
+        Self { dialect: dialect.for_answers(), ..Self::default() }
     }
 
     /// Ends what is open and tells how candidates finished, as far as they did.

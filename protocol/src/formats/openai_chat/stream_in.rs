@@ -38,7 +38,7 @@ enum State {
 impl Decoder {
     pub(super) fn new(dialect: &Dialect) -> Self {
         Self {
-            dialect: dialect.clone(),
+            dialect: dialect.for_answers(),
             state: State::Waiting,
             envelope: Object::new(),
             id: None,

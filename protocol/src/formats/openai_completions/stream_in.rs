@@ -30,7 +30,7 @@ struct Choice {
 
 impl Decoder {
     pub(super) fn new(dialect: &Dialect) -> Self {
-        Self { dialect: dialect.clone(), started: false, over: false, choices: Vec::new(), next: 0 }
+        Self { dialect: dialect.for_answers(), started: false, over: false, choices: Vec::new(), next: 0 }
     }
 
     fn chunk(
