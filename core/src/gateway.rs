@@ -3,6 +3,7 @@
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
 mod desk;
+mod fares;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,7 +75,8 @@ impl Gateway {
         let entities = store.entities();
         let clients = Clients::default();
         let media = clients.get(&media_dial(&entities))?;
-        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
+        let fleet = Arc::default();
+        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media, &fleet));
         let started = clock.unix_ms();
         let path = store.path();
         let resilience = Resilience::beside(path.parent().unwrap_or(&path));
@@ -85,9 +87,11 @@ impl Gateway {
             store,
             origins: Origins::default(),
             resilience,
+            fleet,
             talks: Talks::default(),
             limiter,
             events: Events::default(),
+            flights: Default::default(),
         });
         let (stop, _) = watch::channel(false);
         let gateway = Self(Arc::new(Inner {
@@ -159,6 +163,8 @@ impl Gateway {
         tasks.spawn(self.clone().follow_configuration(changes));
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
+        self.restore_fares().await;
+        tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
         // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
         let router = self.router();
@@ -170,6 +176,7 @@ impl Gateway {
         ready(&own);
         while serving.join_next().await.is_some() {}
         tasks.shutdown().await;
+        self.keep_fares();
         Ok(())
     }
 
@@ -235,10 +242,11 @@ impl Gateway {
         let media = self.0.clients.get(&media_dial(entities)).unwrap_or_else(|_| before.media.clone());
         let services = &self.0.services;
         let (limits, gone) = services.limiter.compile(entities, services.clock.unix_ms());
-        let snapshot = Snapshot::build(entities, lines.collect(), media).limited(limits);
+        let snapshot = Snapshot::build(entities, lines.collect(), media, &services.fleet).limited(limits);
         services.snapshot.store(Arc::new(snapshot));
         self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);
+        self.store().bodies().keep(entities.settings.bodies_days, entities.settings.bodies_bytes);
     }
 
     /// Limits that are gone leave nothing behind, and what no longer counts goes.

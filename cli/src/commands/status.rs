@@ -16,10 +16,11 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
         return output::json(&status);
     }
     output::line(&format!("Myelin {} runs as process {}", text(&status, "/version"), text(&status, "/pid")))?;
-    let rows: [(&str, String); 8] = [
+    let rows: [(&str, String); 9] = [
         ("listens on", text(&status, "/listen")),
         ("profile", text(&status, "/active_profile")),
         ("channels", format!("{} of {} take part", text(&status, "/channels_serving"), text(&status, "/channels"))),
+        ("degraded", text(&status, "/degraded")),
         ("models", text(&status, "/models")),
         ("keys", text(&status, "/keys")),
         ("requests", text(&status, "/requests")),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, OwnerRef, Policy};
+use super::{BodyPolicy, Origin, OwnerRef, Policy};
 
 /// A key that Myelin issues. The secret itself is never kept: only its SHA-256, its prefix and its last four characters.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -41,12 +41,18 @@ pub struct VirtualKey {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<super::Strategy>,
     /// The user, team, project or organisation that the key belongs to.
     #[serde(default)]
     pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Which bodies are kept for this key; `None`: as for the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     #[serde(default, skip_serializing_if = "Policy::is_empty")]
     pub policy: Policy,

@@ -4,30 +4,26 @@
 //! can only be known late (a model named twice, broken JSON, a blob of another maker) calls the request back: nothing was answered yet, for nobody answers before
 //! the end of a request.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body::Frame;
-use memchr::memmem;
 use myelin_protocol::ApiFormat;
-use myelin_protocol::envelope::{Edits, Head, Splicer};
-use myelin_protocol::opaque::BlobScan;
-use tokio::sync::Notify;
+use myelin_protocol::envelope::{Edits, Head};
+use myelin_protocol::ir::Loss;
 
 use super::ask::{Arrived, Ask, WATCHED, is_json_array, malformed};
 use super::chat::{self, Path};
 use super::dispatch::Asked;
 use super::intake::{Intake, Source};
 use super::origins::Maker;
+use super::passage::{Forward, Look, Passage, State, Stop, Transit};
 use super::passthrough::{self, Host, Names};
 use super::reply::Reply;
 use super::settle::End;
+use super::sight::Body;
 use super::surface::Surface;
 use super::target::{Demand, Deployments, Target};
-use super::{Job, Services, attempt};
+use super::{Job, attempt};
 use crate::error::GatewayError;
 use crate::model::OverrideSide;
 use crate::providers::{Accepted, LiveChannel, Operation};
@@ -103,7 +99,10 @@ pub(super) async fn run(mut job: Job, mut intake: Intake<Source>) -> Reply {
         Ok(None) => return whole(job, intake).await,
         Err(error) => return fail(job, &mut intake, error).await,
     };
-    let deployments = match job.target(&model) {
+    if job.target_needs_body(&model) {
+        return whole(job, intake).await;
+    }
+    let deployments = match job.target(&model, Body::Arriving(false)) {
         Ok(Target::Deployments(deployments)) => deployments,
         Ok(target) => return read_on(job, intake, format, path, target).await,
         Err(error) => return fail(job, &mut intake, error).await,
@@ -171,17 +170,17 @@ async fn fail(mut job: Job, intake: &mut Intake<Source>, error: GatewayError) ->
 }
 
 /// The way of a body: to whom, and what is cut into it.
-struct Lane {
-    candidate: Candidate,
-    line: Line,
-    accepted: Accepted,
-    maker: Maker,
-    edits: Edits,
+pub(super) struct Lane {
+    pub candidate: Candidate,
+    pub line: Line,
+    pub accepted: Accepted,
+    pub maker: Maker,
+    pub edits: Edits,
     /// How much longer the model's name becomes; `None`: other fields may change too.
-    longer: Option<i64>,
+    pub longer: Option<i64>,
     /// What the body must not hold.
-    texts: Vec<&'static str>,
-    stream: bool,
+    pub texts: Vec<&'static str>,
+    pub stream: bool,
 }
 
 impl Lane {
@@ -220,6 +219,14 @@ impl Lane {
         Some(Self { candidate, line, accepted, maker, edits, longer, texts, stream: stream.unwrap_or(false) })
     }
 
+    /// What the target does not take of the fields that came. `asked`: the caller's name of the model.
+    fn losses(&self, asked: &str, passage: &Passage) -> Vec<Loss> {
+        let host =
+            Host { format: self.accepted.format, dialect: &self.accepted.dialect, invented: self.accepted.invented };
+        let names = Names { asked, upstream: &self.candidate.upstream };
+        passthrough::edits(|field| passage.saw(field), host, names, self.stream, &serde_json::Map::new()).1
+    }
+
     /// How long the body is that goes out, if that is known.
     fn length(&self, announced: Option<u64>) -> Option<u64> {
         announced?.checked_add_signed(self.longer?)
@@ -245,7 +252,7 @@ async fn forward(
         let mut intake = transit.intake;
         return fail(job, &mut intake, error).await;
     }
-    let passage = Arc::new(Passage { transit: Mutex::new(transit), changed: Notify::new() });
+    let passage = Arc::new(Passage::new(transit));
     let sent = send(&mut job, &lane, &passage, announced).await;
     let (mut intake, head, state) = passage.take();
     let length = intake.length();
@@ -322,7 +329,7 @@ async fn send(
             }
         }
     }
-    let losses = passage.losses(job, lane);
+    let losses = lane.losses(&job.settle.record().model, passage);
     job.settle.losses(&losses);
     let answer = known.unwrap_or(Answer::Awaited(flight));
     let (candidate, channel) = (candidate.clone(), line.channel.clone());
@@ -349,261 +356,5 @@ pub(super) async fn weigh(
         }
         Ok(response) => Answer::Known(Err(job.refusal(channel, format, response).await)),
         Err(error) => Answer::Known(Err(error)),
-    }
-}
-
-/// What the one who sends has to know.
-enum Look {
-    /// More is to come.
-    Arriving,
-    /// All has come, or nothing more can.
-    Over,
-    /// The connection to the provider wants no more: somebody else has to read on.
-    Left,
-}
-
-/// A body on its way through, shared by the connection that sends it and the request that waits for it.
-struct Passage {
-    transit: Mutex<Transit>,
-    changed: Notify,
-}
-
-impl Passage {
-    fn lock(&self) -> MutexGuard<'_, Transit> {
-        self.transit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn look(&self) -> Look {
-        let transit = self.lock();
-        match transit.state {
-            State::Arriving if transit.left => Look::Left,
-            State::Arriving => Look::Arriving,
-            State::Whole | State::Stopped(_) => Look::Over,
-        }
-    }
-
-    /// Nothing more goes out.
-    fn let_go(&self) {
-        self.lock().left = true;
-        self.changed.notify_one();
-    }
-
-    /// Reads to the end, for nobody but ourselves.
-    async fn read_on(&self) {
-        std::future::poll_fn(|cx| {
-            let mut transit = self.lock();
-            loop {
-                transit.ready.clear();
-                if ready!(transit.poll_next(cx)).is_none_or(|piece| piece.is_err()) {
-                    return Poll::Ready(());
-                }
-            }
-        })
-        .await;
-    }
-
-    /// What the target does not take of the fields that came.
-    fn losses(&self, job: &Job, lane: &Lane) -> Vec<myelin_protocol::ir::Loss> {
-        let transit = self.lock();
-        let record = job.settle.record();
-        let dialect = &lane.accepted.dialect;
-        let host = Host { format: lane.accepted.format, dialect, invented: lane.accepted.invented };
-        let names = Names { asked: &record.model, upstream: &lane.candidate.upstream };
-        passthrough::edits(|field| transit.splicer.saw(field), host, names, lane.stream, &serde_json::Map::new()).1
-    }
-
-    /// What has come, and how it ended.
-    fn take(&self) -> (Intake<Source>, Head, State) {
-        let mut transit = self.lock();
-        transit.left = true;
-        let intake = std::mem::replace(&mut transit.intake, Intake::nothing());
-        let state = match transit.state {
-            State::Whole => State::Whole,
-            _ => std::mem::replace(&mut transit.state, State::Stopped(Stop::Whole("it is over"))),
-        };
-        (intake, std::mem::take(&mut transit.head), state)
-    }
-}
-
-/// A body on its way through.
-struct Transit {
-    format: ApiFormat,
-    intake: Intake<Source>,
-    head: Head,
-    splicer: Splicer,
-    watch: Watch,
-    /// Spliced, to be sent.
-    ready: VecDeque<Bytes>,
-    state: State,
-    /// Its connection to the provider takes no more.
-    left: bool,
-}
-
-#[derive(Debug)]
-enum State {
-    Arriving,
-    Whole,
-    Stopped(Stop),
-}
-
-/// Why a body is called back.
-#[derive(Debug)]
-enum Stop {
-    /// The request cannot be answered.
-    Failed(GatewayError),
-    /// It can, but not by its bytes as they come: why.
-    Whole(&'static str),
-}
-
-impl Transit {
-    /// Takes over what has come; `head` has seen it.
-    fn new(intake: Intake<Source>, head: Head, lane: &Lane, services: Arc<Services>) -> Self {
-        let watch = Watch::new(lane.texts.clone(), lane.maker.clone(), services);
-        let splicer = Splicer::new(lane.edits.clone());
-        let format = lane.accepted.format;
-        let mut transit =
-            Self { format, intake, head, splicer, watch, ready: VecDeque::new(), state: State::Arriving, left: false };
-        let come: Vec<Bytes> = transit.intake.pieces().to_vec();
-        for piece in &come {
-            transit.pass(piece);
-        }
-        transit.close_if_whole();
-        transit
-    }
-
-    /// The next piece for the provider.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
-        loop {
-            if let State::Stopped(_) = &self.state {
-                return Poll::Ready(Some(Err(())));
-            }
-            if let Some(piece) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(piece)));
-            }
-            if let State::Whole = &self.state {
-                return Poll::Ready(None);
-            }
-            match ready!(self.intake.poll_piece(cx)) {
-                Ok(Some(piece)) => {
-                    if let Err(error) = self.head.feed(&piece) {
-                        self.state = State::Stopped(Stop::Failed(malformed(&error)));
-                    }
-                    self.pass(&piece);
-                    self.close_if_whole();
-                }
-                Ok(None) => self.close(),
-                Err(error) => self.state = State::Stopped(Stop::Failed(error)),
-            }
-        }
-    }
-
-    fn pass(&mut self, piece: &Bytes) {
-        let State::Arriving = &self.state else { return };
-        let mut out = Vec::new();
-        if let Err(error) = self.splicer.feed(piece, &mut out) {
-            self.state = State::Stopped(Stop::Failed(malformed(&error)));
-            return;
-        }
-        self.ready.extend(out);
-        let follows = self.head.raw("previous_response_id").is_some_and(|id| id != b"null");
-        let reason = if follows {
-            Some("it goes on from an earlier answer")
-        } else if passthrough::thinking(self.format, self.head.raw("thinking"), None).is_some() {
-            Some("its thinking budget is too small")
-        } else {
-            self.watch.feed(piece)
-        };
-        if let Some(why) = reason {
-            self.state = State::Stopped(Stop::Whole(why));
-        }
-    }
-
-    /// A body of announced length ends with its last byte: nobody asks for more.
-    fn close_if_whole(&mut self) {
-        if self.intake.announced() == Some(self.intake.length()) {
-            self.close();
-        }
-    }
-
-    fn close(&mut self) {
-        if let State::Arriving = &self.state {
-            self.state = match self.splicer.finish() {
-                Ok(()) => State::Whole,
-                Err(error) => State::Stopped(Stop::Failed(malformed(&error))),
-            };
-        }
-    }
-}
-
-/// Looks for what must not be passed on.
-struct Watch {
-    texts: Vec<memmem::Finder<'static>>,
-    /// The end of what came before, shorter than the longest text.
-    tail: Vec<u8>,
-    longest: usize,
-    blobs: BlobScan,
-    maker: Maker,
-    services: Arc<Services>,
-}
-
-impl Watch {
-    fn new(texts: Vec<&'static str>, maker: Maker, services: Arc<Services>) -> Self {
-        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(1);
-        let texts = texts.into_iter().map(memmem::Finder::new).collect();
-        Self { texts, tail: Vec::new(), longest, blobs: BlobScan::default(), maker, services }
-    }
-
-    /// Why the body cannot be passed on as it is, if the piece shows that.
-    fn feed(&mut self, piece: &[u8]) -> Option<&'static str> {
-        let overlap = self.longest - 1;
-        self.tail.extend_from_slice(piece.get(..overlap.min(piece.len())).unwrap_or_default());
-        let found = self.texts.iter().any(|text| text.find(&self.tail).is_some() || text.find(piece).is_some());
-        if piece.len() >= overlap {
-            self.tail.clear();
-            self.tail.extend_from_slice(piece.get(piece.len() - overlap..).unwrap_or_default());
-        } else {
-            let from = self.tail.len().saturating_sub(overlap);
-            self.tail.drain(..from);
-        }
-        let mut foreign = false;
-        let (origins, maker) = (&self.services.origins, &self.maker);
-        self.blobs.feed(piece, |blob| foreign |= !origins.is_own(blob, maker));
-        if foreign {
-            return Some("it holds a blob of another maker");
-        }
-        found.then_some("something below its top level has to change")
-    }
-}
-
-/// The provider's side of a passage.
-struct Forward(Arc<Passage>);
-
-/// The body was called back; the request knows why.
-#[derive(Debug, thiserror::Error)]
-#[error("the request was called back")]
-struct CalledBack;
-
-impl http_body::Body for Forward {
-    type Data = Bytes;
-    type Error = CalledBack;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CalledBack>>> {
-        let mut transit = self.0.lock();
-        if transit.left && !matches!(transit.state, State::Whole) {
-            return Poll::Ready(Some(Err(CalledBack)));
-        }
-        let polled = transit.poll_next(cx);
-        let arriving = matches!(transit.state, State::Arriving);
-        drop(transit);
-        if !arriving {
-            self.0.changed.notify_one();
-        }
-        polled.map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|()| CalledBack)))
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        self.0.let_go();
     }
 }

@@ -131,6 +131,7 @@ impl Early {
 async fn stream(run: Run) -> Reply {
     let (format, json_array) = (run.ask.format, run.ask.json_array);
     let mut early = Early::of(&run);
+    let flight = Arc::clone(run.job.settle.flight());
     let mut attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>> = Box::pin(first_content(run));
     let mut head = http::Response::new(ReplyBody::Empty);
     let headers = head.headers_mut();
@@ -146,7 +147,7 @@ async fn stream(run: Run) -> Reply {
         Ok(Err(failed)) => return error::reply(format, failed.error, failed.settle),
         Err(_) => {
             headers.extend(std::mem::take(&mut early.headers));
-            StreamReply::waiting(attempts, early.encoder(format))
+            StreamReply::waiting(attempts, early.encoder(format), flight)
         }
     };
     *head.body_mut() = ReplyBody::Stream(Box::new(body));
@@ -159,7 +160,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     settle.price();
     settle.describe(reply.headers_mut());
-    settle.record_mut().bytes_out = answer.body.len() as u64;
+    settle.given(&answer.body);
     settle.complete_durably(RequestState::Completed, 200).await;
     *reply.body_mut() = ReplyBody::Whole(answer.body);
     reply

@@ -11,6 +11,7 @@ use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::ask::{Ask, reply_context};
 use super::reply::{Reply, ReplyBody};
+use super::sight::Body;
 use super::target::Target;
 use super::{Job, attempt, echo as model, session, stored};
 use crate::error::GatewayError;
@@ -49,9 +50,10 @@ async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
+    let model = ask.model.clone();
     let target = match target {
         Some(target) => Ok(target),
-        None => job.target(&ask.model),
+        None => job.target(&model, Body::Ask(&mut ask)),
     };
     if target.is_ok() {
         match asks_nothing(&mut ask) {
@@ -123,9 +125,10 @@ fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatR
     let mut reply = http::Response::new(ReplyBody::Empty);
     reply.headers_mut().insert(CONTENT_TYPE, stream_type(ask.format, ask.json_array));
     job.settle.describe(reply.headers_mut());
-    job.settle.record_mut().bytes_out = body.len() as u64;
+    let body = Bytes::from(body);
+    job.settle.given(&body);
     job.settle.complete(RequestState::Completed, 200);
-    *reply.body_mut() = ReplyBody::Whole(body.into());
+    *reply.body_mut() = ReplyBody::Whole(body);
     reply
 }
 

@@ -18,6 +18,7 @@ use crate::model::AttemptRecord;
 use crate::providers::{ChannelError, ClientHead, LiveChannel, Operation, Payload};
 use crate::routing::Candidate;
 use crate::snapshot::Line;
+use crate::store::BodyKind;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 use crate::upstream::{self, UpstreamError};
 
@@ -60,7 +61,9 @@ impl Job {
     /// Begins an attempt in the record.
     pub(crate) fn open_attempt(&mut self, channel: &LiveChannel, candidate: &Candidate, format: &str) {
         let quote = self.snapshot.quote(candidate.channel, &candidate.upstream);
-        self.settle.record_mut().provider = Some(channel.provider.id.clone());
+        let record = self.settle.record_mut();
+        record.provider = Some(channel.provider.id.clone());
+        record.tags.clone_from(&channel.config.tags);
         let attempt = AttemptRecord {
             channel: channel.name().to_owned(),
             upstream_model: candidate.upstream.as_ref().to_owned(),
@@ -104,6 +107,7 @@ impl Job {
     ) -> Result<Result<upstream::Reply, UpstreamError>, GatewayError> {
         let Line { channel, client } = asked.line;
         let (parts, body) = self.prepare(base, asked, Some(body)).await?;
+        self.settle.kept(BodyKind::Sent, &body);
         let request = http::Request::from_parts(parts, upstream::Body::pieces(body));
         let begun = self.settle.elapsed_us();
         let patience = self.limits(channel, &asked.candidate.upstream).first_byte;
@@ -198,7 +202,7 @@ impl Job {
 
     /// Reads an answer that is no success and says what it means. `format`: in whose words it is written.
     pub(crate) async fn refusal(
-        &self,
+        &mut self,
         channel: &LiveChannel,
         format: ApiFormat,
         response: upstream::Reply,
@@ -210,6 +214,7 @@ impl Job {
         if let Some(kind) = parts.headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok()) {
             body = bedrock_converse::with_error_type(kind, &body).into();
         }
+        self.settle.kept(BodyKind::Upstream, std::slice::from_ref(&body));
         let status = parts.status.as_u16();
         let error = format.codec().decode_error(status, &body);
         channel.classify(status, &parts.headers, error, self.services.clock.unix_ms())

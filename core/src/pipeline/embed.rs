@@ -8,6 +8,7 @@ use myelin_protocol::ir::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse, U
 
 use super::dispatch::collect;
 use super::reply::Reply;
+use super::sight::Body;
 use super::target::{Demand, Deployments, Target};
 use super::{Job, echo};
 use crate::error::{GatewayError, Kind, Retry};
@@ -36,7 +37,7 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let answered = match job.target(&ask.request.model) {
+    let answered = match job.target(&ask.request.model, Body::Texts(ask.body.len())) {
         Err(error) => Err(error),
         Ok(Target::Echo) => {
             let let_in = job.let_in(&[], ask.demand()).await;

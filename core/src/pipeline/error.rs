@@ -36,9 +36,27 @@ fn reply_as(encode: impl FnOnce(&ApiError) -> Vec<u8>, error: GatewayError, mut 
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     settle.describe(headers);
-    settle.record_mut().bytes_out = body.len() as u64;
+    let body = bytes::Bytes::from(body);
+    settle.given(&body);
     settle.complete(RequestState::Failed, status.as_u16());
-    *reply.body_mut() = ReplyBody::Whole(body.into());
+    *reply.body_mut() = ReplyBody::Whole(body);
+    reply
+}
+
+/// What a client reads whose request somebody stopped.
+pub(crate) const STOPPED: &str = "the request was stopped by the owner of the gateway";
+
+/// The answer to a request that was stopped before it had one; its record writes itself.
+pub(crate) fn stopped(format: ApiFormat, id: &str) -> Reply {
+    let mut public = ApiError::new(Kind::ClientGone.api_kind(), STOPPED);
+    public.request_id = Some(id.to_owned());
+    let mut reply = http::Response::new(ReplyBody::Whole(format.codec().encode_error(&public).into()));
+    // 499 is the customary status of a request that was closed early.
+    *reply.status_mut() = StatusCode::from_u16(499).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::from_str(id) {
+        reply.headers_mut().insert(http::HeaderName::from_static("x-request-id"), id);
+    }
     reply
 }
 

@@ -22,8 +22,10 @@ mod aside;
 mod ask;
 mod attempt;
 mod cached;
+mod capture;
 mod chat;
 mod contest;
+mod conversation;
 mod count;
 mod dify;
 mod dispatch;
@@ -31,8 +33,10 @@ mod echo;
 mod edits;
 mod embed;
 mod error;
+mod explain;
 mod fan_out;
 mod fault;
+mod flights;
 mod intake;
 mod media;
 mod mirror;
@@ -41,6 +45,7 @@ mod money;
 mod multipart;
 mod origins;
 mod outcome;
+mod passage;
 mod passthrough;
 mod quota;
 mod receive;
@@ -51,12 +56,14 @@ mod responses;
 mod retry;
 mod session;
 mod settle;
+mod sight;
 mod stored;
 mod stream;
 mod surface;
 mod talks;
 mod target;
 mod tries;
+mod way;
 
 use std::sync::Arc;
 
@@ -64,7 +71,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed, explain};
 pub use fault::contain;
+pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
@@ -98,14 +107,18 @@ pub struct Services {
     pub store: Store,
     /// Who made which opaque reasoning.
     pub origins: Origins,
-    /// What second tries and shared answers need to know of all requests.
-    pub resilience: Resilience,
+    /// Requests in flight.
+    pub flights: Flights,
     /// Every limit's counter.
     pub limiter: Limiter,
     /// What the owner should hear of.
     pub events: Events,
     /// Conversations with turns under way.
     pub talks: Talks,
+    /// What second tries and shared answers need to know of all requests.
+    pub resilience: Resilience,
+    /// What traffic taught about channels, and where conversations are.
+    pub fleet: Arc<crate::routing::Fleet>,
 }
 
 /// What second tries need to know of all requests.
@@ -199,6 +212,7 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
         record.tool.clone_from(&key.tool);
     }
     settle.strict = key.strict;
+    settle.keep_bodies(key.bodies.unwrap_or(snapshot.settings.bodies));
     Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
 }
 
@@ -222,6 +236,25 @@ where
 impl Admitted {
     /// Reads the body and answers the call. A large conversation is passed on while it arrives.
     pub async fn run<B>(self, body: B) -> Reply
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let flight = Arc::clone(self.job.settle.flight());
+        let format = self.job.call.surface.error_format();
+        let mut going = std::pin::pin!(self.go(body));
+        std::future::poll_fn(|cx| {
+            if flight.poll_stopped(cx) {
+                return std::task::Poll::Ready(None);
+            }
+            going.as_mut().poll(cx).map(Some)
+        })
+        .await
+        // What was under way is dropped and settles itself.
+        .unwrap_or_else(|| error::stopped(format, &flight.id))
+    }
+
+    async fn go<B>(self, body: B) -> Reply
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -250,6 +283,7 @@ impl Job {
     async fn answer(self, body: Bytes) -> Reply {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
+        job.settle.received(&body);
         match job.cache_plan(&body) {
             Some(plan) => cached::answer(job, body, plan).await,
             None => job.answer_anew(body).await,
@@ -294,9 +328,10 @@ impl Job {
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         self.settle.price();
         self.settle.describe(reply.headers_mut());
-        self.settle.record_mut().bytes_out = body.len() as u64;
+        let body = Bytes::from(body);
+        self.settle.given(&body);
         self.settle.complete(RequestState::Completed, status);
-        *reply.body_mut() = ReplyBody::Whole(body.into());
+        *reply.body_mut() = ReplyBody::Whole(body);
         reply
     }
 }

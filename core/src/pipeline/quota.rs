@@ -44,25 +44,16 @@ impl Quota {
         Some(self.tokens_in).filter(|tokens| *tokens > 0)
     }
 
-    /// For one of several that look for the same answer: what the caller holds stays where it is.
-    pub(super) fn of_entrant(&self) -> Self {
+    /// For one of several that look for the same answer: the caller's limits were asked already, its channels' are its own.
+    pub(super) fn entrant(&self) -> Self {
         Self { tokens_in: self.tokens_in, tokens_out: self.tokens_out, planned: self.planned, ..Self::default() }
     }
 
-    /// Goes on with what one of them holds.
-    pub(super) fn take_over(&mut self, other: Self) {
-        self.channels.extend(other.channels);
-        self.spent.extend(other.spent);
-    }
-
-    /// What was counted elsewhere.
-    pub(super) fn add(&mut self, charges: Vec<Charge>) {
-        self.spent.extend(charges);
-    }
-
-    /// What attempts that failed have counted.
-    pub(super) fn charges(&mut self) -> Vec<Charge> {
-        std::mem::take(&mut self.spent)
+    /// Takes over what one of several holds and has counted.
+    pub(super) fn absorb(&mut self, entrant: Self) {
+        self.channels.extend(entrant.channels);
+        self.spent.extend(entrant.spent);
+        self.standings.tighten(&entrant.standings);
     }
 
     /// Holds what the caller's limits gave.

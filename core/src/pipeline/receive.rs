@@ -21,6 +21,7 @@ use super::stored::{self, Keep};
 use crate::error::{GatewayError, Kind, Retry, codes};
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
+use crate::store::BodyKind;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 use crate::upstream::{self, UpstreamError};
 
@@ -46,6 +47,9 @@ impl Run {
     pub(super) async fn read_whole(&mut self, sent: Sent) -> Result<Whole, GatewayError> {
         let (parts, body) = sent.response.into_parts();
         let bytes = collect(&sent.channel, body, &sent.limits, sent.deadline).await?;
+        if sent.names.is_some() {
+            self.job.settle.kept(BodyKind::Upstream, std::slice::from_ref(&bytes));
+        }
         let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
         let mut headers = if sent.names.is_none() { passed_headers(&parts.headers) } else { HeaderMap::new() };
         let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut headers);

@@ -207,16 +207,6 @@ impl Relay {
         }
     }
 
-    /// The answer ended, or is about to, and nothing was said in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        match self {
-            Relay::Pass(pass) => pass.tap.is_empty(),
-            Relay::Convert(driver) => driver.is_empty(),
-            Relay::Written | Relay::Raw(_) => false,
-            Relay::Edited(edited) => edited.inner.is_empty(),
-        }
-    }
-
     /// The failure that was reported in the stream, or that the stream itself is (corrupt, cut).
     pub(crate) fn failure(&self) -> Option<&ApiError> {
         match self {
@@ -225,6 +215,15 @@ impl Relay {
             Relay::Written => None,
             Relay::Raw(raw) => raw.broken.as_ref(),
             Relay::Edited(edited) => edited.inner.failure(),
+        }
+    }
+
+    /// What the client gets is what the deployment sent.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Relay::Pass(_) => true,
+            Relay::Raw(_) => true,
+            Relay::Convert(_) | Relay::Written | Relay::Edited(_) => false,
         }
     }
 
@@ -247,6 +246,16 @@ impl Relay {
             Relay::Convert(driver) => Some(driver.written()),
             Relay::Written | Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.written(),
+        }
+    }
+
+    /// The answer ended, or is about to, and nothing was said in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Relay::Pass(pass) => pass.tap.is_empty(),
+            Relay::Convert(driver) => driver.is_empty(),
+            Relay::Written | Relay::Raw(_) => false,
+            Relay::Edited(edited) => edited.inner.is_empty(),
         }
     }
 

@@ -4,10 +4,19 @@ use http::HeaderMap;
 
 use crate::model::RequestRecord;
 
-/// Headers that name a conversation: ours, AxonHub's, Codex's, Claude Code's.
-const SESSIONS: [&str; 6] =
-    ["x-thread-id", "x-session-id", "session_id", "session-id", "conversation_id", "x-claude-code-session-id"];
-/// Headers that name a task.
+/// Headers that name a tool's session: ours, Codex's, Claude Code's. Where there is none, the conversation is the session.
+const SESSIONS: [&str; 7] = [
+    "x-session-id",
+    "session_id",
+    "session-id",
+    "conversation_id",
+    "x-claude-code-session-id",
+    "x-thread-id",
+    "ah-thread-id",
+];
+/// Headers that name a conversation of several tasks: ours, AxonHub's.
+const THREADS: [&str; 2] = ["x-thread-id", "ah-thread-id"];
+/// Headers that name a task: ours, AxonHub's.
 const TRACES: [&str; 2] = ["x-trace-id", "ah-trace-id"];
 /// What user agents of known tools begin with.
 const TOOLS: [(&str, &str); 12] = [
@@ -27,10 +36,11 @@ const TOOLS: [(&str, &str); 12] = [
 /// Longest id that is kept.
 const LONGEST: usize = 200;
 
-/// Fills in session, trace and tool.
+/// Fills in session, thread, trace and tool.
 pub(crate) fn note(headers: &HeaderMap, record: &mut RequestRecord) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
     record.session = SESSIONS.iter().find_map(|name| text(name)).map(cut);
+    record.thread = THREADS.iter().find_map(|name| text(name)).map(cut);
     record.trace = TRACES.iter().find_map(|name| text(name)).map(cut).or_else(|| text("traceparent").and_then(w3c));
     record.tool = text("user-agent")
         .and_then(|agent| TOOLS.iter().find(|(start, _)| agent.starts_with(start)).map(|(_, tool)| (*tool).to_owned()));
@@ -72,6 +82,11 @@ mod tests {
         assert_eq!(record.tool.as_deref(), Some("codex"));
         assert_eq!(record.session.as_deref(), Some("0199-abc"));
         assert_eq!(record.trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        headers.insert("ah-thread-id", "conversation-7".parse().unwrap());
+        headers.insert("AH-Trace-Id", "task-3".parse().unwrap());
+        note(&headers, &mut record);
+        assert_eq!((record.thread.as_deref(), record.trace.as_deref()), (Some("conversation-7"), Some("task-3")));
+        assert_eq!(record.session.as_deref(), Some("0199-abc"));
         assert_eq!(from_user(r#"{"device_id":"d","session_id":"s-1"}"#).as_deref(), Some("s-1"));
         assert_eq!(from_user("user_abc_account__session_s-2").as_deref(), Some("s-2"));
         assert_eq!(from_user("someone"), None);

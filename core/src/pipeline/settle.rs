@@ -5,17 +5,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use myelin_protocol::ir::{FinishReason, Loss, Usage};
 
+use super::capture::Capture;
+use super::error::STOPPED;
+use super::flights::Flight;
 use super::money::Money;
 use super::outcome::{self, Outcome};
 use super::quota::{self, Quota};
 use super::{Durable, Services, reply};
-use crate::cache::Flight;
+use crate::cache;
 use crate::error::{GatewayError, Kind};
-use crate::model::{AttemptOutcome, AttemptRecord, Charge, RequestRecord, RequestState};
+use crate::model::{AttemptOutcome, AttemptRecord, BodyPolicy, RequestRecord, RequestState};
 use crate::pricing::Quote;
+use crate::store::BodyKind;
 
 /// What providers write into answers about their own work: identifiers of builds and jobs, clocks. Only true losses are worth a caller's look.
 const BOOKKEEPING: [&str; 12] = [
@@ -59,24 +64,35 @@ pub(crate) struct Settle {
     begun_us: u64,
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
+    /// The conversation that it belongs to, where there was a choice of whom to ask.
+    pub conversation: Option<u64>,
     attempt_open: bool,
+    flight: Arc<Flight>,
+    capture: Option<Box<Capture>>,
     money: Money,
     /// What it holds of its limits.
     quota: Quota,
     done: bool,
     /// Who wants to know what is recorded.
-    told: Option<Arc<Flight>>,
+    told: Option<Arc<cache::Flight>>,
     /// One of several that look for the same answer: its attempts go here, and it writes no record of its own.
     aside: Option<Aside>,
     /// How the attempts of this one came to be.
     side: Side,
 }
 
-/// Attempts of those who did not give the answer.
-type Aside = Arc<Mutex<Vec<Beside>>>;
+/// What those who did not give the answer left behind.
+type Aside = Arc<Mutex<Left>>;
 
-/// An attempt of one of them, what it used as far as that is known, at which price, and what its channel's limits counted.
-type Beside = (AttemptRecord, Option<(Usage, Arc<Quote>)>, Vec<Charge>);
+/// Attempts, and what channels' limits count of them.
+#[derive(Default)]
+struct Left {
+    attempts: Vec<Beside>,
+    quota: Quota,
+}
+
+/// An attempt of one of them, what it used as far as that is known, and at which price.
+type Beside = (AttemptRecord, Option<(Usage, Arc<Quote>)>);
 
 /// How an attempt came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,12 +114,17 @@ impl Settle {
     /// Begins a record.
     pub(crate) fn begin(services: Arc<Services>, record: RequestRecord) -> Self {
         let begun_us = services.clock.monotonic_us();
+        let flight = services.flights.begin(&record);
+        let record = Box::new(record);
         Self {
             services,
-            record: Box::new(record),
+            record,
             begun_us,
             strict: false,
+            conversation: None,
             attempt_open: false,
+            flight,
+            capture: None,
             money: Money::default(),
             quota: Quota::default(),
             done: false,
@@ -122,8 +143,22 @@ impl Settle {
 
     /// Takes it out of where it is; what stays there writes nothing.
     pub(crate) fn replace_by_hollow(&mut self) -> Self {
-        let mut hollow = Self::begin(self.services.clone(), RequestRecord::default());
-        hollow.done = true;
+        let hollow = Self {
+            services: self.services.clone(),
+            record: Box::default(),
+            begun_us: self.begun_us,
+            strict: false,
+            attempt_open: false,
+            flight: self.flight.clone(),
+            capture: None,
+            money: Money::default(),
+            quota: Quota::default(),
+            done: true,
+            told: None,
+            aside: None,
+            side: Side::default(),
+            conversation: self.conversation,
+        };
         std::mem::replace(self, hollow)
     }
 
@@ -133,13 +168,64 @@ impl Settle {
     }
 
     /// Tells those who share the answer what is recorded of it.
-    pub(crate) fn tell(&mut self, flight: Arc<Flight>) {
+    pub(crate) fn tell(&mut self, flight: Arc<cache::Flight>) {
         self.told = Some(flight);
     }
 
     /// What the pipeline works with.
     pub(crate) fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// The request as others see it while it flies.
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Whose bodies are kept is known.
+    pub(crate) fn keep_bodies(&mut self, policy: BodyPolicy) {
+        self.capture = Capture::new(&self.services, policy);
+    }
+
+    /// The body of the request is there.
+    pub(crate) fn received(&mut self, body: &Bytes) {
+        self.kept(BodyKind::Received, std::slice::from_ref(body));
+    }
+
+    /// A body that belongs to the attempt that is open, in pieces.
+    pub(crate) fn kept(&mut self, kind: BodyKind, pieces: &[Bytes]) {
+        let attempt = self.attempt_number(kind);
+        if let Some(capture) = &mut self.capture {
+            capture.whole(kind, attempt, pieces);
+        }
+    }
+
+    /// The next piece of a stream that a deployment answers with, where it is not what the client gets.
+    pub(crate) fn upstream_piece(&mut self, bytes: &[u8]) {
+        let attempt = self.attempt_number(BodyKind::Upstream);
+        if let Some(capture) = &mut self.capture {
+            capture.piece(BodyKind::Upstream, attempt, bytes);
+        }
+    }
+
+    /// Everything that the client gets.
+    pub(crate) fn given(&mut self, body: &Bytes) {
+        self.record.bytes_out = body.len() as u64;
+        self.kept(BodyKind::Answer, std::slice::from_ref(body));
+    }
+
+    /// The next piece of what the client gets; about how many tokens it has by now.
+    pub(crate) fn given_piece(&mut self, bytes: &[u8], tokens: u64) {
+        self.record.bytes_out += bytes.len() as u64;
+        self.flight.progress(self.record.bytes_out, tokens);
+        if let Some(capture) = &mut self.capture {
+            capture.piece(BodyKind::Answer, None, bytes);
+        }
+    }
+
+    fn attempt_number(&self, kind: BodyKind) -> Option<u32> {
+        let of_attempt = matches!(kind, BodyKind::Sent | BodyKind::Upstream);
+        u32::try_from(self.record.attempts.len()).ok()?.checked_sub(1).filter(|_| of_attempt)
     }
 
     /// What it holds of its limits.
@@ -177,7 +263,9 @@ impl Settle {
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
+        outcome::begun(&self.services, &attempt, self.conversation);
         self.record.attempts.push(attempt);
+        self.flight.note(&self.record);
         self.attempt_open = true;
     }
 
@@ -213,7 +301,8 @@ impl Settle {
             self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
         }
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
-        outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
+        let conversation = self.conversation;
+        outcome::ended(&self.services, &Outcome { attempt, failure, first_token, conversation });
     }
 
     /// Notes what a target could not carry.
@@ -303,8 +392,18 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        if let (Some(channel), Some(model), Some(usage)) =
+            (&self.record.channel, &self.record.upstream_model, &self.record.usage)
+        {
+            let tokens = usage.input.unwrap_or_default().saturating_add(usage.output.unwrap_or_default());
+            outcome::used(&self.services, channel, model, tokens);
+        }
         self.price();
         clip(&mut self.record);
+        self.services.flights.end(&self.flight);
+        if let Some(capture) = self.capture.take() {
+            capture.end(&self.record.id, self.record.started, state);
+        }
         let charges = self.quota.settle(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
         if let Some(flight) = self.told.take() {
@@ -330,12 +429,15 @@ impl Contest {
             begun_us: self.settle.begun_us,
             strict: self.settle.strict,
             attempt_open: false,
+            flight: self.settle.flight.clone(),
+            capture: None,
             money: Money::default(),
-            quota: self.settle.quota.of_entrant(),
+            quota: self.settle.quota.entrant(),
             done: false,
             told: None,
             aside: Some(self.aside.clone()),
             side,
+            conversation: self.settle.conversation,
         }
     }
 
@@ -360,15 +462,14 @@ impl Contest {
         // Its own tries come last, as an open one must.
         let beside = self.take_aside();
         let before = beside.len();
+        self.settle.quota.absorb(std::mem::take(&mut from.quota));
         let own = std::mem::take(&mut from.record.attempts);
         std::mem::swap(&mut self.settle.record, &mut from.record);
         std::mem::swap(&mut self.settle.money, &mut from.money);
-        self.settle.quota.take_over(std::mem::take(&mut from.quota));
         self.settle.attempt_open = std::mem::take(&mut from.attempt_open);
         self.settle.money.shift(before);
         let mut paid = Vec::new();
-        for (index, (attempt, used, charges)) in beside.into_iter().enumerate() {
-            self.settle.quota.add(charges);
+        for (index, (attempt, used)) in beside.into_iter().enumerate() {
             self.settle.record.attempts.insert(index, attempt);
             paid.extend(used.map(|(usage, quote)| (index, usage, quote)));
         }
@@ -380,9 +481,11 @@ impl Contest {
         self.finished()
     }
 
-    fn take_aside(&self) -> Vec<Beside> {
-        let mut attempts = std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner));
-        attempts.sort_by_key(|(attempt, ..)| attempt.offset_us);
+    fn take_aside(&mut self) -> Vec<Beside> {
+        let left = std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner));
+        self.settle.quota.absorb(left.quota);
+        let mut attempts = left.attempts;
+        attempts.sort_by_key(|(attempt, _)| attempt.offset_us);
         attempts
     }
 
@@ -395,8 +498,7 @@ impl Drop for Contest {
     /// The client left while they looked.
     fn drop(&mut self) {
         if !self.settle.done {
-            for (attempt, used, charges) in self.take_aside() {
-                self.settle.quota.add(charges);
+            for (attempt, used) in self.take_aside() {
                 let index = self.settle.record.attempts.len();
                 self.settle.record.attempts.push(attempt);
                 if let Some((usage, quote)) = used {
@@ -425,15 +527,16 @@ impl Drop for Settle {
             let mut own: Vec<Beside> = Vec::new();
             for (index, attempt) in std::mem::take(&mut self.record.attempts).into_iter().enumerate() {
                 let lost = attempt.usage.clone().zip(self.money.lost_at(index));
-                own.push((attempt, lost, Vec::new()));
+                own.push((attempt, lost));
             }
-            let sent = own.last().is_some_and(|(attempt, ..)| quota::was_sent(attempt));
+            if let (Some(usage), Some((_, last))) = (used, own.last_mut()) {
+                *last = Some((usage, self.money.quote()));
+            }
+            let sent = own.iter().any(|(attempt, _)| quota::was_sent(attempt));
             self.quota.attempt_failed(&self.services, sent);
-            if let Some((_, lost, charges)) = own.last_mut() {
-                *lost = used.map(|usage| (usage, self.money.quote())).or(lost.take());
-                *charges = self.quota.charges();
-            }
-            aside.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+            let mut left = aside.lock().unwrap_or_else(PoisonError::into_inner);
+            left.attempts.append(&mut own);
+            left.quota.absorb(std::mem::take(&mut self.quota));
             self.done = true;
         }
         if !self.done && std::thread::panicking() {
@@ -442,6 +545,9 @@ impl Drop for Settle {
             self.end_attempt(End::Failed(&fault));
             self.complete(RequestState::Failed, 500);
         } else if !self.done {
+            if self.flight.is_stopped() {
+                self.record.error_message = Some(STOPPED.to_owned());
+            }
             self.end_attempt(End::Canceled);
             // 499 is the customary status of a request whose client left.
             let status = if self.record.status == 0 { 499 } else { self.record.status };

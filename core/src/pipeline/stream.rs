@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use myelin_protocol::{ApiError, StreamEncoder};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{AllFailed, Failed};
+use super::error::STOPPED;
+use super::flights::Flight;
 use super::origins::Maker;
 use super::relay::{Output, Relay};
 use super::settle::{End, Settle};
@@ -45,6 +48,7 @@ struct Waiting {
     attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>>,
     /// Writes keep-alives, and the failure if all attempts fail.
     encoder: Box<dyn StreamEncoder>,
+    flight: Arc<Flight>,
     tick: Pin<Box<Sleep>>,
 }
 
@@ -117,9 +121,10 @@ impl StreamReply {
     pub(crate) fn waiting(
         attempts: Pin<Box<dyn Future<Output = Result<Live, Failed>> + Send>>,
         encoder: Box<dyn StreamEncoder>,
+        flight: Arc<Flight>,
     ) -> Self {
         let tick = Box::pin(sleep_until(Instant::now()));
-        Self(State::Waiting(Box::new(Waiting { attempts, encoder, tick })))
+        Self(State::Waiting(Box::new(Waiting { attempts, encoder, flight, tick })))
     }
 
     /// A fault of ours ended it: the record says so.
@@ -174,6 +179,14 @@ enum Next {
 
 impl Waiting {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.flight.poll_stopped(cx) {
+            let mut public = ApiError::new(Kind::ClientGone.api_kind(), STOPPED);
+            public.request_id = Some(self.flight.id.clone());
+            let mut bytes = Vec::new();
+            self.encoder.push(&StreamEvent::Error(public), &mut bytes);
+            // The attempts are dropped with this state; their record settles itself.
+            return Poll::Ready(Next::State(State::Draining(Output::from([Bytes::from(bytes)]), None)));
+        }
         match self.attempts.as_mut().poll(cx) {
             Poll::Ready(Ok(live)) => Poll::Ready(Next::State(State::Live(Box::new(live)))),
             Poll::Ready(Err(failed)) => {
@@ -182,7 +195,7 @@ impl Waiting {
                 self.encoder.push(&StreamEvent::Error(error::publish(&error, &settle)), &mut bytes);
                 error::log(&error, &settle);
                 settle.failure(&error);
-                settle.record_mut().bytes_out += bytes.len() as u64;
+                settle.given_piece(&bytes, 0);
                 settle.complete(RequestState::Failed, 200);
                 Poll::Ready(Next::State(State::Draining(Output::from([Bytes::from(bytes)]), None)))
             }
@@ -201,11 +214,14 @@ impl Waiting {
 
 impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if !self.over && self.settle.flight().poll_stopped(cx) {
+            self.break_off(ApiError::new(Kind::ClientGone.api_kind(), STOPPED));
+        }
         loop {
             if let Some(bytes) = self.out.pop_front() {
                 self.settle.services().origins.note_piece(&mut self.blobs, &bytes, &self.maker);
                 self.settle.first_token();
-                self.settle.record_mut().bytes_out += bytes.len() as u64;
+                self.settle.given_piece(&bytes, self.relay.written().unwrap_or_default());
                 self.spoken = Instant::now();
                 if self.over && self.out.is_empty() {
                     // The record is written before the last byte leaves.
@@ -230,6 +246,9 @@ impl Live {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.heard = Instant::now();
                     if let Ok(data) = frame.into_data() {
+                        if !self.relay.passes() {
+                            self.settle.upstream_piece(&data);
+                        }
                         self.relay.feed(data, &mut self.out);
                         self.over = self.relay.complete() || self.relay.failure().is_some();
                     }
@@ -285,7 +304,11 @@ impl Live {
     }
 
     fn break_off(&mut self, error: ApiError) {
-        let kind = if error.kind == Kind::Timeout.api_kind() { Kind::Timeout } else { Kind::UpstreamFailed };
+        let kind = match error.kind {
+            _ if self.settle.flight().is_stopped() => Kind::ClientGone,
+            kind if kind == Kind::Timeout.api_kind() => Kind::Timeout,
+            _ => Kind::UpstreamFailed,
+        };
         let failure = GatewayError { public: error.clone(), ..GatewayError::new(kind, "") };
         self.settle.failure(&failure);
         self.failure = Some(failure);
@@ -318,6 +341,7 @@ impl Live {
         }
         let (state, end) = match whole {
             true => (RequestState::Completed, End::Answered),
+            false if self.settle.flight().is_stopped() => (RequestState::Canceled, End::Canceled),
             false => (RequestState::Interrupted, End::Interrupted(self.failure.as_ref())),
         };
         self.settle.end_attempt(end);

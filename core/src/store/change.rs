@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Price, Profile, Route, Secret, VirtualKey,
+    BodyPolicy, Channel, ChannelState, Entities, Limit, Owner, OwnerRef, Policy, Price, Profile, Route, Secret,
+    VirtualKey,
 };
 
 /// One change.
@@ -169,6 +170,10 @@ pub struct NewKey {
     pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Which bodies are kept for it; `None`: as for the gateway.
+    pub bodies: Option<BodyPolicy>,
+    /// How to choose within groups, in place of what profile and routes say.
+    pub strategy: Option<crate::model::Strategy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
 }

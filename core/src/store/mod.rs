@@ -37,8 +37,8 @@ pub use error::{ChangeError, StoreError};
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
-    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, Ledger, LedgerHealth, Link, Live, LiveRecord,
-    MOST_MINUTES_MS, Page, Sums, UsageAnswer, UsageGroup, UsageQuery,
+    Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, LOOK_BACK_DAYS, Ledger, LedgerHealth, Link, Live,
+    LiveRecord, MOST_MINUTES_MS, Outlook, Page, Spike, Sums, UsageAnswer, UsageGroup, UsageQuery, outlook, spikes,
 };
 pub use seal::MasterKey;
 

@@ -208,6 +208,8 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         tool: new.tool,
         owner: new.owner,
         strict: new.strict,
+        bodies: new.bodies,
+        strategy: new.strategy,
         policy: new.policy,
         origin: Origin::Store,
     };

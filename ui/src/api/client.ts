@@ -34,7 +34,9 @@ api.use({
     if (["POST", "PUT", "PATCH"].includes(request.method)) request.headers.set("content-type", "application/json");
   },
   onResponse: ({ response, request }) => {
-    if (response.status === 401 && !new URL(request.url).pathname.endsWith("/session")) session.set("out");
+    // Logging in and out say for themselves what came of it, after they have put the rest in order.
+    if (new URL(request.url).pathname.endsWith("/session")) return;
+    if (response.status === 401) session.set("out");
     else if (response.ok) session.set("in");
   },
 });

@@ -179,6 +179,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows the events: answers when something happened, or when the wait is over. */
+        get: operations["follow_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Spend to the end of the month, by any dimension, from the trend of the last four weeks; and hours of the last week that stand out. */
+        get: operations["forecast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/keys": {
         parameters: {
             query?: never;
@@ -233,6 +267,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All limits, with what they have counted. */
+        get: operations["list_limits"];
+        put?: never;
+        /** A new limit. It counts from now on. */
+        post: operations["create_limit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One limit. */
+        get: operations["get_limit"];
+        put?: never;
+        post?: never;
+        /** Removes a limit, with what it has counted. */
+        delete: operations["remove_limit"];
+        options?: never;
+        head?: never;
+        /** Changes a limit; what is omitted stays as it is. Another amount keeps what was counted. */
+        patch: operations["patch_limit"];
+        trace?: never;
+    };
+    "/api/v1/limits/{name}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forgets what a limit has counted; what is in flight stays held. Also for limits of the file. */
+        post: operations["reset_limit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logs": {
         parameters: {
             query?: never;
@@ -240,7 +328,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Request records, newest first. */
+        /** Another address of the list of requests. */
         get: operations["list_logs"];
         put?: never;
         post?: never;
@@ -257,7 +345,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Follows the records: answers when something came, or when the wait is over. */
+        /** Another address to follow the records. */
         get: operations["follow_logs"];
         put?: never;
         post?: never;
@@ -274,7 +362,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One record. */
+        /** Another address of one record. */
         get: operations["get_log"];
         put?: never;
         post?: never;
@@ -295,6 +383,99 @@ export interface paths {
         get: operations["list_models"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/owners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All owners. */
+        get: operations["list_owners"];
+        put?: never;
+        /** A new owner. */
+        post: operations["create_owner"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/owners/{owner}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One owner, by `kind:name`. */
+        get: operations["get_owner"];
+        put?: never;
+        post?: never;
+        /** Removes an owner, with its limits. Nothing may belong to it any more. */
+        delete: operations["remove_owner"];
+        options?: never;
+        head?: never;
+        /** Moves an owner below another one. */
+        patch: operations["patch_owner"];
+        trace?: never;
+    };
+    "/api/v1/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What deployments cost, what was set and imported; with `search` rows of the lists too. */
+        get: operations["list_prices"];
+        /** Sets a price, or takes it back. It holds for the next request; `reprice` makes it hold for earlier ones. */
+        put: operations["set_price"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a price list: LiteLLM's `model_prices_and_context_window.json`, models.dev's `api.json`, or `{"prices": {"provider/model": {…}}}`. A file with a
+         *     mistake is refused whole, and what was there stays.
+         */
+        post: operations["import_prices"];
+        /** Takes the imported list back: the bundled one holds again. */
+        delete: operations["drop_imported_prices"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/prices/reprice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Prices records anew at today's prices, their sums with them. What providers said that a request cost stays as it is. */
+        post: operations["reprice"];
         delete?: never;
         options?: never;
         head?: never;
@@ -349,6 +530,125 @@ export interface paths {
         get: operations["list_providers"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Request records, newest first. */
+        get: operations["list_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/active": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests in flight. */
+        get: operations["active_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How often each value occurs among the requests that a filter lets through. */
+        get: operations["request_facets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows the records: answers when something came, or when the wait is over. */
+        get: operations["follow_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One record. */
+        get: operations["get_request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/bodies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Bodies of one request: as received, as sent to each deployment, what came back, what the client got. */
+        get: operations["get_bodies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops a request in flight. Its client gets an error, its deployment is no longer listened to, and what was used is booked. */
+        post: operations["stop_request"];
         delete?: never;
         options?: never;
         head?: never;
@@ -437,6 +737,40 @@ export interface paths {
         };
         /** How the gateway is. */
         get: operations["get_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/traces/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests of one task (its trace), of one conversation (its thread) or of one session, whichever has that id. */
+        get: operations["get_trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Usage and spend, summed up by any dimension and stretch of time. Without `since`: the last thirty days. */
+        get: operations["usage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -548,16 +882,71 @@ export interface components {
             /** @description Tokens that it used, where that is known of this attempt apart. */
             usage?: Record<string, unknown> | null;
         };
+        /** @description Kept bodies of one request. */
+        BodiesView: {
+            /** @description The words of the answer, put together if it was a stream. */
+            answer_text?: string | null;
+            /** @description The bodies; empty: none were kept, or they are gone. */
+            bodies: components["schemas"]["BodyView"][];
+        };
+        /**
+         * @description Which body of a request.
+         * @enum {string}
+         */
+        BodyKind: "received" | "sent" | "upstream" | "answer";
         /**
          * @description Which bodies are kept.
          * @enum {string}
          */
         BodyPolicy: "off" | "errors" | "all";
+        /** @description One body. */
+        BodyView: {
+            /**
+             * Format: int32
+             * @description Of which attempt, from 0, where it belongs to one.
+             */
+            attempt?: number | null;
+            /** @description Which. */
+            kind: components["schemas"]["BodyKind"];
+            /**
+             * Format: int64
+             * @description How many bytes there were; more than the text has: it was cut, or it was no text.
+             */
+            size: number;
+            /** @description The text, secrets masked. Of a stream: its events as they came. */
+            text: string;
+        };
+        /**
+         * @description Which requests may be answered from the cache.
+         * @enum {string}
+         */
+        CacheMode: "off" | "deterministic" | "unsampled" | "all";
         /**
          * @description What the response cache had to say.
          * @enum {string}
          */
         CacheOutcome: "none" | "hit" | "miss" | "shared";
+        /** @description Answers that are kept and given again. */
+        CachePolicy: {
+            /** @default null */
+            mode?: components["schemas"]["CacheMode"] | null;
+            /**
+             * @description Callers with the same namespace share answers. Without one each key has its own.
+             * @default null
+             */
+            namespace?: string | null;
+            /**
+             * @description Identical requests in flight share one call to the provider. True unless said otherwise, where the cache is on.
+             * @default null
+             */
+            share_in_flight?: boolean | null;
+            /**
+             * Format: int64
+             * @description How long an answer is kept, in seconds. 3600 unless said otherwise.
+             * @default null
+             */
+            ttl_seconds?: number | null;
+        };
         /** @description One line of the change log. */
         ChangeEntry: {
             /**
@@ -595,12 +984,16 @@ export interface components {
             allow_link_local?: boolean;
             /** @description Base addresses; empty takes the catalog's. */
             base_urls?: string[];
+            /** @description Certificates (PEM) to trust beside the system's: `file:PATH`, `env:NAME` or the text itself. */
+            ca?: string | null;
             /** @description `env:NAME`, `file:PATH`, `keychain:NAME` or the secret itself. */
             credentials?: string[];
             /** @description Overrides of the catalog's dialect. */
             dialect?: Record<string, unknown>;
             /** @description Takes part in routing at once, without a test. */
             enabled?: boolean;
+            /** @description What holds for some of its models. */
+            for_models?: components["schemas"]["ModelTuning"][];
             /** @description Headers added to requests upstream. */
             headers?: Record<string, unknown>;
             /** @description Models offered; absent: whatever the provider lists. */
@@ -609,10 +1002,21 @@ export interface components {
             name: string;
             /** @description Provider settings that are no secret. */
             options?: Record<string, unknown>;
+            /** @description Changes in requests and answers, in the provider's words. */
+            overrides?: components["schemas"]["Override"][];
+            /**
+             * Format: double
+             * @description What list prices are multiplied with.
+             */
+            price_multiplier?: number;
+            /** @description The provider whose price list holds; absent: its own. */
+            prices_of?: string | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy. */
             proxy?: string | null;
+            /** @description Second tries. */
+            retry?: components["schemas"]["Retry"];
             /** @description Labels. */
             tags?: string[];
             /** @description Limits on waiting. */
@@ -627,10 +1031,12 @@ export interface components {
         ChannelList: {
             channels: components["schemas"]["ChannelView"][];
         };
-        /** @description A model of a channel: a bare name, or a name with what the provider calls it. */
+        /** @description A model of a channel: a bare name, or a name with what the provider calls it and what it costs. */
         ChannelModel: string | {
             /** @description What clients ask for. */
             name: string;
+            /** @description What it costs here, in dollars a million tokens; `None`: what the price lists say. */
+            price?: Record<string, unknown> | null;
             /** @description What the provider calls it. */
             upstream: string;
         };
@@ -647,12 +1053,22 @@ export interface components {
              */
             base_urls?: string[] | null;
             /**
-             * @description All credentials anew.
+             * @description Certificates to trust beside the system's; `null`: none.
+             * @default null
+             */
+            ca?: string | null;
+            /**
+             * @description All credentials anew, in order; one written as it is shown keeps the one that is there.
              * @default null
              */
             credentials?: string[] | null;
             /** @description Overrides of the catalog's dialect. */
             dialect?: Record<string, unknown> | null;
+            /**
+             * @description What holds for some of its models, all anew.
+             * @default null
+             */
+            for_models?: components["schemas"]["ModelTuning"][] | null;
             /** @description Headers; a value of `***` keeps the one that is there. */
             headers?: Record<string, unknown> | null;
             /**
@@ -663,6 +1079,22 @@ export interface components {
             /** @description Provider settings that are no secret. */
             options?: Record<string, unknown> | null;
             /**
+             * @description Overrides, all anew; a header value of `***` keeps the one that is there.
+             * @default null
+             */
+            overrides?: components["schemas"]["Override"][] | null;
+            /**
+             * Format: double
+             * @description What list prices are multiplied with.
+             * @default null
+             */
+            price_multiplier?: number | null;
+            /**
+             * @description The provider whose price list holds; `null`: its own.
+             * @default null
+             */
+            prices_of?: string | null;
+            /**
              * @description Row of the provider catalog.
              * @default null
              */
@@ -672,6 +1104,8 @@ export interface components {
              * @default null
              */
             proxy?: string | null;
+            /** @default null */
+            retry?: components["schemas"]["Retry"] | null;
             /**
              * @description Labels.
              * @default null
@@ -740,12 +1174,16 @@ export interface components {
             allow_link_local: boolean;
             /** @description Base addresses; empty takes the catalog's. */
             base_urls: string[];
+            /** @description Certificates to trust beside the system's. */
+            ca?: string | null;
             /** @description Where each credential comes from; a secret is shown by its last four characters. */
             credentials: string[];
             /** @description Overrides of the catalog's dialect. */
             dialect: Record<string, unknown>;
             /** @description Takes part in routing. */
             enabled: boolean;
+            /** @description What holds for some of its models. */
+            for_models: components["schemas"]["ModelTuning"][];
             /** @description Headers added to requests upstream; values are masked. */
             headers: Record<string, unknown>;
             /** @description Models that the provider listed at the last sync. */
@@ -758,10 +1196,21 @@ export interface components {
             options: Record<string, unknown>;
             /** @description Where it is declared; `file` is read-only here. */
             origin: components["schemas"]["Origin"];
+            /** @description Changes in requests and answers; fixed values of headers are masked. */
+            overrides: components["schemas"]["Override"][];
+            /**
+             * Format: double
+             * @description What list prices are multiplied with.
+             */
+            price_multiplier: number;
+            /** @description The provider whose price list holds; `null`: its own. */
+            prices_of?: string | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy; a password in it is masked. */
             proxy?: string | null;
+            /** @description Second tries. */
+            retry: components["schemas"]["Retry"];
             /** @description What the last test or traffic said. */
             state: components["schemas"]["ChannelState"];
             /** @description Labels. */
@@ -774,11 +1223,99 @@ export interface components {
              */
             weight: number;
         };
+        /** @description When something holds. Everything that is given must hold; names are texts or lists of texts, with `*` as a wildcard. */
+        Condition: {
+            /**
+             * @description At least one of these holds.
+             * @default []
+             */
+            any?: Record<string, unknown>[];
+            /** @description Body fields by path: a value to be equal to, or tests (`exists`, `is`, `not`, `matches`, `contains`, `above`, `below`, `at_least`, `at_most`). */
+            body?: Record<string, unknown>;
+            /**
+             * @description The channel.
+             * @default []
+             */
+            channel?: components["schemas"]["Patterns"];
+            /**
+             * @description The caller's format.
+             * @default []
+             */
+            format?: components["schemas"]["Patterns"];
+            /** @description Headers of the caller. */
+            header?: Record<string, unknown>;
+            /**
+             * @description The caller's key, by name.
+             * @default []
+             */
+            key?: components["schemas"]["Patterns"];
+            /**
+             * @description The model that was asked for.
+             * @default []
+             */
+            model?: components["schemas"]["Patterns"];
+            /** @description This does not hold. */
+            not?: Record<string, unknown> | null;
+            /**
+             * @description The profile.
+             * @default []
+             */
+            profile?: components["schemas"]["Patterns"];
+            /**
+             * @description The caller wants a stream.
+             * @default null
+             */
+            stream?: boolean | null;
+            /**
+             * @description What is asked: `chat`, `embeddings`, `count-tokens` … Body fields are changed in conversations only, unless this says otherwise.
+             * @default []
+             */
+            surface?: components["schemas"]["Patterns"];
+            /**
+             * @description The tool of the caller's key.
+             * @default []
+             */
+            tool?: components["schemas"]["Patterns"];
+            /**
+             * @description The provider's name of the model.
+             * @default []
+             */
+            upstream?: components["schemas"]["Patterns"];
+            /**
+             * @description The format in which the provider is asked.
+             * @default []
+             */
+            upstream_format?: components["schemas"]["Patterns"];
+        };
         /**
          * @description Where a cost is from.
          * @enum {string}
          */
         CostSource: "computed" | "reported" | "estimated" | "unpriced" | "free";
+        /**
+         * @description What follows when a stream breaks off.
+         * @enum {string}
+         */
+        CutStreams: "off" | "retry" | "resume";
+        /** @description What one deployment costs. */
+        DeploymentPrice: {
+            channel: string;
+            /** @description It costs nothing. */
+            free: boolean;
+            /** @description Which price it is, as records name it. */
+            label: string;
+            limits?: components["schemas"]["ModelLimits"] | null;
+            /** @description The model, by the upstream's name. */
+            model: string;
+            /**
+             * Format: double
+             * @description What it is multiplied with.
+             */
+            multiplier: number;
+            origin: components["schemas"]["PriceOrigin"];
+            /** @description Dollars a million tokens, or each; `null`: there is no price. */
+            price?: Record<string, unknown> | null;
+        };
         /** @description An answer that says only that it was done. */
         Done: {
             /** @description Always true. */
@@ -793,6 +1330,54 @@ export interface components {
              * @default false
              */
             force?: boolean;
+        };
+        /** @description Something that happened. */
+        Event: {
+            /**
+             * Format: int64
+             * @description Milliseconds since 1970.
+             */
+            at: number;
+            /** @description Details by name. */
+            data: Record<string, unknown>;
+            /**
+             * Format: int64
+             * @description Position: rises by one with each event. Begins anew when the gateway starts.
+             */
+            id: number;
+            /** @description What kind of event: `limit-mark`, `limit-reached` … */
+            kind: string;
+            /** @description How much it matters. */
+            level: components["schemas"]["Level"];
+            /** @description For people. */
+            message: string;
+            /** @description What it is about: the name of a limit, a channel … */
+            subject: string;
+        };
+        /** @description What happened. */
+        EventsPage: {
+            /** @description Events in the order in which they happened. */
+            events: components["schemas"]["Event"][];
+            /** @description Some that came in between are no longer remembered. */
+            gap: boolean;
+            /**
+             * Format: int64
+             * @description What to ask after next time.
+             */
+            next: number;
+        };
+        /** @description One value. */
+        FacetValue: {
+            /** Format: int64 */
+            requests: number;
+            value: string;
+        };
+        /** @description How often values occur. */
+        FacetsView: {
+            /** @description By dimension: values with the number of requests, the most frequent first. A filter on a dimension does not narrow that dimension. */
+            facets: {
+                [key: string]: components["schemas"]["FacetValue"][];
+            };
         };
         /** @description Where the gateway is. */
         Facts: {
@@ -829,8 +1414,146 @@ export interface components {
             /** @description Each thing that is wrong with what was sent. */
             problems?: components["schemas"]["Problem"][];
         };
+        /** @description One request in flight. */
+        FlightView: {
+            /**
+             * Format: int32
+             * @description Tries so far.
+             */
+            attempts: number;
+            /** Format: int64 */
+            bytes_in: number;
+            /**
+             * Format: int64
+             * @description Bytes of the answer so far.
+             */
+            bytes_out: number;
+            /** @description The channel that is being asked. */
+            channel?: string | null;
+            format: string;
+            id: string;
+            /** @description Id of the virtual key. */
+            key?: string | null;
+            /** @description The model that was asked for; empty: it is not known yet. */
+            model: string;
+            path: string;
+            profile: string;
+            /**
+             * Format: int64
+             * @description Milliseconds since 1970.
+             */
+            started: number;
+            stream: boolean;
+            /**
+             * Format: int64
+             * @description About how many tokens the answer has so far; streams only.
+             */
+            tokens_out: number;
+            tool?: string | null;
+            upstream_model?: string | null;
+        };
+        /** @description Requests in flight. */
+        FlightsView: {
+            /** @description The oldest first. */
+            requests: components["schemas"]["FlightView"][];
+        };
+        /** @description Where spend is going. */
+        ForecastView: {
+            /** @description What `values` name, in order. */
+            by: string[];
+            /**
+             * Format: int64
+             * @description When this month began; milliseconds since 1970.
+             */
+            from: number;
+            /** @description By group, the costliest first. */
+            groups: components["schemas"]["OutlookRow"][];
+            /** @description Hours of the last week that stand out. */
+            spikes: components["schemas"]["SpikeView"][];
+            /** @description All of it. */
+            total: components["schemas"]["OutlookView"];
+            /**
+             * Format: int64
+             * @description When it ends.
+             */
+            until: number;
+        };
+        /** @description Changes of headers. Order: rename, copy, delete, default, set. */
+        HeaderChanges: {
+            /**
+             * @description From, to.
+             * @default {}
+             */
+            copy?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Headers that are set if they are absent.
+             * @default {}
+             */
+            default?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Headers that go.
+             * @default []
+             */
+            delete?: string[];
+            /**
+             * @description From, to.
+             * @default {}
+             */
+            rename?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Headers that are set.
+             * @default {}
+             */
+            set?: {
+                [key: string]: string;
+            };
+        };
+        /** @description A list was taken. */
+        ImportDone: {
+            /**
+             * Format: int64
+             * @description How many models it prices.
+             */
+            priced: number;
+            /** @description `litellm`, `models.dev` or `myelin`, and the version that the file names. */
+            source: string;
+            /**
+             * Format: int64
+             * @description The number that records name it by.
+             */
+            version: number;
+        };
+        /** @description An imported list. */
+        ImportedView: {
+            /**
+             * Format: int64
+             * @description When; milliseconds since 1970.
+             */
+            at: number;
+            /**
+             * Format: int64
+             * @description How many models it prices.
+             */
+            priced: number;
+            source: string;
+            /** Format: int64 */
+            version: number;
+            who: string;
+        };
+        /** @description A key that was changed. */
+        KeyChanged: components["schemas"]["KeyView"] & {
+            /** @description What was taken but is surely not as meant. */
+            warnings: components["schemas"]["Problem"][];
+        };
         /** @description A new virtual key. */
         KeyInput: {
+            bodies?: components["schemas"]["BodyPolicy"] | null;
             /** @description Channels (name or `tag:t`) that may serve; empty allows all. */
             channels?: string[];
             /**
@@ -844,6 +1567,10 @@ export interface components {
             models?: string[];
             /** @description Unique name. */
             name: string;
+            /** @description The user, team, project or organisation that the key belongs to: `team:research`. */
+            owner?: string | null;
+            /** @description Retries, hedges, races, mirrors and the answer cache for this key. */
+            policy?: components["schemas"]["Policy"];
             /** @description The key's own active profile. */
             profile?: string | null;
             /** @description A secret to take over; absent: one is made. */
@@ -864,6 +1591,8 @@ export interface components {
              * @default null
              */
             blocked?: boolean | null;
+            /** @default null */
+            bodies?: components["schemas"]["BodyPolicy"] | null;
             /**
              * @description Channels that may serve.
              * @default null
@@ -890,6 +1619,13 @@ export interface components {
              * @default null
              */
             name?: string | null;
+            /**
+             * @description The user, team, project or organisation that the key belongs to; `null`: none.
+             * @default null
+             */
+            owner?: string | null;
+            /** @default null */
+            policy?: components["schemas"]["Policy"] | null;
             /**
              * @description The key's own active profile; `null` follows the gateway's.
              * @default null
@@ -921,6 +1657,7 @@ export interface components {
         KeyView: {
             /** @description Refused until unblocked. */
             blocked: boolean;
+            bodies?: components["schemas"]["BodyPolicy"] | null;
             /** @description Channels (name or `tag:t`) that may serve; empty allows all. */
             channels: string[];
             /**
@@ -947,6 +1684,10 @@ export interface components {
             name: string;
             /** @description Where it is declared; `file` is read-only here. */
             origin: components["schemas"]["Origin"];
+            /** @description The user, team, project or organisation that the key belongs to: `team:research`. */
+            owner?: string | null;
+            /** @description Retries, hedges, races, mirrors and the answer cache for this key. */
+            policy: components["schemas"]["Policy"];
             /** @description The key's own active profile; `null` follows the gateway's. */
             profile?: string | null;
             /** @description The last byte of an answer waits for the record to be on disk. */
@@ -1001,9 +1742,187 @@ export interface components {
              */
             waiting: number;
         };
+        /**
+         * @description How much an event matters.
+         * @enum {string}
+         */
+        Level: "info" | "warning" | "error";
+        /** @description A limit after a change. */
+        LimitChanged: {
+            limit: components["schemas"]["LimitView"];
+            /** @description What was taken but is surely not as meant. */
+            warnings: components["schemas"]["Problem"][];
+        };
+        /** @description Limits. */
+        LimitList: {
+            limits: components["schemas"]["LimitView"][];
+        };
+        /**
+         * @description What is to be changed of a limit. What is omitted stays as it is; another of `requests`, `tokens`, `money` and `parallel` counts something else from now
+         *     on, and anew.
+         */
+        LimitPatch: {
+            /**
+             * @description Only requests for these models count; empty: all.
+             * @default null
+             */
+            models?: string[] | null;
+            /**
+             * Format: double
+             * @description US dollars in the window.
+             * @default null
+             */
+            money?: number | null;
+            /**
+             * Format: int64
+             * @description Requests in flight.
+             * @default null
+             */
+            parallel?: number | null;
+            /**
+             * @description The window; `null`: none.
+             * @default null
+             */
+            per?: string | null;
+            /** @default null */
+            queue?: components["schemas"]["LimitQueue"] | null;
+            /**
+             * @description Whether what comes over it is refused.
+             * @default null
+             */
+            refuse?: boolean | null;
+            /**
+             * Format: int64
+             * @description Requests in the window.
+             * @default null
+             */
+            requests?: number | null;
+            /**
+             * @description Percentages at which the owner is told.
+             * @default null
+             */
+            soft?: number[] | null;
+            /**
+             * Format: int64
+             * @description Tokens in the window.
+             * @default null
+             */
+            tokens?: number | null;
+            /**
+             * @description Time zone; `null`: the machine's.
+             * @default null
+             */
+            zone?: string | null;
+        };
+        /** @description Waiting instead of being refused: first come, first served. */
+        LimitQueue: {
+            /**
+             * Format: int32
+             * @description How many may wait at the same time; more are refused at once.
+             */
+            max_waiting?: number;
+            /**
+             * Format: int64
+             * @description How long a request waits at most, in milliseconds.
+             */
+            timeout_ms: number;
+        };
+        /** @description A limit as it is written: one of `requests`, `tokens`, `money` and `parallel` says what is counted and how much of it is allowed. */
+        LimitSpec: {
+            /** @description Only requests for these models (exact or glob) count; empty: all. */
+            models?: string[];
+            /**
+             * Format: double
+             * @description US dollars in the window, as a number or as decimal text.
+             */
+            money?: number | null;
+            /** @description Unique name; absent: made of what is counted, on whom and in which time. */
+            name?: string | null;
+            /**
+             * @description What it holds back: `gateway`, `key:NAME`, `tool:NAME`, `user:NAME`, `team:NAME`, `project:NAME`, `organisation:NAME`, `model:NAME`, `channel:NAME`,
+             *     `channel:NAME/MODEL`, `tag:NAME` or `profile:NAME`.
+             */
+            on: string;
+            /**
+             * Format: int64
+             * @description Requests in flight at the same time; has no window.
+             */
+            parallel?: number | null;
+            /** @description The window: `minute`, `30s`, `5h`, `7d` … (the last so long), `day`, `week`, `month` (by the calendar) or `total`. */
+            per?: string | null;
+            queue?: components["schemas"]["LimitQueue"] | null;
+            /** @description `false`: the owner is told, nothing is refused. */
+            refuse?: boolean | null;
+            /**
+             * Format: int64
+             * @description Requests in the window.
+             */
+            requests?: number | null;
+            /** @description Percentages at which the owner is told; absent: 80 for money, none else. */
+            soft?: number[] | null;
+            /**
+             * Format: int64
+             * @description Tokens in and out in the window.
+             */
+            tokens?: number | null;
+            /** @description IANA name of the time zone of a calendar window (`Europe/Berlin`); absent: the machine's. */
+            zone?: string | null;
+        };
+        /** @description A limit with what it has counted. Amounts are requests, tokens or nanodollars, whatever it counts. */
+        LimitView: components["schemas"]["LimitSpec"] & {
+            /**
+             * Format: int64
+             * @description How much of it is allowed.
+             */
+            amount: number;
+            /**
+             * Format: int64
+             * @description Held by requests in flight.
+             */
+            held: number;
+            /** @description What is counted. */
+            measure: components["schemas"]["Measure"];
+            /** @description Where it is declared; `file` is read-only here. */
+            origin: components["schemas"]["Origin"];
+            /**
+             * Format: int64
+             * @description What is left.
+             */
+            remaining: number;
+            /**
+             * Format: int64
+             * @description When all that counts now will have left the window; milliseconds since 1970. `null`: never, or nothing counts by time.
+             */
+            resets?: number | null;
+            /**
+             * Format: int64
+             * @description When the window that counts now began; milliseconds since 1970.
+             */
+            since?: number | null;
+            /**
+             * Format: int64
+             * @description Used in the window that counts now.
+             */
+            used: number;
+            /** @description Requests that wait for room. */
+            waiting: number;
+            /** @description Amount and window, for people. */
+            words: string;
+        };
         /** @description The models that a provider lists. */
         Listed: {
             models: string[];
+        };
+        /** @description A row of a price list. */
+        ListedPrice: {
+            /** @description `provider/model`. */
+            key: string;
+            limits?: components["schemas"]["ModelLimits"] | null;
+            origin: components["schemas"]["PriceOrigin"];
+            /** @description Dollars a million tokens, or each. */
+            price: Record<string, unknown>;
+            /** @description Whose figures they are: `litellm`, `models.dev` or `owner`. */
+            source: string;
         };
         /** @description What came. */
         LivePage: {
@@ -1024,13 +1943,92 @@ export interface components {
         };
         /** @description Some records, newest first. */
         LogPage: {
+            /**
+             * Format: int64
+             * @description Rows that were looked at for this page.
+             */
+            looked_at: number;
             /** @description Where older ones begin; `null`: there are none. A page with a rare filter may be short and still lead on. */
             next?: string | null;
             records: components["schemas"]["RequestRecord"][];
         };
+        /**
+         * @description What is counted.
+         * @enum {string}
+         */
+        Measure: "requests" | "tokens" | "money" | "parallel";
+        /** @description A second target that gets a copy of some requests. */
+        Mirror: {
+            /**
+             * Format: int32
+             * @description Of a hundred requests so many are copied.
+             */
+            percent?: number;
+            /** @description A model, a route or `channel/model`. */
+            to: string;
+        };
+        /** @description What is known of a model's limits and abilities. `None` is unknown. */
+        ModelLimits: {
+            /**
+             * Format: int64
+             * @description Tokens of prompt and answer together.
+             */
+            context?: number | null;
+            /**
+             * Format: int64
+             * @description Tokens of the prompt.
+             */
+            input?: number | null;
+            /**
+             * Format: int64
+             * @description Tokens of the answer.
+             */
+            output?: number | null;
+            /** @description Media that it reads: `text`, `image`, `audio`, `video`, `pdf`. */
+            reads: string[];
+            /** @description It thinks. */
+            reasoning?: boolean | null;
+            /** @description It keeps to a JSON schema. */
+            structured_output?: boolean | null;
+            /** @description It takes a temperature. */
+            temperature?: boolean | null;
+            /** @description It calls tools. */
+            tools?: boolean | null;
+            /** @description Media that it writes. */
+            writes: string[];
+        };
         /** @description Names that can be asked for. */
         ModelNames: {
             models: components["schemas"]["ModelView"][];
+        };
+        /** @description What holds for some models of a channel. */
+        ModelTuning: {
+            /**
+             * @description The provider's names of the models, `*` as a wildcard.
+             * @default []
+             */
+            match?: components["schemas"]["Patterns"];
+            /**
+             * @description Changes in requests and answers.
+             * @default []
+             */
+            overrides?: components["schemas"]["Override"][];
+            /**
+             * @description Second tries.
+             * @default {}
+             */
+            retry?: components["schemas"]["Retry"];
+            /**
+             * @description Limits on waiting.
+             * @default {
+             *       "connect_ms": null,
+             *       "first_byte_ms": null,
+             *       "first_token_ms": null,
+             *       "idle_ms": null,
+             *       "total_ms": null
+             *     }
+             */
+            timeouts?: components["schemas"]["Timeouts"];
         };
         /** @description One name that can be asked for. */
         ModelView: {
@@ -1052,6 +2050,8 @@ export interface components {
             key: components["schemas"]["KeyView"];
             /** @description The secret: shown now and never again. `null` if it was brought along. */
             secret?: string | null;
+            /** @description What was taken but is surely not as meant. */
+            warnings?: components["schemas"]["Problem"][];
         };
         /** @description A token that was just made. */
         NewToken: {
@@ -1065,6 +2065,143 @@ export interface components {
          * @enum {string}
          */
         Origin: "store" | "file";
+        /** @description What the month comes to for one group. */
+        OutlookRow: components["schemas"]["OutlookView"] & {
+            values: string[];
+        };
+        /** @description What the month comes to, in nanodollars. */
+        OutlookView: {
+            /** @description Expected at the end of the month, what is spent included. */
+            expected: components["schemas"]["NanoUsd"];
+            /** @description … and below that. */
+            high: components["schemas"]["NanoUsd"];
+            /** @description It may well stay above this … */
+            low: components["schemas"]["NanoUsd"];
+            /** @description Spent in this month so far. */
+            spent: components["schemas"]["NanoUsd"];
+            /** @description By how much a day's spend grows from day to day. */
+            trend: components["schemas"]["NanoUsd"];
+        };
+        /**
+         * @description One set of changes with the condition under which they are made. Order within one: rename, copy, delete, default, set, prepend, append.
+         *
+         *     Body fields are named by path: `temperature`, `metadata.user`, `messages[0].role`, `messages.*.name`, or a JSON pointer (`/metadata/user`).
+         *     Texts may hold templates: `{{model}}`, `{{upstream}}`, `{{tool}}`, `{{key}}`, `{{header.x-team}}`, `{{body.metadata.user|nobody}}` …
+         */
+        Override: {
+            /** @description Values put behind lists. */
+            append?: Record<string, unknown>;
+            /**
+             * @description Body fields that are written to a second place too: from, to.
+             * @default {}
+             */
+            copy?: {
+                [key: string]: string;
+            };
+            /** @description Body fields that are set if they are absent. */
+            default?: Record<string, unknown>;
+            /**
+             * @description Body fields that go.
+             * @default []
+             */
+            delete?: string[];
+            /**
+             * @description Headers.
+             * @default {}
+             */
+            headers?: components["schemas"]["HeaderChanges"];
+            /**
+             * @description What is changed.
+             * @default request
+             */
+            on?: components["schemas"]["OverrideSide"];
+            /** @description Values put in front of lists. */
+            prepend?: Record<string, unknown>;
+            /**
+             * @description Body fields that move: from, to.
+             * @default {}
+             */
+            rename?: {
+                [key: string]: string;
+            };
+            /** @description Body fields that are set. */
+            set?: Record<string, unknown>;
+            /** @default null */
+            when?: components["schemas"]["Condition"] | null;
+        };
+        /**
+         * @description Which way an override looks.
+         * @enum {string}
+         */
+        OverrideSide: "request" | "response";
+        /** @description A price that the owner set. */
+        OwnPrice: {
+            /**
+             * Format: int64
+             * @description When it was set; milliseconds since 1970.
+             */
+            at: number;
+            /** @description For this channel only; `None`: wherever the model is. */
+            channel?: string | null;
+            /** @description The model, by the upstream's name. */
+            model: string;
+            /** @description The price. */
+            price: Record<string, unknown>;
+            /**
+             * Format: int64
+             * @description Which one it is: every change of prices takes the next number.
+             */
+            version: number;
+            /** @description Who set it. */
+            who: string;
+        };
+        /** @description A new owner. */
+        OwnerInput: {
+            /** @description What it stands for. */
+            kind: components["schemas"]["OwnerKind"];
+            /** @description Unique among its kind. */
+            name: string;
+            /** @description The owner above: `organisation:acme`. */
+            parent?: string | null;
+        };
+        /**
+         * @description What a node stands for. The order is the usual one from below to above; a parent is never of an earlier kind.
+         * @enum {string}
+         */
+        OwnerKind: "tool" | "user" | "team" | "project" | "organisation";
+        /** @description Owners. */
+        OwnerList: {
+            owners: components["schemas"]["OwnerView"][];
+        };
+        /** @description What is to be changed of an owner. */
+        OwnerPatch: {
+            /**
+             * @description The owner above; `null`: none.
+             * @default null
+             */
+            parent?: string | null;
+        };
+        /** @description An owner as it is shown. */
+        OwnerView: {
+            /** @description Owners right below it. */
+            below: string[];
+            /** @description Names of the keys that belong to it. */
+            keys: string[];
+            /** @description What it stands for. */
+            kind: components["schemas"]["OwnerKind"];
+            /** @description Names of the limits on it. */
+            limits: string[];
+            /** @description Unique among its kind. */
+            name: string;
+            /** @description Where it is declared; `file` is read-only here. */
+            origin: components["schemas"]["Origin"];
+            /** @description Its identity: `team:research`. */
+            owner: string;
+            /** @description The owner above: `organisation:acme`. */
+            parent?: string | null;
+        };
+        /** @description One text or several, of which one must fit. */
+        Patterns: string[];
         /** @description A deployment that was planned for a request, with the reason for its place. */
         PlannedDeployment: {
             /**
@@ -1089,6 +2226,71 @@ export interface components {
              */
             why?: string;
         };
+        /** @description What holds for requests, said by the gateway, a profile, a route or a key. */
+        Policy: {
+            /**
+             * @description Answers that are kept and given again.
+             * @default {}
+             */
+            cache?: components["schemas"]["CachePolicy"];
+            /**
+             * @description Models to go to when a provider's content policy refuses a request.
+             * @default []
+             */
+            content_fallback?: string[];
+            /**
+             * @description Models to go to when a request is longer than the model takes.
+             * @default []
+             */
+            context_fallback?: string[];
+            /**
+             * Format: int64
+             * @description A second deployment is started when the first content is later than this; 0 never.
+             * @default null
+             */
+            hedge_after_ms?: number | null;
+            /** @default null */
+            mirror?: components["schemas"]["Mirror"] | null;
+            /**
+             * Format: int32
+             * @description So many deployments are asked at once and the first answer wins; 1 is no race.
+             * @default null
+             */
+            race?: number | null;
+            /**
+             * @description Second tries.
+             * @default {}
+             */
+            retry?: components["schemas"]["Retry"];
+        };
+        /** @description A price to set. */
+        PriceInput: {
+            /** @description At this channel only; absent: wherever the model is. */
+            channel?: string | null;
+            /** @description The model, by the upstream's name. */
+            model: string;
+            /** @description Dollars a million tokens, or each: `{"input": 1.25, "output": 10, "above_200k": {…}, "priority": {…}}`; `null` takes it back. */
+            price?: Record<string, unknown> | null;
+        };
+        /** @description Prices. */
+        PriceList: {
+            /** @description Version of the bundled list. */
+            bundled: string;
+            /** @description What the models of the channels cost. */
+            deployments: components["schemas"]["DeploymentPrice"][];
+            /** @description What the owner had set before, newest first for each model. */
+            earlier: components["schemas"]["OwnPrice"][];
+            imported?: components["schemas"]["ImportedView"] | null;
+            /** @description Rows of the lists, if some were searched for. */
+            listed: components["schemas"]["ListedPrice"][];
+            /** @description What the owner set. */
+            own: components["schemas"]["OwnPrice"][];
+        };
+        /**
+         * @description Where a price is from.
+         * @enum {string}
+         */
+        PriceOrigin: "channel" | "deployment" | "model" | "imported" | "bundled" | "no-bill" | "none";
         /** @description One thing that is wrong. */
         Problem: {
             /** @description Line in the file, from 1, where it is known. */
@@ -1106,6 +2308,10 @@ export interface components {
             name: string;
             /** @description Where it is declared. */
             origin?: components["schemas"]["Origin"];
+            /** @description Changes in requests and answers, in the caller's words. */
+            overrides?: components["schemas"]["Override"][];
+            /** @description Retries, hedges, races, mirrors and the answer cache while this profile holds. */
+            policy?: components["schemas"]["Policy"];
             /** @description Rules in order. */
             rules?: components["schemas"]["ProfileRule"][];
         };
@@ -1119,6 +2325,10 @@ export interface components {
         ProfileInput: {
             /** @description Unique name. */
             name: string;
+            /** @description Changes in requests and answers, in the caller's words. */
+            overrides?: components["schemas"]["Override"][];
+            /** @description Retries, hedges, races, mirrors and the answer cache while this profile holds. */
+            policy?: components["schemas"]["Policy"];
             /** @description Rules in order. */
             rules?: components["schemas"]["ProfileRule"][];
         };
@@ -1133,6 +2343,13 @@ export interface components {
         };
         /** @description What is to be changed of a profile. */
         ProfilePatch: {
+            /**
+             * @description All overrides anew.
+             * @default null
+             */
+            overrides?: components["schemas"]["Override"][] | null;
+            /** @default null */
+            policy?: components["schemas"]["Policy"] | null;
             /**
              * @description All rules anew.
              * @default null
@@ -1176,6 +2393,55 @@ export interface components {
             needs_address: boolean;
             /** @description What to know. */
             notes?: string | null;
+        };
+        /** @description Which records are to be priced anew. */
+        RepriceInput: {
+            /**
+             * @description Only this channel.
+             * @default null
+             */
+            channel?: string | null;
+            /**
+             * @description Only tells what would change.
+             * @default false
+             */
+            dry_run?: boolean;
+            /**
+             * Format: int64
+             * @description Requests that began at this time or later; milliseconds since 1970.
+             * @default null
+             */
+            from?: number | null;
+            /**
+             * @description Only this model, by the name that was asked for.
+             * @default null
+             */
+            model?: string | null;
+            /**
+             * Format: int64
+             * @description Requests that began before this time.
+             * @default null
+             */
+            to?: number | null;
+        };
+        /** @description What pricing anew came to. */
+        Repriced: {
+            /** @description What they cost now. */
+            after: components["schemas"]["NanoUsd"];
+            /** @description What the records that changed had cost together, in nanodollars; unpriced ones count nothing. */
+            before: components["schemas"]["NanoUsd"];
+            /**
+             * Format: int64
+             * @description Records whose cost, source or price changed, or would.
+             */
+            changed: number;
+            /** @description Nothing was written. */
+            dry_run: boolean;
+            /**
+             * Format: int64
+             * @description Records that were looked at.
+             */
+            looked_at: number;
         };
         /** @description One client call, written once, when it is over. */
         RequestRecord: {
@@ -1385,6 +2651,47 @@ export interface components {
          * @enum {string}
          */
         RequestState: "completed" | "interrupted" | "canceled" | "failed";
+        /** @description Second tries. */
+        Retry: {
+            /**
+             * Format: int64
+             * @description The longest such wait. 5000 unless said otherwise.
+             * @default null
+             */
+            backoff_max_ms?: number | null;
+            /**
+             * Format: int64
+             * @description The wait before the first second try, in milliseconds; doubles with each further one. 250 unless said otherwise.
+             * @default null
+             */
+            backoff_ms?: number | null;
+            /** @default null */
+            cut_streams?: components["schemas"]["CutStreams"] | null;
+            /**
+             * Format: int64
+             * @description The longest wait that a provider may ask for (`Retry-After`) and still be waited for. 3000 unless said otherwise.
+             * @default null
+             */
+            max_wait_ms?: number | null;
+            /**
+             * @description What follows on which failure.
+             * @default {}
+             */
+            on?: {
+                [key: string]: components["schemas"]["RetryAction"];
+            };
+            /**
+             * Format: int32
+             * @description How often one deployment may be asked again; 1 unless said otherwise.
+             * @default null
+             */
+            same?: number | null;
+        };
+        /**
+         * @description What follows on a failure.
+         * @enum {string}
+         */
+        RetryAction: "never" | "elsewhere" | "again";
         /** @description How to rotate. */
         RotateInput: {
             /**
@@ -1402,6 +2709,8 @@ export interface components {
             model: string;
             /** @description Where it is declared. */
             origin?: components["schemas"]["Origin"];
+            /** @description Retries, hedges, races, mirrors and the answer cache for this model. */
+            policy?: components["schemas"]["Policy"];
         };
         /** @description A route after a change. */
         RouteChanged: {
@@ -1422,6 +2731,8 @@ export interface components {
             groups: components["schemas"]["RouteGroup"][];
             /** @description The name that clients ask for. */
             model: string;
+            /** @description Retries, hedges, races, mirrors and the answer cache for this model. */
+            policy?: components["schemas"]["Policy"];
         };
         /** @description Routes. */
         RouteList: {
@@ -1434,6 +2745,8 @@ export interface components {
              * @default null
              */
             groups?: components["schemas"]["RouteGroup"][] | null;
+            /** @default null */
+            policy?: components["schemas"]["Policy"] | null;
         };
         /** @description Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags. */
         Settings: {
@@ -1464,10 +2777,34 @@ export interface components {
             bodies?: components["schemas"]["BodyPolicy"];
             /**
              * Format: int64
+             * @description Most bytes that kept bodies take on disk, compressed; the oldest go first.
+             * @default 268435456
+             */
+            bodies_bytes?: number;
+            /**
+             * Format: int32
+             * @description How long kept bodies stay, in days.
+             * @default 7
+             */
+            bodies_days?: number;
+            /**
+             * Format: int64
              * @description How long a client may send nothing while its body is read, in seconds; 0: as long as it likes.
              * @default 60
              */
             body_idle_seconds?: number;
+            /**
+             * Format: int64
+             * @description Most bytes of answers that the cache keeps on disk; 0: none.
+             * @default 268435456
+             */
+            cache_disk_bytes?: number;
+            /**
+             * Format: int64
+             * @description Most bytes of answers that the cache keeps in memory.
+             * @default 33554432
+             */
+            cache_memory_bytes?: number;
             /**
              * @description Listening on anything but loopback is refused unless this is set; keys are then always required.
              * @default false
@@ -1506,10 +2843,21 @@ export interface components {
              */
             model_sync_seconds?: number;
             /**
+             * @description Retries, hedges, races, mirrors and the answer cache, where nothing narrower says otherwise.
+             * @default {}
+             */
+            policy?: components["schemas"]["Policy"];
+            /**
              * @description Media that a request names by address may lie in private networks (for providers that take no addresses it is fetched here).
              * @default false
              */
             private_media?: boolean;
+            /**
+             * Format: int32
+             * @description Of a hundred requests so many may lead to a second try at the same deployment or a hedge, so that a storm is not made worse.
+             * @default 20
+             */
+            retry_budget_percent?: number;
             /**
              * Format: int64
              * @description How long stored responses (`previous_response_id`) are kept, in seconds.
@@ -1527,6 +2875,11 @@ export interface components {
              *     }
              */
             timeouts?: components["schemas"]["Timeouts"];
+            /**
+             * @description What happens to requests for models that have no price.
+             * @default allow
+             */
+            unpriced?: components["schemas"]["Unpriced"];
         };
         /** @description The settings in force. */
         SettingsView: {
@@ -1539,6 +2892,20 @@ export interface components {
          * @enum {string}
          */
         Severity: "warning" | "error";
+        /** @description An hour that stands out. */
+        SpikeView: {
+            /**
+             * Format: int64
+             * @description When it began; milliseconds since 1970.
+             */
+            at: number;
+            /** @description What was spent in it, in nanodollars. */
+            cost: components["schemas"]["NanoUsd"];
+            /** @description What is spent in a usual hour. */
+            usual: components["schemas"]["NanoUsd"];
+            /** @description Of which group; empty: of all together. */
+            values: string[];
+        };
         /** @description How the gateway is. */
         Status: components["schemas"]["Facts"] & {
             /** @description The gateway's active profile. */
@@ -1568,6 +2935,109 @@ export interface components {
          * @enum {string}
          */
         Strategy: "weighted" | "ordered";
+        /** @description Sums over requests. */
+        SumsView: {
+            /**
+             * Format: int64
+             * @description Tries at deployments.
+             */
+            attempts: number;
+            /** Format: int64 */
+            audio_input: number;
+            /** Format: int64 */
+            audio_output: number;
+            /** Format: int64 */
+            bytes_in: number;
+            /** Format: int64 */
+            bytes_out: number;
+            /**
+             * Format: int64
+             * @description Answers from the response cache, or shared.
+             */
+            cache_hits: number;
+            /** Format: int64 */
+            cache_read: number;
+            /** Format: int64 */
+            cache_write: number;
+            /** Format: int64 */
+            cache_write_1h: number;
+            /**
+             * Format: int64
+             * @description Those whose client left.
+             */
+            canceled: number;
+            /** @description Nanodollars. */
+            cost: components["schemas"]["NanoUsd"];
+            /**
+             * Format: int64
+             * @description Half of them took no longer.
+             */
+            duration_p50_us?: number | null;
+            /** Format: int64 */
+            duration_p95_us?: number | null;
+            /** Format: int64 */
+            duration_p99_us?: number | null;
+            /**
+             * Format: int64
+             * @description Mean time to the last byte, in microseconds.
+             */
+            duration_us?: number | null;
+            /**
+             * Format: int64
+             * @description Those that failed or broke off.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Requests whose cost is an estimate.
+             */
+            estimated: number;
+            /** Format: int64 */
+            first_token_p50_us?: number | null;
+            /** Format: int64 */
+            first_token_p95_us?: number | null;
+            /** Format: int64 */
+            first_token_p99_us?: number | null;
+            /**
+             * Format: int64
+             * @description Mean time of streams to the first content, in microseconds.
+             */
+            first_token_us?: number | null;
+            /** Format: int64 */
+            image_input: number;
+            /** Format: int64 */
+            image_output: number;
+            /**
+             * Format: int64
+             * @description Tokens that were read, cached ones included.
+             */
+            input: number;
+            /**
+             * Format: int64
+             * @description Tokens that were written, reasoning included.
+             */
+            output: number;
+            /**
+             * Format: int64
+             * @description Myelin's own time, mean, in microseconds.
+             */
+            overhead_us?: number | null;
+            /** Format: int64 */
+            reasoning: number;
+            /** Format: int64 */
+            requests: number;
+            /** @description What answers from the response cache would have cost, in nanodollars. */
+            saved: components["schemas"]["NanoUsd"];
+            /** Format: int64 */
+            streams: number;
+            /**
+             * Format: int64
+             * @description Requests without a price.
+             */
+            unpriced: number;
+            /** Format: int64 */
+            web_searches: number;
+        };
         /** @description A switch. */
         SwitchInput: {
             /**
@@ -1654,6 +3124,60 @@ export interface components {
             id: string;
             /** @description Unique name. */
             name: string;
+        };
+        /** @description Requests that belong together. */
+        TraceView: {
+            /** @description What they share: `trace`, `thread` or `session`. */
+            by: string;
+            /** @description What they cost. */
+            cost: components["schemas"]["NanoUsd"];
+            /**
+             * Format: int64
+             * @description From the beginning of the first to the end of the last, in microseconds.
+             */
+            duration_us: number;
+            /**
+             * Format: int64
+             * @description Tokens that were read by those that are shown.
+             */
+            input: number;
+            /** @description There are more. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description Tokens that were written.
+             */
+            output: number;
+            /** @description The requests, the oldest first; the newest 500 if there are more. */
+            requests: components["schemas"]["RequestRecord"][];
+        };
+        /**
+         * @description What happens to requests for models that have no price.
+         * @enum {string}
+         */
+        Unpriced: "allow" | "block";
+        /** @description One group. */
+        UsageRow: components["schemas"]["SumsView"] & {
+            /**
+             * Format: int64
+             * @description When its stretch of time begins; milliseconds since 1970.
+             */
+            from?: number | null;
+            /** @description Its values; an empty one: the requests say nothing there. Keys are shown by their name. */
+            values: string[];
+        };
+        /** @description Usage and spend. */
+        UsageView: {
+            /** @description What `values` name, in order. */
+            by: string[];
+            /** @description In the order of time, then the costliest first. */
+            groups: components["schemas"]["UsageRow"][];
+            /** @description There are more groups than are shown. */
+            more: boolean;
+            /** @description The edges of the range were rounded to whole hours: too many requests stand there, or their records are gone. */
+            rounded: boolean;
+            /** @description All that the filter lets through. */
+            total: components["schemas"]["SumsView"];
         };
     };
     responses: never;
@@ -2170,6 +3694,107 @@ export interface operations {
             };
         };
     };
+    follow_events: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the answer before; absent: from now on. 0: everything that is remembered. */
+                after?: number;
+                /** @description How long to wait for something to come, in seconds; up to 55. */
+                wait?: number;
+                /** @description At most so many; up to 500. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventsPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    forecast: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What makes a group, separated by commas: any filter's name, `user`, `team`, `project`, `organisation`; and at most one of `minute`, `hour`,
+                 *     `day`, `week`, `month`.
+                 */
+                by?: string;
+                /** @description IANA name of the time zone in which days, weeks and months begin; absent: UTC. */
+                zone?: string;
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForecastView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     list_keys: {
         parameters: {
             query?: never;
@@ -2314,7 +3939,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["KeyView"];
+                    "application/json": components["schemas"]["KeyChanged"];
                 };
             };
             404: {
@@ -2384,25 +4009,269 @@ export interface operations {
             };
         };
     };
+    list_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitList"];
+                };
+            };
+        };
+    };
+    create_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LimitSpec"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitChanged"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    remove_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    patch_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LimitPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitChanged"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    reset_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     list_logs: {
         parameters: {
             query?: {
-                /** @description At most so many; up to 1000. */
-                limit?: number;
-                /** @description The `next` of the page before. */
-                before?: string;
-                /** @description The model that was asked for. */
-                model?: string;
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
                 /** @description The channel that answered or failed last. */
-                channel?: string;
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
                 /** @description Id or name of the virtual key. */
-                key?: string;
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
                 /** @description `completed`, `interrupted`, `canceled` or `failed`. */
-                state?: components["schemas"]["RequestState"];
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
                 /** @description Began at this time or later; milliseconds since 1970. */
                 since?: number;
                 /** @description Began before this time; milliseconds since 1970. */
                 until?: number;
+                /** @description At most so many; up to 1000. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+                /** @description Requests of one task. */
+                trace?: string;
+                /** @description Tasks of one conversation. */
+                thread?: string;
+                /** @description Session of the client. */
+                session?: string;
+                /** @description Text in the record's own words. */
+                q?: string;
+                /** @description Look for `q` in kept bodies too. */
+                bodies?: boolean;
+                /** @description Took at least so many milliseconds. */
+                min_ms?: number;
+                /** @description Cost at least so many nanodollars. */
+                min_cost?: number;
             };
             header?: never;
             path?: never;
@@ -2506,6 +4375,333 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelNames"];
+                };
+            };
+        };
+    };
+    list_owners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerList"];
+                };
+            };
+        };
+    };
+    create_owner: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnerInput"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerView"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_owner: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    remove_owner: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    patch_owner: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnerPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    list_prices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A part of a model's name: the lists are searched too. */
+                search: string | null;
+                /** @description Only deployments of this channel. */
+                channel: string | null;
+                /** @description Only deployments that have no price. */
+                unpriced: boolean;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceList"];
+                };
+            };
+        };
+    };
+    set_price: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriceInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceList"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    import_prices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, unknown>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportDone"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    drop_imported_prices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    reprice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RepriceInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Repriced"];
                 };
             };
         };
@@ -2698,6 +4894,284 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProviderList"];
+                };
+            };
+        };
+    };
+    list_requests: {
+        parameters: {
+            query?: {
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+                /** @description At most so many; up to 1000. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+                /** @description Requests of one task. */
+                trace?: string;
+                /** @description Tasks of one conversation. */
+                thread?: string;
+                /** @description Session of the client. */
+                session?: string;
+                /** @description Text in the record's own words. */
+                q?: string;
+                /** @description Look for `q` in kept bodies too. */
+                bodies?: boolean;
+                /** @description Took at least so many milliseconds. */
+                min_ms?: number;
+                /** @description Cost at least so many nanodollars. */
+                min_cost?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    active_requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlightsView"];
+                };
+            };
+        };
+    };
+    request_facets: {
+        parameters: {
+            query?: {
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FacetsView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    follow_requests: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the answer before; absent: from now on. */
+                after?: number;
+                /** @description How long to wait for something to come, in seconds; up to 55. */
+                wait?: number;
+                /** @description At most so many; up to 1000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LivePage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestRecord"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_bodies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodiesView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    stop_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
@@ -3006,6 +5480,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Status"];
+                };
+            };
+        };
+    };
+    get_trace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TraceView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    usage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What makes a group, separated by commas: any filter's name, `user`, `team`, `project`, `organisation`; and at most one of `minute`, `hour`,
+                 *     `day`, `week`, `month`.
+                 */
+                by?: string;
+                /** @description IANA name of the time zone in which days, weeks and months begin; absent: UTC. */
+                zone?: string;
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };

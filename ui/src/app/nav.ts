@@ -1,6 +1,9 @@
 import {
   Cable,
+  Coins,
   FlaskConical,
+  Gauge,
+  Hourglass,
   House,
   KeyRound,
   type LucideIcon,
@@ -12,7 +15,18 @@ import {
 import type { Key } from "@/i18n";
 
 export type Place = {
-  to: "/" | "/requests" | "/settings" | "/channels" | "/keys" | "/profiles" | "/routes" | "/playground";
+  to:
+    | "/"
+    | "/requests"
+    | "/costs"
+    | "/performance"
+    | "/limits"
+    | "/settings"
+    | "/channels"
+    | "/keys"
+    | "/profiles"
+    | "/routes"
+    | "/playground";
   label: Key;
   icon: LucideIcon;
 };
@@ -22,6 +36,9 @@ export const PLACES: Place[][] = [
   [
     { to: "/", label: "nav.home", icon: House },
     { to: "/requests", label: "nav.requests", icon: ScrollText },
+    { to: "/costs", label: "nav.costs", icon: Coins },
+    { to: "/performance", label: "nav.performance", icon: Gauge },
+    { to: "/limits", label: "nav.limits", icon: Hourglass },
   ],
   [
     { to: "/profiles", label: "nav.profiles", icon: Shuffle },

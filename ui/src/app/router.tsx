@@ -1,4 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { cleanCosts } from "@/features/costs/search";
+import { cleanPerformance } from "@/features/performance/measures";
 import { type Format, FORMATS } from "@/features/playground/formats";
 import { cleanRequests } from "@/features/requests/search";
 import { Broken, Missing } from "./broken";
@@ -80,8 +82,41 @@ const playground = createRoute({
   component: lazyRouteComponent(() => import("@/features/playground/page"), "PlaygroundPage"),
 });
 
+const costs = createRoute({
+  getParentRoute: () => root,
+  path: "/costs",
+  validateSearch: cleanCosts,
+  component: lazyRouteComponent(() => import("@/features/costs/page"), "CostsPage"),
+});
+
+const performance = createRoute({
+  getParentRoute: () => root,
+  path: "/performance",
+  validateSearch: cleanPerformance,
+  component: lazyRouteComponent(() => import("@/features/performance/page"), "PerformancePage"),
+});
+
+const limits = createRoute({
+  getParentRoute: () => root,
+  path: "/limits",
+  validateSearch: (raw: Record<string, unknown>): { add?: boolean } => ({ add: flag(raw.add) }),
+  component: lazyRouteComponent(() => import("@/features/limits/page"), "LimitsPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, requests, channels, keys, profiles, routes, playground, settings]),
+  routeTree: root.addChildren([
+    home,
+    requests,
+    channels,
+    keys,
+    profiles,
+    routes,
+    playground,
+    settings,
+    costs,
+    performance,
+    limits,
+  ]),
   defaultPreload: "intent",
   scrollRestoration: true,
   defaultErrorComponent: Broken,

@@ -35,6 +35,21 @@ pub fn settings(settings: &Settings) -> Vec<Problem> {
     if settings.max_attempts == 0 {
         problems.push(Problem::error("max_attempts", "must be at least 1"));
     }
+    if settings.bodies_days == 0 {
+        problems.push(Problem::error("bodies_days", "must be at least 1: `bodies = \"off\"` keeps none"));
+    }
+    let breaker = &settings.breaker;
+    for (field, value) in [
+        ("failures", u64::from(breaker.failures)),
+        ("failure_percent", u64::from(breaker.failure_percent)),
+        ("cooldown_ms", breaker.cooldown_ms),
+        ("longest_cooldown_ms", breaker.longest_cooldown_ms),
+        ("retry_after_cap_ms", breaker.retry_after_cap_ms),
+    ] {
+        if value == 0 {
+            problems.push(Problem::error(format!("breaker.{field}"), "must be at least 1"));
+        }
+    }
     if settings.metadata_days == 0 {
         problems.push(Problem::error("metadata_days", "must be at least 1"));
     }
@@ -137,6 +152,7 @@ mod tests {
         assert!(paths(|s| s.allowed_origins = vec!["https://a.example:8443".into()]).is_empty());
         assert_eq!(paths(|s| s.max_attempts = 0), ["max_attempts"]);
         assert_eq!(paths(|s| s.metadata_days = 0), ["metadata_days"]);
+        assert_eq!(paths(|s| s.bodies_days = 0), ["bodies_days"]);
         assert_eq!(paths(|s| s.timeouts.idle_ms = Some(0)), ["timeouts.idle_ms"]);
         assert_eq!(paths(|s| s.master_key = Some(SecretSource::parse("inline"))), ["master_key"]);
     }

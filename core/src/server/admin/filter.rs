@@ -73,6 +73,9 @@ pub(super) struct ListParams {
     min_cost: Option<i64>,
 }
 
+const STATES: [&str; 4] = ["completed", "interrupted", "canceled", "failed"];
+const CACHE: [&str; 4] = ["none", "hit", "miss", "shared"];
+
 /// Reads what belongs to a filter; the rest comes back.
 pub(super) fn read(pairs: Pairs, entities: &Entities) -> Result<(Filter, Pairs), AdminError> {
     let (mut filter, mut rest) = (Filter::default(), Vec::new());
@@ -83,6 +86,15 @@ pub(super) fn read(pairs: Pairs, entities: &Entities) -> Result<(Filter, Pairs),
                 Dimension::Key => entities.key(&value).map_or(value, |key| key.id.clone()),
                 _ => value,
             };
+            let known = match dimension {
+                Dimension::State => STATES.contains(&value.as_str()),
+                Dimension::Cache => CACHE.contains(&value.as_str()),
+                Dimension::Status => value.is_empty() || value.parse::<u16>().is_ok(),
+                _ => true,
+            };
+            if !known {
+                return Err(AdminError::invalid(format!("'{name}' cannot be '{value}'")));
+            }
             match filter.any.iter_mut().find(|(own, _)| *own == dimension) {
                 Some((_, any)) => any.push(value),
                 None => filter.any.push((dimension, vec![value])),

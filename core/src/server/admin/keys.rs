@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
+use crate::model::{BodyPolicy, Entities, Origin, OwnerRef, Policy, Secret, Strategy, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -42,11 +42,15 @@ pub struct KeyView {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    pub strategy: Option<Strategy>,
     /// The user, team, project or organisation that the key belongs to: `team:research`.
     #[schema(value_type = Option<String>)]
     pub owner: Option<OwnerRef>,
     /// The last byte of an answer waits for the record to be on disk.
     pub strict: bool,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
     /// When older secrets of the key end; milliseconds since 1970.
@@ -69,8 +73,10 @@ impl From<&VirtualKey> for KeyView {
             formats: key.formats.clone(),
             profile: key.profile.clone(),
             tool: key.tool.clone(),
+            strategy: key.strategy,
             owner: key.owner.clone(),
             strict: key.strict,
+            bodies: key.bodies,
             policy: key.policy.clone(),
             grace_until: key.grace.iter().map(|grace| grace.until).collect(),
             origin: key.origin,
@@ -105,6 +111,9 @@ pub struct KeyInput {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
     /// The user, team, project or organisation that the key belongs to: `team:research`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -112,6 +121,9 @@ pub struct KeyInput {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(default)]
     pub strict: bool,
+    /// Which bodies are kept for it; absent: as for the gateway.
+    #[serde(default)]
+    pub bodies: Option<BodyPolicy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     #[serde(default)]
     pub policy: Policy,
@@ -128,8 +140,10 @@ impl From<KeyInput> for NewKey {
             formats: input.formats,
             profile: input.profile,
             tool: input.tool,
+            strategy: input.strategy,
             owner: input.owner,
             strict: input.strict,
+            bodies: input.bodies,
             policy: input.policy,
         }
     }
@@ -166,6 +180,10 @@ pub struct KeyPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tool: Option<Option<String>>,
+    /// How to choose within groups; `null`: as profile and routes say.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Strategy>)]
+    pub strategy: Option<Option<Strategy>>,
     /// The user, team, project or organisation that the key belongs to; `null`: none.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -173,6 +191,10 @@ pub struct KeyPatch {
     /// The last byte of an answer waits for the record to be on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// Which bodies are kept for it; `null`: as for the gateway.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BodyPolicy>)]
+    pub bodies: Option<Option<BodyPolicy>>,
     /// The whole policy anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -183,7 +205,9 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strict, policy);
+        take!(
+            name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, bodies, policy
+        );
     }
 }
 

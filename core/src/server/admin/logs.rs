@@ -84,8 +84,15 @@ pub(super) async fn list_logs(state: State<Admin>, asked: Asked<Pairs>) -> Resul
     list(state, asked).await
 }
 
-/// Follows the records: answers when something came, or when the wait is over.
+/// Another address to follow the records.
 #[utoipa::path(get, path = "/api/v1/logs/live", tag = "requests", operation_id = "follow_logs", params(LiveQuery),
+    responses((status = 200, body = LivePage), (status = 400, body = Failure)))]
+pub(super) async fn live_logs(state: State<Admin>, asked: Asked<LiveQuery>) -> Result<Json<LivePage>, AdminError> {
+    live(state, asked).await
+}
+
+/// Follows the records: answers when something came, or when the wait is over.
+#[utoipa::path(get, path = "/api/v1/requests/live", tag = "requests", operation_id = "follow_requests", params(LiveQuery),
     responses((status = 200, body = LivePage), (status = 400, body = Failure)))]
 pub(super) async fn live(
     State(admin): State<Admin>,

@@ -9,8 +9,10 @@ mod channels;
 mod docs;
 pub mod error;
 mod events;
+mod explain;
 mod extract;
 mod filter;
+mod health;
 mod keys;
 mod limits;
 mod logs;
@@ -18,12 +20,14 @@ mod models;
 mod owners;
 mod prices;
 mod profiles;
+mod requests;
 mod routes;
 mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -124,6 +128,10 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(limits::one, limits::patch, limits::remove))
         .routes(routes!(limits::reset))
         .routes(routes!(events::follow))
+        .routes(routes!(profiles::ready_made))
+        .routes(routes!(explain::read))
+        .routes(routes!(health::list))
+        .routes(routes!(health::reset))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
         .routes(routes!(cache::status, cache::clear))
@@ -133,7 +141,15 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(logs::list))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
+        .routes(routes!(logs::live_logs))
+        .routes(routes!(requests::facets))
+        .routes(routes!(requests::active))
         .routes(routes!(logs::one))
+        .routes(routes!(requests::bodies))
+        .routes(routes!(requests::stop))
+        .routes(routes!(requests::trace))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::forecast))
         .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))

@@ -42,6 +42,8 @@ pub(super) struct Status {
     channels: usize,
     /// Channels that take part.
     channels_serving: usize,
+    /// Channels that have something out of rotation.
+    degraded: Vec<String>,
     /// Virtual keys.
     keys: usize,
     /// Names that can be asked for.
@@ -67,6 +69,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Json<Status> {
         active_profile: entities.active_profile.clone(),
         channels: entities.channels.len(),
         channels_serving: snapshot.lines.len(),
+        degraded: super::health::degraded(&admin),
         keys: entities.keys.len(),
         models: snapshot.routing.names().len(),
         requests: store.ledger().count().unwrap_or_default(),

@@ -5,6 +5,7 @@
 mod books;
 mod codec;
 mod dimension;
+mod forecast;
 mod histogram;
 mod live;
 mod names;
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 pub use books::Link;
 pub(super) use books::{Books, index_all, make_tables};
 pub use dimension::Dimension;
+pub use forecast::{LOOK_BACK_DAYS, Outlook, Spike, outlook, spikes};
 pub use histogram::Histogram;
 pub use live::{Live, LiveRecord};
 pub use query::{Cursor, Filter, Page};

@@ -35,6 +35,13 @@ export function Dialog({ open, onClose, title, hint, children, footer, wide, sid
         />
         <Radix.Content
           {...(hint ? {} : { "aria-describedby": undefined })}
+          onOpenAutoFocus={(event) => {
+            // What is to be read takes the focus itself; what is to be filled in gives it to its first field.
+            const content = event.currentTarget as HTMLElement;
+            if (content.querySelector("[autofocus], input:not([type=radio]), textarea, select")) return;
+            event.preventDefault();
+            content.focus();
+          }}
           onInteractOutside={(event) => firm && event.preventDefault()}
           className={clsx(
             "fixed z-50 flex flex-col bg-surface shadow-float outline-none",

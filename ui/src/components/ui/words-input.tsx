@@ -12,12 +12,24 @@ type Props = {
   hint?: string;
   optional?: string;
   disabled?: boolean;
+  /** The label stands elsewhere already: it is only for screen readers. */
+  hideLabel?: boolean;
 };
 
 const NONE: string[] = [];
 
 /** A list of words. Enter, comma or leaving takes what was typed; backspace removes the last. */
-export function WordsInput({ label, values, onChange, placeholder, offers = NONE, hint, optional, disabled }: Props) {
+export function WordsInput({
+  label,
+  values,
+  onChange,
+  placeholder,
+  offers = NONE,
+  hint,
+  optional,
+  disabled,
+  hideLabel,
+}: Props) {
   const t = useT();
   const id = useId();
   const [text, setText] = useState("");
@@ -29,7 +41,7 @@ export function WordsInput({ label, values, onChange, placeholder, offers = NONE
   };
   return (
     <div className="min-w-0">
-      <label htmlFor={id} className="mb-1 flex items-baseline gap-2 text-xs font-medium">
+      <label htmlFor={id} className={hideLabel ? "sr-only" : "mb-1 flex items-baseline gap-2 text-xs font-medium"}>
         {label}
         {optional && <span className="font-normal text-muted">{optional}</span>}
       </label>

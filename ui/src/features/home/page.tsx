@@ -13,6 +13,7 @@ import { Failure, Notice } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
 import { Skeleton } from "@/components/ui/spinner";
 import { ProfileCards } from "@/features/profiles/switch";
+import { Flights } from "@/features/requests/flights";
 import { merge, STATE_TONES } from "@/features/requests/shape";
 import { useT } from "@/i18n";
 import { count, duration } from "@/lib/format";
@@ -41,6 +42,7 @@ export function HomePage() {
       >
         {profiles.data ? <ProfileCards list={profiles.data} /> : <Skeleton className="h-16 w-full" />}
       </Card>
+      <Flights />
       <Latest />
     </Page>
   );
@@ -77,7 +79,7 @@ function Strip({ status }: { status: Api<"Status"> }) {
         </dl>
         <span className="ml-auto text-xs text-muted">Myelin {status.version}</span>
       </div>
-      <div className="mt-4 grid gap-2 sm:grid-cols-2 xl:grid-cols-4">
+      <div className="mt-4 grid gap-2 sm:grid-cols-2 2xl:grid-cols-4">
         {ADDRESSES.map(({ label, path }) => (
           <div key={label} className="flex min-w-0 items-center gap-2 rounded-lg bg-sunken py-1 pr-1 pl-3">
             <span className="w-18 shrink-0 text-xs text-muted">{label}</span>

@@ -45,8 +45,10 @@ export function Filters({ search, change, keys, live }: Props) {
           </option>
         ))}
       </Select>
+      <Typed label={t("requests.search")} value={search.q} change={(q) => change({ q })} />
       <Typed label={t("requests.model")} value={search.model} change={(model) => change({ model })} />
       <Typed label={t("requests.channel")} value={search.channel} change={(channel) => change({ channel })} />
+      <Typed label={t("inspect.tool")} value={search.tool} change={(tool) => change({ tool })} />
       {(search.since !== undefined || search.until !== undefined) && (
         <button
           type="button"

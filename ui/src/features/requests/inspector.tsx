@@ -18,6 +18,7 @@ import { bytes, exact } from "@/lib/format";
 import { exactMoney } from "@/lib/money";
 import { download } from "@/lib/shell";
 import { absolute } from "@/lib/time";
+import { Bodies } from "./bodies";
 import { curl, scrubbed, tokenClasses } from "./inspect";
 import { STATE_TONES, speed, usageOf } from "./shape";
 import { Waterfall } from "./waterfall";
@@ -83,6 +84,8 @@ function Found({ record, keyName }: { record: RequestRecord; keyName?: string })
         label={t("inspect.title")}
         tabs={[
           { id: "overview", label: t("inspect.overview"), content: <Overview record={record} keyName={keyName} /> },
+          { id: "talk", label: t("inspect.talk"), content: <Bodies record={record} view="talk" /> },
+          { id: "bodies", label: t("inspect.bodies"), content: <Bodies record={record} view="bodies" /> },
           { id: "cost", label: t("inspect.tokens"), content: <Tokens record={record} /> },
           { id: "routing", label: t("inspect.routing"), content: <Routing record={record} /> },
           { id: "record", label: t("inspect.record"), content: <Raw record={record} /> },

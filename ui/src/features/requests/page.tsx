@@ -10,6 +10,7 @@ import { Page } from "@/components/ui/page";
 import { useT } from "@/i18n";
 import { queries } from "@/app/query";
 import { Filters } from "./filters";
+import { Flights } from "./flights";
 import { Inspector } from "./inspector";
 import { useKeys } from "@/api/queries";
 import { useRecords } from "./queries";
@@ -83,6 +84,7 @@ export function RequestsPage() {
       }
     >
       <Filters search={search} change={change} keys={keys.data?.keys ?? []} live={live.state} />
+      <Flights />
       {records.isError && <Failure error={records.error} retry={() => void records.refetch()} />}
       {records.isSuccess && rows.length === 0 ? (
         filtered ? (

@@ -5,13 +5,23 @@ import type { RequestsSearch } from "./search";
 const PAGE = 100;
 
 /** Records newest first, page by page. */
-export function useRecords({ model, channel, key, state, since, until }: RequestsSearch) {
-  const filter = { model, channel, key, state, since, until };
+export function useRecords({ q, model, channel, key, tool, state, since, until }: RequestsSearch) {
+  const some = (value: string | undefined) => (value === undefined ? undefined : [value]);
+  const filter = {
+    q,
+    model: some(model),
+    channel: some(channel),
+    key: some(key),
+    tool: some(tool),
+    state: some(state),
+    since,
+    until,
+  };
   return useInfiniteQuery({
     queryKey: ["requests", filter],
     queryFn: ({ pageParam, signal }) =>
       answer(
-        api.GET("/api/v1/logs", {
+        api.GET("/api/v1/requests", {
           params: { query: { ...filter, limit: PAGE, before: pageParam || undefined } },
           signal,
         }),

@@ -4,9 +4,12 @@ export const STATES = ["completed", "interrupted", "canceled", "failed"] as cons
 export type State = (typeof STATES)[number];
 
 export type RequestsSearch = {
+  /** Words that the record holds. */
+  q?: string;
   model?: string;
   channel?: string;
   key?: string;
+  tool?: string;
   state?: State;
   /** Milliseconds since 1970. */
   since?: number;
@@ -27,9 +30,11 @@ export function cleanRequests(raw: Record<string, unknown>): RequestsSearch {
   };
   const state = STATES.find((state) => state === raw.state);
   const found: RequestsSearch = {
+    q: text("q"),
     model: text("model"),
     channel: text("channel"),
     key: text("key"),
+    tool: text("tool"),
     state,
     since: moment("since"),
     until: moment("until"),

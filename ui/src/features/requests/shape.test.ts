@@ -29,6 +29,9 @@ test("a filter by the name of a key finds records, which carry its id", () => {
   expect(matches(one, { key: "key_1" }, ids)).toBe(true);
   expect(matches(one, { key: "other" }, ids)).toBe(false);
   expect(matches(one, { model: "m", state: "failed", since: 1000, until: 1001 }, ids)).toBe(true);
+  expect(matches(one, { q: "FAIL" }, ids)).toBe(true);
+  expect(matches(one, { q: "elsewhere" }, ids)).toBe(false);
+  expect(matches(one, { tool: "codex" }, ids)).toBe(false);
   expect(matches(one, { since: 1001 }, ids)).toBe(false);
   expect(matches(one, { until: 1000 }, ids)).toBe(false);
 });

@@ -53,6 +53,8 @@ export function matches(record: RequestRecord, filter: RequestsSearch, keyIds: R
   return (
     same(filter.model, record.model) &&
     same(filter.channel, record.channel) &&
+    same(filter.tool, record.tool) &&
+    (filter.q === undefined || JSON.stringify(record).toLowerCase().includes(filter.q.toLowerCase())) &&
     same(key, record.key) &&
     same(filter.state, record.state) &&
     (filter.since === undefined || started >= filter.since) &&

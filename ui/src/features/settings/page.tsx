@@ -147,6 +147,7 @@ function Setting({ name, kind, choices, view }: SettingProps) {
         )}
         {kind === "words" && (
           <WordsInput
+            hideLabel
             label={label}
             values={(draft as string[] | undefined) ?? []}
             disabled={fixed}

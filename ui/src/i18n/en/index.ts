@@ -1,3 +1,4 @@
+import { analysis } from "./analysis";
 import { channels } from "./channels";
 import { common } from "./common";
 import { home } from "./home";
@@ -8,4 +9,14 @@ import { routing } from "./routing";
 import { settings } from "./settings";
 
 /** Every word of the console. `{name}` is a value; `one|many` chooses by `{n}`. */
-export const en = { ...channels, ...common, ...home, ...keys, ...playground, ...requests, ...routing, ...settings };
+export const en = {
+  ...analysis,
+  ...channels,
+  ...common,
+  ...home,
+  ...keys,
+  ...playground,
+  ...requests,
+  ...routing,
+  ...settings,
+};

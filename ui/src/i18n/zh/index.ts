@@ -1,4 +1,5 @@
 import type { Catalogue } from "..";
+import { analysis } from "./analysis";
 import { channels } from "./channels";
 import { common } from "./common";
 import { home } from "./home";
@@ -9,6 +10,7 @@ import { routing } from "./routing";
 import { settings } from "./settings";
 
 export const zh: Catalogue = {
+  ...analysis,
   ...channels,
   ...common,
   ...home,

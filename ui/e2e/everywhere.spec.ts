@@ -1,0 +1,143 @@
+import { accessible } from "./accessibility";
+import { expect, test } from "./gateway";
+
+const PAGES = [
+  "/",
+  "/requests",
+  "/costs",
+  "/costs?tab=hours",
+  "/costs?tab=forecast",
+  "/performance",
+  "/performance?view=time",
+  "/limits",
+  "/profiles",
+  "/routes",
+  "/channels",
+  "/keys",
+  "/playground",
+  "/settings",
+];
+const DIALOGS = [
+  "/channels?add=",
+  "/channels?add=azure",
+  "/keys?add=true",
+  "/profiles?add=true",
+  "/routes?add=true",
+  "/limits?add=true",
+];
+
+/** Every pair of theme, language and width at least once. */
+const LOOKS = [
+  { theme: "light", locale: "en-US", width: 1280 },
+  { theme: "light", locale: "zh-CN", width: 360 },
+  { theme: "dark", locale: "en-US", width: 360 },
+  { theme: "dark", locale: "zh-CN", width: 1280 },
+] as const;
+
+for (const { theme, locale, width } of LOOKS) {
+  test.describe(`${theme}, ${locale}, ${width} px`, () => {
+    test.use({ colorScheme: theme, locale, viewport: { width, height: 780 }, reducedMotion: "reduce" });
+
+    test("every page fits, is readable, and has no serious finding", async ({ logIn, gateway, mock }) => {
+      test.setTimeout(180_000);
+      await gateway.admin("POST", "/channels", {
+        name: "main",
+        provider: "openai",
+        base_urls: [mock.address("openai")],
+        credentials: [mock.key],
+        enabled: true,
+        tags: ["paid"],
+      });
+      await gateway.admin("POST", "/routes", {
+        model: "smart",
+        groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
+      });
+      await gateway.admin("POST", "/profiles", {
+        name: "cheap",
+        rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
+      });
+      await gateway.chat("main/gpt-5-mini", "hello");
+      await gateway.chat("nothing", "hello");
+      const page = await logIn("/");
+      for (const path of [...PAGES, ...DIALOGS]) {
+        await page.goto(gateway.url + path);
+        await expect(page.getByRole("heading").first()).toBeVisible();
+        await page.waitForLoadState("domcontentloaded");
+        await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
+        const wide = await page.evaluate(() =>
+          [document.documentElement, ...document.querySelectorAll("main, [role=dialog]")].some(
+            (element) => element.scrollWidth > element.clientWidth + 1,
+          ),
+        );
+        expect(wide, `${path} is wider than the window`).toBe(false);
+        await accessible(page, path);
+      }
+      expect(await page.locator("html").getAttribute("lang")).toBe(locale.startsWith("zh") ? "zh-CN" : "en");
+    });
+  });
+}
+
+test("theme and language are chosen by hand and kept", async ({ logIn }) => {
+  const page = await logIn("/settings");
+  await page.getByRole("button", { name: "dark", exact: true }).click();
+  await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
+  await page.getByRole("button", { name: "中文" }).first().click();
+  await expect(page.getByRole("heading", { name: "设置" })).toBeVisible();
+  await page.reload();
+  await expect(page.getByRole("heading", { name: "设置" })).toBeVisible();
+  await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
+});
+
+test("the keyboard reaches any page and profile", async ({ logIn, gateway }) => {
+  await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "a", to: "echo" }] });
+  const page = await logIn("/");
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").fill("cheap");
+  await accessible(page, "palette");
+  await page.keyboard.press("Enter");
+  await expect(page.getByText("The next request follows the new profile")).toBeVisible();
+  expect(JSON.stringify(await gateway.admin("GET", "/active-profile"))).toContain('"active":"cheap"');
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").fill("settings");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/settings/);
+  await page.keyboard.press("Control+1");
+  await expect(page.getByRole("heading", { name: "Home" })).toBeVisible();
+});
+
+test("hostile text is text", async ({ logIn, gateway }) => {
+  const evil = `<img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script>`;
+  await gateway.chat(evil, evil);
+  await gateway.chat("\u202Eevil\u0000 model", "x");
+  const page = await logIn("/requests");
+  await expect(page.getByRole("row").filter({ hasText: "<img src=x" })).toBeVisible();
+  await page.getByRole("link", { name: /img src/ }).click();
+  await expect(page.getByRole("dialog")).toContainText("<img src=x");
+  await page.goto(`${gateway.url}/playground?model=echo`);
+  await page.getByLabel(/^Message/).fill(evil);
+  await page.keyboard.press("Enter");
+  await expect(page.getByText(evil)).toHaveCount(2);
+  expect(await page.title()).toBe("Myelin");
+});
+
+test("nothing is asked for while the page is hidden", async ({ logIn, page }) => {
+  await logIn("/");
+  await expect(page.getByText("Everything works")).toBeVisible();
+  const hide = (hidden: boolean) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      Object.defineProperty(document, "visibilityState", {
+        configurable: true,
+        get: () => (hidden ? "hidden" : "visible"),
+      });
+      document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+    }, hidden);
+  await hide(true);
+  await page.waitForTimeout(400);
+  let asked = 0;
+  page.on("request", () => (asked += 1));
+  await page.waitForTimeout(12_000);
+  expect(asked).toBe(0);
+  await hide(false);
+  await expect.poll(() => asked).toBeGreaterThan(0);
+});
