@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    BodyPolicy, Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning, Multiplier,
-    Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource,
-    Strategy, Timeouts, VirtualKey, one_or_many,
+    BodyPolicy, Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning,
+    Multiplier, Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup,
+    SecretSource, Strategy, Timeouts, VirtualKey, one_or_many,
 };
 
 /// `[[channels]]`.

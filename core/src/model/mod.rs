@@ -23,6 +23,7 @@ mod secret;
 mod settings;
 mod virtual_key;
 
+pub use amount::{Multiplier, amount, decimal};
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, DisableRule, ModelNames, Timeouts};
 pub(crate) use conditions::one_or_many;
 pub use conditions::{Conditions, Hours, TimeWindow};
@@ -33,9 +34,8 @@ pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
-pub use amount::{Multiplier, amount, decimal};
-pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use presets::{Preset, presets};
+pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use profile::{Profile, ProfileRule};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,

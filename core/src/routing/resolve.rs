@@ -1,6 +1,7 @@
 //! From a target name to groups of deployments.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Query;
@@ -87,7 +88,7 @@ pub struct Terms {
 }
 
 /// One channel with the name of a model there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Deployment {
     /// Position in [`RoutingTable::channels`].
     pub channel: usize,
@@ -104,13 +105,26 @@ pub struct Deployment {
 }
 
 /// Deployments of equal rank.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Group {
     /// How to choose.
     pub strategy: Strategy,
     /// The deployments, in the order of the configuration.
     pub deployments: Vec<Deployment>,
     pub(super) rotor: Arc<Rotor>,
+}
+
+/// What it is, and nothing that traffic changes: the answer cache tells groups apart by it.
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} x{}", self.live.channel, self.upstream, self.weight)
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.strategy.word(), self.deployments)
+    }
 }
 
 /// What a name means.

@@ -205,7 +205,9 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, bodies, policy);
+        take!(
+            name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, bodies, policy
+        );
     }
 }
 
