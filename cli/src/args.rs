@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::commands::{admin, channel, completions, config, key, limit, logs, owner, price, profile, route, serve, usage};
+use crate::commands::{
+    admin, channel, completions, config, key, limit, logs, owner, price, profile, route, serve, usage,
+};
 
 /// One local address for every model.
 #[derive(Debug, Parser)]

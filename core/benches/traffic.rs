@@ -135,7 +135,13 @@ pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
 }
 
 /// Fills a store with the traffic of some days before `end`; tells how far it is.
-pub(crate) fn fill(store: &Store, count: u64, end: u64, days: u64, mut told: impl FnMut(u64)) -> Result<(), Box<dyn Error>> {
+pub(crate) fn fill(
+    store: &Store,
+    count: u64,
+    end: u64,
+    days: u64,
+    mut told: impl FnMut(u64),
+) -> Result<(), Box<dyn Error>> {
     let mut from = 0;
     while from < count {
         let to = (from + AT_ONCE).min(count);

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::check::Problem;
 use super::amount::amount;
+use super::check::Problem;
 use super::{Limit, LimitQueue, Measure, Origin, Target, Window};
 
 /// Nanodollars in a dollar.

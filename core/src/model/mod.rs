@@ -21,6 +21,7 @@ mod secret;
 mod settings;
 mod virtual_key;
 
+pub use amount::{Multiplier, amount, decimal};
 pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
@@ -29,7 +30,6 @@ pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
-pub use amount::{Multiplier, amount, decimal};
 pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use profile::{Profile, ProfileRule, RuleMatch};
 pub use record::{

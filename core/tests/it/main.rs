@@ -34,6 +34,8 @@ mod passthrough;
 mod prices;
 #[cfg(test)]
 mod quota;
+mod records;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod secrets;
