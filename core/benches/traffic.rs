@@ -168,7 +168,7 @@ pub(crate) fn filters(count: u64, days: u64) -> Vec<(&'static str, Filter)> {
         ("filter: common model", with(Dimension::Model, "claude-sonnet-4-5")),
         ("filter: rare model", with(Dimension::Model, RARE)),
         ("filter: failures of a key", with(Dimension::Error, "upstream-failed").with(Dimension::Key, ["key_09"])),
-        ("filter: channel and tool", with(Dimension::Channel, "local").with(Dimension::Tool, ["aider"])),
+        ("filter: channel and tool", with(Dimension::Channel, "anthropic-second").with(Dimension::Tool, ["opencode"])),
         ("filter: two persons", Filter::default().with(Dimension::Owner, ["user:person-10", "user:person-9"])),
         (
             "filter: one session",

@@ -39,6 +39,7 @@ mod prices;
 #[cfg(test)]
 mod quota;
 mod routing;
+mod records;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

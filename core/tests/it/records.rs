@@ -12,7 +12,8 @@ use crate::support::{TestGateway, mock_channel, providers};
 /// Asks the admin API as the owner.
 async fn owner(gateway: &TestGateway, method: &str, path: &str) -> (u16, Value) {
     use http_body_util::BodyExt as _;
-    let request = http::Request::builder().method(method).uri(path).body(String::new()).unwrap();
+    let request = http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let request = request.body(String::from("{}")).unwrap();
     let answer = gateway.gateway.ask_as_owner(request).await;
     let status = answer.status().as_u16();
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();
@@ -106,7 +107,11 @@ async fn a_request_in_flight_is_shown_and_can_be_stopped() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let (channel, name) = model.split_once('/').unwrap();
-        assert_eq!((&flight["channel"], &flight["model"]), (&json!(channel), &json!(format!("{channel}/{name}"))), "{words}");
+        assert_eq!(
+            (&flight["channel"], &flight["model"]),
+            (&json!(channel), &json!(format!("{channel}/{name}"))),
+            "{words}"
+        );
         let id = flight["id"].as_str().unwrap();
         let begun = std::time::Instant::now();
         assert_eq!(owner(&gateway, "POST", &format!("/api/v1/requests/{id}/stop")).await.0, 200);
@@ -140,13 +145,20 @@ async fn usage_is_summed_and_tasks_are_put_together() {
     let of = |channel: &str| rows.iter().find(|row| row["values"][0] == channel).unwrap_or_else(|| panic!("{usage}"));
     assert_eq!((&of("chat")["requests"], &of("chat")["input"], &of("")["errors"]), (&json!(2), &json!(400), &json!(1)));
     let (_, usage) = owner(&gateway, "GET", "/api/v1/usage?by=key&model=chat/m").await;
-    assert_eq!((&usage["groups"][0]["values"], &usage["groups"][0]["output"]), (&json!(["test"]), &json!(10)), "{usage}");
+    assert_eq!(
+        (&usage["groups"][0]["values"], &usage["groups"][0]["output"]),
+        (&json!(["test"]), &json!(10)),
+        "{usage}"
+    );
     assert!(usage["groups"][0]["duration_p95_us"].as_u64().unwrap() > 0);
     let (_, facets) = owner(&gateway, "GET", "/api/v1/requests/facets?channel=chat").await;
     assert_eq!(facets["facets"]["model"], json!([{"value": "chat/m", "requests": 2}]));
     assert_eq!(facets["facets"]["channel"].as_array().unwrap().len(), 2);
     let (_, trace) = owner(&gateway, "GET", "/api/v1/traces/t1").await;
-    assert_eq!((&trace["by"], &trace["input"], trace["requests"].as_array().unwrap().len()), (&json!("trace"), &json!(300), 2));
+    assert_eq!(
+        (&trace["by"], &trace["input"], trace["requests"].as_array().unwrap().len()),
+        (&json!("trace"), &json!(300), 2)
+    );
     let (_, thread) = owner(&gateway, "GET", "/api/v1/traces/talk").await;
     assert_eq!((&thread["by"], thread["requests"].as_array().unwrap().len()), (&json!("thread"), 3));
     assert_eq!(owner(&gateway, "GET", "/api/v1/traces/none").await.0, 404);

