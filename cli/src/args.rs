@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, cache, channel, completions, config, key, limit, logs, owner, price, profile, route, serve, usage,
+    admin, cache, channel, completions, config, explain, key, limit, logs, owner, price, profile, route, serve, usage,
 };
 
 /// One local address for every model.
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     /// What models cost, and what requests did.
     #[command(subcommand)]
     Price(price::Price),
+    /// What would happen to a request, before it is sent: which rule fires, who is asked in which order, and why.
+    Explain(explain::Explain),
     /// What was asked, newest last.
     Logs(logs::Logs),
     Usage(usage::Usage),

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Route(route) => commands::route::run(&place, route),
         Command::Cache(cache) => commands::cache::run(&place, cache),
         Command::Price(price) => commands::price::run(&place, price),
+        Command::Explain(explain) => commands::explain::run(&place, &explain),
         Command::Logs(logs) => commands::logs::run(&place, &logs),
         Command::Usage(usage) => commands::usage::run(&place, &usage),
         Command::Config(config) => commands::config::run(&place, config),

@@ -3,6 +3,8 @@
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
 mod desk;
+mod fares;
+mod spend;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,7 +76,8 @@ impl Gateway {
         let entities = store.entities();
         let clients = Clients::default();
         let media = clients.get(&media_dial(&entities))?;
-        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media));
+        let fleet = Arc::default();
+        let snapshot = ArcSwap::from_pointee(Snapshot::build(&entities, Vec::new(), media, &fleet));
         let started = clock.unix_ms();
         let path = store.path();
         let resilience = Resilience::beside(path.parent().unwrap_or(&path));
@@ -85,6 +88,7 @@ impl Gateway {
             store,
             origins: Origins::default(),
             resilience,
+            fleet,
             talks: Talks::default(),
             limiter,
             events: Events::default(),
@@ -158,8 +162,11 @@ impl Gateway {
         self.rebuild(&self.store().entities());
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
+        tasks.spawn(self.clone().watch_spend());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
+        self.restore_fares().await;
+        tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
         // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
         let router = self.router();
@@ -171,6 +178,7 @@ impl Gateway {
         ready(&own);
         while serving.join_next().await.is_some() {}
         tasks.shutdown().await;
+        self.keep_fares();
         Ok(())
     }
 
@@ -236,7 +244,7 @@ impl Gateway {
         let media = self.0.clients.get(&media_dial(entities)).unwrap_or_else(|_| before.media.clone());
         let services = &self.0.services;
         let (limits, gone) = services.limiter.compile(entities, services.clock.unix_ms());
-        let snapshot = Snapshot::build(entities, lines.collect(), media).limited(limits);
+        let snapshot = Snapshot::build(entities, lines.collect(), media, &services.fleet).limited(limits);
         services.snapshot.store(Arc::new(snapshot));
         self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);

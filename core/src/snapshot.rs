@@ -8,11 +8,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::limits::LimitTable;
-use crate::model::{CacheMode, Entities, Policy, Profile, Settings, VirtualKey};
+use crate::model::{CacheMode, Channel, Entities, Policy, Profile, Settings, VirtualKey};
 use crate::overrides::Overrides;
 use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
-use crate::routing::{CompiledProfile, Glob, RoutingTable, TableChannel};
+use crate::routing::{CompiledProfile, Fleet, Glob, RoutingTable, TableChannel, Tariffs, Terms, offered};
 use crate::upstream::Client;
 
 /// One immutable picture of the configuration.
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// What routing knows.
     pub routing: RoutingTable,
     /// What deployments cost.
-    pub prices: Book,
+    pub prices: Arc<Book>,
     /// Which limits hold for whom.
     pub limits: Arc<LimitTable>,
     /// Fetches media that requests name by address.
@@ -57,6 +57,32 @@ impl ProfileExtras {
     }
 }
 
+/// What is known of deployments that routing asks for: sizes and prices.
+#[derive(Debug)]
+struct Known {
+    prices: Arc<Book>,
+    channels: HashMap<String, Arc<Channel>>,
+}
+
+impl Known {
+    fn of(lines: &[Line], prices: Arc<Book>) -> Self {
+        let channels = lines.iter().map(|line| (line.channel.name().to_owned(), Arc::clone(&line.channel.config)));
+        Self { prices, channels: channels.collect() }
+    }
+}
+
+impl Tariffs for Known {
+    fn terms(&self, channel: &TableChannel, upstream: &str) -> Terms {
+        let limits = self.channels.get(&channel.name).map(|config| self.prices.limits(config, upstream));
+        Terms { context: limits.and_then(|limits| limits.context.or(limits.input)), ..Terms::default() }
+    }
+
+    fn cost(&self, channel: &TableChannel, upstream: &str, input: u64, output: u64, now_ms: u64) -> Option<u64> {
+        let quote = self.prices.quote(self.channels.get(&channel.name)?, upstream);
+        quote.estimate(input, output, now_ms).and_then(|cost| u64::try_from(cost.0).ok())
+    }
+}
+
 /// A live channel with its connections.
 #[derive(Debug, Clone)]
 pub struct Line {
@@ -83,6 +109,11 @@ impl KeyEntry {
         Self { key, models, owners }
     }
 
+    /// A key without limits that nobody has: for looking what would happen.
+    pub fn unlimited() -> Self {
+        Self { key: VirtualKey::default(), models: Vec::new(), owners: Vec::new() }
+    }
+
     /// Whether the key may ask for `model`.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|glob| glob.matches(model))
@@ -107,10 +138,13 @@ impl KeyEntry {
 }
 
 impl Snapshot {
-    /// Builds the picture. `lines` are the enabled channels. A profile that does not compile is left out and reported; `direct` is always there.
-    pub fn build(entities: &Entities, lines: Vec<Line>, media: Arc<Client>) -> Self {
+    /// Builds the picture. `lines` are the enabled channels; `fleet` is what traffic taught about them. A profile that does not compile is left out and reported; `direct` is always there.
+    pub fn build(entities: &Entities, lines: Vec<Line>, media: Arc<Client>, fleet: &Arc<Fleet>) -> Self {
         let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
-        let routing = RoutingTable::new(table, entities.routes.iter().cloned());
+        let routes = entities.routes.iter().cloned();
+        let prices = Arc::new(Book::new(Arc::clone(&entities.prices)));
+        let tariffs = Arc::new(Known::of(&lines, Arc::clone(&prices)));
+        let routing = RoutingTable::new(table, routes, fleet.clone(), tariffs, entities.settings.strategy);
         let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
         for profile in &entities.profiles {
             match CompiledProfile::compile(profile) {
@@ -146,7 +180,7 @@ impl Snapshot {
             settings: entities.settings.clone(),
             lines,
             routing,
-            prices: Book::new(Arc::clone(&entities.prices)),
+            prices,
             limits: Arc::default(),
             media,
             profiles,
@@ -182,6 +216,18 @@ impl Snapshot {
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
         let (entry, until) = self.keys.get(&hash)?;
         until.is_none_or(|until| now_ms < until).then(|| entry.clone())
+    }
+
+    /// The key of that id or name.
+    pub fn key_named(&self, id_or_name: &str) -> Option<Arc<KeyEntry>> {
+        let named = |entry: &&Arc<KeyEntry>| entry.key.id == id_or_name || entry.key.name == id_or_name;
+        self.keys.values().map(|(entry, _)| entry).find(named).cloned()
+    }
+
+    /// A key of that tool.
+    pub fn key_of_tool(&self, tool: &str) -> Option<Arc<KeyEntry>> {
+        let owned = self.keys.values().map(|(entry, _)| entry).filter(|entry| entry.key.tool.as_deref() == Some(tool));
+        owned.min_by(|a, b| a.key.name.cmp(&b.key.name)).cloned()
     }
 
     /// The key that keyless requests on a loopback listener count as.
@@ -248,16 +294,17 @@ fn has_rivals(policy: &Policy) -> bool {
 
 fn table_channel(channel: &LiveChannel) -> TableChannel {
     let config = &channel.config;
-    let models = match &config.models {
+    let models: Vec<(String, String)> = match &config.models {
         Some(models) => models.iter().map(|model| (model.name().to_owned(), model.upstream().to_owned())).collect(),
         None => config.listed.iter().map(|model| (model.clone(), model.clone())).collect(),
     };
     TableChannel {
         name: config.name.clone(),
+        provider: config.provider.clone(),
         tags: config.tags.clone(),
         weight: config.weight,
-        models,
-        credentials: u32::try_from(channel.credentials()).unwrap_or(u32::MAX),
+        models: offered(models, &config.names),
+        credentials: channel.credential_marks(),
     }
 }
 

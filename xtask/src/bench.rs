@@ -4,12 +4,22 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// `bench instructions` counts; anything else measures.
+/// `bench instructions` counts, `bench records` asks a store with millions of records; anything else measures.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((word, rest)) if word == "instructions" => instructions(rest.iter().any(|word| word == "--set")),
+        Some((word, rest)) if word == "records" => records(rest),
         _ => compare(arguments),
     }
+}
+
+/// Fills a store in a temporary folder (`--count`, a million without it) and prints how long questions take, for `docs/performance-records.md`.
+fn records(arguments: &[String]) -> Result<()> {
+    setup::check_rust()?;
+    setup::ensure_c_compiler()?;
+    let mut cargo = process::cargo();
+    cargo.args(["bench", "--locked", "--profile", "counted", "-p", "myelin-core", "--bench", "records", "--"]);
+    process::run(cargo.args(arguments))
 }
 
 /// Counts instructions by callgrind and compares them with `bench/instructions.json`; `set` writes the ceilings anew.

@@ -10,6 +10,7 @@ mod prices;
 mod process;
 mod run;
 mod setup;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
@@ -45,9 +46,15 @@ const TASKS: [Task; 7] = [
     },
     Task {
         name: "bench",
-        arguments: "[--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        arguments: "[records [--count N]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
         help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
         run: bench::run,
+    },
+    Task {
+        name: "soak",
+        arguments: "[--rounds N]",
+        help: "kill the gateway under load, 50 times unless told otherwise: nothing that was answered may be lost",
+        run: soak::run,
     },
     Task {
         name: "gen",

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use super::health;
 use crate::args::Place;
 use crate::carrier::{Carrier, segment};
 use crate::output::{self, list, pair, plain, text, warnings};
@@ -51,6 +52,19 @@ pub(crate) enum Channel {
     Disable {
         /// Its name.
         name: String,
+    },
+    /// How channels, their credentials and their models fare: what is out of rotation, why, and until when.
+    Health {
+        /// Only this channel.
+        name: Option<String>,
+    },
+    /// Put what is out of rotation back in.
+    Reset {
+        /// Only this channel.
+        name: Option<String>,
+        /// Only this model, by the provider's name.
+        #[arg(long)]
+        model: Option<String>,
     },
     /// Remove a channel.
     Remove {
@@ -155,6 +169,17 @@ pub(crate) fn run(place: &Place, channel: Channel) -> anyhow::Result<()> {
         )?,
         Channel::Disable { name } => {
             said(place, &carrier.post(&path(&name, "/disable"), &json!({}))?, &format!("{name} takes no part"))?
+        }
+        Channel::Health { name } => {
+            let answer = carrier.get("/api/v1/health")?;
+            if !place.json {
+                return health::show(&answer, name.as_deref());
+            }
+            answer
+        }
+        Channel::Reset { name, model } => {
+            let answer = carrier.post("/api/v1/health/reset", &json!({"channel": name, "model": model}))?;
+            said(place, &answer, &format!("{} back in rotation", text(&answer, "/reset")))?
         }
         Channel::Remove { name } => said(place, &carrier.delete(&path(&name, ""))?, &format!("{name} is removed"))?,
         Channel::Models { name } => {

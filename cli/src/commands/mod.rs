@@ -6,6 +6,8 @@ pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod explain;
+mod health;
 pub(crate) mod key;
 pub(crate) mod limit;
 pub(crate) mod logs;

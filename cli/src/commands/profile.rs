@@ -1,6 +1,6 @@
 //! `myelin profile`: which one is active, and what they map.
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -45,6 +45,36 @@ pub(crate) enum Profile {
         /// A rule PATTERN=TARGET[,FALLBACK…]; the first that matches wins. A pattern is a name, a glob with *, or ~REGEX.
         #[arg(long, value_name = "RULE")]
         rule: Vec<String>,
+        /// Only these channels may serve: a name, a glob or tag:T; with ! before it: not these.
+        #[arg(long, value_name = "CHANNEL")]
+        channel: Vec<String>,
+        /// How to choose within groups.
+        #[arg(long)]
+        strategy: Option<String>,
+        /// For people.
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// Add a ready-made profile, or list those there are.
+    Add {
+        /// Its name; absent: as the ready-made one is called.
+        name: Option<String>,
+        /// The ready-made one: claude-code-deepseek, claude-code-kimi, claude-code-glm, claude-code-ollama, cheap, offline.
+        #[arg(long)]
+        preset: Option<String>,
+    },
+    /// Print profiles for others to import; they hold no keys.
+    Export {
+        /// Their names; none: all.
+        name: Vec<String>,
+    },
+    /// Take over profiles that were exported.
+    Import {
+        /// The file; `-`: standard input.
+        file: String,
+        /// Replace those that are there.
+        #[arg(long)]
+        replace: bool,
     },
     /// Remove a profile that nobody uses.
     Remove {
@@ -83,14 +113,25 @@ pub(crate) fn run(place: &Place, profile: Profile) -> anyhow::Result<()> {
             let answer = carrier.put(ACTIVE, &json!({"profile": null, "key": key, "tool": tool}))?;
             (answer, format!("{whose} follows the gateway's profile"))
         }
-        Profile::Set { name, rule } => {
+        Profile::Add { name, preset } => {
+            let presets = carrier.get("/api/v1/profile-presets")?;
+            let Some(preset) = preset else { return show_presets(place, &presets) };
+            return add(&carrier, place, &presets, &preset, name);
+        }
+        Profile::Export { name } => return export(&carrier, &name),
+        Profile::Import { file, replace } => return import(&carrier, place, &file, replace),
+        Profile::Set { name, rule, channel, strategy, description } => {
             let rules = rule.iter().map(|words| self::rule(words)).collect::<anyhow::Result<Vec<Value>>>()?;
+            let mut body = json!({"rules": rules, "channels": channel, "strategy": strategy});
+            if let (Some(description), Some(fields)) = (description, body.as_object_mut()) {
+                fields.insert("description".to_owned(), description.into());
+            }
             let profiles = carrier.get("/api/v1/profiles")?;
             let there = list(&profiles, "/profiles").iter().any(|profile| text(profile, "/name") == name);
             let answer = if there {
-                carrier.patch(&path(&name), &json!({"rules": rules}))?
+                carrier.patch(&path(&name), &body)?
             } else {
-                carrier.post("/api/v1/profiles", &json!({"name": name, "rules": rules}))?
+                carrier.post("/api/v1/profiles", &named(body, &name))?
             };
             (answer, format!("{name} has {} rules", rules.len()))
         }
@@ -101,6 +142,96 @@ pub(crate) fn run(place: &Place, profile: Profile) -> anyhow::Result<()> {
     }
     warnings(&answer);
     output::line(&words)
+}
+
+/// The fields with a name among them.
+fn named(mut fields: Value, name: &str) -> Value {
+    if let Some(fields) = fields.as_object_mut() {
+        fields.insert("name".to_owned(), name.into());
+    }
+    fields
+}
+
+fn show_presets(place: &Place, presets: &Value) -> anyhow::Result<()> {
+    if place.json {
+        return output::json(presets);
+    }
+    let row =
+        |preset: &Value| vec![text(preset, "/name"), text(preset, "/needs"), text(preset, "/profile/description")];
+    let rows: Vec<_> = list(presets, "/presets").iter().map(row).collect();
+    output::table(&["--preset", "needs channels", "what it does"], &rows)
+}
+
+fn add(carrier: &Carrier, place: &Place, presets: &Value, preset: &str, name: Option<String>) -> anyhow::Result<()> {
+    let found = list(presets, "/presets").iter().find(|own| text(own, "/name") == preset);
+    let found = found.ok_or_else(|| {
+        let names: Vec<String> = list(presets, "/presets").iter().map(|own| text(own, "/name")).collect();
+        anyhow!("there is no ready-made profile '{preset}': there are {}", names.join(", "))
+    })?;
+    let name = name.unwrap_or_else(|| preset.to_owned());
+    let answer = carrier.post("/api/v1/profiles", &bare(found.pointer("/profile"), &name))?;
+    if place.json {
+        return output::json(&answer);
+    }
+    warnings(&answer);
+    output::line(&format!("{name} is there: `myelin profile use {name}` switches to it"))
+}
+
+/// A profile as it is created: without where it was declared.
+fn bare(profile: Option<&Value>, name: &str) -> Value {
+    let mut fields = profile.cloned().unwrap_or_default();
+    if let Some(fields) = fields.as_object_mut() {
+        fields.remove("origin");
+    }
+    named(fields, name)
+}
+
+fn export(carrier: &Carrier, names: &[String]) -> anyhow::Result<()> {
+    let all = carrier.get("/api/v1/profiles")?;
+    let all = list(&all, "/profiles");
+    for name in names {
+        if !all.iter().any(|own| text(own, "/name") == *name) {
+            bail!("there is no profile '{name}'");
+        }
+    }
+    let wanted = all.iter().filter(|own| names.is_empty() || names.contains(&text(own, "/name")));
+    let profiles: Vec<Value> = wanted.map(|own| bare(Some(own), &text(own, "/name"))).collect();
+    output::json(&json!({"myelin": "profiles", "version": 1, "profiles": profiles}))
+}
+
+fn import(carrier: &Carrier, place: &Place, file: &str, replace: bool) -> anyhow::Result<()> {
+    let content = match file {
+        "-" => std::io::read_to_string(std::io::stdin()).context("standard input cannot be read")?,
+        file => std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?,
+    };
+    let content: Value = serde_json::from_str(&content).with_context(|| format!("{file} is no JSON"))?;
+    if text(&content, "/myelin") != "profiles" || text(&content, "/version") != "1" {
+        bail!("{file} holds no exported profiles that this Myelin can read");
+    }
+    let there = carrier.get("/api/v1/profiles")?;
+    let mut answers = Vec::new();
+    for profile in list(&content, "/profiles") {
+        let name = text(profile, "/name");
+        let known = list(&there, "/profiles").iter().any(|own| text(own, "/name") == name);
+        if known && !replace {
+            bail!("there is a profile '{name}' already: --replace replaces it");
+        }
+        let mut fields = bare(Some(profile), &name);
+        let answer = if known {
+            if let Some(fields) = fields.as_object_mut() {
+                fields.remove("name");
+            }
+            carrier.patch(&path(&name), &fields)?
+        } else {
+            carrier.post("/api/v1/profiles", &fields)?
+        };
+        if !place.json {
+            warnings(&answer);
+            output::line(&format!("{name} is there"))?;
+        }
+        answers.push(answer);
+    }
+    if place.json { output::json(&Value::from(answers)) } else { Ok(()) }
 }
 
 fn path(name: &str) -> String {
@@ -146,10 +277,15 @@ fn show(profile: &Value) -> anyhow::Result<()> {
             none if none == "-" => format!("~{}", text(rule, "/regex")),
             glob => glob,
         };
-        vec![pattern, text(rule, "/to"), text(rule, "/fallback"), text(rule, "/set")]
+        vec![pattern, text(rule, "/if"), text(rule, "/to"), text(rule, "/fallback"), text(rule, "/set")]
     };
+    for (field, head) in [("/description", "for"), ("/channels", "channels"), ("/strategy", "strategy")] {
+        if text(profile, field) != "-" {
+            output::line(&format!("{head}: {}", output::plain(&text(profile, field))))?;
+        }
+    }
     let rows: Vec<_> = list(profile, "/rules").iter().map(row).collect();
-    output::table(&["asked", "goes to", "else", "sets"], &rows)
+    output::table(&["asked", "if", "goes to", "else", "sets"], &rows)
 }
 
 #[cfg(test)]

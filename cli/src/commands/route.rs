@@ -3,6 +3,8 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use myelin_core::model::Strategy;
+
 use crate::args::Place;
 use crate::carrier::{Carrier, segment};
 use crate::output::{self, list, text, warnings};
@@ -16,8 +18,8 @@ pub(crate) enum Route {
     Set {
         /// The name that clients ask for.
         model: String,
-        /// A group of targets (channel/model, channel/*, tag:T) separated by commas; repeat for colder groups. `ordered:` before them takes them in
-        /// order, else they share by weight.
+        /// A group of targets (channel/model, channel/*, tag:T) separated by commas; repeat for colder groups. A strategy and `:` before them
+        /// says how to choose: ordered:, lowest-latency:, lowest-cost: …; else they share by weight.
         #[arg(long, required = true, value_name = "TARGETS")]
         group: Vec<String>,
     },
@@ -65,17 +67,26 @@ fn path(model: &str) -> String {
 
 fn group(words: &str) -> Value {
     let (strategy, targets) = match words.split_once(':') {
-        Some((strategy @ ("ordered" | "weighted"), targets)) => (strategy, targets),
-        _ => ("weighted", words),
+        Some((word, targets)) if Strategy::of(word).is_some() => (Some(word), targets),
+        _ => (None, words),
     };
     let targets: Vec<&str> = targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
-    json!({"strategy": strategy, "use": targets})
+    match strategy {
+        Some(strategy) => json!({"strategy": strategy, "use": targets}),
+        None => json!({"use": targets}),
+    }
+}
+
+/// How a group chooses: as it says itself, as its route says, else by weight.
+fn strategy(group: &Value, route: &Value) -> String {
+    let said = [text(group, "/strategy"), text(route, "/strategy")];
+    said.into_iter().find(|word| word != "-").unwrap_or_else(|| "weighted".to_owned())
 }
 
 fn show_list(answer: &Value) -> anyhow::Result<()> {
     let row = |route: &Value| {
         let groups = list(route, "/groups").iter();
-        let groups = groups.map(|group| format!("{}: {}", text(group, "/strategy"), text(group, "/use")));
+        let groups = groups.map(|group| format!("{}: {}", strategy(group, route), text(group, "/use")));
         vec![text(route, "/model"), groups.collect::<Vec<_>>().join("  then  "), text(route, "/origin")]
     };
     let rows: Vec<_> = list(answer, "/routes").iter().map(row).collect();
@@ -88,8 +99,9 @@ mod tests {
 
     #[test]
     fn groups_are_read() {
-        assert_eq!(group("a/b, tag:paid"), json!({"strategy": "weighted", "use": ["a/b", "tag:paid"]}));
+        assert_eq!(group("a/b, tag:paid"), json!({"use": ["a/b", "tag:paid"]}));
         assert_eq!(group("ordered:a/*,b/x"), json!({"strategy": "ordered", "use": ["a/*", "b/x"]}));
-        assert_eq!(group("tag:free"), json!({"strategy": "weighted", "use": ["tag:free"]}));
+        assert_eq!(group("tag:free"), json!({"use": ["tag:free"]}));
+        assert_eq!(group("lowest-cost:a/*"), json!({"strategy": "lowest-cost", "use": ["a/*"]}));
     }
 }

@@ -16,10 +16,11 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
         return output::json(&status);
     }
     output::line(&format!("Myelin {} runs as process {}", text(&status, "/version"), text(&status, "/pid")))?;
-    let rows: [(&str, String); 8] = [
+    let rows: [(&str, String); 9] = [
         ("listens on", text(&status, "/listen")),
         ("profile", text(&status, "/active_profile")),
         ("channels", format!("{} of {} take part", text(&status, "/channels_serving"), text(&status, "/channels"))),
+        ("degraded", text(&status, "/degraded")),
         ("models", text(&status, "/models")),
         ("keys", text(&status, "/keys")),
         ("requests", text(&status, "/requests")),
@@ -31,6 +32,16 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
     }
     if status.pointer("/ledger/failing").and_then(serde_json::Value::as_bool) == Some(true) {
         eprintln!("warning: records cannot be written: {}", plain(&text(&status, "/ledger/last_error")));
+    }
+    let lost = |at| status.pointer(at).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    if lost("/ledger/lost") > 0 {
+        eprintln!("warning: {} records are lost: the disk could not take them", lost("/ledger/lost"));
+    }
+    let bodies = lost("/bodies/dropped") + lost("/bodies_not_copied");
+    if bodies > 0 {
+        eprintln!(
+            "warning: the bodies of {bodies} requests were not kept: there was too much at once, or the disk failed"
+        );
     }
     for problem in list(&status, "/problems") {
         eprintln!("warning: {}: {}", plain(&text(problem, "/path")), plain(&text(problem, "/message")));

@@ -105,6 +105,12 @@ pub const FIELDS: &[Field] = fields! {
             "How long a client may send nothing while the body of its request is read, in seconds; then it gets a 408. 0: as long as it likes.";
         "max_attempts": Number = "5", "5",
             "How many deployments one request may try.";
+        "strategy": Text = "\"weighted\"", "\"lowest-latency\"",
+            "How to choose among deployments where no key, profile or route says it: see `routes.groups`.";
+        "affinity_seconds": Number = "3600", "3600",
+            "How long a conversation stays at the deployment that has its prompt in its cache, in seconds after its last answer; 0: it does not.";
+        "breaker": Table = "", "{ failures = 5 }",
+            "When deployments that fail are left alone, and for how long.";
         "model_sync_seconds": Number = "21600", "21600",
             "How often the model lists of providers are fetched again, in seconds; 0 never.";
         "stored_response_seconds": Number = "2592000", "2592000",
@@ -150,6 +156,13 @@ pub const FIELDS: &[Field] = fields! {
         "first_token_ms": Number = "none but `total_ms`", "60000", "Until the first content of a stream, in milliseconds.";
         "idle_ms": Number = "none but `total_ms`", "60000", "Between two reads of a stream, in milliseconds.";
         "total_ms": Number = "the gateway's own", "600000", "The whole attempt, in milliseconds.";
+    }
+    "breaker" {
+        "failures": Number = "3", "5", "So many failures in a row take a deployment out of rotation.";
+        "failure_percent": Number = "50", "30", "Or such a share of the last five minutes, of at least ten attempts.";
+        "cooldown_ms": Number = "5000", "5000", "For so long at first, then one request tries; doubled each time that it fails.";
+        "longest_cooldown_ms": Number = "60000", "60000", "And at most.";
+        "retry_after_cap_ms": Number = "600000", "600000", "The longest wait that a provider may ask for.";
     }
     "policy" {
         "retry": Table = "", "{ same = 2, on = { timeout = \"again\" } }", "Second tries.";
@@ -197,6 +210,8 @@ pub const FIELDS: &[Field] = fields! {
             "`env:NAME`, `file:PATH`, `keychain:NAME` or the secret itself; several are rotated. AWS: `ACCESS_KEY:SECRET[:SESSION]` or a bearer key. Vertex: a service-account JSON or an API key.";
         "models": Mixed = "whatever the provider lists", "[\"gpt-5\", { name = \"fast\", upstream = \"gpt-5-mini\" }]",
             "The models offered: names, or a name with what the provider calls it.";
+        "names": Table = "", "{ prefix = \"hub\" }", "Under which names the models are offered.";
+        "disable": Tables = "[]", "[{ status = 401, text = \"suspended\" }]", "Failures that take a credential or the channel out of rotation at once.";
         "tags": Texts = "[]", "[\"paid\"]", "Labels for routes and keys (`tag:paid`).";
         "weight": Number = "1", "1", "Share among the channels that list the same model; 0 takes no traffic of its own.";
         "enabled": Flag = "true", "true", "Takes part in routing. Channels made elsewhere are off until their test passes; the file's are on.";
@@ -220,6 +235,19 @@ pub const FIELDS: &[Field] = fields! {
             "The provider whose price list holds, for hosts that resell another's models.";
         "allow_link_local": Flag = "false", "true",
             "Allows a link-local or cloud metadata address as base address. Those hand out credentials: leave it off.";
+    }
+    "channels.names" {
+        "prefix": Text = "", "\"hub\"", "Models are offered as `hub/model` too.";
+        "trim": Texts = "[]", "[\"models/\"]", "Beginnings that are taken off: `models/x` is offered as `x` too.";
+        "aliases": Free = "{}", "{ fast = \"gpt-5-mini\" }", "Further names, with the model that each one means.";
+        "hide_originals": Flag = "false", "true", "Models that have another name are not offered under their own.";
+        "lowercase": Flag = "false", "true", "Names are offered in lower case.";
+    }
+    "channels.disable" {
+        "status": Number = "any", "401", "HTTP status of the provider's answer.";
+        "text": Text = "any", "\"suspended\"", "Words in the provider's message, but for case.";
+        "minutes": Number = "until it is reset", "60", "For how long.";
+        "whole_channel": Flag = "false", "true", "The whole channel, not just the credential that was used.";
     }
     "channels.timeouts" {
         "connect_ms": Number = "the gateway's", "5000", "As in `timeouts`.";
@@ -303,6 +331,7 @@ pub const FIELDS: &[Field] = fields! {
         "formats": Texts = "all", "[\"openai-chat\"]",
             "Client formats that may be spoken: `openai-chat`, `openai-responses`, `anthropic-messages`, `gemini`, `embeddings` …";
         "tool": Text = "", "\"claude-code\"", "The tool that the key belongs to.";
+        "strategy": Text = "as profile and routes say", "\"lowest-latency\"", "How to choose within groups.";
         "owner": Text = "", "\"team:research\"", "The user, team, project or organisation that the key belongs to.";
         "strict": Flag = "false", "true", "The last byte of an answer waits until its record is on disk.";
         "bodies": Text = "the gateway's", "\"off\"", "Which bodies are kept for this key: `off`, `errors` or `all`.";
@@ -310,18 +339,63 @@ pub const FIELDS: &[Field] = fields! {
     }
     "routes" {
         "model": Text = "required", "\"smart\"", "The name that clients ask for.";
+        "also": Texts = "[]", "[\"smart-*\"]", "More names that lead here, exact or globs.";
+        "regex": Text = "", "\"^smart-[0-9]+$\"", "Names that lead here, as a regular expression.";
+        "if": Table = "", "{ headers = { x-team = \"blue\" } }", "What else must hold; if it does not, the route is not there for this request.";
+        "strategy": Text = "the gateway's", "\"lowest-cost\"", "How to choose within those groups that do not say it themselves.";
         "groups": Tables = "required", "[{ use = [\"tag:paid\"] }]",
             "Groups in order: a lower one is only used when those above cannot serve.";
         "policy": Free = "", "{ hedge_after_ms = 2000 }", "As in `policy`, for requests for this model.";
     }
+    "routes.if" {
+        "tool": Texts = "any", "\"claude-code\"", "Tools, as names or globs.";
+        "format": Texts = "any", "\"anthropic-messages\"", "Client formats.";
+        "min_prompt_tokens": Number = "any", "60000", "The prompt has at least so many tokens, by our own estimate.";
+        "max_prompt_tokens": Number = "any", "8000", "The prompt has at most so many tokens.";
+        "images": Flag = "either", "true", "Whether the request holds images.";
+        "thinking": Flag = "either", "true", "Whether the request asks for thinking.";
+        "stream": Flag = "either", "true", "Whether the request asks for a stream.";
+        "time": Table = "any", "{ from = \"22:00\", to = \"06:00\", days = [\"sat\", \"sun\"], zone = \"Europe/Berlin\" }", "Time of day and day of the week.";
+        "metadata": Free = "any", "{ env = \"prod*\" }", "Fields of the request's `metadata`: values or globs.";
+        "headers": Free = "any", "{ x-team = \"blue\" }", "Headers of the request: values or globs.";
+    }
+    "routes.if.time" {
+        "from": Text = "\"00:00\"", "\"22:00\"", "From then on.";
+        "to": Text = "\"24:00\"", "\"06:00\"", "Up to then. Before `from`: on the next day.";
+        "days": Texts = "every day", "[\"sat\", \"sun\"]", "`mon` … `sun`; a window over midnight belongs to the day on which it begins.";
+        "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone.";
+    }
     "routes.groups" {
-        "strategy": Text = "\"weighted\"", "\"ordered\"",
-            "How to choose within the group: `weighted` or `ordered`.";
+        "strategy": Text = "the route's", "\"ordered\"",
+            "How to choose within the group: `weighted`, `ordered`, `round-robin`, `random`, `weighted-shuffle`, `weighted-shuffle-rpm`, `weighted-shuffle-tpm`, `least-busy`, `lowest-latency`, `lowest-tpm-rpm`, `lowest-cost`, `tag-based`, `context-fit` or `adaptive`.";
+        "if": Table = "", "{ images = true }", "What must hold; if it does not, the group is left out.";
         "use": Texts = "required", "[\"main/gpt-5\", \"deepseek/*\", \"tag:paid\"]",
-            "`channel/model`, `channel/*` or `tag:t`; the latter two mean the name that was asked for.";
+            "`channel/model`, `channel/*`, `channel/~regex`, `tag:t`, `tag:t/model`, a model that channels list, or `~regex`; `*` and a bare tag mean the name that was asked for.";
+        "exclude": Texts = "[]", "[\"tag:slow\", \"main/*-preview\"]", "Left out all the same: channels, `tag:t` or `channel/model`, with globs.";
+    }
+    "routes.groups.if" {
+        "tool": Texts = "any", "\"claude-code\"", "Tools, as names or globs.";
+        "format": Texts = "any", "\"anthropic-messages\"", "Client formats.";
+        "min_prompt_tokens": Number = "any", "60000", "The prompt has at least so many tokens, by our own estimate.";
+        "max_prompt_tokens": Number = "any", "8000", "The prompt has at most so many tokens.";
+        "images": Flag = "either", "true", "Whether the request holds images.";
+        "thinking": Flag = "either", "true", "Whether the request asks for thinking.";
+        "stream": Flag = "either", "true", "Whether the request asks for a stream.";
+        "time": Table = "any", "{ from = \"22:00\", to = \"06:00\", days = [\"sat\", \"sun\"], zone = \"Europe/Berlin\" }", "Time of day and day of the week.";
+        "metadata": Free = "any", "{ env = \"prod*\" }", "Fields of the request's `metadata`: values or globs.";
+        "headers": Free = "any", "{ x-team = \"blue\" }", "Headers of the request: values or globs.";
+    }
+    "routes.groups.if.time" {
+        "from": Text = "\"00:00\"", "\"22:00\"", "From then on.";
+        "to": Text = "\"24:00\"", "\"06:00\"", "Up to then. Before `from`: on the next day.";
+        "days": Texts = "every day", "[\"sat\", \"sun\"]", "`mon` … `sun`; a window over midnight belongs to the day on which it begins.";
+        "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone.";
     }
     "profiles" {
         "name": Text = "required", "\"cheap\"", "Unique name; not `direct`.";
+        "description": Text = "", "\"for long evenings\"", "For people.";
+        "channels": Texts = "all", "[\"tag:free\", \"!slow\"]", "Only these channels may serve: names, globs, `tag:t`; with `!` before it: not these.";
+        "strategy": Text = "as routes say", "\"lowest-cost\"", "How to choose within groups, in place of what routes say.";
         "rules": Tables = "[]", "[{ match = \"*\", to = \"echo\" }]", "Rules in order: the first match wins, no match passes the name through.";
         "overrides": Tables = "[]", "[{ set = { temperature = 0.2 } }]",
             "Changes in requests and answers, in the caller's words, before anything is converted and after.";
@@ -351,9 +425,28 @@ pub const FIELDS: &[Field] = fields! {
     "profiles.rules" {
         "match": Text = "", "\"claude-*\"", "Exact name or glob with `*`. Either this or `regex`.";
         "regex": Text = "", "\"^gpt-5(-.*)?$\"", "Regular expression; its groups can be used in `to` as `$1`.";
-        "to": Text = "required", "\"deepseek/deepseek-chat\"", "A model, a route or `channel/model`.";
+        "if": Table = "", "{ min_prompt_tokens = 60000 }", "What else must hold.";
+        "to": Text = "required", "\"deepseek/deepseek-chat\"", "A model, a route or `channel/model`. In a glob's target `$1` is what its first star stood for.";
         "fallback": Texts = "[]", "[\"main/fast\"]", "Tried in order when `to` fails.";
         "set": Free = "{}", "{ temperature = 0.2 }", "Fields of the request's body (names of the caller's format) to set.";
+    }
+    "profiles.rules.if" {
+        "tool": Texts = "any", "\"claude-code\"", "Tools, as names or globs.";
+        "format": Texts = "any", "\"anthropic-messages\"", "Client formats.";
+        "min_prompt_tokens": Number = "any", "60000", "The prompt has at least so many tokens, by our own estimate.";
+        "max_prompt_tokens": Number = "any", "8000", "The prompt has at most so many tokens.";
+        "images": Flag = "either", "true", "Whether the request holds images.";
+        "thinking": Flag = "either", "true", "Whether the request asks for thinking.";
+        "stream": Flag = "either", "true", "Whether the request asks for a stream.";
+        "time": Table = "any", "{ from = \"22:00\", to = \"06:00\", days = [\"sat\", \"sun\"], zone = \"Europe/Berlin\" }", "Time of day and day of the week.";
+        "metadata": Free = "any", "{ env = \"prod*\" }", "Fields of the request's `metadata`: values or globs.";
+        "headers": Free = "any", "{ x-team = \"blue\" }", "Headers of the request: values or globs.";
+    }
+    "profiles.rules.if.time" {
+        "from": Text = "\"00:00\"", "\"22:00\"", "From then on.";
+        "to": Text = "\"24:00\"", "\"06:00\"", "Up to then. Before `from`: on the next day.";
+        "days": Texts = "every day", "[\"sat\", \"sun\"]", "`mon` … `sun`; a window over midnight belongs to the day on which it begins.";
+        "zone": Text = "the machine's", "\"Europe/Berlin\"", "Time zone.";
     }
     "owners" {
         "kind": Text = "required", "\"team\"", "`tool`, `user`, `team`, `project` or `organisation`.";

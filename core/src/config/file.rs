@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    BodyPolicy, Channel, ChannelModel, ChannelState, Credential, ModelTuning, Multiplier, Origin, Override, Owner,
-    OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource, Strategy, Timeouts,
-    VirtualKey,
+    BodyPolicy, Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning, Multiplier,
+    Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup, SecretSource,
+    Strategy, Timeouts, VirtualKey, one_or_many,
 };
 
 /// `[[channels]]`.
@@ -21,6 +21,10 @@ pub(super) struct FileChannel {
     #[serde(default)]
     credentials: Vec<String>,
     models: Option<Vec<ChannelModel>>,
+    #[serde(default)]
+    names: ModelNames,
+    #[serde(default)]
+    disable: Vec<DisableRule>,
     #[serde(default)]
     tags: Vec<String>,
     weight: Option<u32>,
@@ -60,6 +64,8 @@ impl FileChannel {
             provider: self.provider,
             base_urls: self.base_urls.unwrap_or_else(|| self.base_url.into_iter().collect()),
             credentials: credentials.collect(),
+            names: self.names,
+            disable: self.disable,
             models: self.models,
             tags: self.tags,
             weight: self.weight.unwrap_or(1),
@@ -104,6 +110,7 @@ pub(super) struct FileKey {
     #[serde(default)]
     strict: bool,
     bodies: Option<BodyPolicy>,
+    strategy: Option<String>,
     #[serde(default)]
     policy: Policy,
 }
@@ -118,6 +125,8 @@ impl FileKey {
                 None
             }
         });
+        let path = format!("keys.{}.strategy", self.name);
+        let strategy = self.strategy.and_then(|word| strategy(&path, &word, problems));
         VirtualKey {
             id: String::new(),
             name: self.name,
@@ -135,6 +144,7 @@ impl FileKey {
             owner: self.owner,
             strict: self.strict,
             bodies: self.bodies,
+            strategy,
             policy: self.policy,
             origin: Origin::File,
         }
@@ -162,63 +172,65 @@ fn time(value: &toml::Value) -> Option<u64> {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileRoute {
     model: String,
+    #[serde(default, deserialize_with = "one_or_many")]
+    also: Vec<String>,
+    regex: Option<String>,
+    #[serde(default, rename = "if")]
+    conditions: Conditions,
+    strategy: Option<String>,
     groups: Vec<FileGroup>,
     #[serde(default)]
     policy: Policy,
+}
+
+impl FileRoute {
+    pub(super) fn into_route(self, problems: &mut Vec<Problem>) -> Route {
+        let model = self.model;
+        let path = format!("routes.{model}");
+        let strategy = self.strategy.and_then(|word| strategy(&format!("{path}.strategy"), &word, problems));
+        let mut groups = Vec::new();
+        for (index, group) in self.groups.into_iter().enumerate() {
+            let path = format!("{path}.groups[{index}].strategy");
+            groups.push(RouteGroup {
+                strategy: group.strategy.and_then(|word| self::strategy(&path, &word, problems)),
+                conditions: group.conditions,
+                targets: group.targets,
+                exclude: group.exclude,
+            });
+        }
+        Route {
+            model,
+            also: self.also,
+            regex: self.regex,
+            conditions: self.conditions,
+            strategy,
+            groups,
+            policy: self.policy,
+            origin: Origin::File,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileGroup {
     strategy: Option<String>,
-    #[serde(rename = "use")]
+    #[serde(default, rename = "if")]
+    conditions: Conditions,
+    #[serde(rename = "use", deserialize_with = "one_or_many")]
     targets: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    exclude: Vec<String>,
 }
 
-/// Strategies with what each is done by today; those with a note are known words whose own way of choosing is not there yet.
-const STRATEGIES: [(&str, Strategy, bool); 12] = [
-    ("weighted", Strategy::Weighted, true),
-    ("ordered", Strategy::Ordered, true),
-    ("weighted-shuffle", Strategy::Weighted, true),
-    ("round-robin", Strategy::Weighted, false),
-    ("random", Strategy::Weighted, false),
-    ("least-busy", Strategy::Weighted, false),
-    ("lowest-latency", Strategy::Weighted, false),
-    ("lowest-tpm-rpm", Strategy::Weighted, false),
-    ("lowest-cost", Strategy::Weighted, false),
-    ("tag-based", Strategy::Weighted, false),
-    ("context-fit", Strategy::Weighted, false),
-    ("adaptive", Strategy::Weighted, false),
-];
-
-impl FileRoute {
-    pub(super) fn into_route(self, problems: &mut Vec<Problem>) -> Route {
-        let model = self.model;
-        let mut groups = Vec::new();
-        for (index, group) in self.groups.into_iter().enumerate() {
-            let path = format!("routes.{model}.groups[{index}].strategy");
-            let strategy = group.strategy.map_or(Strategy::default(), |word| strategy(&path, &word, problems));
-            groups.push(RouteGroup { strategy, targets: group.targets });
-        }
-        Route { model, groups, policy: self.policy, origin: Origin::File }
+/// The strategy of a word; none of that name is an error that names those there are.
+fn strategy(path: &str, word: &str, problems: &mut Vec<Problem>) -> Option<Strategy> {
+    let found = Strategy::of(word);
+    if found.is_none() {
+        let known: Vec<&str> = Strategy::WORDS.iter().map(|(_, word)| *word).collect();
+        problems.push(Problem::error(path, format!("there is no strategy '{word}': known are {}", known.join(", "))));
     }
-}
-
-fn strategy(path: &str, word: &str, problems: &mut Vec<Problem>) -> Strategy {
-    match STRATEGIES.iter().find(|(own, ..)| *own == word) {
-        Some((_, strategy, true)) => *strategy,
-        Some((_, strategy, false)) => {
-            let why = format!("'{word}' is not built yet: the group chooses by weight");
-            problems.push(Problem::warning(path, why));
-            *strategy
-        }
-        None => {
-            let known: Vec<&str> = STRATEGIES.iter().filter(|(.., built)| *built).map(|(word, ..)| *word).collect();
-            problems
-                .push(Problem::error(path, format!("there is no strategy '{word}': known are {}", known.join(", "))));
-            Strategy::default()
-        }
-    }
+    found
 }
 
 /// `[[profiles]]`.
@@ -226,8 +238,12 @@ fn strategy(path: &str, word: &str, problems: &mut Vec<Problem>) -> Strategy {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileProfile {
     name: String,
+    description: Option<String>,
     #[serde(default)]
     rules: Vec<ProfileRule>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    channels: Vec<String>,
+    strategy: Option<String>,
     #[serde(default)]
     overrides: Vec<Override>,
     #[serde(default)]
@@ -235,10 +251,14 @@ pub(super) struct FileProfile {
 }
 
 impl FileProfile {
-    pub(super) fn into_profile(self) -> Profile {
+    pub(super) fn into_profile(self, problems: &mut Vec<Problem>) -> Profile {
+        let path = format!("profiles.{}.strategy", self.name);
         Profile {
             name: self.name,
+            description: self.description,
             rules: self.rules,
+            channels: self.channels,
+            strategy: self.strategy.and_then(|word| strategy(&path, &word, problems)),
             overrides: self.overrides,
             policy: self.policy,
             origin: Origin::File,

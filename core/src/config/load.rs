@@ -330,7 +330,7 @@ impl Reader<'_> {
             channels: channels.into_iter().map(|channel| channel.into_channel(problems)).collect(),
             keys: keys.into_iter().map(|key| DeclaredKey { key: key.into_key(problems), secret: None }).collect(),
             routes: routes.into_iter().map(|route| route.into_route(problems)).collect(),
-            profiles: profiles.into_iter().map(FileProfile::into_profile).collect(),
+            profiles: profiles.into_iter().map(|profile| profile.into_profile(problems)).collect(),
             owners: owners.into_iter().map(FileOwner::into_owner).collect(),
             limits: limits
                 .into_iter()

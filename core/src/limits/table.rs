@@ -14,6 +14,9 @@ use crate::routing::Glob;
 /// Places in a table, in the order in which counters are locked.
 pub(super) type Places = SmallVec<[u32; 8]>;
 
+/// A limit of a channel, perhaps for some of its models only.
+type OfChannel = (Option<Glob>, u32);
+
 /// A limit with its counter.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -40,7 +43,7 @@ pub struct LimitTable {
     profiles: HashMap<String, Box<[u32]>>,
     models: Vec<(Glob, u32)>,
     /// By the channel's name: its own, those of its tags, those of its models.
-    channels: HashMap<String, Box<[(Option<Glob>, u32)]>>,
+    channels: HashMap<String, Box<[OfChannel]>>,
 }
 
 /// What is known of a request before a channel is chosen.
@@ -179,7 +182,7 @@ impl LimitTable {
                 }
                 _ => None,
             });
-            let found: Box<[(Option<Glob>, u32)]> = found.collect();
+            let found: Box<[OfChannel]> = found.collect();
             if !found.is_empty() {
                 channels.insert(channel.name.clone(), found);
             }

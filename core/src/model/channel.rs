@@ -1,5 +1,7 @@
 //! Channels: configured accounts at providers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,6 +24,12 @@ pub struct Channel {
     /// The models offered; `None`: whatever the provider lists.
     #[serde(default)]
     pub models: Option<Vec<ChannelModel>>,
+    /// Under which names the models are offered.
+    #[serde(default, skip_serializing_if = "ModelNames::is_usual")]
+    pub names: ModelNames,
+    /// Failures that take a credential or the channel out of rotation at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disable: Vec<DisableRule>,
     /// Labels for routes and profiles (`tag:paid`).
     #[serde(default)]
     pub tags: Vec<String>,
@@ -87,6 +95,8 @@ impl Channel {
             base_urls: Vec::new(),
             credentials: Vec::new(),
             models: None,
+            names: ModelNames::default(),
+            disable: Vec::new(),
             tags: Vec::new(),
             weight: 1,
             enabled: false,
@@ -201,6 +211,52 @@ impl ChannelModel {
             Self::Renamed { price, .. } => price.as_ref(),
         }
     }
+}
+
+/// Under which names a channel offers its models.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelNames {
+    /// Offered as `prefix/model` too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Beginnings that are taken off: with `models/` the model `models/x` is offered as `x` too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trim: Vec<String>,
+    /// Further names, with the model that each one means.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, String>,
+    /// Models that have another name are not offered under their own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hide_originals: bool,
+    /// Names are offered in lower case.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lowercase: bool,
+}
+
+impl ModelNames {
+    /// Whether models are offered as they are called.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A failure that takes a credential, or the whole channel, out of rotation at once. Everything that is given must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DisableRule {
+    /// HTTP status of the provider's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Words in the provider's message, but for case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// For how long; absent: until it is reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<u64>,
+    /// The whole channel, not just the credential that was used.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub whole_channel: bool,
 }
 
 /// What the last test or traffic said about a channel.

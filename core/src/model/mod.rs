@@ -6,6 +6,7 @@
 mod amount;
 mod channel;
 pub mod check;
+mod conditions;
 mod entities;
 mod limit;
 mod limit_spec;
@@ -13,6 +14,7 @@ mod money;
 mod overrides;
 mod owner;
 mod policy;
+mod presets;
 mod price;
 mod profile;
 mod record;
@@ -21,7 +23,9 @@ mod secret;
 mod settings;
 mod virtual_key;
 
-pub use channel::{Channel, ChannelModel, ChannelState, Credential, Timeouts};
+pub use channel::{Channel, ChannelModel, ChannelState, Credential, DisableRule, ModelNames, Timeouts};
+pub(crate) use conditions::one_or_many;
+pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
 pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone};
 pub use limit_spec::{Dollars, LimitSpec, read_dollars};
@@ -31,14 +35,15 @@ pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
 pub use amount::{Multiplier, amount, decimal};
 pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
-pub use profile::{Profile, ProfileRule, RuleMatch};
+pub use presets::{Preset, presets};
+pub use profile::{Profile, ProfileRule};
 pub use record::{
     AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
     RequestState,
 };
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
-pub use settings::{BodyPolicy, Settings, Unpriced};
+pub use settings::{BodyPolicy, BreakerSettings, Settings, Unpriced};
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

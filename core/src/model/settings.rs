@@ -39,6 +39,12 @@ pub struct Settings {
     pub body_idle_seconds: u64,
     /// How many deployments one request may try.
     pub max_attempts: u32,
+    /// How to choose among deployments where no route, profile or key says it.
+    pub strategy: super::Strategy,
+    /// How long a conversation stays at the deployment that has its prompt in its cache, in seconds after its last answer; 0: it does not.
+    pub affinity_seconds: u64,
+    /// When deployments that fail are left alone, and for how long.
+    pub breaker: BreakerSettings,
     /// How often provider model lists are fetched again, in seconds; 0 never.
     pub model_sync_seconds: u64,
     /// How long stored responses (`previous_response_id`) are kept, in seconds.
@@ -77,6 +83,9 @@ impl Default for Settings {
             max_body_bytes: 64 << 20,
             body_idle_seconds: 60,
             max_attempts: 5,
+            strategy: super::Strategy::Weighted,
+            affinity_seconds: 3_600,
+            breaker: BreakerSettings::default(),
             model_sync_seconds: 6 * 3_600,
             stored_response_seconds: 30 * 86_400,
             bodies: BodyPolicy::Errors,
@@ -85,6 +94,34 @@ impl Default for Settings {
             unpriced: Unpriced::Allow,
             metadata_days: 90,
             master_key: None,
+        }
+    }
+}
+
+/// When deployments that fail are left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerSettings {
+    /// So many failures in a row.
+    pub failures: u32,
+    /// Or such a share of the last five minutes, of at least ten attempts.
+    pub failure_percent: u32,
+    /// For so long at first; doubled each time that it fails right after. Milliseconds.
+    pub cooldown_ms: u64,
+    /// And at most. Milliseconds.
+    pub longest_cooldown_ms: u64,
+    /// The longest wait that a provider may ask for. Milliseconds.
+    pub retry_after_cap_ms: u64,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            failure_percent: 50,
+            cooldown_ms: 5_000,
+            longest_cooldown_ms: 60_000,
+            retry_after_cap_ms: 600_000,
         }
     }
 }

@@ -41,6 +41,9 @@ pub struct VirtualKey {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<super::Strategy>,
     /// The user, team, project or organisation that the key belongs to.
     #[serde(default)]
     pub owner: Option<OwnerRef>,

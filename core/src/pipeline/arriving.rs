@@ -20,6 +20,7 @@ use super::passage::{Forward, Look, Passage, State, Stop, Transit};
 use super::passthrough::{self, Host, Names};
 use super::reply::Reply;
 use super::settle::End;
+use super::sight::Body;
 use super::surface::Surface;
 use super::target::{Demand, Deployments, Target};
 use super::{Job, attempt};
@@ -98,7 +99,10 @@ pub(super) async fn run(mut job: Job, mut intake: Intake<Source>) -> Reply {
         Ok(None) => return whole(job, intake).await,
         Err(error) => return fail(job, &mut intake, error).await,
     };
-    let deployments = match job.target(&model) {
+    if job.target_needs_body(&model) {
+        return whole(job, intake).await;
+    }
+    let deployments = match job.target(&model, Body::Arriving(false)) {
         Ok(Target::Deployments(deployments)) => deployments,
         Ok(target) => return read_on(job, intake, format, path, target).await,
         Err(error) => return fail(job, &mut intake, error).await,

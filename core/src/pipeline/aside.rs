@@ -7,7 +7,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use myelin_protocol::ApiFormat;
 use myelin_protocol::envelope::{Edits, Envelope};
-use myelin_protocol::ir::Usage;
+use myelin_protocol::ir::{Units, Usage};
 use serde_json::Value;
 
 use super::ask::malformed;
@@ -79,7 +79,7 @@ pub(crate) async fn run(mut job: Job, aside: Aside, body: Bytes) -> Reply {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let deployments = match job.target(&ask.model) {
+    let deployments = match job.target(&ask.model, super::sight::Body::Texts(0)) {
         Ok(Target::Deployments(deployments)) => deployments,
         Ok(Target::Echo) => {
             let message = format!("the built-in model \"echo\" knows no {}", ask.aside.label());
@@ -253,12 +253,12 @@ impl Ask {
         match &self.aside {
             Aside::Surface { surface: Surface::Images, .. } => {
                 let made = answer.get("data").and_then(Value::as_array);
-                used.images = made.and_then(|made| u64::try_from(made.len()).ok());
+                used.units = made.map(|made| Units::Images(made.len() as u64));
             }
             Aside::Surface { surface: Surface::Audio, tail } if tail.starts_with("speech") => {
                 if let Body::Json(envelope) = &self.body {
                     let text = envelope.text("input");
-                    used.characters = text.and_then(|text| u64::try_from(text.chars().count()).ok());
+                    used.units = text.map(|text| Units::Characters(text.chars().count() as u64));
                 }
             }
             Aside::Surface { .. } | Aside::Rerank => {}
@@ -272,7 +272,7 @@ fn usage(answer: &Value) -> Option<Usage> {
     let length = answer.get("duration").and_then(Value::as_f64).filter(|length| (0.0..1e9).contains(length));
     let length = length.map(|length| length.ceil() as u64);
     let Some(raw) = answer.get("usage").or_else(|| answer.pointer("/meta/billed_units")) else {
-        return length.map(|length| Usage { seconds: Some(length), ..Usage::default() });
+        return length.map(|length| Usage { units: Some(Units::Seconds(length)), ..Usage::default() });
     };
     let count = |names: &[&str]| names.iter().find_map(|name| raw.pointer(name)?.as_u64());
     let output = count(&["/output_tokens", "/completion_tokens"]);
@@ -283,8 +283,9 @@ fn usage(answer: &Value) -> Option<Usage> {
         output,
         image_input: count(&["/input_tokens_details/image_tokens"]),
         audio_input: count(&["/input_token_details/audio_tokens", "/input_tokens_details/audio_tokens"]),
-        seconds: count(&["/seconds"]).or(length),
-        searches: count(&["/search_units"]),
+        units: count(&["/search_units"])
+            .map(Units::Searches)
+            .or_else(|| count(&["/seconds"]).or(length).map(Units::Seconds)),
         cost_usd: myelin_protocol::formats::openai_chat::told_cost(raw),
         raw: Some(raw.clone()),
         ..Usage::default()

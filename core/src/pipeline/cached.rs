@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::ask::{Ask, reply_context};
 use super::chat::stream_type;
 use super::reply::{Reply, ReplyBody, SharedBody, describe};
+use super::sight::Body;
 use super::surface::Surface;
 use super::{Job, contain};
 use crate::cache::{Control, Facts, Fared, Flight, Kept, LARGEST_ANSWER, Parts, Reader, Seat, canonical};
@@ -66,7 +67,8 @@ impl Job {
         };
         let asked: Value = serde_json::from_slice(body).ok()?;
         let model = path_model.clone().or_else(|| Some(asked.get("model")?.as_str()?.to_owned()))?;
-        let mapped = self.caller.profile.map(&model);
+        let mut sight = self.sight(Body::Arriving(false));
+        let mapped = self.caller.profile.map(&model, &mut sight);
         let route = mapped.targets.first().map_or(model.as_str(), String::as_str);
         let said = || self.snapshot.policies(&self.caller.key, route, &self.caller.profile.name).into_iter().flatten();
         let mode = said().find_map(|policy| policy.cache.mode).unwrap_or_default();
@@ -93,10 +95,14 @@ impl Job {
         }
         for target in &mapped.targets {
             // Another deployment behind the name is another answer.
-            match self.snapshot.routing.resolve(target, &model) {
+            match self.snapshot.routing.resolve(target, &model, &mut sight) {
                 Resolution::Echo => return None,
                 found => parts = parts.with("target", format!("{target} {found:?}")),
             }
+        }
+        if matches!(sight.body, Body::Arriving(true)) {
+            // Where it goes depends on what it holds: nobody knows yet whose answer it would be.
+            return None;
         }
         for name in TELLING_HEADERS {
             for value in self.call.headers.get_all(name) {

@@ -11,6 +11,7 @@ use myelin_protocol::{ApiFormat, ReplyContext};
 
 use super::ask::{Ask, reply_context};
 use super::reply::{Reply, ReplyBody};
+use super::sight::Body;
 use super::target::Target;
 use super::{Job, attempt, echo as model, session, stored};
 use crate::error::GatewayError;
@@ -49,9 +50,10 @@ async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
+    let model = ask.model.clone();
     let target = match target {
         Some(target) => Ok(target),
-        None => job.target(&ask.model),
+        None => job.target(&model, Body::Ask(&mut ask)),
     };
     if target.is_ok() {
         match asks_nothing(&mut ask) {

@@ -10,6 +10,7 @@ use super::Job;
 use super::ask::Ask;
 use super::dispatch::collect;
 use super::reply::Reply;
+use super::sight::Body;
 use super::target::Target;
 use crate::error::{GatewayError, Kind};
 use crate::providers::{LiveChannel, Operation};
@@ -22,7 +23,7 @@ pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path_model
         Ok(request) => request,
         Err(error) => return job.fail(error),
     };
-    let counted = match job.target(&request.model) {
+    let counted = match job.target(&request.model, Body::Tree(&request)) {
         Err(error) => return job.fail(error),
         Ok(Target::Echo) => None,
         Ok(Target::Deployments(deployments)) => match deployments.candidates.first() {

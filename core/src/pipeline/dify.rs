@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::ask::Ask;
 use super::reply::Reply;
+use super::sight::Body;
 use super::stored::Follow;
 use super::surface::decode;
 use super::talks::Talk;
@@ -94,7 +95,8 @@ pub(crate) async fn run(mut job: Job, body: Bytes) -> Reply {
     };
     job.settle.record_mut().stream = stream;
     job.settle.record_mut().session.clone_from(&head.conversation_id);
-    let target = match job.target(&ask.model) {
+    let model = ask.model.clone();
+    let target = match job.target(&model, Body::Ask(&mut ask)) {
         Ok(target) => target,
         Err(error) => return job.fail(hint(error)),
     };

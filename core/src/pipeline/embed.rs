@@ -8,6 +8,7 @@ use myelin_protocol::ir::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse, U
 
 use super::dispatch::collect;
 use super::reply::Reply;
+use super::sight::Body;
 use super::target::{Demand, Deployments, Target};
 use super::{Job, echo};
 use crate::error::{GatewayError, Kind, Retry};
@@ -36,7 +37,7 @@ pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };
-    let answered = match job.target(&ask.request.model) {
+    let answered = match job.target(&ask.request.model, Body::Texts(ask.body.len())) {
         Err(error) => Err(error),
         Ok(Target::Echo) => {
             let let_in = job.let_in(&[], ask.demand()).await;
@@ -133,8 +134,9 @@ async fn attempt(
         return Ok(Answer::Vectors(Box::new(whole)));
     }
     let peers = peers(job, candidate, deployments);
+    let mut asked = candidate.clone();
     for (index, inputs) in ask.request.input.chunks(most).enumerate() {
-        let part = spread(job, ask, &peers, index, inputs).await?;
+        let part = spread(job, ask, &peers, &mut asked, index, inputs).await?;
         join(&mut whole, part);
     }
     Ok(Answer::Vectors(Box::new(whole)))
@@ -154,11 +156,12 @@ fn peers(job: &Job, candidate: &Candidate, deployments: &Deployments) -> Vec<Can
     std::iter::once(candidate).chain(others).cloned().collect()
 }
 
-/// One piece of a batch: each begins at another deployment, and goes to the next one if that fails.
+/// One piece of a batch: each begins at another deployment, and goes to the next one if that fails. `asked` is whose attempt is open.
 async fn spread(
     job: &mut Job,
     ask: &Ask,
     peers: &[Candidate],
+    asked: &mut Candidate,
     index: usize,
     inputs: &[EmbeddingInput],
 ) -> Result<EmbeddingResponse, GatewayError> {
@@ -166,8 +169,9 @@ async fn spread(
     for step in 0..peers.len() {
         let Some(peer) = peers.get((index + step) % peers.len()) else { continue };
         let line = job.line(peer)?;
-        if index + step > 0 {
+        if peer != asked {
             // The one before has answered, or its failure is noted already.
+            asked.clone_from(peer);
             job.end_attempt(&Ok::<(), GatewayError>(()));
             let wire = line.channel.embeddings().map_or("", EmbeddingFormat::as_str);
             job.open_attempt(&line.channel, peer, wire);

@@ -25,6 +25,7 @@ mod cached;
 mod capture;
 mod chat;
 mod contest;
+mod conversation;
 mod count;
 mod dify;
 mod dispatch;
@@ -33,6 +34,7 @@ mod edits;
 mod embed;
 mod error;
 mod fan_out;
+mod explain;
 mod fault;
 mod flights;
 mod intake;
@@ -54,12 +56,14 @@ mod responses;
 mod retry;
 mod session;
 mod settle;
+mod sight;
 mod stored;
 mod stream;
 mod surface;
 mod talks;
 mod target;
 mod tries;
+mod way;
 
 use std::sync::Arc;
 
@@ -67,6 +71,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed, explain};
 pub use fault::contain;
 pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
@@ -112,6 +117,8 @@ pub struct Services {
     pub talks: Talks,
     /// What second tries and shared answers need to know of all requests.
     pub resilience: Resilience,
+    /// What traffic taught about channels, and where conversations are.
+    pub fleet: Arc<crate::routing::Fleet>,
 }
 
 /// What second tries need to know of all requests.

@@ -60,7 +60,7 @@ fn offered(job: &Job) -> Vec<ModelInfo> {
     let routing = &job.snapshot.routing;
     let key = &job.caller.key;
     let reachable = |name: &str| {
-        routing.routes.contains_key(name)
+        routing.is_routed(name)
             || routing.owners(name).any(|owner| {
                 routing.channels.iter().any(|channel| channel.name == owner && key.allows_channel(channel))
             })

@@ -72,6 +72,18 @@ impl Origins {
         }
     }
 
+    /// Who made the blobs of a request, as far as that is remembered.
+    pub(crate) fn makers(&self, body: &[u8]) -> Vec<Maker> {
+        let mut makers: Vec<Maker> = Vec::new();
+        for blob in opaque::blobs(body) {
+            let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(maker) = memory.makers.get(&hash(blob)).filter(|maker| !makers.contains(maker)) {
+                makers.push(maker.clone());
+            }
+        }
+        makers
+    }
+
     /// Whether a request holds a blob of another maker.
     pub(crate) fn has_foreign(&self, body: &[u8], maker: &Maker) -> bool {
         opaque::blobs(body).any(|blob| !self.is_own(blob, maker))

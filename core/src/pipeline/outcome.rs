@@ -1,9 +1,11 @@
-//! Every attempt that ended comes by here, once, whatever surface made it and however it ended: the place to learn from it.
+//! Every attempt that began and ended comes by here, once, whatever surface made it and however it ended: the place to learn from it.
 
 use std::time::Duration;
 
-use crate::error::GatewayError;
-use crate::model::{AttemptOutcome, AttemptRecord};
+use crate::error::{GatewayError, Kind};
+use crate::model::{AttemptOutcome, AttemptRecord, DisableRule};
+use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Trouble};
+use crate::snapshot::Snapshot;
 
 use super::Services;
 
@@ -16,17 +18,114 @@ pub(crate) struct Outcome<'a> {
     pub failure: Option<&'a GatewayError>,
     /// From its beginning to the first content that went to the client, streams only.
     pub first_token: Option<Duration>,
+    /// The conversation that it belongs to, where there was a choice of whom to ask.
+    pub conversation: Option<u64>,
+}
+
+/// An attempt begins.
+pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, conversation: Option<u64>) {
+    let now_ms = services.clock.unix_ms();
+    services.fleet.begin(&attempt.channel, &attempt.upstream_model, now_ms);
+    // Requests of one conversation that come close together stay together; where it answered counts in the end.
+    if let Some(conversation) = conversation
+        && services.fleet.affinity.find(conversation, now_ms, u64::MAX).is_none()
+    {
+        settle_there(services, attempt, conversation, now_ms);
+    }
 }
 
 /// An attempt ended. Called from the hot path: no lock across an await, no store.
 pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
-    let Outcome { attempt, failure, first_token } = outcome;
+    let Outcome { attempt, failure, first_token, conversation } = outcome;
     let AttemptRecord { channel, upstream_model, credential, status, duration_us, .. } = attempt;
-    let kind = failure.map(|error| error.kind.label());
+    let now_ms = services.clock.unix_ms();
     if attempt.outcome == AttemptOutcome::Answered {
         tracing::trace!(channel, upstream_model, duration_us, ?first_token, "attempt answered");
+        if let Some(conversation) = conversation {
+            settle_there(services, attempt, *conversation, now_ms);
+        }
     } else {
-        let at = services.clock.unix_ms();
-        tracing::debug!(channel, upstream_model, credential, status, duration_us, kind, at, "attempt ended");
+        let kind = failure.map(|error| error.kind.label());
+        tracing::debug!(channel, upstream_model, credential, status, duration_us, kind, at = now_ms, "attempt ended");
+    }
+    let snapshot = services.snapshot.load();
+    let live = snapshot.routing.credential(channel, *credential);
+    let source = failure.and_then(|error| error.source.as_ref()).map(ToString::to_string);
+    let words = match (failure, &source) {
+        // What callers may not read is for the owner.
+        (Some(error), Some(source)) => format!("{}: {source}", error.public.message),
+        (Some(error), None) => error.public.message.clone(),
+        (None, _) => String::new(),
+    };
+    let how = how(&snapshot, outcome, &words, now_ms);
+    let ended = Ended {
+        channel,
+        upstream: upstream_model,
+        credential: live.map(|live| &**live),
+        how,
+        now_ms,
+        jitter: fastrand::u64(0..1_000),
+    };
+    for trouble in services.fleet.ended(&ended, &snapshot.settings.breaker) {
+        tell(&trouble);
+    }
+}
+
+/// So many tokens were used in the end.
+pub(crate) fn used(services: &Services, channel: &str, upstream: &str, tokens: u64) {
+    services.fleet.used(channel, upstream, tokens, services.clock.unix_ms());
+}
+
+fn settle_there(services: &Services, attempt: &AttemptRecord, conversation: u64, now_ms: u64) {
+    let snapshot = services.snapshot.load();
+    let Some(credential) = snapshot.routing.credential(&attempt.channel, attempt.credential) else { return };
+    let deployment = services.fleet.deployment(&attempt.channel, &attempt.upstream_model).id;
+    services.fleet.affinity.put(conversation, Place { deployment, credential: credential.mark, seen_ms: now_ms });
+}
+
+/// What routing learns from an end.
+fn how<'a>(snapshot: &Snapshot, outcome: &Outcome<'_>, words: &'a str, now_ms: u64) -> How<'a> {
+    let attempt = outcome.attempt;
+    let Some(error) = outcome.failure else {
+        return match attempt.outcome {
+            AttemptOutcome::Answered => How::Answered {
+                first_token: outcome.first_token.map(|time| time.as_secs_f64() * 1_000.0),
+                whole: attempt.duration_us as f64 / 1_000.0,
+            },
+            _ => How::Nothing,
+        };
+    };
+    let rule = rule(snapshot, attempt, words, now_ms);
+    match (Failure::of(error, attempt.status), rule) {
+        (Some(failure), rule) => How::Failed { failure, wait: Failure::wait(error), words, rule },
+        (None, Some(rule)) => How::Failed { failure: Failure::Rule, wait: None, words, rule: Some(rule) },
+        (None, None) if error.kind == Kind::UpstreamRejected => How::Refused,
+        (None, None) => How::Nothing,
+    }
+}
+
+/// The rule of the channel that takes it out, if one fits.
+fn rule(snapshot: &Snapshot, attempt: &AttemptRecord, words: &str, now_ms: u64) -> Option<Rule> {
+    let line = snapshot.lines.iter().find(|line| line.channel.name() == attempt.channel)?;
+    let words = words.to_lowercase();
+    let fits = |rule: &&DisableRule| {
+        (rule.status.is_some() || rule.text.is_some())
+            && rule.status.is_none_or(|status| attempt.status == Some(status))
+            && rule.text.as_ref().is_none_or(|text| words.contains(&text.to_lowercase()))
+    };
+    let found = line.channel.config.disable.iter().find(fits)?;
+    let until = found.minutes.map_or(FOR_GOOD, |minutes| now_ms.saturating_add(minutes.saturating_mul(60_000)));
+    Some(Rule { whole_channel: found.whole_channel, until })
+}
+
+/// Once for each breaker that opened or closed.
+fn tell(trouble: &Trouble) {
+    let Trouble { channel, upstream, credential, opened, view } = trouble;
+    let why = view.as_ref().map(|view| view.why.words());
+    if *opened {
+        let until = view.as_ref().and_then(|view| view.until);
+        tracing::warn!(channel, upstream, credential, why, until, "taken out of rotation");
+    } else {
+        tracing::info!(channel, upstream, credential, "back in rotation");
     }
 }

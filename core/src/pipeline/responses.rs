@@ -10,6 +10,7 @@ use myelin_protocol::ir::ChatRequest;
 use super::ask::Ask;
 use super::dispatch::collect;
 use super::reply::Reply;
+use super::sight::Body;
 use super::stored::{self, Follow, Row, chain, follow, load};
 use super::surface::StoredAction;
 use super::target::{Deployments, Target};
@@ -117,7 +118,8 @@ pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
     };
-    let mut target = match job.target(&ask.model) {
+    let model = ask.model.clone();
+    let mut target = match job.target(&model, Body::Ask(&mut ask)) {
         Ok(target) => target,
         Err(error) => return job.fail(error),
     };

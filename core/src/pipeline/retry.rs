@@ -84,10 +84,8 @@ fn action(said: &[&model::Retry], class: FailureClass) -> Option<RetryAction> {
 impl Job {
     /// The policies that hold for this request, narrowest first.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Policy> {
-        let asked = self.settle.record().model.as_str();
-        // Only where some route says something is it worth asking the profile again.
-        let mapped = self.snapshot.has_route_policies().then(|| self.caller.profile.map(asked));
-        let route = mapped.as_ref().and_then(|mapped| mapped.targets.first()).map_or(asked, String::as_str);
+        let record = self.settle.record();
+        let route = record.route.as_deref().unwrap_or(&record.model);
         self.snapshot.policies(&self.caller.key, route, &self.caller.profile.name).into_iter().flatten()
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct Settle {
     begun_us: u64,
     /// The client's key wants the record on disk before the last byte.
     pub strict: bool,
+    /// The conversation that it belongs to, where there was a choice of whom to ask.
+    pub conversation: Option<u64>,
     attempt_open: bool,
     flight: Arc<Flight>,
     capture: Option<Box<Capture>>,
@@ -119,6 +121,7 @@ impl Settle {
             record,
             begun_us,
             strict: false,
+            conversation: None,
             attempt_open: false,
             flight,
             capture: None,
@@ -147,6 +150,7 @@ impl Settle {
             told: None,
             aside: None,
             side: Side::default(),
+            conversation: self.conversation,
         };
         std::mem::replace(self, hollow)
     }
@@ -252,6 +256,7 @@ impl Settle {
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
+        outcome::begun(&self.services, &attempt, self.conversation);
         self.record.attempts.push(attempt);
         self.flight.note(&self.record);
         self.attempt_open = true;
@@ -289,7 +294,8 @@ impl Settle {
             self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
         }
         let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
-        outcome::ended(&self.services, &Outcome { attempt, failure, first_token });
+        let conversation = self.conversation;
+        outcome::ended(&self.services, &Outcome { attempt, failure, first_token, conversation });
     }
 
     /// Notes what a target could not carry.
@@ -379,6 +385,12 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        if let (Some(channel), Some(model), Some(usage)) =
+            (&self.record.channel, &self.record.upstream_model, &self.record.usage)
+        {
+            let tokens = usage.input.unwrap_or_default().saturating_add(usage.output.unwrap_or_default());
+            outcome::used(&self.services, channel, model, tokens);
+        }
         self.price();
         clip(&mut self.record);
         self.services.flights.end(&self.flight);
@@ -418,6 +430,7 @@ impl Contest {
             told: None,
             aside: Some(self.aside.clone()),
             side,
+            conversation: self.settle.conversation,
         }
     }
 

@@ -70,10 +70,16 @@ impl Follow {
     /// Leaves only the candidates that can go on from the answer.
     pub(super) fn narrow(&self, job: &Job, deployments: &mut Deployments) -> Result<(), GatewayError> {
         let Follow::Bound { channel, credential } = self else { return Ok(()) };
-        deployments.candidates.retain(|candidate| {
-            let name = job.snapshot.lines.get(candidate.channel).map(|line| line.channel.name());
-            name == Some(channel.as_str()) && candidate.credential == *credential
-        });
+        let there = |candidate: &Candidate| {
+            let line = job.snapshot.lines.get(candidate.channel);
+            line.is_some_and(|line| {
+                line.channel.name() == channel && (*credential as usize) < line.channel.credentials()
+            })
+        };
+        // A plan leaves out credentials that are benched; here no other will do.
+        let found = deployments.candidates.iter().find(|candidate| there(candidate)).cloned();
+        deployments.candidates =
+            found.map(|found| Candidate { credential: *credential, ..found }).into_iter().collect();
         if deployments.candidates.is_empty() {
             let message = format!(
                 "the previous response is stored at the channel {channel}, which does not serve this model now"

@@ -1,12 +1,19 @@
 //! From the asked model to candidates: profile, key's allow-list, routing, plan.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use myelin_protocol::ApiFormat;
 use serde_json::{Map, Value};
 
-use super::Job;
+use super::admit::Caller;
+use super::origins::Maker;
+use super::sight::{Body, Sight};
+use super::way::{Found, Groups, NOT_IN_PROFILE, Way};
+use super::{Job, conversation};
 use crate::error::{GatewayError, Kind};
-use crate::model::Unpriced;
-use crate::routing::{Candidate, Group, Resolution, plan};
+use crate::model::{MOST_PLANNED, PlannedDeployment, Unpriced};
+use crate::routing::{Candidate, Group, Plan, Resolution};
 
 /// Where a request may go.
 #[derive(Debug)]
@@ -50,52 +57,118 @@ impl Job {
     }
 
     /// Finds where `asked` goes and notes it in the record.
-    pub(crate) fn target(&mut self, asked: &str) -> Result<Target, GatewayError> {
+    pub(crate) fn target(&mut self, asked: &str, body: Body<'_>) -> Result<Target, GatewayError> {
         if asked.is_empty() {
             return Err(GatewayError::new(Kind::InvalidRequest, "the request names no model"));
         }
         asked.clone_into(&mut self.settle.record_mut().model);
-        let key = &self.caller.key;
-        if !key.allows_model(asked) {
-            let message = format!("the key {} may not use the model {asked:?}", key.key.name);
-            return Err(GatewayError::new(Kind::Forbidden, message));
-        }
-        let mapped = self.caller.profile.map(asked);
-        let mut groups: Vec<Group> = Vec::new();
-        for target in &mapped.targets {
-            match self.snapshot.routing.resolve(target, asked) {
-                Resolution::Echo if groups.is_empty() => {
-                    self.settle.record_mut().rule = mapped.rule;
-                    return Ok(Target::Echo);
-                }
-                // As a fallback echo would hide that everything failed.
-                Resolution::Echo => {}
-                Resolution::Groups(found) => groups.extend(found),
-                Resolution::Unknown => tracing::debug!(target, "a target names nothing"),
+        let record = self.settle.record();
+        let mut sight = self.sight(body);
+        let way = self.way();
+        let found = match way.find(asked, &mut sight)? {
+            Found::Unknown(targets) => return Err(self.unknown_model(asked, &targets)),
+            Found::Echo(mapped) => {
+                self.settle.record_mut().rule = mapped.rule;
+                return Ok(Target::Echo);
             }
+            Found::Groups(found) => found,
+        };
+        let Groups { mapped, groups, route } = found;
+        let conversation = match &sight.body {
+            Body::Ask(ask) if several(&groups) => conversation::of(ask, record),
+            Body::Arriving(_) if several(&groups) => conversation::of_head(record),
+            _ => None,
+        };
+        let makers = match &sight.body {
+            Body::Ask(ask) if several(&groups) => {
+                ask.whole().map(|body| self.services.origins.makers(body.body())).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let format = sight.format_of_body();
+        let home = |candidate: &Candidate| format.is_some_and(|format| self.made(&makers, candidate, format));
+        let keep_ms = self.snapshot.settings.affinity_seconds.saturating_mul(1_000);
+        let place = conversation
+            .filter(|_| keep_ms > 0)
+            .and_then(|conversation| self.services.fleet.affinity.find(conversation, sight.now_ms, keep_ms));
+        let bound: Option<&dyn Fn(&Candidate) -> bool> = if makers.is_empty() { None } else { Some(&home) };
+        let plan = way.plan(&groups, place, bound, false, &mut sight);
+        self.note_plan(&plan, &groups, mapped.rule, route);
+        self.settle.conversation = conversation.filter(|_| keep_ms > 0);
+        if plan.candidates.is_empty() {
+            return Err(nobody(&self.caller, asked, &plan));
         }
-        if groups.is_empty() {
-            return Err(self.unknown_model(asked, &mapped.targets));
-        }
-        let table = &self.snapshot.routing;
-        let allowed = |channel: usize| table.channels.get(channel).is_some_and(|channel| key.allows_channel(channel));
-        let candidates = plan(table, &groups, allowed, |n| fastrand::u64(0..n));
-        self.settle.record_mut().rule = mapped.rule;
-        if candidates.is_empty() {
-            let message = format!("the key {} may not use any channel that serves {asked:?}", key.key.name);
-            return Err(GatewayError::new(Kind::Forbidden, message));
-        }
-        let candidates = self.priced(asked, candidates)?;
+        let candidates = self.priced(asked, plan.candidates)?;
         Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
     }
 
     /// Candidates for a model, a route or `channel/model` that the owner named, in order; none if nobody offers it or the key may not use them.
     pub(crate) fn candidates_for(&self, name: &str) -> Vec<Candidate> {
+        let mut sight = self.sight(Body::Arriving(false));
+        let Resolution::Groups(groups) = self.snapshot.routing.resolve(name, name, &mut sight) else {
+            return Vec::new();
+        };
+        self.way().plan(&groups, None, None, false, &mut sight).candidates
+    }
+
+    /// What decides where this caller's names go.
+    fn way(&self) -> Way<'_> {
+        Way { snapshot: &self.snapshot, key: &self.caller.key, profile: &self.caller.profile }
+    }
+
+    /// What rules and strategies may see of this request.
+    pub(super) fn sight<'a>(&'a self, body: Body<'a>) -> Sight<'a> {
+        let record = self.settle.record();
+        Sight {
+            now_ms: self.services.clock.unix_ms(),
+            tool: record.tool.as_deref(),
+            format: self.call.surface.label(),
+            stream: record.stream,
+            headers: &self.call.headers,
+            body,
+            counted: None,
+        }
+    }
+
+    /// Whether where `asked` goes depends on what the body holds, so that it has to be there before the first attempt.
+    pub(crate) fn target_needs_body(&self, asked: &str) -> bool {
+        let record = self.settle.record();
+        let mut sight = self.sight(Body::Arriving(false));
+        let way = self.way();
+        let Ok(Found::Groups(found)) = way.find(asked, &mut sight) else { return false };
+        if several(&found.groups) {
+            // Which conversation it is shows in its first words, if no header says it.
+            if record.thread.is_none() && record.session.is_none() {
+                return true;
+            }
+            way.plan(&found.groups, None, None, true, &mut sight);
+        }
+        matches!(sight.body, Body::Arriving(true))
+    }
+
+    /// Whether a candidate made some of the opaque reasoning that the request brings back.
+    fn made(&self, makers: &[Maker], candidate: &Candidate, format: ApiFormat) -> bool {
+        let Ok(line) = self.line(candidate) else { return false };
+        let Some(accepted) = line.channel.accepts(format, &candidate.upstream) else { return false };
+        makers.contains(&Maker::of(&line.channel, candidate, accepted.format == ApiFormat::OpenaiResponses))
+    }
+
+    /// Writes the plan into the record.
+    fn note_plan(&mut self, plan: &Plan, groups: &[Arc<Group>], rule: Option<String>, route: Option<String>) {
         let table = &self.snapshot.routing;
-        let Resolution::Groups(groups) = table.resolve(name, name) else { return Vec::new() };
-        let key = &self.caller.key;
-        let allowed = |channel: usize| table.channels.get(channel).is_some_and(|channel| key.allows_channel(channel));
-        plan(table, &groups, allowed, |n| fastrand::u64(0..n))
+        let planned = plan.steps.iter().take(MOST_PLANNED).map(|step| PlannedDeployment {
+            channel: table.channels.get(step.channel).map(|channel| channel.name.clone()).unwrap_or_default(),
+            model: step.upstream.as_ref().to_owned(),
+            group: u32::try_from(step.group).unwrap_or(u32::MAX),
+            why: step.reason(),
+        });
+        let planned = planned.collect();
+        let strategy = plan.steps.first().map(|step| step.strategy).or(groups.first().map(|group| group.strategy));
+        let record = self.settle.record_mut();
+        record.rule = rule;
+        record.route = route;
+        record.strategy = strategy.map(|strategy| strategy.word().to_owned());
+        record.plan = planned;
     }
 
     /// Leaves out deployments that have no price, where the owner wants that.
@@ -160,6 +233,23 @@ impl Job {
         let mut named = targets.iter().filter_map(|target| Some(target.split_once('/')?.0));
         named.find(|name| entities.channel(name).is_some_and(|channel| !channel.enabled))
     }
+}
+
+/// Whether there is a choice at all: another deployment or another credential.
+fn several(groups: &[Arc<Group>]) -> bool {
+    let deployments = groups.iter().flat_map(|group| &group.deployments);
+    deployments.map(|deployment| deployment.credentials.len()).sum::<usize>() > 1
+}
+
+/// There are deployments, but none may serve this caller.
+fn nobody(caller: &Caller, asked: &str, plan: &Plan) -> GatewayError {
+    let by_profile = plan.left_out.iter().all(|left| left.why == NOT_IN_PROFILE);
+    let message = if by_profile {
+        format!("the profile {} allows no channel that serves {asked:?}", caller.profile.name)
+    } else {
+        format!("the key {} may not use any channel that serves {asked:?}", caller.key.key.name)
+    };
+    GatewayError::new(Kind::Forbidden, message)
 }
 
 /// Whether two names begin with the same word (`claude-…`, `gpt-…`), or one's first word with the other's (`claud-…`).

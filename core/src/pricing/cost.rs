@@ -1,6 +1,6 @@
 //! Tokens times rates, added up in picodollars and rounded once.
 
-use myelin_protocol::ir::Usage;
+use myelin_protocol::ir::{Units, Usage};
 
 use crate::model::{Multiplier, NanoUsd, PicoUsd, Price, PriceClass};
 
@@ -125,12 +125,16 @@ pub fn bill(price: &Price, usage: &Usage, at: u64) -> Option<Bill> {
     // What has tokens and units both is charged by one of them: by tokens, where those have rates.
     if unpriced || (usage.input.is_none() && usage.output.is_none()) {
         lines.clear();
-        let used = units(usage).into_iter().filter(|(_, count)| *count > 0);
-        unpriced |= used.clone().count() > 0;
-        lines.extend(used.filter_map(|(class, count)| Some(Line { class, count, rate: rate(class)? })));
+        if let Some((class, count)) = units(usage) {
+            unpriced |= count > 0;
+            lines.extend(rate(class).filter(|_| count > 0).map(|rate| Line { class, count, rate }));
+        }
     }
     // Not every provider charges for these apart.
-    let searches = usage.searches.unwrap_or(0);
+    let searches = match usage.units {
+        Some(Units::Searches(count)) => count,
+        _ => 0,
+    };
     let apart = [(PriceClass::WebSearch, usage.web_searches.unwrap_or(0)), (PriceClass::Request, searches.max(1))];
     let apart = apart.into_iter().filter(|(_, count)| *count > 0);
     lines.extend(apart.filter_map(|(class, count)| Some(Line { class, count, rate: rate(class)? })));
@@ -138,14 +142,14 @@ pub fn bill(price: &Price, usage: &Usage, at: u64) -> Option<Bill> {
     paid.then_some(Bill { lines, odd })
 }
 
-/// What is counted where no tokens are.
-fn units(usage: &Usage) -> [(PriceClass, u64); 3] {
-    let known = |count: Option<u64>| count.unwrap_or(0);
-    [
-        (PriceClass::ImageMade, known(usage.images)),
-        (PriceClass::SecondRead, known(usage.seconds)),
-        (PriceClass::CharacterRead, known(usage.characters)),
-    ]
+/// What is counted where no tokens are. Searches of a reranker are requests.
+fn units(usage: &Usage) -> Option<(PriceClass, u64)> {
+    match usage.units? {
+        Units::Images(count) => Some((PriceClass::ImageMade, count)),
+        Units::Seconds(count) => Some((PriceClass::SecondRead, count)),
+        Units::Characters(count) => Some((PriceClass::CharacterRead, count)),
+        Units::Searches(_) => None,
+    }
 }
 
 /// What a request may come to at most, before it is sent: all of its input uncached (or written to the cache, if that is dearer), all of its output used.

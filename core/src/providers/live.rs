@@ -156,6 +156,11 @@ impl LiveChannel {
         self.credentials.len()
     }
 
+    /// A number for each credential, made of its secret and telling nothing of it: another secret in the same place is another number.
+    pub fn credential_marks(&self) -> Vec<u64> {
+        self.credentials.iter().map(LiveCredential::mark).collect()
+    }
+
     /// In which format to ask for `upstream_model` when the caller speaks `client`: the caller's own if the channel speaks it, else the
     /// channel's preferred one. `None`: no endpoint of the channel serves the model.
     pub fn accepts(&self, client: ApiFormat, upstream_model: &str) -> Option<Accepted> {

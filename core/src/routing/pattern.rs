@@ -10,9 +10,32 @@ impl Glob {
         Self(pattern.into())
     }
 
+    /// The pattern as written.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Whether the pattern has no `*` and so names one thing.
     pub fn is_exact(&self) -> bool {
         !self.0.contains('*')
+    }
+
+    /// What each `*` stood for, if the whole of `text` fits: the first ones take as little as they can.
+    pub fn stars<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
+        let mut pieces = self.0.split('*');
+        let mut rest = text.strip_prefix(pieces.next()?)?;
+        let mut stars = Vec::new();
+        let mut pieces = pieces.peekable();
+        if pieces.peek().is_none() {
+            return rest.is_empty().then_some(stars);
+        }
+        while let Some(piece) = pieces.next() {
+            let (star, after) =
+                if pieces.peek().is_none() { (rest.strip_suffix(piece)?, "") } else { rest.split_once(piece)? };
+            stars.push(star);
+            rest = after;
+        }
+        Some(stars)
     }
 
     /// Whether the whole of `text` fits.
@@ -56,6 +79,8 @@ mod tests {
         ];
         for (pattern, text, expected) in cases {
             assert_eq!(Glob::new(pattern).matches(text), expected, "{pattern} on {text}");
+            assert_eq!(Glob::new(pattern).stars(text).is_some(), expected, "{pattern} on {text}");
         }
+        assert_eq!(Glob::new("a-*-b*").stars("a-x-y-b7").unwrap(), ["x-y", "7"]);
     }
 }

@@ -172,6 +172,8 @@ pub struct NewKey {
     pub strict: bool,
     /// Which bodies are kept for it; `None`: as for the gateway.
     pub bodies: Option<BodyPolicy>,
+    /// How to choose within groups, in place of what profile and routes say.
+    pub strategy: Option<crate::model::Strategy>,
     /// Retries, hedges, races, mirrors and the answer cache for this key.
     pub policy: Policy,
 }

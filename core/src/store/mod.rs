@@ -38,7 +38,7 @@ pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
     Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, LOOK_BACK_DAYS, Ledger, LedgerHealth, Link, Live,
-    LiveRecord, MOST_MINUTES_MS, Outlook, Page, Spike, Sums, UsageAnswer, UsageGroup, UsageQuery, outlook, spikes,
+    LiveRecord, MOST_MINUTES_MS, Outlook, Page, StoodOut, Sums, UsageAnswer, UsageGroup, UsageQuery, outlook,
 };
 pub use seal::MasterKey;
 

@@ -209,6 +209,7 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
         owner: new.owner,
         strict: new.strict,
         bodies: new.bodies,
+        strategy: new.strategy,
         policy: new.policy,
         origin: Origin::Store,
     };

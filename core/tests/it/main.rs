@@ -34,9 +34,12 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
 mod prices;
 #[cfg(test)]
 mod quota;
+mod routing;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod secrets;

@@ -1,12 +1,13 @@
 //! Limits and budgets through the whole gateway: caps that hold, refusals that say why, waiting in line, counters that agree with the records.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use myelin_core::limits::LimitUsage;
 use myelin_core::model::{Limit, LimitSpec, Origin, RequestRecord, RequestState};
 use myelin_core::store::{Change, NewKey};
 use myelin_testkit::{MockServer, Script};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{TestGateway, mock_channel};
 
@@ -390,4 +391,100 @@ async fn embeddings_and_the_built_in_model_are_held_back_too() {
     assert_eq!(gateway.ask("/v1/chat/completions", &echo).await.0, 429);
     assert_eq!(gateway.ask("/v1/embeddings", &embed).await.0, 429);
     assert_eq!(gateway.call("GET", "/v1/models").await.0, 200, "looking costs nothing");
+}
+
+/// Asks the admin API as the owner.
+async fn admin(gateway: &TestGateway, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let request = http::Request::builder().method(method).uri(format!("/api/v1{path}")).header("host", "localhost");
+    let request = request.header("content-type", "application/json").body(body.to_string()).unwrap();
+    let answer = gateway.gateway.ask_as_owner(request).await;
+    let status = answer.status().as_u16();
+    let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn limits_and_owners_are_set_seen_and_reset_over_the_api() {
+    let (_mock, gateway) = gateway().await;
+    let spec = json!({"on": "key:test", "requests": 2, "per": "day", "zone": "Asia/Kolkata"});
+    let (status, made) = admin(&gateway, "POST", "/limits", spec.clone()).await;
+    assert_eq!((status, &made["limit"]["name"]), (201, &json!("key-test-requests-day")), "{made}");
+    assert_eq!(admin(&gateway, "POST", "/limits", spec).await.0, 409);
+    for (wrong, at) in [
+        (json!({"on": "key:nobody", "requests": 1, "per": "day"}), "limits.key-nobody-requests-day.on"),
+        (
+            json!({"on": "gateway", "requests": 1, "per": "day", "zone": "Mars/Olympus"}),
+            "limits.gateway-requests-day.zone",
+        ),
+        (json!({"on": "gateway", "tokens": 0, "per": "day"}), "limits.gateway-tokens-day.tokens"),
+        (json!({"name": "x", "on": "gateway", "tokens": 1, "per": "eon"}), "limits.x.per"),
+    ] {
+        let (status, answer) = admin(&gateway, "POST", "/limits", wrong).await;
+        assert_eq!((status, &answer["error"]["problems"][0]["path"]), (422, &json!(at)), "{answer}");
+    }
+    let name = "key-test-requests-day";
+    while maybe_usage(&gateway, name).is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let ask = async || gateway.ask("/v1/chat/completions", &chat("hello")).await.0;
+    assert_eq!((ask().await, ask().await, ask().await), (200, 200, 429));
+    settled(&gateway, name).await;
+    let (_, seen) = admin(&gateway, "GET", &format!("/limits/{name}"), Value::Null).await;
+    assert_eq!(
+        (&seen["used"], &seen["remaining"], &seen["words"]),
+        (&json!(2), &json!(0), &json!("2 requests per day"))
+    );
+    assert!(seen["resets"].as_u64() > seen["since"].as_u64(), "{seen}");
+    // More is allowed, and what was counted stays.
+    let (status, patched) = admin(&gateway, "PATCH", &format!("/limits/{name}"), json!({"requests": 3})).await;
+    assert_eq!((status, &patched["limit"]["amount"]), (200, &json!(3)));
+    let begun = Instant::now();
+    while ask().await == 429 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(ask().await, 429);
+    let (status, reset) = admin(&gateway, "POST", &format!("/limits/{name}/reset"), json!({})).await;
+    assert_eq!((status, &reset["used"]), (200, &json!(0)));
+    assert!(gateway.gateway.store().counters().sums().unwrap().is_empty(), "forgotten on disk too");
+    assert_eq!(ask().await, 200);
+
+    assert_eq!(
+        admin(&gateway, "POST", "/owners", json!({"kind": "team", "name": "a", "parent": "organisation:o"})).await.0,
+        422
+    );
+    assert_eq!(admin(&gateway, "POST", "/owners", json!({"kind": "organisation", "name": "o"})).await.0, 201);
+    assert_eq!(
+        admin(&gateway, "POST", "/owners", json!({"kind": "team", "name": "a", "parent": "organisation:o"})).await.0,
+        201
+    );
+    assert_eq!(admin(&gateway, "PATCH", "/keys/test", json!({"owner": "team:a"})).await.0, 200);
+    assert_eq!(admin(&gateway, "PATCH", "/keys/test", json!({"owner": "team:b"})).await.0, 422);
+    let (_, team) = admin(&gateway, "GET", "/owners/team:a", Value::Null).await;
+    assert_eq!((&team["parent"], &team["keys"]), (&json!("organisation:o"), &json!(["test"])));
+    assert_eq!(admin(&gateway, "DELETE", "/owners/organisation:o", Value::Null).await.0, 409);
+    // A key that is called differently keeps its limit, and what that counted.
+    assert_eq!(admin(&gateway, "PATCH", "/keys/test", json!({"name": "renamed"})).await.0, 200);
+    let (_, seen) = admin(&gateway, "GET", &format!("/limits/{name}"), Value::Null).await;
+    assert_eq!((&seen["on"], &seen["used"]), (&json!("key:renamed"), &json!(1)));
+    assert_eq!(admin(&gateway, "DELETE", &format!("/limits/{name}"), Value::Null).await.0, 200);
+    assert_eq!(admin(&gateway, "GET", &format!("/limits/{name}"), Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn who_follows_the_events_hears_of_a_budget_at_once() {
+    let (_mock, gateway) = gateway().await;
+    limit(
+        &gateway,
+        json!({"name": "purse", "on": "gateway", "money": 0.1, "per": "total", "refuse": false, "soft": [100]}),
+    )
+    .await;
+    let follow = admin(&gateway, "GET", "/events?after=0&wait=20", Value::Null);
+    let spend = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        gateway.ask("/v1/chat/completions", &chat("[[usage input=100 output=5]] hello")).await.0
+    };
+    let ((status, heard), spent) = tokio::join!(follow, spend);
+    assert_eq!((status, spent), (200, 200));
+    assert_eq!((&heard["events"][0]["kind"], &heard["next"]), (&json!("limit-mark"), &json!(1)), "{heard}");
+    assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200, "it only tells");
 }

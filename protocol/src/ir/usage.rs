@@ -38,18 +38,9 @@ pub struct Usage {
     pub image_output: Option<u64>,
     /// Server-side web searches, which are billed per call.
     pub web_searches: Option<u64>,
-    /// Pictures that were made, where no tokens are counted.
+    /// What is billed where no tokens are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub images: Option<u64>,
-    /// Seconds of sound that were read, rounded up, where no tokens are counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<u64>,
-    /// Characters that were read aloud, where no tokens are counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub characters: Option<u64>,
-    /// Searches of a reranker, as its provider bills them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub searches: Option<u64>,
+    pub units: Option<Units>,
     /// What the provider says that the call cost, in US dollars as it wrote them (OpenRouter, Dify, xAI ticks converted).
     pub cost_usd: Option<String>,
     /// The service tier that answered (`priority`, `flex`, `batch`), where the provider tells.
@@ -57,6 +48,20 @@ pub struct Usage {
     /// The provider's own usage object, untouched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Value>,
+}
+
+/// What is billed where no tokens are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Units {
+    /// Pictures that were made.
+    Images(u64),
+    /// Seconds of sound that were read, rounded up.
+    Seconds(u64),
+    /// Characters that were read aloud.
+    Characters(u64),
+    /// Searches of a reranker, as its provider bills them.
+    Searches(u64),
 }
 
 impl Usage {
@@ -73,8 +78,7 @@ impl Usage {
 
     /// Whether no counter is known.
     pub fn is_unknown(&self) -> bool {
-        let counted = [self.input, self.output, self.images, self.seconds, self.characters, self.searches];
-        counted.iter().all(Option::is_none)
+        self.input.is_none() && self.output.is_none() && self.units.is_none()
     }
 
     /// Counts another answer's tokens too: for one answer that several calls gave. What only one of them knows is no longer known; what the providers
@@ -128,10 +132,7 @@ impl Usage {
             audio_output,
             image_output,
             web_searches,
-            images,
-            seconds,
-            characters,
-            searches,
+            units,
             cost_usd,
             service_tier,
             raw

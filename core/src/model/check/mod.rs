@@ -3,6 +3,7 @@
 //! Must not know where an entity comes from nor how it is kept. Nothing here fixes anything: it only says what is wrong and where.
 
 mod channels;
+mod conditions;
 mod keys;
 mod limits;
 mod names;

@@ -2,7 +2,8 @@
 
 use regex_lite::Regex;
 
-use super::{Problem, glob_covers, name, routes};
+use super::conditions::conditions;
+use super::{Problem, glob_covers, glob_matches, name, routes};
 use crate::model::{DIRECT, Entities, Profile, ProfileRule};
 
 /// Checks one profile against everything else.
@@ -12,20 +13,27 @@ pub fn profile(profile: &Profile, entities: &Entities) -> Vec<Problem> {
     if profile.name == DIRECT {
         problems.push(Problem::error(&path, "'direct' is built in and cannot be declared"));
     }
-    let mut earlier: Vec<Pattern> = Vec::new();
+    problems.extend(channels(&path, profile, entities));
+    let mut earlier: Vec<(&ProfileRule, Pattern)> = Vec::new();
     for (index, rule) in profile.rules.iter().enumerate() {
         let path = format!("{path}.rules[{index}]");
         match Pattern::of(rule) {
             Err((field, why)) => problems.push(Problem::error(format!("{path}{field}"), why)),
             Ok(pattern) => {
-                if let Some(before) = earlier.iter().position(|before| before.swallows(&pattern)) {
+                // A rule with conditions of its own leaves something over, unless the later one asks the same.
+                let takes = |(before, wide): &(&ProfileRule, Pattern)| {
+                    let all = before.conditions.is_empty() || before.conditions == rule.conditions;
+                    all && wide.swallows(&pattern)
+                };
+                if let Some(before) = earlier.iter().position(takes) {
                     let why = format!("can never match: rules[{before}] takes everything that it would match");
                     problems.push(Problem::warning(&path, why));
                 }
                 problems.extend(captures(&path, rule, &pattern));
-                earlier.push(pattern);
+                earlier.push((rule, pattern));
             }
         }
+        problems.extend(conditions(&format!("{path}.if"), &rule.conditions));
         problems.extend(routes::target(&format!("{path}.to"), &rule.to, entities));
         for (index, fallback) in rule.fallback.iter().enumerate() {
             problems.extend(routes::target(&format!("{path}.fallback[{index}]"), fallback, entities));
@@ -34,6 +42,24 @@ pub fn profile(profile: &Profile, entities: &Entities) -> Vec<Problem> {
     problems.extend(super::policy::overrides(&format!("{path}.overrides"), &profile.overrides));
     problems.extend(super::policy(&format!("{path}.policy"), &profile.policy, entities));
     problems
+}
+
+/// A filter that lets no channel through, or an entry that names none.
+fn channels(path: &str, profile: &Profile, entities: &Entities) -> Vec<Problem> {
+    let known = |entry: &str| {
+        let entry = entry.trim_start_matches('!');
+        entities.channels.iter().any(|channel| match entry.strip_prefix("tag:") {
+            Some(tag) => channel.tags.iter().any(|own| own == tag),
+            None => glob_matches(entry, &channel.name),
+        })
+    };
+    let unknown = profile.channels.iter().enumerate().filter(|(_, entry)| !known(entry));
+    unknown
+        .map(|(index, entry)| {
+            let path = format!("{path}.channels[{index}]");
+            Problem::warning(path, format!("no channel is meant by '{}'", entry.trim_start_matches('!')))
+        })
+        .collect()
 }
 
 /// What a rule looks for.
@@ -71,7 +97,7 @@ impl Pattern {
 fn captures(path: &str, rule: &ProfileRule, pattern: &Pattern) -> Vec<Problem> {
     let groups = match pattern {
         Pattern::Regex(regex) => regex.captures_len(),
-        Pattern::Glob(_) => 1,
+        Pattern::Glob(glob) => 1 + glob.matches('*').count(),
     };
     let targets = std::iter::once(&rule.to).chain(&rule.fallback);
     targets
@@ -91,13 +117,7 @@ mod tests {
 
     fn rule(glob: &str, regex: &str, to: &str) -> ProfileRule {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        ProfileRule {
-            glob: some(glob),
-            regex: some(regex),
-            to: to.to_owned(),
-            fallback: Vec::new(),
-            set: serde_json::Map::new(),
-        }
+        ProfileRule { glob: some(glob), regex: some(regex), to: to.to_owned(), ..ProfileRule::default() }
     }
 
     fn check(rules: Vec<ProfileRule>) -> Vec<String> {
@@ -124,6 +144,28 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_with_conditions_hides_only_one_with_the_same() {
+        let on = |conditions: &str, rule: ProfileRule| ProfileRule {
+            conditions: serde_json::from_str(conditions).unwrap(),
+            ..rule
+        };
+        let images = r#"{"images":true}"#;
+        assert!(check(vec![on(images, rule("*", "", "m")), rule("claude-*", "", "m")]).is_empty());
+        let twice = check(vec![on(images, rule("*", "", "m")), on(images, rule("claude-*", "", "m"))]);
+        assert!(twice.len() == 1 && twice[0].contains("can never match"), "{twice:?}");
+        let hidden = check(vec![rule("*", "", "m"), on(images, rule("claude-*", "", "m"))]);
+        assert!(hidden.len() == 1 && hidden[0].contains("can never match"), "{hidden:?}");
+    }
+
+    #[test]
+    fn a_filter_that_names_no_channel_is_reported() {
+        let sample = Profile { name: "p".into(), channels: vec!["gone".into(), "!tag:x".into()], ..Profile::default() };
+        let problems: Vec<String> = profile(&sample, &Entities::default()).iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[1].contains("no channel is meant by 'tag:x'"), "{problems:?}");
+    }
+
+    #[test]
     fn a_rule_that_points_nowhere_is_reported() {
         assert_eq!(check(vec![rule("a", "", "gone")]), ["profiles.cheap.rules[0].to: nothing offers 'gone'"]);
         assert_eq!(
@@ -139,5 +181,6 @@ mod tests {
         assert!(check(vec![rule("a", "b", "m")])[0].contains("both"));
         assert!(check(vec![rule("", "", "m")])[0].contains("neither"));
         assert!(check(vec![rule("", "^(a)$", "main/$2")])[0].contains("'$2'"));
+        assert!(check(vec![rule("a-*", "", "main/$1")]).is_empty());
     }
 }

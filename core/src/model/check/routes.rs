@@ -1,6 +1,9 @@
 //! Routes, and what a target (`channel/model`, `channel/*`, `tag:t`, a model, a route) points at.
 
-use super::Problem;
+use regex_lite::Regex;
+
+use super::conditions::conditions;
+use super::{Problem, glob_matches};
 use crate::model::{Channel, Entities, Route};
 
 /// The built-in model that repeats the last user text.
@@ -19,13 +22,19 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
     if route.groups.is_empty() {
         problems.push(Problem::error(&path, "a route needs at least one group"));
     }
+    if let Some(Err(why)) = route.regex.as_deref().map(Regex::new) {
+        problems.push(Problem::error(format!("{path}.regex"), format!("is no regular expression: {why}")));
+    }
+    problems.extend(conditions(&format!("{path}.if"), &route.conditions));
     for (index, group) in route.groups.iter().enumerate() {
-        let path = format!("{path}.groups[{index}].use");
+        let path = format!("{path}.groups[{index}]");
+        problems.extend(conditions(&format!("{path}.if"), &group.conditions));
+        let path = format!("{path}.use");
         if group.targets.is_empty() {
             problems.push(Problem::error(&path, "a group needs at least one target"));
         }
         for target in &group.targets {
-            problems.extend(deployment(&path, target, &route.model, entities));
+            problems.extend(deployment(&path, target, route, entities));
         }
     }
     problems.extend(super::policy(&format!("{path}.policy"), &route.policy, entities));
@@ -33,43 +42,90 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
 }
 
 /// A route's target must be a deployment: it may not be another route.
-fn deployment(path: &str, target: &str, model: &str, entities: &Entities) -> Option<Problem> {
-    if let Some(tag) = target.strip_prefix("tag:") {
-        return missing_tag(path, tag, entities);
+fn deployment(path: &str, target: &str, route: &Route, entities: &Entities) -> Option<Problem> {
+    if let Some(pattern) = target.strip_prefix('~') {
+        return regex(path, pattern);
+    }
+    if let Some(rest) = target.strip_prefix("tag:") {
+        let (tag, models) = rest.split_once('/').unwrap_or((rest, "*"));
+        return missing_tag(path, tag, entities).or_else(|| regex(path, models.strip_prefix('~')?));
     }
     let Some((channel, upstream)) = target.split_once('/') else {
-        return Some(Problem::error(path, format!("'{target}' is no target: write channel/model, channel/* or tag:t")));
+        if target != route.model && entities.route(target).is_some() {
+            return Some(Problem::error(path, format!("'{target}' is a route: a route cannot lead to another")));
+        }
+        let offered = entities.channels.iter().any(|channel| may_serve(channel, target));
+        return (!offered).then(|| Problem::warning(path, format!("nothing offers '{target}'")));
     };
     let Some(found) = entities.channel(channel) else {
-        return Some(Problem::warning(path, format!("there is no channel '{channel}'")));
+        // The slash may be part of a model's name.
+        let offered = entities.channels.iter().any(|channel| may_serve(channel, target) && lists(channel));
+        return (!offered).then(|| Problem::warning(path, format!("there is no channel '{channel}'")));
     };
-    if upstream == "*" {
-        let why = format!(
-            "'{target}' asks the channel for '{model}', which it does not list: name its model, {channel}/MODEL"
-        );
-        return (!may_serve(found, model)).then(|| Problem::warning(path, why));
+    if let Some(pattern) = upstream.strip_prefix('~') {
+        return regex(path, pattern);
     }
-    missing_model(path, found, upstream)
+    // Which name is asked for is not known where patterns take several.
+    let several = !route.also.is_empty() || route.regex.is_some();
+    match upstream {
+        "*" if several => None,
+        "*" => {
+            let model = &route.model;
+            let why = format!(
+                "'{target}' asks the channel for '{model}', which it does not list: name its model, {channel}/MODEL"
+            );
+            (!may_serve(found, model)).then(|| Problem::warning(path, why))
+        }
+        pattern if pattern.contains('*') => None,
+        model => missing_model(path, found, model),
+    }
 }
 
-/// A profile's target: a model, a route, `channel/model`, `channel/*` or `tag:t`. `None`: it points somewhere, or may.
+fn regex(path: &str, pattern: &str) -> Option<Problem> {
+    let why = Regex::new(pattern).err()?;
+    Some(Problem::error(path, format!("'~{pattern}' is no regular expression: {why}")))
+}
+
+/// Whether it is known what the channel has.
+fn lists(channel: &Channel) -> bool {
+    channel.models.is_some() || !channel.listed.is_empty()
+}
+
+/// A profile's target: a model, a route, or what a route's groups may hold. `None`: it points somewhere, or may.
 pub(super) fn target(path: &str, target: &str, entities: &Entities) -> Option<Problem> {
     if target.trim().is_empty() {
         return Some(Problem::error(path, "the target is empty"));
     }
-    if target == ECHO || entities.route(target).is_some() {
+    if target == ECHO || target.contains('$') || routed(target, entities) {
         return None;
     }
-    if let Some(tag) = target.strip_prefix("tag:") {
-        return missing_tag(path, tag, entities);
+    if let Some(pattern) = target.strip_prefix('~') {
+        return regex(path, pattern);
+    }
+    if let Some(rest) = target.strip_prefix("tag:") {
+        return missing_tag(path, rest.split_once('/').map_or(rest, |(tag, _)| tag), entities);
     }
     if let Some((channel, model)) = target.split_once('/')
         && let Some(found) = entities.channel(channel)
     {
-        return if model == "*" || model.contains('$') { None } else { missing_model(path, found, model) };
+        return match model.strip_prefix('~') {
+            Some(pattern) => regex(path, pattern),
+            None if model.contains('*') => None,
+            None => missing_model(path, found, model),
+        };
     }
-    let somewhere = target.contains('$') || entities.channels.iter().any(|channel| may_serve(channel, target));
+    let somewhere = entities.channels.iter().any(|channel| may_serve(channel, target));
     (!somewhere).then(|| Problem::warning(path, format!("nothing offers '{target}'")))
+}
+
+/// Whether a route takes the name.
+fn routed(name: &str, entities: &Entities) -> bool {
+    entities.routes.iter().any(|route| {
+        let fits = |pattern: &String| Regex::new(pattern).is_ok_and(|regex| regex.is_match(name));
+        route.model == name
+            || route.also.iter().any(|glob| glob_matches(glob, name))
+            || route.regex.as_ref().is_some_and(fits)
+    })
 }
 
 fn missing_tag(path: &str, tag: &str, entities: &Entities) -> Option<Problem> {
@@ -84,6 +140,18 @@ fn missing_model(path: &str, channel: &Channel, model: &str) -> Option<Problem> 
 
 /// Whether the channel lists the model by either name. One that was never asked what it has may have anything.
 fn may_serve(channel: &Channel, model: &str) -> bool {
+    let names = &channel.names;
+    if names.aliases.contains_key(model) || names.lowercase {
+        return true;
+    }
+    // As the channel offers it: with its prefix, or without the beginnings that it takes off.
+    let model =
+        names.prefix.as_deref().and_then(|prefix| model.strip_prefix(prefix)?.strip_prefix('/')).unwrap_or(model);
+    let trimmed = names.trim.iter().map(|start| format!("{start}{model}"));
+    std::iter::once(model.to_owned()).chain(trimmed).any(|model| has(channel, &model))
+}
+
+fn has(channel: &Channel, model: &str) -> bool {
     match &channel.models {
         Some(models) => models.iter().any(|own| own.name() == model || own.upstream() == model),
         None => channel.listed.is_empty() || channel.listed.iter().any(|own| own == model),
@@ -93,7 +161,7 @@ fn may_serve(channel: &Channel, model: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ChannelModel, Origin, RouteGroup, Strategy};
+    use crate::model::{ChannelModel, RouteGroup};
 
     fn entities() -> Entities {
         let mut main: Channel =
@@ -104,17 +172,18 @@ mod tests {
     }
 
     fn problems(targets: &[&str]) -> Vec<String> {
-        let group = RouteGroup {
-            strategy: Strategy::default(),
-            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
-        };
-        let sample = Route { model: "smart".into(), groups: vec![group], origin: Origin::File, ..Route::default() };
+        let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+        let group = RouteGroup { targets, ..RouteGroup::default() };
+        let sample = Route { model: "smart".into(), groups: vec![group], ..Route::default() };
         route(&sample, &entities()).into_iter().map(|problem| problem.message).collect()
     }
 
     #[test]
     fn targets_that_exist_pass() {
-        assert!(problems(&["main/fast", "main/gpt-5-mini", "tag:paid"]).is_empty());
+        assert!(
+            problems(&["main/fast", "main/gpt-5-mini", "tag:paid", "fast", "tag:paid/fast", "main/gpt*", "~^gpt"])
+                .is_empty()
+        );
     }
 
     #[test]
@@ -124,6 +193,8 @@ mod tests {
         assert_eq!(problems(&["main/*"]), ["the channel 'main' does not list 'smart'"]);
         assert_eq!(problems(&["tag:free"]), ["no channel has the tag 'free'"]);
         assert_eq!(problems(&[]), ["a group needs at least one target"]);
-        assert!(problems(&["fast"])[0].contains("no target"));
+        assert_eq!(problems(&["gpt-9"]), ["nothing offers 'gpt-9'"]);
+        assert!(problems(&["~("])[0].contains("no regular expression"));
+        assert!(problems(&["main/~("])[0].contains("no regular expression"));
     }
 }

@@ -38,6 +38,18 @@ pub fn settings(settings: &Settings) -> Vec<Problem> {
     if settings.bodies_days == 0 {
         problems.push(Problem::error("bodies_days", "must be at least 1: `bodies = \"off\"` keeps none"));
     }
+    let breaker = &settings.breaker;
+    for (field, value) in [
+        ("failures", u64::from(breaker.failures)),
+        ("failure_percent", u64::from(breaker.failure_percent)),
+        ("cooldown_ms", breaker.cooldown_ms),
+        ("longest_cooldown_ms", breaker.longest_cooldown_ms),
+        ("retry_after_cap_ms", breaker.retry_after_cap_ms),
+    ] {
+        if value == 0 {
+            problems.push(Problem::error(format!("breaker.{field}"), "must be at least 1"));
+        }
+    }
     if settings.metadata_days == 0 {
         problems.push(Problem::error("metadata_days", "must be at least 1"));
     }

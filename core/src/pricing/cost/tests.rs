@@ -195,10 +195,22 @@ fn an_estimate_is_never_below_the_bill_of_what_it_allows() {
 #[test]
 fn what_has_no_tokens_is_billed_by_its_units() {
     for (table, usage, nanos) in [
-        (json!({"image_made": 0.04}), Usage { images: Some(2), ..Usage::default() }, Some(80_000_000)),
-        (json!({"second_read": 0.0001}), Usage { seconds: Some(37), ..Usage::default() }, Some(3_700_000)),
-        (json!({"character_read": 15}), Usage { characters: Some(1_000), ..Usage::default() }, Some(15_000_000)),
-        (json!({"input": 0, "request": 0.002}), Usage { searches: Some(3), ..Usage::default() }, Some(6_000_000)),
+        (json!({"image_made": 0.04}), Usage { units: Some(Units::Images(2)), ..Usage::default() }, Some(80_000_000)),
+        (
+            json!({"second_read": 0.0001}),
+            Usage { units: Some(Units::Seconds(37)), ..Usage::default() },
+            Some(3_700_000),
+        ),
+        (
+            json!({"character_read": 15}),
+            Usage { units: Some(Units::Characters(1_000)), ..Usage::default() },
+            Some(15_000_000),
+        ),
+        (
+            json!({"input": 0, "request": 0.002}),
+            Usage { units: Some(Units::Searches(3)), ..Usage::default() },
+            Some(6_000_000),
+        ),
         // Tokens that are counted and have rates go before units.
         (
             json!({"input": 5, "output": 0, "image_output": 40, "image_made": 0.04}),
@@ -206,7 +218,7 @@ fn what_has_no_tokens_is_billed_by_its_units() {
                 input: Some(100),
                 output: Some(1_000),
                 image_output: Some(1_000),
-                images: Some(1),
+                units: Some(Units::Images(1)),
                 ..Usage::default()
             },
             Some(500_000 + 40_000_000),
@@ -214,18 +226,18 @@ fn what_has_no_tokens_is_billed_by_its_units() {
         // Tokens without rates do not hide what has one.
         (
             json!({"image_made": 0.04}),
-            Usage { input: Some(100), output: Some(1_000), images: Some(1), ..Usage::default() },
+            Usage { input: Some(100), output: Some(1_000), units: Some(Units::Images(1)), ..Usage::default() },
             Some(40_000_000),
         ),
-        (json!({"input": 1}), Usage { images: Some(1), ..Usage::default() }, None),
-        (json!({"input": 1}), Usage { searches: Some(1), ..Usage::default() }, None),
-        (json!({"image_made": 0.04}), Usage { seconds: Some(1), ..Usage::default() }, None),
+        (json!({"input": 1}), Usage { units: Some(Units::Images(1)), ..Usage::default() }, None),
+        (json!({"input": 1}), Usage { units: Some(Units::Searches(1)), ..Usage::default() }, None),
+        (json!({"image_made": 0.04}), Usage { units: Some(Units::Seconds(1)), ..Usage::default() }, None),
         (
             json!({"input": 1, "request": 0.005}),
             Usage { input: Some(1_000_000), ..Usage::default() },
             Some(1_005_000_000),
         ),
-        (json!({"image_made": 0.04}), Usage { images: Some(0), ..Usage::default() }, Some(0)),
+        (json!({"image_made": 0.04}), Usage { units: Some(Units::Images(0)), ..Usage::default() }, Some(0)),
     ] {
         assert_eq!(nano(&price(table.clone()), &usage), nanos, "{table} {usage:?}");
     }

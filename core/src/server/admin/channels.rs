@@ -15,8 +15,8 @@ use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, Entities, ModelTuning, Multiplier, Origin, Override, Retry,
-    SecretSource, Timeouts,
+    Channel, ChannelModel, ChannelState, Credential, DisableRule, Entities, ModelNames, ModelTuning, Multiplier,
+    Origin, Override, Retry, SecretSource, Timeouts,
 };
 use crate::store::{Applied, Change, ChangeError};
 
@@ -35,6 +35,10 @@ pub struct ChannelView {
     pub models: Option<Vec<ChannelModel>>,
     /// Models that the provider listed at the last sync.
     pub listed: Vec<String>,
+    /// Under which names the models are offered.
+    pub names: ModelNames,
+    /// Failures that take a credential or the channel out of rotation at once.
+    pub disable: Vec<DisableRule>,
     /// Labels.
     pub tags: Vec<String>,
     /// Share among channels that list the same model.
@@ -84,6 +88,8 @@ impl From<&Channel> for ChannelView {
             credentials: channel.credentials.iter().map(|credential| credential.secret.describe()).collect(),
             models: channel.models.clone(),
             listed: channel.listed.clone(),
+            names: channel.names.clone(),
+            disable: channel.disable.clone(),
             tags: channel.tags.clone(),
             weight: channel.weight,
             enabled: channel.enabled,
@@ -165,6 +171,12 @@ pub struct ChannelInput {
     /// Models offered; absent: whatever the provider lists.
     #[serde(default)]
     pub models: Option<Vec<ChannelModel>>,
+    /// Under which names the models are offered.
+    #[serde(default)]
+    pub names: ModelNames,
+    /// Failures that take a credential or the channel out of rotation at once.
+    #[serde(default)]
+    pub disable: Vec<DisableRule>,
     /// Labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -239,6 +251,8 @@ impl From<ChannelInput> for Channel {
             provider: input.provider,
             base_urls: input.base_urls,
             models: input.models,
+            names: input.names,
+            disable: input.disable,
             tags: input.tags,
             weight: input.weight.unwrap_or(1),
             enabled: input.enabled,
@@ -278,6 +292,12 @@ pub struct ChannelPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<ChannelModel>>)]
     pub models: Option<Option<Vec<ChannelModel>>>,
+    /// Under which names the models are offered, all anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<ModelNames>,
+    /// Failures that take a credential or the channel out of rotation at once, all anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable: Option<Vec<DisableRule>>,
     /// Labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
@@ -336,6 +356,7 @@ impl ChannelPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { channel.$field = value; } )* };
         }
+        take!(names, disable);
         take!(provider, base_urls, models, tags, weight, options, headers, dialect, timeouts, proxy, allow_link_local);
         take!(ca, retry, overrides, for_models, price_multiplier, prices_of);
         unmask(channel.overrides.iter_mut(), &old.0.iter().collect::<Vec<_>>());

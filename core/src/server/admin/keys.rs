@@ -11,7 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{BodyPolicy, Entities, Origin, OwnerRef, Policy, Secret, VirtualKey};
+use crate::model::{BodyPolicy, Entities, Origin, OwnerRef, Policy, Secret, Strategy, VirtualKey};
 use crate::store::{Applied, Change, ChangeError, NewKey};
 
 /// Grace of a rotation when none is named: a day.
@@ -42,6 +42,8 @@ pub struct KeyView {
     pub profile: Option<String>,
     /// The tool that the key belongs to.
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    pub strategy: Option<Strategy>,
     /// The user, team, project or organisation that the key belongs to: `team:research`.
     #[schema(value_type = Option<String>)]
     pub owner: Option<OwnerRef>,
@@ -71,6 +73,7 @@ impl From<&VirtualKey> for KeyView {
             formats: key.formats.clone(),
             profile: key.profile.clone(),
             tool: key.tool.clone(),
+            strategy: key.strategy,
             owner: key.owner.clone(),
             strict: key.strict,
             bodies: key.bodies,
@@ -108,6 +111,9 @@ pub struct KeyInput {
     /// The tool that the key belongs to.
     #[serde(default)]
     pub tool: Option<String>,
+    /// How to choose within groups, in place of what profile and routes say.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
     /// The user, team, project or organisation that the key belongs to: `team:research`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -134,6 +140,7 @@ impl From<KeyInput> for NewKey {
             formats: input.formats,
             profile: input.profile,
             tool: input.tool,
+            strategy: input.strategy,
             owner: input.owner,
             strict: input.strict,
             bodies: input.bodies,
@@ -173,6 +180,10 @@ pub struct KeyPatch {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tool: Option<Option<String>>,
+    /// How to choose within groups; `null`: as profile and routes say.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Strategy>)]
+    pub strategy: Option<Option<Strategy>>,
     /// The user, team, project or organisation that the key belongs to; `null`: none.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -194,7 +205,7 @@ impl KeyPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { key.$field = value; } )* };
         }
-        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strict, bodies, policy);
+        take!(name, expires, blocked, models, channels, formats, profile, tool, owner, strategy, strict, bodies, policy);
     }
 }
 

@@ -9,8 +9,10 @@ mod channels;
 mod docs;
 pub mod error;
 mod events;
+mod explain;
 mod extract;
 mod filter;
+mod health;
 mod keys;
 mod limits;
 mod logs;
@@ -126,6 +128,10 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(limits::one, limits::patch, limits::remove))
         .routes(routes!(limits::reset))
         .routes(routes!(events::follow))
+        .routes(routes!(profiles::ready_made))
+        .routes(routes!(explain::read))
+        .routes(routes!(health::list))
+        .routes(routes!(health::reset))
         .routes(routes!(models::models))
         .routes(routes!(models::providers))
         .routes(routes!(cache::status, cache::clear))

@@ -65,7 +65,7 @@ pub(super) async fn models(State(admin): State<Admin>) -> Json<ModelNames> {
         .into_iter()
         .map(|name| ModelView {
             name: name.to_owned(),
-            routed: routing.routes.contains_key(name),
+            routed: routing.is_routed(name),
             channels: routing.owners(name).map(str::to_owned).collect(),
         })
         .collect();

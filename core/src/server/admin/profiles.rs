@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::auth::Who;
 use super::error::{AdminError, Failure};
-use super::extract::{Named, Sent};
+use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{DIRECT, Entities, Origin, Override, Policy, Profile, ProfileRule};
+use crate::model::{DIRECT, Entities, Origin, Override, Policy, Preset, Profile, ProfileRule, Strategy, presets};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new profile.
@@ -20,9 +20,18 @@ use crate::store::{Applied, Change, ChangeError};
 pub(super) struct ProfileInput {
     /// Unique name.
     name: String,
+    /// For people.
+    #[serde(default)]
+    description: Option<String>,
     /// Rules in order.
     #[serde(default)]
     rules: Vec<ProfileRule>,
+    /// Only these channels may serve: names, globs, `tag:t`; with `!` before it: not these. Empty allows all.
+    #[serde(default)]
+    channels: Vec<String>,
+    /// How to choose within groups, in place of what routes say.
+    #[serde(default)]
+    strategy: Option<Strategy>,
     /// Changes in requests and answers, in the caller's words.
     #[serde(default)]
     overrides: Vec<Override>,
@@ -35,8 +44,18 @@ pub(super) struct ProfileInput {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ProfilePatch {
+    /// For people; `null`: nothing.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    description: Option<Option<String>>,
     /// All rules anew.
     rules: Option<Vec<ProfileRule>>,
+    /// All channels anew.
+    channels: Option<Vec<String>>,
+    /// How to choose within groups; `null`: as routes say.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<Strategy>)]
+    strategy: Option<Option<Strategy>>,
     /// All overrides anew.
     overrides: Option<Vec<Override>>,
     /// The whole policy anew.
@@ -136,13 +155,9 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ProfileInput>,
 ) -> Result<(StatusCode, Json<ProfileChanged>), AdminError> {
-    let profile = Profile {
-        name: input.name,
-        rules: input.rules,
-        overrides: input.overrides,
-        policy: input.policy,
-        origin: Origin::Store,
-    };
+    let ProfileInput { name, description, rules, channels, strategy, overrides, policy } = input;
+    let origin = Origin::Store;
+    let profile = Profile { name, description, rules, channels, strategy, overrides, policy, origin };
     let name = profile.name.clone();
     let applied = admin.services.store.apply(Change::CreateProfile(profile), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &name)?))
@@ -169,7 +184,10 @@ pub(super) async fn patch(
     let make = move |entities: &Entities| {
         let profile = find(entities, &wanted)?;
         Ok(Change::UpdateProfile(Profile {
+            description: patch.description.unwrap_or(profile.description),
             rules: patch.rules.unwrap_or(profile.rules),
+            channels: patch.channels.unwrap_or(profile.channels),
+            strategy: patch.strategy.unwrap_or(profile.strategy),
             overrides: patch.overrides.unwrap_or(profile.overrides),
             policy: patch.policy.unwrap_or(profile.policy),
             ..profile
@@ -225,4 +243,16 @@ pub(super) async fn switch(
     }
     let entities = store.entities();
     Ok(Json(Active { active: entities.active_profile.clone(), keys: own_profiles(&entities) }))
+}
+
+/// Profiles for common cases.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct PresetList {
+    presets: Vec<Preset>,
+}
+
+/// Profiles for common cases, ready to be taken over. They are not among the profiles until they are created.
+#[utoipa::path(get, path = "/api/v1/profile-presets", tag = "profiles", operation_id = "list_profile_presets", responses((status = 200, body = PresetList)))]
+pub(super) async fn ready_made() -> Json<PresetList> {
+    Json(PresetList { presets: presets() })
 }

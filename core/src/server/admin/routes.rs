@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::auth::Who;
 use super::error::{AdminError, Failure};
-use super::extract::{Named, Sent};
+use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
-use crate::model::{Entities, Origin, Policy, Route, RouteGroup};
+use crate::model::{Conditions, Entities, Origin, Policy, Route, RouteGroup, Strategy};
 use crate::store::{Applied, Change, ChangeError};
 
 /// A new route.
@@ -20,6 +20,18 @@ use crate::store::{Applied, Change, ChangeError};
 pub(super) struct RouteInput {
     /// The name that clients ask for.
     model: String,
+    /// More names that lead here: exact or globs.
+    #[serde(default)]
+    also: Vec<String>,
+    /// Names that lead here, as a regular expression.
+    #[serde(default)]
+    regex: Option<String>,
+    /// What else must hold.
+    #[serde(default, rename = "if")]
+    conditions: Conditions,
+    /// How to choose within those groups that do not say it themselves.
+    #[serde(default)]
+    strategy: Option<Strategy>,
     /// Groups in order; a lower one is strict cold standby.
     groups: Vec<RouteGroup>,
     /// Retries, hedges, races, mirrors and the answer cache for this model.
@@ -31,6 +43,19 @@ pub(super) struct RouteInput {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RoutePatch {
+    /// All further names anew.
+    also: Option<Vec<String>>,
+    /// Names that lead here, as a regular expression; `null`: none.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    regex: Option<Option<String>>,
+    /// All conditions anew.
+    #[serde(rename = "if")]
+    conditions: Option<Conditions>,
+    /// How to choose within groups; `null`: as the gateway's settings say.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<Strategy>)]
+    strategy: Option<Option<Strategy>>,
     /// All groups anew.
     groups: Option<Vec<RouteGroup>>,
     /// The whole policy anew.
@@ -75,7 +100,8 @@ pub(super) async fn create(
     Extension(who): Extension<Who>,
     Sent(input): Sent<RouteInput>,
 ) -> Result<(StatusCode, Json<RouteChanged>), AdminError> {
-    let route = Route { model: input.model, groups: input.groups, policy: input.policy, origin: Origin::Store };
+    let RouteInput { model, also, regex, conditions, strategy, groups, policy } = input;
+    let route = Route { model, also, regex, conditions, strategy, groups, policy, origin: Origin::Store };
     let model = route.model.clone();
     let applied = admin.services.store.apply(Change::CreateRoute(route), &who.0).await?;
     Ok((StatusCode::CREATED, changed(&applied, &model)?))
@@ -102,6 +128,10 @@ pub(super) async fn patch(
     let make = move |entities: &Entities| {
         let route = find(entities, &wanted)?;
         Ok(Change::UpdateRoute(Route {
+            also: patch.also.unwrap_or(route.also),
+            regex: patch.regex.unwrap_or(route.regex),
+            conditions: patch.conditions.unwrap_or(route.conditions),
+            strategy: patch.strategy.unwrap_or(route.strategy),
             groups: patch.groups.unwrap_or(route.groups),
             policy: patch.policy.unwrap_or(route.policy),
             ..route

@@ -9,7 +9,7 @@ use super::Admin;
 use super::error::{AdminError, Failure};
 use super::extract::Asked;
 use crate::model::check::Problem;
-use crate::store::{ChangeEntry, LedgerHealth, StoreError};
+use crate::store::{BodiesHealth, ChangeEntry, LedgerHealth, StoreError};
 
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 1_000;
@@ -42,6 +42,8 @@ pub(super) struct Status {
     channels: usize,
     /// Channels that take part.
     channels_serving: usize,
+    /// Channels that have something out of rotation.
+    degraded: Vec<String>,
     /// Virtual keys.
     keys: usize,
     /// Names that can be asked for.
@@ -50,6 +52,12 @@ pub(super) struct Status {
     requests: u64,
     /// How the writing of records goes.
     ledger: LedgerHealth,
+    /// How the keeping of bodies goes.
+    bodies: BodiesHealth,
+    /// Copies of bodies that were not made because requests in flight held too many.
+    bodies_not_copied: u64,
+    /// Requests in flight.
+    in_flight: usize,
     /// Provider secrets are sealed with a key file beside the store.
     key_file: bool,
     /// What is configured and surely not as meant.
@@ -67,10 +75,14 @@ pub(super) async fn status(State(admin): State<Admin>) -> Json<Status> {
         active_profile: entities.active_profile.clone(),
         channels: entities.channels.len(),
         channels_serving: snapshot.lines.len(),
+        degraded: super::health::degraded(&admin),
         keys: entities.keys.len(),
         models: snapshot.routing.names().len(),
         requests: store.ledger().count().unwrap_or_default(),
         ledger: store.ledger().health(),
+        bodies: store.bodies().health(),
+        bodies_not_copied: admin.services.flights.copies_dropped(),
+        in_flight: admin.services.flights.list().len(),
         key_file: store.uses_key_file(),
         problems: store.problems(),
     })

@@ -73,12 +73,13 @@ fn world() -> World {
     let known = Arc::new(|provider: &str| provider == "openai");
     let store = Store::open(dir.path(), Arc::new(clock.clone()), &MasterKey::KeyFile, known).unwrap();
     let media = crate::upstream::Clients::default().get(&crate::providers::Dial::default()).unwrap();
-    let snapshot = ArcSwap::from_pointee(Snapshot::build(&store.entities(), Vec::new(), media));
+    let snapshot = ArcSwap::from_pointee(Snapshot::build(&store.entities(), Vec::new(), media, &Arc::default()));
     let services = Arc::new(Services {
         snapshot,
         clock: Arc::new(clock),
         store: store.clone(),
         origins: Default::default(),
+        fleet: Default::default(),
         flights: Default::default(),
         limiter: Default::default(),
         events: Default::default(),

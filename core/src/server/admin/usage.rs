@@ -14,18 +14,15 @@ use super::extract::Asked;
 use super::filter::{self, FilterParams, Pairs};
 use crate::model::NanoUsd;
 use crate::store::{
-    Bucket, Dimension, Grouping, LOOK_BACK_DAYS, Ledger, MOST_MINUTES_MS, Sums, UsageAnswer, UsageQuery, outlook,
-    spikes,
+    Bucket, Dimension, Grouping, LOOK_BACK_DAYS, Ledger, MOST_MINUTES_MS, StoodOut, Sums, UsageAnswer, UsageQuery,
+    outlook,
 };
 
 const DAY_MS: u64 = 86_400_000;
-const HOUR_MS: u64 = 3_600_000;
 /// Groups of one answer.
 const MOST_GROUPS: usize = 10_000;
-/// An hour stands out only by more than a tenth of a dollar.
-const LEAST_SPIKE: i64 = 100_000_000;
-/// Hours that are looked through for what stands out.
-const SPIKE_HOURS: u64 = 24 * 7;
+/// Hours that stand out, of one answer.
+const MOST_SPIKES: usize = 100;
 
 /// How to add up.
 #[derive(Debug, IntoParams)]
@@ -407,35 +404,18 @@ fn ahead(days: &BTreeMap<u64, i64>, calendar: &Calendar) -> OutlookView {
 
 /// Hours of the last week that stand out: of all together, and of each group.
 async fn stood_out(admin: &Admin, ledger: &Ledger, query: UsageQuery, now: u64) -> Result<Vec<SpikeView>, AdminError> {
-    let first = (now - now % HOUR_MS).saturating_sub(SPIKE_HOURS * HOUR_MS);
     let by = query.by.clone();
-    let query = UsageQuery { since: first, until: now + 1, bucket: Some(Bucket::Hour), ..query };
-    let mut answer = ledger.usage(query).await?;
-    name_keys(admin, &mut answer, &by);
-    let mut series: BTreeMap<Vec<String>, Vec<i64>> = BTreeMap::new();
-    for group in &answer.groups {
-        let at =
-            usize::try_from((group.from.unwrap_or_default().saturating_sub(first)) / HOUR_MS).unwrap_or(usize::MAX);
-        let all = if group.values.is_empty() { None } else { Some(Vec::new()) };
-        for values in [Some(group.values.clone()), all].into_iter().flatten() {
-            let hours = series.entry(values).or_insert_with(|| vec![0; SPIKE_HOURS as usize + 1]);
-            if let Some(hour) = hours.get_mut(at) {
-                *hour += group.sums.cost;
-            }
-        }
-    }
-    let mut out: Vec<SpikeView> = series
-        .into_iter()
-        .flat_map(|(values, hours)| {
-            spikes(&hours, LEAST_SPIKE).into_iter().map(move |spike| SpikeView {
-                at: first + spike.at as u64 * HOUR_MS,
-                values: values.clone(),
-                cost: NanoUsd(spike.value),
-                usual: NanoUsd(spike.usual),
-            })
-        })
-        .collect();
-    out.sort_by_key(|spike| std::cmp::Reverse((spike.at, spike.cost)));
-    out.truncate(100);
-    Ok(out)
+    let found = ledger.stood_out(query, now).await?;
+    let entities = admin.services.store.entities();
+    let named = |(value, by): (String, &Grouping)| match by {
+        Grouping::Of(Dimension::Key) => entities.key(&value).map_or(value, |key| key.name.clone()),
+        _ => value,
+    };
+    let view = |hour: StoodOut| SpikeView {
+        at: hour.at,
+        values: hour.values.into_iter().zip(&by).map(named).collect(),
+        cost: NanoUsd(hour.cost),
+        usual: NanoUsd(hour.usual),
+    };
+    Ok(found.into_iter().take(MOST_SPIKES).map(view).collect())
 }

@@ -2,6 +2,16 @@
 //!
 //! A day is expected to cost what the same weekday cost lately, moved by the trend of the last four weeks; the range is what days have strayed from that.
 
+use std::collections::BTreeMap;
+
+use super::books::HOUR_MS;
+use super::usage::UsageAnswer;
+
+/// An hour stands out only by more than a tenth of a dollar.
+const LEAST_NANOS: i64 = 100_000_000;
+/// Hours that are looked through.
+const HOURS: u64 = 24 * 7;
+
 /// Days that the trend is read from.
 pub const LOOK_BACK_DAYS: usize = 28;
 /// Fewer days than this say nothing about weekdays.
@@ -97,17 +107,17 @@ impl Model {
 
 /// An hour that stands out.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spike {
+struct Spike {
     /// Which of the hours.
-    pub at: usize,
+    at: usize,
     /// What it was.
-    pub value: i64,
+    value: i64,
     /// What such hours usually are.
-    pub usual: i64,
+    usual: i64,
 }
 
 /// Hours that stand out from those before them: far above the usual, and by more than `least`.
-pub fn spikes(hours: &[i64], least: i64) -> Vec<Spike> {
+fn spikes(hours: &[i64], least: i64) -> Vec<Spike> {
     const LEAST_HOURS: usize = 12;
     const LOOK_BACK: usize = 24 * 7;
     const TIMES: i64 = 3;
@@ -126,6 +136,56 @@ pub fn spikes(hours: &[i64], least: i64) -> Vec<Spike> {
             out.push(Spike { at, value: *value, usual });
         }
     }
+    out
+}
+
+/// An hour in which spend stood out, of some group or of all together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoodOut {
+    /// When it began; milliseconds since 1970.
+    pub at: u64,
+    /// Values of the group; empty: all together.
+    pub values: Vec<String>,
+    /// What was spent in it, in nanodollars.
+    pub cost: i64,
+    /// What is spent in a usual hour.
+    pub usual: i64,
+}
+
+/// The first hour that is looked at.
+pub(super) fn first_hour(now: u64) -> u64 {
+    (now - now % HOUR_MS).saturating_sub(HOURS * HOUR_MS)
+}
+
+/// Hours that stand out in sums by hour from `first` on; the newest first.
+pub(super) fn stood_out(answer: &UsageAnswer, first: u64) -> Vec<StoodOut> {
+    let mut series: BTreeMap<&[String], Vec<i64>> = BTreeMap::new();
+    for group in &answer.groups {
+        let hour = group.from.unwrap_or_default().saturating_sub(first) / HOUR_MS;
+        let all: &[String] = &[];
+        let mut groups = vec![all];
+        if !group.values.is_empty() {
+            groups.push(&group.values);
+        }
+        for values in groups {
+            let hours = series.entry(values).or_insert_with(|| vec![0; HOURS as usize + 1]);
+            if let Some(cost) = usize::try_from(hour).ok().and_then(|hour| hours.get_mut(hour)) {
+                *cost += group.sums.cost;
+            }
+        }
+    }
+    let mut out: Vec<StoodOut> = series
+        .into_iter()
+        .flat_map(|(values, hours)| {
+            spikes(&hours, LEAST_NANOS).into_iter().map(|spike| StoodOut {
+                at: first + spike.at as u64 * HOUR_MS,
+                values: values.to_vec(),
+                cost: spike.value,
+                usual: spike.usual,
+            })
+        })
+        .collect();
+    out.sort_by_key(|hour| std::cmp::Reverse((hour.at, hour.cost)));
     out
 }
 

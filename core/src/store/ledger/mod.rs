@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 pub use books::Link;
 pub(super) use books::{Books, index_all, make_tables};
 pub use dimension::Dimension;
-pub use forecast::{LOOK_BACK_DAYS, Outlook, Spike, outlook, spikes};
+pub use forecast::{LOOK_BACK_DAYS, Outlook, StoodOut, outlook};
 pub use histogram::Histogram;
 pub use live::{Live, LiveRecord};
 pub use query::{Cursor, Filter, Page};
@@ -173,6 +173,17 @@ impl Ledger {
     /// When the store cannot be read.
     pub async fn facets(&self, query: UsageQuery, of: Vec<Dimension>, most: usize) -> Result<Facets, StoreError> {
         self.reading(move |txn, books| usage::facets(txn, books, &query, &of, most)).await
+    }
+
+    /// Hours of the last week in which spend stood out, the newest first: of all together, and of each group. Only filter and grouping of the question count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn stood_out(&self, query: UsageQuery, now: u64) -> Result<Vec<StoodOut>, StoreError> {
+        let since = forecast::first_hour(now);
+        let query =
+            UsageQuery { since, until: now.saturating_add(1), bucket: Some(Bucket::Hour), times: false, ..query };
+        Ok(forecast::stood_out(&self.usage(query).await?, since))
     }
 
     async fn reading<T: Send + 'static>(

@@ -12,7 +12,7 @@ fn what_is_configured_survives_a_restart() {
     store.apply_blocking(Change::ChannelTested { name: "main".into(), state: state.clone() }, "test").unwrap();
     store.apply_blocking(Change::ChannelListed { name: "main".into(), models: vec!["m".into()] }, "test").unwrap();
     store.apply_blocking(new_key("laptop"), "test").unwrap();
-    let group = RouteGroup { strategy: Default::default(), targets: vec!["main/m".into()] };
+    let group = RouteGroup { targets: vec!["main/m".into()], ..RouteGroup::default() };
     let route = Route { model: "smart".into(), groups: vec![group], ..Route::default() };
     store.apply_blocking(Change::CreateRoute(route), "test").unwrap();
     store.apply_blocking(Change::CreateProfile(profile("cheap")), "test").unwrap();

@@ -55,13 +55,7 @@ fn new_key(name: &str) -> Change {
 }
 
 fn profile(name: &str) -> Profile {
-    let rule = ProfileRule {
-        glob: Some("*".into()),
-        regex: None,
-        to: "echo".into(),
-        fallback: Vec::new(),
-        set: serde_json::Map::new(),
-    };
+    let rule = ProfileRule { glob: Some("*".into()), to: "echo".into(), ..ProfileRule::default() };
     Profile { name: name.into(), rules: vec![rule], ..Profile::default() }
 }
 

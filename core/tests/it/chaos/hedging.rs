@@ -231,9 +231,15 @@ async fn several_answers_fail_as_one() {
 #[tokio::test]
 async fn a_large_batch_of_embeddings_is_spread_over_deployments_and_joined_in_order() {
     let mock = MockServer::start().await.unwrap();
-    let mut second = mock_channel(&mock, "two", "cohere", "cohere");
+    let channel = |name: &str| {
+        let mut channel = mock_channel(&mock, name, "cohere", "cohere");
+        channel["base_urls"] = json!([mock.base_url("cohere") + "/compatibility/v1"]);
+        channel["models"] = json!([{"name": "mock", "upstream": "embed-v4.0"}]);
+        channel
+    };
+    let mut second = channel("two");
     second["weight"] = json!(0);
-    let gateway = TestGateway::start(vec![mock_channel(&mock, "one", "cohere", "cohere"), second]).await;
+    let gateway = TestGateway::start(vec![channel("one"), second]).await;
     let texts: Vec<String> = (0..250).map(|number| format!("t{number}")).collect();
     let ask = async || {
         let (status, answer) = gateway.ask("/v1/embeddings", &json!({"model": "mock", "input": texts})).await;

@@ -131,10 +131,7 @@ layout! { Usage {
     12 cost_usd: Text;
     13 service_tier: Name;
     14 raw: Raw;
-    15 images: Number;
-    16 seconds: Number;
-    17 characters: Number;
-    18 searches: Number;
+    15 units: Number;
 } }
 
 /// Tag of a record's id, which is only written where it cannot be made from the key.
@@ -288,10 +285,7 @@ mod tests {
                 audio_output: Some(8),
                 image_output: Some(9),
                 web_searches: Some(10),
-                images: Some(1),
-                seconds: Some(2),
-                characters: Some(3),
-                searches: Some(4),
+                units: Some(myelin_protocol::ir::Units::Characters(3)),
                 cost_usd: some("0.0012"),
                 service_tier: some("flex"),
                 raw: Some(json!({"prompt_tokens": 1, "z": [null, 1.5]})),

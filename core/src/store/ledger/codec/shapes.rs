@@ -1,5 +1,6 @@
 //! How a field of some type becomes bytes: one small shape for each way, and the macro that makes a layout of them.
 
+use myelin_protocol::ir::Units;
 use serde_json::Value as Json;
 
 use super::wire::{Fields, Names, Value, Writer, take_varint, unzigzag, varint, zigzag};
@@ -107,6 +108,32 @@ impl Shape<Option<NanoUsd>> for Number {
 
     fn take(field: &mut Option<NanoUsd>, value: Value<'_>, _: &dyn Names) -> Option<()> {
         *field = Some(NanoUsd(unzigzag(value.number()?)));
+        Some(())
+    }
+}
+
+/// The kind of units in the two lowest bits: 0 images, 1 seconds, 2 characters, 3 searches.
+impl Shape<Option<Units>> for Number {
+    fn put(out: &mut Writer<'_>, tag: u64, field: &Option<Units>) {
+        let (count, kind) = match *field {
+            None => return,
+            Some(Units::Images(count)) => (count, 0),
+            Some(Units::Seconds(count)) => (count, 1),
+            Some(Units::Characters(count)) => (count, 2),
+            Some(Units::Searches(count)) => (count, 3),
+        };
+        out.number(tag, count.min(u64::MAX >> 2) << 2 | kind);
+    }
+
+    fn take(field: &mut Option<Units>, value: Value<'_>, _: &dyn Names) -> Option<()> {
+        let number = value.number()?;
+        let count = number >> 2;
+        *field = Some(match number & 3 {
+            0 => Units::Images(count),
+            1 => Units::Seconds(count),
+            2 => Units::Characters(count),
+            _ => Units::Searches(count),
+        });
         Some(())
     }
 }

@@ -1,0 +1,166 @@
+//! What would happen to a request, without sending it: by the same way that requests go.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Services;
+use super::way::{Found, Groups, Way};
+use crate::error::{GatewayError, Kind};
+use crate::routing::{Described, RuleTried};
+use crate::snapshot::KeyEntry;
+
+/// A request as somebody describes it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Supposed {
+    /// The model that is asked for.
+    pub model: String,
+    /// Id or name of the key; absent: one without limits.
+    pub key: Option<String>,
+    /// The profile; absent: the key's, else the tool's, else the gateway's.
+    pub profile: Option<String>,
+    /// Everything else that rules may ask for.
+    pub described: Described,
+}
+
+/// What would happen to it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The model that was asked for.
+    pub model: String,
+    /// The profile that applies.
+    pub profile: String,
+    /// Where the profile is from: `asked`, `key`, `tool` or `gateway`.
+    pub profile_from: String,
+    /// The profile's rules up to the one that fires, and why those before it do not.
+    pub rules: Vec<RuleTried>,
+    /// Names that it is mapped to, best first.
+    pub targets: Vec<String>,
+    /// The route that they lead to, if one is defined.
+    pub route: Option<String>,
+    /// The built-in model answers.
+    pub echo: bool,
+    /// Deployments in the order in which they would be tried.
+    pub plan: Vec<ExplainedDeployment>,
+    /// Deployments that may not serve it.
+    pub left_out: Vec<ExplainedOmission>,
+    /// Why nobody would be asked.
+    pub refused: Option<String>,
+}
+
+/// One deployment of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedDeployment {
+    /// The channel.
+    pub channel: String,
+    /// What the provider calls the model.
+    pub model: String,
+    /// Which group, from 0; a later one is cold standby.
+    pub group: u32,
+    /// How the group chooses.
+    pub strategy: String,
+    /// Why it stands here.
+    pub why: String,
+    /// Only if nobody else can serve: when it may be asked again, milliseconds since 1970.
+    pub benched_until: Option<u64>,
+    /// Its credentials in the order of their tries, by position.
+    pub credentials: Vec<u32>,
+}
+
+/// One deployment that may not serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedOmission {
+    /// The channel.
+    pub channel: String,
+    /// What the provider calls the model.
+    pub model: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// What would happen to a request.
+///
+/// # Errors
+/// When there is no such key or profile.
+pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, GatewayError> {
+    let snapshot = services.snapshot.load_full();
+    let missing = |what: &str, name: &str| GatewayError::new(Kind::NotFound, format!("there is no {what} {name:?}"));
+    let tool = supposed.described.tool.as_deref();
+    let free = || Arc::new(KeyEntry::unlimited());
+    let (key, key_from) = match (&supposed.key, tool) {
+        (Some(key), _) => (snapshot.key_named(key).ok_or_else(|| missing("key", key))?, "key"),
+        // A tool's own key decides for it, where it has one.
+        (None, Some(tool)) => (snapshot.key_of_tool(tool).unwrap_or_else(free), "tool"),
+        (None, None) => (free(), "gateway"),
+    };
+    let (name, profile_from) = match (&supposed.profile, &key.key.profile) {
+        (Some(profile), _) => (Some(profile.as_str()), "asked"),
+        (None, Some(own)) => (Some(own.as_str()), key_from),
+        (None, None) => (None, "gateway"),
+    };
+    let profile = match name {
+        Some(name) => snapshot.profile(name).ok_or_else(|| missing("profile", name))?,
+        None => snapshot.active_profile(),
+    };
+    let mut described = supposed.described.clone();
+    described.now_ms = services.clock.unix_ms();
+    if described.tool.is_none() {
+        described.tool.clone_from(&key.key.tool);
+    }
+    let mut explanation = Explanation {
+        model: supposed.model.clone(),
+        profile: profile.name.clone(),
+        profile_from: profile_from.to_owned(),
+        rules: profile.tried(&supposed.model, &mut described),
+        ..Explanation::default()
+    };
+    let way = Way { snapshot: &snapshot, key: &key, profile: &profile };
+    let Groups { mapped, groups, route } = match way.find(&supposed.model, &mut described) {
+        Ok(Found::Groups(groups)) => groups,
+        Ok(Found::Echo(mapped)) => {
+            explanation.targets = mapped.targets;
+            explanation.echo = true;
+            return Ok(explanation);
+        }
+        Ok(Found::Unknown(targets)) => {
+            explanation.refused = Some(format!("no enabled channel offers {}", targets.join(", ")));
+            explanation.targets = targets;
+            return Ok(explanation);
+        }
+        Err(error) => {
+            explanation.refused = Some(error.public.message);
+            return Ok(explanation);
+        }
+    };
+    explanation.targets = mapped.targets;
+    explanation.route = route;
+    let plan = way.plan(&groups, None, None, true, &mut described);
+    let table = &snapshot.routing;
+    let channel = |position: usize| table.channels.get(position).map(|own| own.name.clone()).unwrap_or_default();
+    let step = |step: &crate::routing::Step| ExplainedDeployment {
+        channel: channel(step.channel),
+        model: step.upstream.as_ref().to_owned(),
+        group: u32::try_from(step.group).unwrap_or(u32::MAX),
+        strategy: step.strategy.word().to_owned(),
+        why: step.reason(),
+        benched_until: step.benched_until(),
+        credentials: plan
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.channel == step.channel && candidate.upstream == step.upstream)
+            .map(|candidate| candidate.credential)
+            .collect(),
+    };
+    explanation.plan = plan.steps.iter().map(step).collect();
+    let omission = |left: &crate::routing::LeftOut| ExplainedOmission {
+        channel: channel(left.channel),
+        model: left.upstream.as_ref().to_owned(),
+        why: left.why.to_owned(),
+    };
+    explanation.left_out = plan.left_out.iter().map(omission).collect();
+    if explanation.plan.is_empty() {
+        explanation.refused = Some("no channel that offers it may serve this request".to_owned());
+    }
+    Ok(explanation)
+}

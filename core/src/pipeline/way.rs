@@ -1,0 +1,91 @@
+//! From a name to a plan: profile, routes, strategies, health. The one way, for requests and for `explain`.
+
+use std::sync::Arc;
+
+use crate::error::{GatewayError, Kind};
+use crate::routing::{Candidate, CompiledProfile, Desire, Group, Mapped, Place, Plan, Query, Resolution, plan};
+use crate::snapshot::{KeyEntry, Snapshot};
+
+/// Why a channel is left out: the profile.
+pub(crate) const NOT_IN_PROFILE: &str = "the profile does not allow the channel";
+/// Why a channel is left out: the key.
+const NOT_FOR_KEY: &str = "the key may not use the channel";
+
+/// What decides where a name goes.
+pub(crate) struct Way<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) key: &'a KeyEntry,
+    pub(crate) profile: &'a CompiledProfile,
+}
+
+/// Where a name goes.
+pub(crate) enum Found {
+    /// To the built-in model.
+    Echo(Mapped),
+    /// To nobody; under these names it was looked for.
+    Unknown(Vec<String>),
+    /// To deployments.
+    Groups(Groups),
+}
+
+/// Deployments in groups, best first.
+pub(crate) struct Groups {
+    pub(crate) mapped: Mapped,
+    pub(crate) groups: Vec<Arc<Group>>,
+    /// The route that the first of them came from.
+    pub(crate) route: Option<String>,
+}
+
+impl Way<'_> {
+    /// Where a name goes under the profile.
+    ///
+    /// # Errors
+    /// When the key may not ask for it.
+    pub(crate) fn find(&self, asked: &str, query: &mut dyn Query) -> Result<Found, GatewayError> {
+        if !self.key.allows_model(asked) {
+            let message = format!("the key {} may not use the model {asked:?}", self.key.key.name);
+            return Err(GatewayError::new(Kind::Forbidden, message));
+        }
+        let mapped = self.profile.map(asked, query);
+        let mut groups: Vec<Arc<Group>> = Vec::new();
+        let mut route = None;
+        for target in &mapped.targets {
+            match self.snapshot.routing.resolve(target, asked, query) {
+                Resolution::Echo if groups.is_empty() => return Ok(Found::Echo(mapped)),
+                // As a fallback echo would hide that everything failed.
+                Resolution::Echo => {}
+                Resolution::Groups(found) => {
+                    if groups.is_empty() && self.snapshot.routing.is_routed(target) {
+                        route = Some(target.clone());
+                    }
+                    groups.extend(found);
+                }
+                Resolution::Unknown => tracing::debug!(target, "a target names nothing"),
+            }
+        }
+        if groups.is_empty() {
+            return Ok(Found::Unknown(mapped.targets));
+        }
+        Ok(Found::Groups(Groups { mapped, groups, route }))
+    }
+
+    /// Who is asked in which order. `dry`: only looked at.
+    pub(crate) fn plan(
+        &self,
+        groups: &[Arc<Group>],
+        place: Option<Place>,
+        bound: Option<&dyn Fn(&Candidate) -> bool>,
+        dry: bool,
+        query: &mut dyn Query,
+    ) -> Plan {
+        let table = &self.snapshot.routing;
+        let barred = |channel: usize| match table.channels.get(channel) {
+            Some(channel) if !self.key.allows_channel(channel) => Some(NOT_FOR_KEY),
+            Some(channel) if !self.profile.allows(channel) => Some(NOT_IN_PROFILE),
+            _ => None,
+        };
+        let strategy = self.key.key.strategy.or(self.profile.strategy);
+        let desire = Desire { strategy, barred: &barred, place, bound, dry };
+        plan(table, groups, &desire, query, &mut |n| fastrand::u64(0..n.max(1)))
+    }
+}

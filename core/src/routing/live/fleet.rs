@@ -1,0 +1,544 @@
+//! Everything that traffic taught, by channel, deployment and credential; what an ended attempt changes of it; what of it survives a restart.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::breaker::{Blow, Breaker, BreakerView, SavedBreaker, Standing};
+use super::load::{Load, LoadView};
+use super::registry::{Named, Registry};
+use super::{Failure, Scope};
+use crate::model::BreakerSettings;
+use crate::routing::Affinity;
+
+/// Longest words of a provider that are remembered.
+const LONGEST: usize = 300;
+
+/// Everything that traffic taught.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    deployments: Registry<DeploymentLive>,
+    credentials: Registry<CredentialLive>,
+    channels: Registry<ChannelLive>,
+    /// Where conversations are.
+    pub affinity: Affinity,
+    next: AtomicU32,
+    /// Rises with every change that is worth keeping.
+    changes: AtomicU64,
+}
+
+/// One channel.
+#[derive(Debug)]
+pub struct ChannelLive {
+    name: Arc<str>,
+    /// Opens when nobody answers at the channel's address, and by rules.
+    pub breaker: Breaker,
+}
+
+/// One model of one channel.
+#[derive(Debug)]
+pub struct DeploymentLive {
+    /// Unlike any other's in this process.
+    pub id: u32,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// What the provider calls the model.
+    pub upstream: Arc<str>,
+    /// Opens when the provider fails or does not have the model.
+    pub breaker: Breaker,
+    /// How busy and how fast.
+    pub load: Load,
+    /// Credentials that may not ask for this model now, by their marks.
+    lanes: RwLock<Vec<(u64, Arc<Breaker>)>>,
+    any_lane: AtomicBool,
+}
+
+/// One credential of one channel. It is known by a mark made of its secret: another secret in the same place is another credential.
+#[derive(Debug)]
+pub struct CredentialLive {
+    channel: Arc<str>,
+    name: Box<str>,
+    /// A number made of its secret that tells nothing of it.
+    pub mark: u64,
+    /// Where it stands in its channel, from 0; as last seen.
+    pub position: AtomicU32,
+    /// Opens when the provider refuses it or its account has no money.
+    pub breaker: Breaker,
+}
+
+impl Named for ChannelLive {
+    fn names(&self) -> (&str, &str) {
+        (&self.name, "")
+    }
+}
+
+impl Named for DeploymentLive {
+    fn names(&self) -> (&str, &str) {
+        (&self.channel, &self.upstream)
+    }
+}
+
+impl Named for CredentialLive {
+    fn names(&self) -> (&str, &str) {
+        (&self.channel, &self.name)
+    }
+}
+
+impl DeploymentLive {
+    /// Whether a credential may ask for this model now.
+    pub(crate) fn lane(&self, mark: u64, now_ms: u64) -> Standing {
+        if !self.any_lane.load(Ordering::Relaxed) {
+            return Standing::Ready;
+        }
+        self.find_lane(mark).map_or(Standing::Ready, |breaker| breaker.standing(now_ms))
+    }
+
+    pub(crate) fn find_lane(&self, mark: u64) -> Option<Arc<Breaker>> {
+        if !self.any_lane.load(Ordering::Relaxed) {
+            return None;
+        }
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().find(|(own, _)| *own == mark).map(|(_, breaker)| breaker.clone())
+    }
+
+    fn make_lane(&self, mark: u64) -> Arc<Breaker> {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        self.any_lane.store(true, Ordering::Relaxed);
+        if let Some((_, breaker)) = lanes.iter().find(|(own, _)| *own == mark) {
+            return breaker.clone();
+        }
+        // Marks of credentials that are long gone make room.
+        lanes.retain(|(_, breaker)| lanes_worth_keeping(breaker));
+        let breaker = Arc::new(Breaker::default());
+        lanes.push((mark, breaker.clone()));
+        breaker
+    }
+
+    fn all_lanes(&self) -> Vec<(u64, Arc<Breaker>)> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn lanes_worth_keeping(breaker: &Breaker) -> bool {
+    breaker.save().is_some() || breaker.view(0).is_some()
+}
+
+/// How an attempt ended, as far as routing learns from it.
+#[derive(Debug)]
+pub enum How<'a> {
+    /// With an answer.
+    Answered {
+        /// Milliseconds to the first token, streams only.
+        first_token: Option<f64>,
+        /// Milliseconds to the end.
+        whole: f64,
+    },
+    /// With a failure that says something about who was asked.
+    Failed {
+        /// What went wrong.
+        failure: Failure,
+        /// How long the provider asks to be left alone.
+        wait: Option<Duration>,
+        /// The provider's words.
+        words: &'a str,
+        /// A rule of the channel that takes it out.
+        rule: Option<Rule>,
+    },
+    /// With a refusal that is the request's own fault: whoever was asked is alive.
+    Refused,
+    /// The client left, or we failed: it says nothing.
+    Nothing,
+}
+
+/// What a rule of a channel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The whole channel goes, not just the credential.
+    pub whole_channel: bool,
+    /// Up to then; [`super::FOR_GOOD`]: until somebody resets it.
+    pub until: u64,
+}
+
+/// An attempt that ended.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// What the provider calls the model.
+    pub upstream: &'a str,
+    /// The credential that was used.
+    pub credential: Option<&'a CredentialLive>,
+    /// How it went.
+    pub how: How<'a>,
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+    /// A number in `0..1000` that spreads recoveries.
+    pub jitter: u64,
+}
+
+/// A breaker that opened or closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The channel.
+    pub channel: String,
+    /// The model, where it is about one.
+    pub upstream: Option<String>,
+    /// Position of the credential, where it is about one.
+    pub credential: Option<u32>,
+    /// It opened; else it closed.
+    pub opened: bool,
+    /// How it stands now.
+    pub view: Option<BreakerView>,
+}
+
+/// Breakers that survive a restart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Saved {
+    /// Those that are open.
+    #[serde(default)]
+    pub rows: Vec<SavedRow>,
+}
+
+/// One breaker that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedRow {
+    channel: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<u64>,
+    breaker: SavedBreaker,
+}
+
+impl Fleet {
+    /// A model of a channel; made if it was never heard of.
+    pub fn deployment(&self, channel: &str, upstream: &str) -> Arc<DeploymentLive> {
+        self.deployments.get((channel, upstream), || DeploymentLive {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            channel: channel.into(),
+            upstream: upstream.into(),
+            breaker: Breaker::default(),
+            load: Load::default(),
+            lanes: RwLock::default(),
+            any_lane: AtomicBool::new(false),
+        })
+    }
+
+    /// A channel.
+    pub fn channel(&self, name: &str) -> Arc<ChannelLive> {
+        self.channels.get((name, ""), || ChannelLive { name: name.into(), breaker: Breaker::default() })
+    }
+
+    /// A credential of a channel.
+    pub fn credential(&self, channel: &str, mark: u64, position: u32) -> Arc<CredentialLive> {
+        let name = format!("{mark:016x}");
+        let found = self.credentials.get((channel, &name), || CredentialLive {
+            channel: channel.into(),
+            name: name.as_str().into(),
+            mark,
+            position: AtomicU32::new(position),
+            breaker: Breaker::default(),
+        });
+        found.position.store(position, Ordering::Relaxed);
+        found
+    }
+
+    /// An attempt begins.
+    pub fn begin(&self, channel: &str, upstream: &str, now_ms: u64) {
+        self.deployment(channel, upstream).load.begin(now_ms);
+    }
+
+    /// So many tokens were used.
+    pub fn used(&self, channel: &str, upstream: &str, tokens: u64, now_ms: u64) {
+        if let Some(deployment) = self.deployments.find((channel, upstream)) {
+            deployment.load.used(now_ms, tokens);
+        }
+    }
+
+    /// An attempt ended; tells which breakers opened or closed by it.
+    pub fn ended(&self, ended: &Ended<'_>, rules: &BreakerSettings) -> Vec<Trouble> {
+        let deployment = self.deployment(ended.channel, ended.upstream);
+        deployment.load.end();
+        let changed = match &ended.how {
+            How::Answered { first_token, whole } => {
+                deployment.load.answered(ended.now_ms, *first_token, *whole);
+                self.alive(&deployment, ended)
+            }
+            How::Refused => self.alive(&deployment, ended),
+            How::Nothing => self.each(&deployment, ended, |breaker| {
+                breaker.release();
+                false
+            }),
+            How::Failed { failure, wait, words, rule } => {
+                deployment.load.failed(ended.now_ms);
+                self.blow(&deployment, ended, (*failure, *wait, words, *rule), rules)
+            }
+        };
+        if !changed.is_empty() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        changed
+    }
+
+    /// Every breaker that a request went by closes.
+    fn alive(&self, deployment: &DeploymentLive, ended: &Ended<'_>) -> Vec<Trouble> {
+        let changed = self.each(deployment, ended, Breaker::answered);
+        if !changed.is_empty() {
+            deployment.load.forgive();
+        }
+        changed
+    }
+
+    fn each(&self, deployment: &DeploymentLive, ended: &Ended<'_>, act: impl Fn(&Breaker) -> bool) -> Vec<Trouble> {
+        let mut changed = Vec::new();
+        let mut told = |breaker: &Breaker, upstream: bool, credential: bool| {
+            if act(breaker) {
+                changed.push(self.trouble(breaker, ended, upstream, credential, false));
+            }
+        };
+        told(&deployment.breaker, true, false);
+        if let Some(channel) = self.channels.find((ended.channel, "")) {
+            told(&channel.breaker, false, false);
+        }
+        if let Some(credential) = ended.credential {
+            told(&credential.breaker, false, true);
+            if let Some(lane) = deployment.find_lane(credential.mark) {
+                told(&lane, true, true);
+            }
+        }
+        changed
+    }
+
+    fn blow(
+        &self,
+        deployment: &DeploymentLive,
+        ended: &Ended<'_>,
+        (failure, wait, words, rule): (Failure, Option<Duration>, &str, Option<Rule>),
+        rules: &BreakerSettings,
+    ) -> Vec<Trouble> {
+        let words: String = words.chars().take(LONGEST).collect();
+        // A probe that the failure does not speak about comes back all the same.
+        self.each(deployment, ended, |breaker| {
+            breaker.release();
+            false
+        });
+        if let Some(rule) = rule {
+            let channel = self.channel(ended.channel);
+            let (breaker, whole) = match ended.credential {
+                Some(credential) if !rule.whole_channel => (&credential.breaker, false),
+                _ => (&channel.breaker, true),
+            };
+            breaker.open(ended.now_ms, rule.until, &words);
+            return vec![self.trouble(breaker, ended, false, !whole, true)];
+        }
+        let recent = deployment.load.recent(ended.now_ms);
+        let blow = Blow { failure, wait, words: &words, recent, jitter: ended.jitter };
+        let open = |breaker: &Breaker| breaker.failed(ended.now_ms, &blow, rules);
+        let (opened, upstream, credential) = match (failure.effect().scope, ended.credential) {
+            (Scope::Channel, _) => {
+                let channel = self.channel(ended.channel);
+                (open(&channel.breaker).then(|| channel.breaker.view(ended.now_ms)), false, false)
+            }
+            (Scope::Credential, Some(own)) => (open(&own.breaker).then(|| own.breaker.view(ended.now_ms)), false, true),
+            (Scope::Lane, Some(own)) => {
+                let lane = deployment.make_lane(own.mark);
+                (open(&lane).then(|| lane.view(ended.now_ms)), true, true)
+            }
+            (Scope::Deployment | Scope::Credential | Scope::Lane, _) => {
+                (open(&deployment.breaker).then(|| deployment.breaker.view(ended.now_ms)), true, false)
+            }
+        };
+        opened.map(|view| Trouble { view, ..self.named(ended, upstream, credential, true) }).into_iter().collect()
+    }
+
+    fn trouble(&self, breaker: &Breaker, ended: &Ended<'_>, upstream: bool, credential: bool, opened: bool) -> Trouble {
+        Trouble { view: breaker.view(ended.now_ms), ..self.named(ended, upstream, credential, opened) }
+    }
+
+    fn named(&self, ended: &Ended<'_>, upstream: bool, credential: bool, opened: bool) -> Trouble {
+        let position = |own: &CredentialLive| own.position.load(Ordering::Relaxed);
+        Trouble {
+            channel: ended.channel.to_owned(),
+            upstream: upstream.then(|| ended.upstream.to_owned()),
+            credential: ended.credential.filter(|_| credential).map(position),
+            opened,
+            view: None,
+        }
+    }
+
+    /// Rises with every change that is worth keeping.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Every deployment that was ever asked for, by channel and name.
+    pub fn deployments(&self) -> Vec<Arc<DeploymentLive>> {
+        let mut all = self.deployments.all();
+        all.sort_by(|a, b| a.names().cmp(&b.names()));
+        all
+    }
+
+    /// Closes breakers and forgets why they opened: of one channel or all, of one model or all. Tells how many there were.
+    pub fn reset(&self, channel: Option<&str>, upstream: Option<&str>) -> usize {
+        let wanted = |name: &str| channel.is_none_or(|channel| channel == name);
+        let mut count = 0;
+        for deployment in self.deployments.all() {
+            if wanted(&deployment.channel) && upstream.is_none_or(|upstream| *deployment.upstream == *upstream) {
+                count += usize::from(deployment.breaker.reset());
+                count += deployment.all_lanes().iter().filter(|(_, lane)| lane.reset()).count();
+                deployment.load.forgive();
+            }
+        }
+        if upstream.is_none() {
+            count += self.credentials.all().iter().filter(|own| wanted(&own.channel) && own.breaker.reset()).count();
+            count += self.channels.all().iter().filter(|own| wanted(&own.name) && own.breaker.reset()).count();
+        }
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        count
+    }
+
+    /// What is wrong at a channel now, as people see it: about the channel, its credentials, its models and their lanes.
+    pub fn troubles(&self, channel: &str, now_ms: u64) -> Vec<Trouble> {
+        let row = |upstream: Option<&str>, credential: Option<u32>, breaker: &Breaker| {
+            let view = breaker.view(now_ms)?;
+            let upstream = upstream.map(str::to_owned);
+            Some(Trouble { channel: channel.to_owned(), upstream, credential, opened: true, view: Some(view) })
+        };
+        let mut found = Vec::new();
+        found.extend(self.channels.find((channel, "")).and_then(|own| row(None, None, &own.breaker)));
+        let mut positions = BTreeMap::new();
+        for own in self.credentials.all().iter().filter(|own| *own.channel == *channel) {
+            let position = own.position.load(Ordering::Relaxed);
+            positions.insert(own.mark, position);
+            found.extend(row(None, Some(position), &own.breaker));
+        }
+        for own in self.deployments().iter().filter(|own| *own.channel == *channel) {
+            found.extend(row(Some(&own.upstream), None, &own.breaker));
+            for (mark, lane) in own.all_lanes() {
+                found.extend(row(Some(&own.upstream), positions.get(&mark).copied(), &lane));
+            }
+        }
+        found
+    }
+
+    /// The load of every deployment of a channel that was asked.
+    pub fn loads(&self, channel: &str, now_ms: u64) -> Vec<(Arc<str>, LoadView)> {
+        let own = self.deployments().into_iter().filter(|own| *own.channel == *channel);
+        own.map(|own| (own.upstream.clone(), own.load.view(now_ms))).collect()
+    }
+
+    /// What survives a restart.
+    pub fn save(&self) -> Saved {
+        let row = |channel: &str, upstream: Option<&str>, mark: Option<u64>, breaker: &Breaker| {
+            let (channel, upstream) = (channel.to_owned(), upstream.map(str::to_owned));
+            breaker.save().map(|breaker| SavedRow { channel, upstream, mark, breaker })
+        };
+        let mut rows = Vec::new();
+        rows.extend(self.channels.all().iter().filter_map(|own| row(&own.name, None, None, &own.breaker)));
+        rows.extend(
+            self.credentials.all().iter().filter_map(|own| row(&own.channel, None, Some(own.mark), &own.breaker)),
+        );
+        for own in self.deployments() {
+            rows.extend(row(&own.channel, Some(&own.upstream), None, &own.breaker));
+            rows.extend(
+                own.all_lanes()
+                    .iter()
+                    .filter_map(|(mark, lane)| row(&own.channel, Some(&own.upstream), Some(*mark), lane)),
+            );
+        }
+        Saved { rows }
+    }
+
+    /// Takes up what survived.
+    pub fn restore(&self, saved: &Saved) {
+        for SavedRow { channel, upstream, mark, breaker } in &saved.rows {
+            match (upstream, mark) {
+                (None, None) => self.channel(channel).breaker.restore(breaker),
+                (None, Some(mark)) => self.credential(channel, *mark, 0).breaker.restore(breaker),
+                (Some(upstream), None) => self.deployment(channel, upstream).breaker.restore(breaker),
+                (Some(upstream), Some(mark)) => self.deployment(channel, upstream).make_lane(*mark).restore(breaker),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(fleet: &Fleet, credential: &CredentialLive, failure: Failure, now_ms: u64) -> Vec<Trouble> {
+        fleet.begin("main", "m", now_ms);
+        let how = How::Failed { failure, wait: None, words: "no", rule: None };
+        let ended = Ended { channel: "main", upstream: "m", credential: Some(credential), how, now_ms, jitter: 0 };
+        fleet.ended(&ended, &BreakerSettings::default())
+    }
+
+    #[test]
+    fn a_bad_key_benches_one_key_and_a_limit_one_model_of_it() {
+        let fleet = Fleet::default();
+        let (bad, good) = (fleet.credential("main", 1, 0), fleet.credential("main", 2, 1));
+        let trouble = fail(&fleet, &bad, Failure::BadKey, 0);
+        assert_eq!((trouble[0].credential, trouble[0].upstream.as_deref()), (Some(0), None));
+        assert!(matches!(bad.breaker.standing(1), Standing::Benched(_)));
+        assert_eq!(good.breaker.standing(1), Standing::Ready);
+        fail(&fleet, &good, Failure::RateLimited, 0);
+        let deployment = fleet.deployment("main", "m");
+        assert_eq!(deployment.breaker.standing(1), Standing::Ready);
+        assert_eq!(good.breaker.standing(1), Standing::Ready);
+        assert!(matches!(deployment.lane(2, 1), Standing::Benched(_)));
+        assert_eq!(deployment.lane(1, 1), Standing::Ready);
+        assert_eq!(fleet.deployment("main", "other").lane(2, 1), Standing::Ready);
+        assert_eq!(deployment.load.in_flight(), 0);
+    }
+
+    #[test]
+    fn state_survives_a_restart_and_a_new_secret_begins_anew() {
+        let fleet = Fleet::default();
+        let key = fleet.credential("main", 7, 0);
+        fail(&fleet, &key, Failure::BadKey, 1_000);
+        fail(&fleet, &key, Failure::RateLimited, 1_000);
+        fail(&fleet, &key, Failure::UnknownModel, 1_000);
+        let text = serde_json::to_string(&fleet.save()).unwrap();
+        let next = Fleet::default();
+        next.restore(&serde_json::from_str(&text).unwrap());
+        assert_eq!(next.troubles("main", 2_000).len(), 3);
+        assert!(matches!(next.credential("main", 7, 0).breaker.standing(2_000), Standing::Benched(_)));
+        assert_eq!(next.credential("main", 8, 0).breaker.standing(2_000), Standing::Ready);
+        assert_eq!(next.reset(Some("main"), None), 3);
+        assert!(next.troubles("main", 2_000).is_empty() && next.save().rows.is_empty());
+    }
+
+    #[test]
+    fn a_rule_takes_out_the_key_or_the_whole_channel() {
+        let fleet = Fleet::default();
+        let key = fleet.credential("main", 7, 0);
+        for (whole_channel, credential) in [(false, Some(0)), (true, None)] {
+            let rule = Some(Rule { whole_channel, until: super::super::FOR_GOOD });
+            let how = How::Failed { failure: Failure::BadKey, wait: None, words: "account suspended", rule };
+            let ended = Ended { channel: "main", upstream: "m", credential: Some(&key), how, now_ms: 0, jitter: 0 };
+            let trouble = fleet.ended(&ended, &BreakerSettings::default());
+            assert_eq!(trouble[0].credential, credential);
+            assert_eq!(trouble[0].view.as_ref().unwrap().why, Failure::Rule);
+        }
+        assert_eq!(fleet.channel("main").breaker.standing(u64::MAX - 1), Standing::Benched(u64::MAX));
+    }
+
+    #[test]
+    fn an_answer_closes_what_was_half_open() {
+        let fleet = Fleet::default();
+        let key = fleet.credential("main", 7, 0);
+        for _ in 0..3 {
+            fail(&fleet, &key, Failure::Failed, 0);
+        }
+        let deployment = fleet.deployment("main", "m");
+        assert_eq!(deployment.breaker.standing(10_000), Standing::HalfOpen);
+        let how = How::Answered { first_token: Some(100.0), whole: 300.0 };
+        let ended = Ended { channel: "main", upstream: "m", credential: Some(&key), how, now_ms: 10_000, jitter: 0 };
+        let trouble = fleet.ended(&ended, &BreakerSettings::default());
+        assert_eq!((trouble.len(), trouble[0].opened), (1, false));
+        assert_eq!(deployment.breaker.standing(10_000), Standing::Ready);
+    }
+}

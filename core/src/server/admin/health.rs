@@ -1,0 +1,133 @@
+//! How channels, their credentials and their models fare, as traffic shows it; and forgetting what was.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Admin;
+use super::auth::Who;
+use super::error::{AdminError, Failure};
+use super::extract::Sent;
+use crate::routing::{BreakerView, LoadView, Trouble};
+
+/// How everything fares.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct HealthList {
+    channels: Vec<ChannelHealth>,
+}
+
+/// How one channel fares.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct ChannelHealth {
+    /// The channel.
+    channel: String,
+    /// It takes part in routing.
+    serving: bool,
+    /// `sound`, `degraded` (some of it is out of rotation) or `down` (all of it).
+    state: String,
+    /// What is out of rotation, or has only just come back.
+    troubles: Vec<TroubleView>,
+    /// Models that were asked for.
+    models: Vec<ModelHealth>,
+}
+
+/// Something that is out of rotation.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct TroubleView {
+    /// The model, where it is about one.
+    model: Option<String>,
+    /// Position of the credential, where it is about one.
+    credential: Option<u32>,
+    /// How it stands.
+    breaker: BreakerView,
+    /// The reason in words.
+    reason: String,
+}
+
+/// How one model of a channel fares.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct ModelHealth {
+    /// What the provider calls the model.
+    model: String,
+    /// The numbers.
+    #[serde(flatten)]
+    load: LoadView,
+}
+
+/// What is to be forgotten.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ResetInput {
+    /// The channel; absent: all.
+    channel: Option<String>,
+    /// The model, by the provider's name; absent: everything at the channel.
+    model: Option<String>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct ResetDone {
+    /// So many are back in rotation.
+    reset: usize,
+}
+
+fn trouble(trouble: Trouble) -> Option<TroubleView> {
+    let breaker = trouble.view?;
+    let reason = breaker.why.words().to_owned();
+    Some(TroubleView { model: trouble.upstream, credential: trouble.credential, breaker, reason })
+}
+
+/// How one channel fares.
+fn channel(admin: &Admin, name: &str, serving: bool, now_ms: u64) -> ChannelHealth {
+    let fleet = &admin.services.fleet;
+    let troubles: Vec<TroubleView> = fleet.troubles(name, now_ms).into_iter().filter_map(trouble).collect();
+    let out = |trouble: &&TroubleView| trouble.breaker.state != "recovering";
+    let snapshot = admin.services.snapshot.load();
+    let credentials = snapshot.routing.channel(name).map_or(1, |channel| channel.credentials.len().max(1));
+    let keys_out = troubles.iter().filter(out).filter(|own| own.model.is_none() && own.credential.is_some()).count();
+    let whole = troubles.iter().filter(out).any(|own| own.model.is_none() && own.credential.is_none());
+    let state = match () {
+        () if whole || keys_out >= credentials => "down",
+        () if troubles.iter().any(|own| own.breaker.state != "recovering") => "degraded",
+        () => "sound",
+    };
+    let models = fleet.loads(name, now_ms).into_iter();
+    let models = models.map(|(model, load)| ModelHealth { model: model.as_ref().to_owned(), load }).collect();
+    ChannelHealth { channel: name.to_owned(), serving, state: state.to_owned(), troubles, models }
+}
+
+/// How channels, their credentials and their models fare, as traffic shows it.
+#[utoipa::path(get, path = "/api/v1/health", tag = "channels", operation_id = "get_health", responses((status = 200, body = HealthList)))]
+pub(super) async fn list(State(admin): State<Admin>) -> Json<HealthList> {
+    let now_ms = admin.services.clock.unix_ms();
+    let entities = admin.services.store.entities();
+    let channels = entities.channels.iter().map(|own| channel(&admin, &own.name, own.enabled, now_ms));
+    Json(HealthList { channels: channels.collect() })
+}
+
+/// Puts what is out of rotation back in, and forgets why it was out.
+#[utoipa::path(post, path = "/api/v1/health/reset", tag = "channels", operation_id = "reset_health", request_body = ResetInput,
+    responses((status = 200, body = ResetDone), (status = 404, body = Failure)))]
+pub(super) async fn reset(
+    State(admin): State<Admin>,
+    Extension(who): Extension<Who>,
+    Sent(input): Sent<ResetInput>,
+) -> Result<Json<ResetDone>, AdminError> {
+    if let Some(name) = &input.channel
+        && admin.services.store.entities().channel(name).is_none()
+    {
+        return Err(AdminError::missing("channel", name));
+    }
+    let reset = admin.services.fleet.reset(input.channel.as_deref(), input.model.as_deref());
+    tracing::info!(who = who.0, channel = input.channel, model = input.model, reset, "put back in rotation");
+    Ok(Json(ResetDone { reset }))
+}
+
+/// How many channels have something out of rotation.
+pub(super) fn degraded(admin: &Admin) -> Vec<String> {
+    let now_ms = admin.services.clock.unix_ms();
+    let snapshot = admin.services.snapshot.load();
+    let names = snapshot.lines.iter().map(|line| line.channel.name().to_owned());
+    names.filter(|name| channel(admin, name, true, now_ms).state != "sound").collect()
+}

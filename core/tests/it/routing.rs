@@ -1,0 +1,161 @@
+//! Routing, live: caches stay warm, switches break nothing, what breaks is left alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use myelin_core::model::{Profile, ProfileRule};
+use myelin_core::store::Change;
+use myelin_testkit::{MockServer, Script};
+use serde_json::{Value, json};
+
+use crate::support::{TestGateway, mock_channel};
+
+fn turn(conversation: usize, turns: usize, stream: bool) -> Value {
+    let mut messages = vec![json!({"role": "system", "content": "you are terse"})];
+    for turn in 0..=turns {
+        messages.push(json!({"role": "user", "content": format!("conversation {conversation}, turn {turn}")}));
+        if turn < turns {
+            messages.push(json!({"role": "assistant", "content": "yes"}));
+        }
+    }
+    json!({"model": "mock", "stream": stream, "messages": messages})
+}
+
+/// Providers that keep prompts in caches of their own: a turn is a hit where the turn before it was served.
+#[tokio::test]
+async fn conversations_stay_where_their_prompt_is_cached_while_one_deployment_fails() {
+    let mock = MockServer::start().await.unwrap();
+    let broken = MockServer::start().await.unwrap();
+    let names = ["a", "b", "c", "d"];
+    let mut channels: Vec<Value> = names.iter().map(|name| mock_channel(&mock, name, "openai", "openai")).collect();
+    channels.push(mock_channel(&broken, "broken", "openai", "openai"));
+    let gateway = std::sync::Arc::new(TestGateway::start(channels).await);
+    for _ in 0..40 {
+        broken.script(Script::error(503).provider("openai"));
+    }
+    let (conversations, turns) = (60, 10);
+    let mut tasks = tokio::task::JoinSet::new();
+    for conversation in 0..conversations {
+        let gateway = gateway.clone();
+        tasks.spawn(async move {
+            let mut homes = Vec::new();
+            for turns in 0..turns {
+                let stream = turns % 2 == 0;
+                let answer =
+                    gateway.post("/v1/chat/completions").json(&turn(conversation, turns, stream)).send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                homes.push(answer.headers()["x-myelin-channel"].to_str().unwrap().to_owned());
+                answer.text().await.unwrap();
+            }
+            homes
+        });
+    }
+    let (mut hits, mut chances) = (0, 0);
+    let mut begun: HashMap<String, usize> = HashMap::new();
+    while let Some(homes) = tasks.join_next().await {
+        let homes = homes.unwrap();
+        *begun.entry(homes[0].clone()).or_default() += 1;
+        hits += homes.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        chances += homes.len() - 1;
+    }
+    assert!(hits * 100 >= chances * 99, "{hits} of {chances} turns found their prompt in the cache");
+    assert!(begun.len() >= 4, "conversations are spread: {begun:?}");
+}
+
+/// A switch in the middle of many streams: they end as they began, the next request goes elsewhere.
+#[tokio::test]
+async fn a_switch_in_the_middle_of_200_streams_breaks_none() {
+    let mock = MockServer::start().await.unwrap();
+    let old = mock_channel(&mock, "old", "openai", "openai");
+    let new = mock_channel(&mock, "new", "anthropic", "anthropic");
+    let gateway = std::sync::Arc::new(TestGateway::start(vec![old, new]).await);
+    for (name, to) in [("before", "old/mock"), ("after", "new/mock")] {
+        let rule = ProfileRule { glob: Some("*".into()), to: to.into(), ..ProfileRule::default() };
+        let profile = Profile { name: name.into(), rules: vec![rule], ..Profile::default() };
+        gateway.gateway.store().apply(Change::CreateProfile(profile), "test").await.unwrap();
+    }
+    switch(&gateway, "before", "old").await;
+    let words: Vec<String> = (0..12).map(|word| format!("word{word}")).collect();
+    let text = format!("{} [[pace 40]]", words.join(" "));
+    let body = json!({"model": "any", "stream": true, "messages": [{"role": "user", "content": text}]});
+    let mut streams = tokio::task::JoinSet::new();
+    let begun = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    for _ in 0..200 {
+        let (gateway, body, begun) = (gateway.clone(), body.clone(), begun.clone());
+        streams.spawn(async move {
+            let mut answer = gateway.post("/v1/chat/completions").json(&body).send().await.unwrap();
+            assert_eq!(answer.headers()["x-myelin-channel"], "old");
+            let mut whole = String::new();
+            let first = answer.chunk().await.unwrap().expect("a first piece");
+            whole.push_str(&String::from_utf8_lossy(&first));
+            begun.add_permits(1);
+            while let Some(piece) = answer.chunk().await.unwrap() {
+                whole.push_str(&String::from_utf8_lossy(&piece));
+            }
+            whole
+        });
+    }
+    drop(begun.acquire_many(200).await.unwrap());
+    switch(&gateway, "after", "new").await;
+    // A reload of the configuration besides: the channel that serves the streams goes.
+    gateway.gateway.store().apply(Change::EnableChannel { name: "old".into(), enabled: false }, "test").await.unwrap();
+    while let Some(whole) = streams.join_next().await {
+        let whole = whole.unwrap();
+        assert!(whole.ends_with("data: [DONE]\n\n"), "{whole}");
+        assert!(!whole.contains("\"error\""), "{whole}");
+    }
+    let answer = gateway.post("/v1/chat/completions").json(&body).send().await.unwrap();
+    assert_eq!(answer.headers()["x-myelin-channel"], "new");
+}
+
+async fn switch(gateway: &TestGateway, profile: &str, channel: &str) {
+    let change = Change::UseProfile { key: None, profile: Some(profile.into()) };
+    gateway.gateway.store().apply(change, "test").await.unwrap();
+    for _ in 0..200 {
+        let body = json!({"model": "any", "messages": [{"role": "user", "content": "hi"}]});
+        let answer = gateway.post("/v1/chat/completions").json(&body).send().await.unwrap();
+        if answer.headers().get("x-myelin-channel").is_some_and(|own| own == channel) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the switch to {profile} has no effect");
+}
+
+#[tokio::test]
+async fn a_bad_key_benches_one_key_and_a_reset_brings_it_back() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = mock_channel(&mock, "main", "openai", "openai");
+    channel["credentials"] = json!(["mock-bad-key-0123456789", myelin_testkit::KEY]);
+    let gateway = TestGateway::start(vec![channel]).await;
+    let body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}]});
+    for _ in 0..12 {
+        assert_eq!(gateway.ask("/v1/chat/completions", &body).await.0, 200);
+    }
+    let records = gateway.records(12).await;
+    let failed: usize = records.iter().map(|record| record.attempts.len() - 1).sum();
+    assert_eq!(failed, 1, "the bad key was tried once");
+    let record = &records[0];
+    assert_eq!(record.plan.len(), 1);
+    assert!(!record.plan[0].why.is_empty() && record.strategy.as_deref() == Some("weighted"));
+    let admin = |method: &str, path: &str, body: Value| {
+        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
+        let request =
+            request.header("content-type", "application/json").body(http_body_util::Full::new(body.to_string().into()));
+        let gateway = gateway.gateway.clone();
+        async move {
+            let answer = gateway.ask_as_owner::<http_body_util::Full<bytes::Bytes>>(request.unwrap()).await;
+            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            serde_json::from_slice::<Value>(&bytes).unwrap()
+        }
+    };
+    let health = admin("GET", "/api/v1/health", json!({})).await;
+    assert_eq!(health["channels"][0]["state"], "degraded", "{health}");
+    assert_eq!(health["channels"][0]["troubles"][0]["credential"], 0);
+    let explained = admin("GET", "/api/v1/explain?model=mock", json!({})).await;
+    assert_eq!(explained["plan"][0]["credentials"], json!([1]), "{explained}");
+    let reset = admin("POST", "/api/v1/health/reset", json!({"channel": "main"})).await;
+    assert_eq!(reset["reset"], 1);
+    let health = admin("GET", "/api/v1/health", json!({})).await;
+    assert_eq!(health["channels"][0]["state"], "sound", "{health}");
+}
