@@ -57,6 +57,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cache": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How full the answer cache is, and how it did since the start. */
+        get: operations["get_cache"];
+        put?: never;
+        post?: never;
+        /** Forgets every kept answer. */
+        delete: operations["clear_cache"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/changes": {
         parameters: {
             query?: never;
@@ -947,6 +965,44 @@ export interface components {
              */
             ttl_seconds?: number | null;
         };
+        /** @description How full the cache is and how it did. */
+        CacheStatus: {
+            /**
+             * Format: int64
+             * @description Answers on disk.
+             */
+            disk_answers: number;
+            /**
+             * Format: int64
+             * @description Their bytes, compressed.
+             */
+            disk_bytes: number;
+            /**
+             * Format: int64
+             * @description Requests that were answered from it since the start.
+             */
+            hits: number;
+            /**
+             * Format: int64
+             * @description Answers in memory.
+             */
+            memory_answers: number;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            memory_bytes: number;
+            /**
+             * Format: int64
+             * @description Requests for which it had nothing.
+             */
+            misses: number;
+            /**
+             * Format: int64
+             * @description Requests that shared a call of another.
+             */
+            shared: number;
+        };
         /** @description One line of the change log. */
         ChangeEntry: {
             /**
@@ -1296,7 +1352,7 @@ export interface components {
          * @description What follows when a stream breaks off.
          * @enum {string}
          */
-        CutStreams: "off" | "retry" | "resume";
+        CutStreams: "off" | "retry";
         /** @description What one deployment costs. */
         DeploymentPrice: {
             channel: string;
@@ -3329,6 +3385,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_cache: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheStatus"];
+                };
+            };
+        };
+    };
+    clear_cache: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
                 };
             };
         };
