@@ -1,4 +1,5 @@
 //! How fast lists, filters, facets and charts are over millions of records. `cargo xtask bench records [--count N]` runs it.
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 #[path = "traffic.rs"]
 mod traffic;

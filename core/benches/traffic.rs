@@ -43,8 +43,8 @@ pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
     // Small ones are usual: the product of two dice.
     let mut die = |of: usize| (random.usize(0..of) * random.usize(0..of)) / of;
     let person = die(12);
-    let (tool, format) = TOOLS[die(TOOLS.len())];
-    let (model, upstream, channel, provider) = MODELS[die(MODELS.len())];
+    let (tool, format) = *TOOLS.get(die(TOOLS.len())).unwrap_or(&TOOLS[0]);
+    let (model, upstream, channel, provider) = *MODELS.get(die(MODELS.len())).unwrap_or(&MODELS[0]);
     let (state, status, error) = match random.u8(0..100) {
         0..=2 => (RequestState::Failed, 429, Some("upstream-rate-limited")),
         3 => (RequestState::Failed, 502, Some("upstream-failed")),

@@ -140,7 +140,7 @@ fn killed_under_load(server: &mut Server) -> BTreeSet<String> {
 fn what_was_answered_is_in_the_log_after_the_process_was_killed() {
     let (_runtime, mock) = mock();
     // `cargo xtask soak` asks for more of them.
-    let soak = std::env::var("MYELIN_SOAK_ROUNDS").ok().map(|rounds| rounds.parse::<u64>().unwrap());
+    let soak = std::env::var_os("MYELIN_SOAK_ROUNDS").map(|rounds| rounds.to_str().unwrap().parse::<u64>().unwrap());
     for (strict, usual) in [(false, 6), (true, 2)] {
         let rounds = soak.map_or(usual, |soak| if strict { soak / 5 } else { soak - soak / 5 });
         let home = Home::new(&config_of(&mock, "one", strict));

@@ -7,6 +7,7 @@ mod addresses;
 mod architecture;
 #[cfg(test)]
 mod aside;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod care;
@@ -38,8 +39,10 @@ mod passthrough;
 mod prices;
 #[cfg(test)]
 mod quota;
-mod routing;
+#[cfg(test)]
 mod records;
+#[cfg(test)]
+mod routing;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

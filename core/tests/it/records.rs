@@ -113,7 +113,7 @@ async fn a_request_in_flight_is_shown_and_can_be_stopped() {
             "{words}"
         );
         let id = flight["id"].as_str().unwrap();
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         assert_eq!(owner(&gateway, "POST", &format!("/api/v1/requests/{id}/stop")).await.0, 200);
         let answer = asking.await.unwrap().unwrap();
         let status = answer.status();

@@ -1,7 +1,6 @@
 //! Many records: what is read for a question stays small, and so does the file. The same at millions is `cargo xtask bench records`.
 
 #[path = "../../benches/traffic.rs"]
-#[expect(clippy::indexing_slicing, reason = "the dice know how many sides they have")]
 mod traffic;
 
 use std::path::Path;

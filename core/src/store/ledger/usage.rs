@@ -260,7 +260,7 @@ impl Wanted {
     fn unmet(&self, values: &Values) -> SmallVec<[Dimension; 2]> {
         let unmet = self.0.iter().filter(|(dimension, any)| {
             let own = values.get(*dimension);
-            !own.iter().any(|id| any.contains(id)) && !(own.is_empty() && any.contains(&NOTHING))
+            !(own.iter().any(|id| any.contains(id)) || own.is_empty() && any.contains(&NOTHING))
         });
         unmet.map(|(dimension, _)| *dimension).take(2).collect()
     }

@@ -152,6 +152,10 @@ impl Fault {
             Self::LimitedWithout => Some(Script::error(429)),
             Self::LimitedSeconds => limited("retry-after", "30"),
             Self::LimitedDate => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the date is one that the gateway compares with its own clock"
+                )]
                 let at = SystemTime::now() + Duration::from_secs(45);
                 limited("retry-after", &http_date(at))
             }

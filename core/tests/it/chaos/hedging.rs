@@ -1,10 +1,11 @@
 //! Several deployments for one answer: the first wins, the others are let go, the caller sees one answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use myelin_core::model::{AttemptOutcome, RequestState};
 use myelin_testkit::{MockServer, Progress, Script};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{ANSWER, ask, said};
 use crate::support::dialog::CLIENTS;

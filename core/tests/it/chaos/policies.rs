@@ -1,10 +1,11 @@
 //! What an owner says about failures is what happens.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use myelin_core::model::{CutStreams, FailureClass, Policy, RequestState, Retry, RetryAction};
 use myelin_testkit::{Delivery, MockServer, Script, Verbatim};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{TestGateway, mock_channel};
 

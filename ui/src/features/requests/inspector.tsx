@@ -104,7 +104,7 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
     [
       t("requests.key"),
       keyName ? (
-        <Link to="/requests" search={{ key: keyName }} className="text-accent hover:underline">
+        <Link key="key" to="/requests" search={{ key: keyName }} className="text-accent hover:underline">
           {keyName}
         </Link>
       ) : (
