@@ -214,6 +214,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which rule would fire for a request, which deployments would be tried in which order and why, and which may not serve and why not. Nothing is sent. */
+        get: operations["explain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/forecast": {
         parameters: {
             query?: never;
@@ -225,6 +242,40 @@ export interface paths {
         get: operations["forecast"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How channels, their credentials and their models fare, as traffic shows it. */
+        get: operations["get_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts what is out of rotation back in, and forgets why it was out. */
+        post: operations["reset_health"];
         delete?: never;
         options?: never;
         head?: never;
@@ -494,6 +545,23 @@ export interface paths {
         put?: never;
         /** Prices records anew at today's prices, their sums with them. What providers said that a request cost stays as it is. */
         post: operations["reprice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profile-presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Profiles for common cases, ready to be taken over. They are not among the profiles until they are created. */
+        get: operations["list_profile_presets"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -900,6 +968,28 @@ export interface components {
             /** @description Tokens that it used, where that is known of this attempt apart. */
             usage?: Record<string, unknown> | null;
         };
+        /** @description How the keeping of bodies goes. Counters are since the start of the process. */
+        BodiesHealth: {
+            /**
+             * Format: int64
+             * @description Bytes that the kept ones take.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Requests whose bodies were dropped: too much waited, or the disk failed.
+             */
+            dropped: number;
+            /** @description The last write failed: the disk is full or broken. */
+            failing: boolean;
+            /**
+             * Format: int64
+             * @description Requests whose bodies were written.
+             */
+            kept: number;
+            /** @description What the disk said last. */
+            last_error?: string | null;
+        };
         /** @description Kept bodies of one request. */
         BodiesView: {
             /** @description The words of the answer, put together if it was a stream. */
@@ -933,6 +1023,63 @@ export interface components {
             size: number;
             /** @description The text, secrets masked. Of a stream: its events as they came. */
             text: string;
+        };
+        /** @description When deployments that fail are left alone, and for how long. */
+        BreakerSettings: {
+            /**
+             * Format: int64
+             * @description For so long at first; doubled each time that it fails right after. Milliseconds.
+             * @default 5000
+             */
+            cooldown_ms?: number;
+            /**
+             * Format: int32
+             * @description Or such a share of the last five minutes, of at least ten attempts.
+             * @default 50
+             */
+            failure_percent?: number;
+            /**
+             * Format: int32
+             * @description So many failures in a row.
+             * @default 3
+             */
+            failures?: number;
+            /**
+             * Format: int64
+             * @description And at most. Milliseconds.
+             * @default 60000
+             */
+            longest_cooldown_ms?: number;
+            /**
+             * Format: int64
+             * @description The longest wait that a provider may ask for. Milliseconds.
+             * @default 600000
+             */
+            retry_after_cap_ms?: number;
+        };
+        /** @description What people see of a breaker that is not closed. */
+        BreakerView: {
+            /**
+             * Format: int64
+             * @description When it opened; milliseconds since 1970.
+             */
+            since: number;
+            /** @description `open`, `half-open` or `recovering`. */
+            state: string;
+            /**
+             * Format: int32
+             * @description How often it opened in a row.
+             */
+            times: number;
+            /**
+             * Format: int64
+             * @description When one request may try; milliseconds since 1970, `null`: not before somebody resets it.
+             */
+            until?: number | null;
+            /** @description What opened it. */
+            why: components["schemas"]["Failure"];
+            /** @description The last failure in words. */
+            words?: string;
         };
         /**
          * @description Which requests may be answered from the cache.
@@ -1034,6 +1181,19 @@ export interface components {
             /** @description What was taken but is surely not as meant. */
             warnings: components["schemas"]["Problem"][];
         };
+        /** @description How one channel fares. */
+        ChannelHealth: {
+            /** @description The channel. */
+            channel: string;
+            /** @description Models that were asked for. */
+            models: components["schemas"]["ModelHealth"][];
+            /** @description It takes part in routing. */
+            serving: boolean;
+            /** @description `sound`, `degraded` (some of it is out of rotation) or `down` (all of it). */
+            state: string;
+            /** @description What is out of rotation, or has only just come back. */
+            troubles: components["schemas"]["TroubleView"][];
+        };
         /** @description A new channel. It is off until a test passes. */
         ChannelInput: {
             /** @description Allows link-local and metadata addresses. */
@@ -1046,6 +1206,8 @@ export interface components {
             credentials?: string[];
             /** @description Overrides of the catalog's dialect. */
             dialect?: Record<string, unknown>;
+            /** @description Failures that take a credential or the channel out of rotation at once. */
+            disable?: components["schemas"]["DisableRule"][];
             /** @description Takes part in routing at once, without a test. */
             enabled?: boolean;
             /** @description What holds for some of its models. */
@@ -1056,6 +1218,8 @@ export interface components {
             models?: components["schemas"]["ChannelModel"][] | null;
             /** @description Unique name. */
             name: string;
+            /** @description Under which names the models are offered. */
+            names?: components["schemas"]["ModelNames"];
             /** @description Provider settings that are no secret. */
             options?: Record<string, unknown>;
             /** @description Changes in requests and answers, in the provider's words. */
@@ -1121,6 +1285,11 @@ export interface components {
             /** @description Overrides of the catalog's dialect. */
             dialect?: Record<string, unknown> | null;
             /**
+             * @description Failures that take a credential or the channel out of rotation at once, all anew.
+             * @default null
+             */
+            disable?: components["schemas"]["DisableRule"][] | null;
+            /**
              * @description What holds for some of its models, all anew.
              * @default null
              */
@@ -1132,6 +1301,8 @@ export interface components {
              * @default null
              */
             models?: components["schemas"]["ChannelModel"][] | null;
+            /** @default null */
+            names?: components["schemas"]["ModelNames"] | null;
             /** @description Provider settings that are no secret. */
             options?: Record<string, unknown> | null;
             /**
@@ -1236,6 +1407,8 @@ export interface components {
             credentials: string[];
             /** @description Overrides of the catalog's dialect. */
             dialect: Record<string, unknown>;
+            /** @description Failures that take a credential or the channel out of rotation at once. */
+            disable: components["schemas"]["DisableRule"][];
             /** @description Takes part in routing. */
             enabled: boolean;
             /** @description What holds for some of its models. */
@@ -1248,6 +1421,8 @@ export interface components {
             models?: components["schemas"]["ChannelModel"][] | null;
             /** @description Unique name. */
             name: string;
+            /** @description Under which names the models are offered. */
+            names: components["schemas"]["ModelNames"];
             /** @description Provider settings that are no secret. */
             options: Record<string, unknown>;
             /** @description Where it is declared; `file` is read-only here. */
@@ -1343,6 +1518,62 @@ export interface components {
              */
             upstream_format?: components["schemas"]["Patterns"];
         };
+        /** @description Everything that is given must hold; what is absent asks nothing. */
+        Conditions: {
+            /**
+             * @description The client format is one of these (`openai-chat`, `anthropic-messages`, `embeddings` …).
+             * @default []
+             */
+            format?: string[];
+            /**
+             * @description Headers of the request, by name: the value is exact or a glob.
+             * @default {}
+             */
+            headers?: {
+                [key: string]: string;
+            };
+            /**
+             * @description The request holds images (`true`) or none (`false`).
+             * @default null
+             */
+            images?: boolean | null;
+            /**
+             * Format: int64
+             * @description The prompt has at most so many tokens.
+             * @default null
+             */
+            max_prompt_tokens?: number | null;
+            /**
+             * @description Fields of the request's `metadata`, by name: the value is exact or a glob.
+             * @default {}
+             */
+            metadata?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description The prompt has at least so many tokens, by our own estimate.
+             * @default null
+             */
+            min_prompt_tokens?: number | null;
+            /**
+             * @description The request asks for a stream (`true`) or for a whole answer (`false`).
+             * @default null
+             */
+            stream?: boolean | null;
+            /**
+             * @description The request asks for thinking (`true`) or does not (`false`).
+             * @default null
+             */
+            thinking?: boolean | null;
+            /** @default null */
+            time?: components["schemas"]["TimeWindow"] | null;
+            /**
+             * @description The tool is one of these (`claude-code`, `codex` …; globs).
+             * @default []
+             */
+            tool?: string[];
+        };
         /**
          * @description Where a cost is from.
          * @enum {string}
@@ -1371,6 +1602,31 @@ export interface components {
             origin: components["schemas"]["PriceOrigin"];
             /** @description Dollars a million tokens, or each; `null`: there is no price. */
             price?: Record<string, unknown> | null;
+        };
+        /** @description A failure that takes a credential, or the whole channel, out of rotation at once. Everything that is given must fit. */
+        DisableRule: {
+            /**
+             * Format: int64
+             * @description For how long; absent: until it is reset.
+             * @default null
+             */
+            minutes?: number | null;
+            /**
+             * Format: int32
+             * @description HTTP status of the provider's answer.
+             * @default null
+             */
+            status?: number | null;
+            /**
+             * @description Words in the provider's message, but for case.
+             * @default null
+             */
+            text?: string | null;
+            /**
+             * @description The whole channel, not just the credential that was used.
+             * @default false
+             */
+            whole_channel?: boolean;
         };
         /** @description An answer that says only that it was done. */
         Done: {
@@ -1421,6 +1677,61 @@ export interface components {
              * @description What to ask after next time.
              */
             next: number;
+        };
+        /** @description One deployment of a plan. */
+        ExplainedDeployment: {
+            /**
+             * Format: int64
+             * @description Only if nobody else can serve: when it may be asked again, milliseconds since 1970.
+             */
+            benched_until?: number | null;
+            /** @description The channel. */
+            channel: string;
+            /** @description Its credentials in the order of their tries, by position. */
+            credentials: number[];
+            /**
+             * Format: int32
+             * @description Which group, from 0; a later one is cold standby.
+             */
+            group: number;
+            /** @description What the provider calls the model. */
+            model: string;
+            /** @description How the group chooses. */
+            strategy: string;
+            /** @description Why it stands here. */
+            why: string;
+        };
+        /** @description One deployment that may not serve. */
+        ExplainedOmission: {
+            /** @description The channel. */
+            channel: string;
+            /** @description What the provider calls the model. */
+            model: string;
+            /** @description Why not. */
+            why: string;
+        };
+        /** @description What would happen to it. */
+        Explanation: {
+            /** @description The built-in model answers. */
+            echo: boolean;
+            /** @description Deployments that may not serve it. */
+            left_out: components["schemas"]["ExplainedOmission"][];
+            /** @description The model that was asked for. */
+            model: string;
+            /** @description Deployments in the order in which they would be tried. */
+            plan: components["schemas"]["ExplainedDeployment"][];
+            /** @description The profile that applies. */
+            profile: string;
+            /** @description Where the profile is from: `asked`, `key`, `tool` or `gateway`. */
+            profile_from: string;
+            /** @description Why nobody would be asked. */
+            refused?: string | null;
+            /** @description The route that they lead to, if one is defined. */
+            route?: string | null;
+            /** @description The profile's rules up to the one that fires, and why those before it do not. */
+            rules: components["schemas"]["RuleTried"][];
+            /** @description Names that it is mapped to, best first. */
+            targets: string[];
         };
         /** @description One value. */
         FacetValue: {
@@ -1570,6 +1881,10 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description How everything fares. */
+        HealthList: {
+            channels: components["schemas"]["ChannelHealth"][];
+        };
         /** @description A list was taken. */
         ImportDone: {
             /**
@@ -1631,6 +1946,7 @@ export interface components {
             profile?: string | null;
             /** @description A secret to take over; absent: one is made. */
             secret?: string | null;
+            strategy?: components["schemas"]["Strategy"] | null;
             /** @description The last byte of an answer waits for the record to be on disk. */
             strict?: boolean;
             /** @description The tool that the key belongs to. */
@@ -1687,6 +2003,8 @@ export interface components {
              * @default null
              */
             profile?: string | null;
+            /** @default null */
+            strategy?: components["schemas"]["Strategy"] | null;
             /**
              * @description The last byte of an answer waits for the record to be on disk.
              * @default null
@@ -1746,6 +2064,7 @@ export interface components {
             policy: components["schemas"]["Policy"];
             /** @description The key's own active profile; `null` follows the gateway's. */
             profile?: string | null;
+            strategy?: components["schemas"]["Strategy"] | null;
             /** @description The last byte of an answer waits for the record to be on disk. */
             strict: boolean;
             /** @description The tool that the key belongs to. */
@@ -1992,6 +2311,44 @@ export interface components {
             /** @description Records in the order in which they ended. */
             records: components["schemas"]["RequestRecord"][];
         };
+        /** @description The same as numbers. */
+        LoadView: {
+            /**
+             * Format: double
+             * @description The same for whole answers.
+             */
+            answer_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Attempts of the last five minutes.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Those of them that failed.
+             */
+            failures: number;
+            /**
+             * Format: double
+             * @description Peak-sensitive average time to the first token of streams, in milliseconds.
+             */
+            first_token_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Requests under way.
+             */
+            in_flight: number;
+            /**
+             * Format: int64
+             * @description Requests of the last minute.
+             */
+            requests_a_minute: number;
+            /**
+             * Format: int64
+             * @description Tokens of the last minute.
+             */
+            tokens_a_minute: number;
+        };
         /** @description What opens a session. */
         LogIn: {
             /** @description An admin token. */
@@ -2022,6 +2379,11 @@ export interface components {
             percent?: number;
             /** @description A model, a route or `channel/model`. */
             to: string;
+        };
+        /** @description How one model of a channel fares. */
+        ModelHealth: components["schemas"]["LoadView"] & {
+            /** @description What the provider calls the model. */
+            model: string;
         };
         /** @description What is known of a model's limits and abilities. `None` is unknown. */
         ModelLimits: {
@@ -2319,6 +2681,19 @@ export interface components {
              */
             retry?: components["schemas"]["Retry"];
         };
+        /** @description A profile for a common case. */
+        Preset: {
+            /** @description What it is called by. */
+            name: string;
+            /** @description The channels that it points at, by the provider that a channel is usually named after. */
+            needs: string[];
+            /** @description The profile. */
+            profile: components["schemas"]["Profile"];
+        };
+        /** @description Profiles for common cases. */
+        PresetList: {
+            presets: components["schemas"]["Preset"][];
+        };
         /** @description A price to set. */
         PriceInput: {
             /** @description At this channel only; absent: wherever the model is. */
@@ -2360,6 +2735,10 @@ export interface components {
         };
         /** @description A named, ordered list of rules. First match wins; no match passes the name through. Its name is its identity; `direct` is built in and maps nothing. */
         Profile: {
+            /** @description Only these channels may serve: names, globs, `tag:t`; with `!` before it: not these. Empty allows all. */
+            channels?: string[];
+            /** @description For people. */
+            description?: string | null;
             /** @description Unique name. */
             name: string;
             /** @description Where it is declared. */
@@ -2370,6 +2749,7 @@ export interface components {
             policy?: components["schemas"]["Policy"];
             /** @description Rules in order. */
             rules?: components["schemas"]["ProfileRule"][];
+            strategy?: components["schemas"]["Strategy"] | null;
         };
         /** @description A profile after a change. */
         ProfileChanged: {
@@ -2379,6 +2759,10 @@ export interface components {
         };
         /** @description A new profile. */
         ProfileInput: {
+            /** @description Only these channels may serve: names, globs, `tag:t`; with `!` before it: not these. Empty allows all. */
+            channels?: string[];
+            /** @description For people. */
+            description?: string | null;
             /** @description Unique name. */
             name: string;
             /** @description Changes in requests and answers, in the caller's words. */
@@ -2387,6 +2771,7 @@ export interface components {
             policy?: components["schemas"]["Policy"];
             /** @description Rules in order. */
             rules?: components["schemas"]["ProfileRule"][];
+            strategy?: components["schemas"]["Strategy"] | null;
         };
         /** @description Profiles and who uses them. */
         ProfileList: {
@@ -2400,6 +2785,16 @@ export interface components {
         /** @description What is to be changed of a profile. */
         ProfilePatch: {
             /**
+             * @description All channels anew.
+             * @default null
+             */
+            channels?: string[] | null;
+            /**
+             * @description For people; `null`: nothing.
+             * @default null
+             */
+            description?: string | null;
+            /**
              * @description All overrides anew.
              * @default null
              */
@@ -2411,18 +2806,22 @@ export interface components {
              * @default null
              */
             rules?: components["schemas"]["ProfileRule"][] | null;
+            /** @default null */
+            strategy?: components["schemas"]["Strategy"] | null;
         };
         /** @description One rule. */
         ProfileRule: {
             /** @description Tried in order when `to` fails. */
             fallback?: string[];
+            /** @description What else must hold. */
+            if?: components["schemas"]["Conditions"];
             /** @description Exact name or glob with `*`. */
             match?: string | null;
             /** @description Regular expression; captures can be used in `to` as `$1`. */
             regex?: string | null;
             /** @description Body fields (names of the caller's format) to set. */
             set?: Record<string, unknown>;
-            /** @description A model, a route or `channel/model`. */
+            /** @description A model, a route or `channel/model`. In a glob's target `$1` is what its first star stood for. */
             to: string;
         };
         /** @description The catalog. */
@@ -2707,6 +3106,24 @@ export interface components {
          * @enum {string}
          */
         RequestState: "completed" | "interrupted" | "canceled" | "failed";
+        /** @description What was forgotten. */
+        ResetDone: {
+            /** @description So many are back in rotation. */
+            reset: number;
+        };
+        /** @description What is to be forgotten. */
+        ResetInput: {
+            /**
+             * @description The channel; absent: all.
+             * @default null
+             */
+            channel?: string | null;
+            /**
+             * @description The model, by the provider's name; absent: everything at the channel.
+             * @default null
+             */
+            model?: string | null;
+        };
         /** @description Second tries. */
         Retry: {
             /**
@@ -2759,14 +3176,21 @@ export interface components {
         };
         /** @description A rule from a model to ordered groups of deployments. Its model is its identity. */
         Route: {
+            /** @description More names that lead here: exact or globs. */
+            also?: string[];
             /** @description Groups in order; a lower one is strict cold standby. */
             groups: components["schemas"]["RouteGroup"][];
+            /** @description What else must hold; if it does not, the route is not there for this request. */
+            if?: components["schemas"]["Conditions"];
             /** @description The name that clients ask for. */
             model: string;
             /** @description Where it is declared. */
             origin?: components["schemas"]["Origin"];
             /** @description Retries, hedges, races, mirrors and the answer cache for this model. */
             policy?: components["schemas"]["Policy"];
+            /** @description Names that lead here, as a regular expression. */
+            regex?: string | null;
+            strategy?: components["schemas"]["Strategy"] | null;
         };
         /** @description A route after a change. */
         RouteChanged: {
@@ -2776,19 +3200,29 @@ export interface components {
         };
         /** @description One group of a route. */
         RouteGroup: {
-            /** @description How to choose within the group. */
-            strategy?: components["schemas"]["Strategy"];
-            /** @description `channel/model`, `channel/*` or `tag:t`. */
+            /** @description Left out all the same: channels (names or globs), `tag:t`, or `channel/model` with globs. */
+            exclude?: string[];
+            /** @description What else must hold; if it does not, the group is left out for this request. */
+            if?: components["schemas"]["Conditions"];
+            strategy?: components["schemas"]["Strategy"] | null;
+            /** @description `channel/model`, `channel/*`, `channel/~regex`, `tag:t`, `tag:t/model`, `tag:t/~regex`, a model that channels list, or `~regex` over all of them. */
             use: string[];
         };
         /** @description A new route. */
         RouteInput: {
+            /** @description More names that lead here: exact or globs. */
+            also?: string[];
             /** @description Groups in order; a lower one is strict cold standby. */
             groups: components["schemas"]["RouteGroup"][];
+            /** @description What else must hold. */
+            if?: components["schemas"]["Conditions"];
             /** @description The name that clients ask for. */
             model: string;
             /** @description Retries, hedges, races, mirrors and the answer cache for this model. */
             policy?: components["schemas"]["Policy"];
+            /** @description Names that lead here, as a regular expression. */
+            regex?: string | null;
+            strategy?: components["schemas"]["Strategy"] | null;
         };
         /** @description Routes. */
         RouteList: {
@@ -2797,12 +3231,35 @@ export interface components {
         /** @description What is to be changed of a route. */
         RoutePatch: {
             /**
+             * @description All further names anew.
+             * @default null
+             */
+            also?: string[] | null;
+            /**
              * @description All groups anew.
              * @default null
              */
             groups?: components["schemas"]["RouteGroup"][] | null;
             /** @default null */
+            if?: components["schemas"]["Conditions"] | null;
+            /** @default null */
             policy?: components["schemas"]["Policy"] | null;
+            /**
+             * @description Names that lead here, as a regular expression; `null`: none.
+             * @default null
+             */
+            regex?: string | null;
+            /** @default null */
+            strategy?: components["schemas"]["Strategy"] | null;
+        };
+        /** @description A rule that was looked at, for `explain`. */
+        RuleTried: {
+            /** @description It fired. */
+            fired: boolean;
+            /** @description The rule. */
+            rule: string;
+            /** @description Why it did not. */
+            why?: string | null;
         };
         /** @description Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags. */
         Settings: {
@@ -2811,6 +3268,12 @@ export interface components {
              * @default direct
              */
             active_profile?: string;
+            /**
+             * Format: int64
+             * @description How long a conversation stays at the deployment that has its prompt in its cache, in seconds after its last answer; 0: it does not.
+             * @default 3600
+             */
+            affinity_seconds?: number;
             /**
              * @description Extra host names that the `Host` check accepts (`[::1]`, `localhost` and `127.0.0.1` always are).
              * @default []
@@ -2849,6 +3312,17 @@ export interface components {
              * @default 60
              */
             body_idle_seconds?: number;
+            /**
+             * @description When deployments that fail are left alone, and for how long.
+             * @default {
+             *       "failures": 3,
+             *       "failure_percent": 50,
+             *       "cooldown_ms": 5000,
+             *       "longest_cooldown_ms": 60000,
+             *       "retry_after_cap_ms": 600000
+             *     }
+             */
+            breaker?: components["schemas"]["BreakerSettings"];
             /**
              * Format: int64
              * @description Most bytes of answers that the cache keeps on disk; 0: none.
@@ -2921,6 +3395,11 @@ export interface components {
              */
             stored_response_seconds?: number;
             /**
+             * @description How to choose among deployments where no route, profile or key says it.
+             * @default weighted
+             */
+            strategy?: components["schemas"]["Strategy"];
+            /**
              * @description Limits on waiting for every channel that has none of its own.
              * @default {
              *       "connect_ms": null,
@@ -2966,10 +3445,21 @@ export interface components {
         Status: components["schemas"]["Facts"] & {
             /** @description The gateway's active profile. */
             active_profile: string;
+            /** @description How the keeping of bodies goes. */
+            bodies: components["schemas"]["BodiesHealth"];
+            /**
+             * Format: int64
+             * @description Copies of bodies that were not made because requests in flight held too many.
+             */
+            bodies_not_copied: number;
             /** @description Channels that are configured. */
             channels: number;
             /** @description Channels that take part. */
             channels_serving: number;
+            /** @description Channels that have something out of rotation. */
+            degraded: string[];
+            /** @description Requests in flight. */
+            in_flight: number;
             /** @description Provider secrets are sealed with a key file beside the store. */
             key_file: boolean;
             /** @description Virtual keys. */
@@ -2990,7 +3480,7 @@ export interface components {
          * @description How to choose within a group.
          * @enum {string}
          */
-        Strategy: "weighted" | "ordered";
+        Strategy: "weighted" | "ordered" | "round-robin" | "random" | "weighted-shuffle" | "weighted-shuffle-rpm" | "weighted-shuffle-tpm" | "least-busy" | "lowest-latency" | "lowest-tpm-rpm" | "lowest-cost" | "tag-based" | "context-fit" | "adaptive";
         /** @description Sums over requests. */
         SumsView: {
             /**
@@ -3125,6 +3615,29 @@ export interface components {
              */
             model?: string | null;
         };
+        /** @description A window of the day, on some days of the week. One that ends before it begins reaches into the next day, and belongs to the day on which it began. */
+        TimeWindow: {
+            /**
+             * @description `mon` … `sun`; empty: every day.
+             * @default []
+             */
+            days?: string[];
+            /**
+             * @description `HH:MM`, from then on.
+             * @default
+             */
+            from?: string;
+            /**
+             * @description `HH:MM`, up to then and not including it.
+             * @default
+             */
+            to?: string;
+            /**
+             * @description IANA name (`Europe/Berlin`); absent: the machine's own zone.
+             * @default null
+             */
+            zone?: string | null;
+        };
         /** @description Limits on waiting, in milliseconds. `None` takes the gateway's. */
         Timeouts: {
             /**
@@ -3206,6 +3719,20 @@ export interface components {
             output: number;
             /** @description The requests, the oldest first; the newest 500 if there are more. */
             requests: components["schemas"]["RequestRecord"][];
+        };
+        /** @description Something that is out of rotation. */
+        TroubleView: {
+            /** @description How it stands. */
+            breaker: components["schemas"]["BreakerView"];
+            /**
+             * Format: int32
+             * @description Position of the credential, where it is about one.
+             */
+            credential?: number | null;
+            /** @description The model, where it is about one. */
+            model?: string | null;
+            /** @description The reason in words. */
+            reason: string;
         };
         /**
          * @description What happens to requests for models that have no price.
@@ -3822,6 +4349,68 @@ export interface operations {
             };
         };
     };
+    explain: {
+        parameters: {
+            query?: {
+                /** @description The model that is asked for. */
+                model?: string;
+                /** @description Id or name of a key; absent: the tool's key, else one without limits. */
+                key?: string;
+                /** @description A profile; absent: the key's, else the gateway's. */
+                profile?: string;
+                /** @description The tool that asks. */
+                tool?: string;
+                /** @description The client format; absent: `openai-chat`. */
+                format?: string;
+                /** @description Tokens of the prompt. */
+                tokens?: number;
+                /** @description The most tokens wanted back. */
+                max_output?: number;
+                /** @description A stream is wanted. */
+                stream?: boolean;
+                /** @description It holds images. */
+                images?: boolean;
+                /** @description It asks for thinking. */
+                thinking?: boolean;
+                /** @description Tags, separated by commas. */
+                tags?: string;
+                /** @description Headers, `name:value`, separated by newlines. */
+                headers?: string;
+                /** @description Metadata, `name:value`, separated by newlines. */
+                metadata?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     forecast: {
         parameters: {
             query?: {
@@ -3880,6 +4469,56 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthList"];
+                };
+            };
+        };
+    };
+    reset_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResetDone"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4796,6 +5435,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Repriced"];
+                };
+            };
+        };
+    };
+    list_profile_presets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PresetList"];
                 };
             };
         };
