@@ -151,6 +151,5 @@ export const analysis = {
   "perf.from": "From",
   "perf.until": "To",
   "perf.still": "still out",
-  "perf.retries": "Second tries",
   "measure.retries": "Second tries",
 };

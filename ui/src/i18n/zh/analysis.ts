@@ -149,6 +149,5 @@ export const analysis = {
   "perf.from": "开始",
   "perf.until": "结束",
   "perf.still": "仍未恢复",
-  "perf.retries": "重试次数",
   "measure.retries": "重试次数",
 };
