@@ -285,6 +285,7 @@ impl Job {
     async fn answer(self, body: Bytes) -> Reply {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
+        job.settle.kept_head(crate::store::BodyKind::ReceivedHead, &job.call.headers, false);
         job.settle.received(&body);
         match job.cache_plan(&body) {
             Some(plan) => cached::answer(job, body, plan).await,
