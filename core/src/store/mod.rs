@@ -10,6 +10,7 @@ mod counters;
 mod db;
 mod error;
 mod held;
+mod history;
 mod issue;
 mod kept;
 mod ledger;
@@ -26,7 +27,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
+use redb::TableError;
 use tokio::sync::watch;
 
 pub use answers::{AnswerKey, Answers};
@@ -34,6 +35,7 @@ pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
+pub use history::ChangedThing;
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
@@ -47,17 +49,18 @@ use crate::model::check::{self, Catalog, Problem};
 use crate::model::{Declared, Entities, OwnPrice};
 use db::Db;
 use held::{FileKey, Held};
+use history::ChangeRows;
 use plan::{Outcome, Scene};
 use seal::Seal;
-use tables::{CHANGES, META};
+use tables::META;
 use writer::Writer;
 
-/// Lines of the change log that are kept.
-const MOST_CHANGES: u64 = 10_000;
 /// Row of [`META`] that tells whether the master key is the right one.
 const SEAL_ROW: &str = "seal";
 /// What is sealed in it.
 const SEAL_TEXT: &[u8] = b"myelin";
+/// Who the change log names for what the configuration file says.
+const FILE: &str = "file";
 
 /// The store. Cheap to clone; the file is closed when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -176,8 +179,16 @@ impl Store {
         let mut state = self.state();
         let mut held = state.held.clone();
         let issued = declare_keys(&mut held, &declared, self.0.clock.unix_ms())?;
-        let log = issued.iter().map(|key| ("create key", key.name.clone(), "for the file".to_owned())).collect();
-        self.publish(&mut state, held, declared, issued, log, "file")
+        let mut log: Vec<_> =
+            issued.iter().map(|key| ("create key", key.name.clone(), "for the file".to_owned())).collect();
+        let before = self.0.db.read(history::declared_before)?;
+        let now = history::fingerprint(&declared);
+        log.extend(history::difference(&before, &now).map(|words| ("read file", String::new(), words)));
+        let applied = self.publish(&mut state, held, declared, issued, log, FILE)?;
+        if before != now {
+            self.0.db.write(|txn| history::remember_declared(txn, &now))?;
+        }
+        Ok(applied)
     }
 
     /// Makes one change; on disk when this returns. Blocks for a commit: async callers take [`Store::apply`].
@@ -266,23 +277,56 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn changes(&self, before: Option<u64>, limit: usize) -> Result<Vec<ChangeEntry>, StoreError> {
-        self.0.db.read(|txn| {
-            let table = match txn.open_table(CHANGES) {
-                Ok(table) => table,
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                Err(error) => return Err(error.into()),
-            };
-            let mut out = Vec::new();
-            for row in table.range(..before.unwrap_or(u64::MAX))?.rev().take(limit) {
-                let (id, value) = row?;
-                let entry: ChangeEntry = serde_json::from_slice(value.value()).map_err(|why| StoreError::Corrupt {
-                    what: "a line of the change log".to_owned(),
-                    why: why.to_string(),
-                })?;
-                out.push(ChangeEntry { id: id.value(), ..entry });
-            }
-            Ok(out)
-        })
+        self.0.db.read(|txn| history::list(txn, before.unwrap_or(u64::MAX), limit))
+    }
+
+    /// One line of the change log with what it did to each thing.
+    ///
+    /// # Errors
+    /// When there is no such line, or the store cannot be read.
+    pub fn change(&self, id: u64) -> Result<(ChangeEntry, Vec<ChangedThing>), ChangeError> {
+        let found = self.0.db.read(|txn| history::one(txn, id))?;
+        let (entry, rows) = found.ok_or_else(|| no_change(id))?;
+        Ok((entry, rows.map(|rows| rows.things()).unwrap_or_default()))
+    }
+
+    /// Takes a change back: what it touched becomes what it was, which is a change of its own. Blocks for a commit.
+    ///
+    /// # Errors
+    /// When something later touched the same, the result would not be sound, nothing is kept of what the change did, or the store fails.
+    pub fn undo_blocking(&self, id: u64, who: &str) -> Result<Applied, ChangeError> {
+        let mut state = self.state();
+        let found = self.0.db.read(|txn| history::one(txn, id))?;
+        let (entry, rows) = found.ok_or_else(|| no_change(id))?;
+        let words = format!("{} {}", entry.what, entry.name);
+        let refused = |why: String| ChangeError::Refused(format!("change {id} ({}) {why}", words.trim_end()));
+        if entry.who == FILE {
+            return Err(refused("came from the configuration file: change it there".to_owned()));
+        }
+        let rows = rows.ok_or_else(|| refused("cannot be taken back: nothing is kept of what it did".to_owned()))?;
+        let Some(held) = history::undone(&state.held, &rows, &self.0.seal)? else {
+            let later = self.0.db.read(|txn| history::later(txn, id, &rows))?;
+            return Err(refused(match later {
+                Some(later) => format!(
+                    "cannot be taken back: change {later} came after it and touches the same; undo that one first"
+                ),
+                None => "cannot be taken back: what it touched has changed since".to_owned(),
+            }));
+        };
+        let errors = |held: &Held| {
+            let (entities, _) = merge::merge(held, &state.declared, 0);
+            let found = check::all(&entities, self.0.catalog.as_ref());
+            let errors = found.into_iter().filter(Problem::is_error);
+            errors.chain(history::dangling(&entities)).collect::<Vec<_>>()
+        };
+        let known = errors(&state.held);
+        let problems: Vec<Problem> = errors(&held).into_iter().filter(|own| !known.contains(own)).collect();
+        if !problems.is_empty() {
+            return Err(ChangeError::Invalid { problems });
+        }
+        let declared = state.declared.clone();
+        let log = vec![("undo", format!("change {id}"), words)];
+        self.publish(&mut state, held, declared, Vec::new(), log, who)
     }
 
     /// What is configured that is surely not as meant.
@@ -319,6 +363,7 @@ impl Store {
         let at = self.0.clock.unix_ms();
         if !rows.is_empty() || !log.is_empty() {
             self.0.db.ensure_open()?;
+            let kept = (who != FILE).then(|| ChangeRows::between(&state.held, &held, &self.0.seal)).transpose()?;
             self.0.db.write(|txn| {
                 rows.iter().try_for_each(|row| row.write(txn))?;
                 log.iter().try_for_each(|(what, name, detail)| {
@@ -329,8 +374,9 @@ impl Store {
                         what: (*what).to_owned(),
                         name: name.clone(),
                         detail: detail.clone(),
+                        undoable: false,
                     };
-                    log_change(txn, &entry)
+                    history::log(txn, &entry, kept.as_ref()).map(drop)
                 })
             })?;
         }
@@ -342,16 +388,8 @@ impl Store {
     }
 }
 
-fn log_change(txn: &WriteTransaction, entry: &ChangeEntry) -> Result<(), StoreError> {
-    let mut table = txn.open_table(CHANGES)?;
-    let last = table.last()?.map_or(0, |(id, _)| id.value());
-    let bytes = serde_json::to_vec(entry)
-        .map_err(|why| StoreError::Corrupt { what: "a line of the change log".to_owned(), why: why.to_string() })?;
-    table.insert(last + 1, bytes.as_slice())?;
-    while table.len()? > MOST_CHANGES {
-        table.pop_first()?;
-    }
-    Ok(())
+fn no_change(id: u64) -> ChangeError {
+    ChangeError::NotFound { what: "change", name: id.to_string() }
 }
 
 /// Gives every key of the file its row, and those without a secret a new one.
@@ -400,7 +438,7 @@ fn open_seal(db: &Db, dir: &Path, master: &MasterKey) -> Result<Seal, StoreError
     })?;
     let Some(proof) = proof else {
         let seal = Seal::open(dir, master)?;
-        prove(db, &seal, &[])?;
+        prove(db, &seal)?;
         return Ok(seal);
     };
     if *master == MasterKey::KeyFile && !dir.join(seal::KEY_FILE).exists() {
@@ -418,15 +456,21 @@ fn open_seal(db: &Db, dir: &Path, master: &MasterKey) -> Result<Seal, StoreError
     old.unseal(SEAL_ROW, &proof).map_err(|_| wrong())?;
     let held = db.read(|txn| Held::load(txn, &old))?;
     let sealed = Held { channels: Default::default(), ..held.clone() };
-    prove(db, &seal, &sealed.difference(&held, &seal)?)?;
+    let rows = sealed.difference(&held, &seal)?;
+    let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
+    db.write(|txn| {
+        rows.iter().try_for_each(|row| row.write(txn))?;
+        history::reseal(txn, &old, &seal)?;
+        txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
+        Ok(())
+    })?;
     let _ = std::fs::remove_file(dir.join(seal::KEY_FILE));
     Ok(seal)
 }
 
-fn prove(db: &Db, seal: &Seal, rows: &[held::Row]) -> Result<(), StoreError> {
+fn prove(db: &Db, seal: &Seal) -> Result<(), StoreError> {
     let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
     db.write(|txn| {
-        rows.iter().try_for_each(|row| row.write(txn))?;
         txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
         Ok(())
     })
