@@ -271,15 +271,21 @@ pub(super) fn reseal(txn: &WriteTransaction, from: &Seal, to: &Seal) -> Result<(
     let mut table = txn.open_table(CHANGE_ROWS)?;
     let ids = table.iter()?.map(|row| row.map(|(id, _)| id.value())).collect::<Result<Vec<u64>, _>>()?;
     for id in ids {
-        let Some(mut rows) = table.get(id)?.map(|row| ChangeRows::unpack(row.value())).transpose()? else { continue };
-        for (table, key, value) in rows.before.iter_mut().chain(&mut rows.after) {
-            if let Some(text) = value.as_mut().filter(|_| table == CHANNELS.name()) {
-                *text = String::from_utf8_lossy(&held::reseal(key, text.as_bytes(), from, to)?).into_owned();
-            }
-        }
-        table.insert(id, rows.pack()?.as_slice())?;
+        let Some(packed) = table.get(id)?.map(|row| reseal_one(row.value(), from, to)).transpose()? else { continue };
+        table.insert(id, packed.as_slice())?;
     }
     Ok(())
+}
+
+/// Seals the channels in one kept change anew.
+pub(super) fn reseal_one(packed: &[u8], from: &Seal, to: &Seal) -> Result<Vec<u8>, StoreError> {
+    let mut rows = ChangeRows::unpack(packed)?;
+    for (table, key, value) in rows.before.iter_mut().chain(&mut rows.after) {
+        if let Some(text) = value.as_mut().filter(|_| table == CHANNELS.name()) {
+            *text = String::from_utf8_lossy(&held::reseal(key, text.as_bytes(), from, to)?).into_owned();
+        }
+    }
+    rows.pack()
 }
 
 /// What the file declares, each with a hash: by `channel main`, `setting max_attempts` …

@@ -4,6 +4,7 @@
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
 mod answers;
+mod backup;
 mod bodies;
 mod change;
 mod counters;
@@ -31,6 +32,7 @@ use redb::TableError;
 use tokio::sync::watch;
 
 pub use answers::{AnswerKey, Answers};
+pub use backup::{BackupError, BackupSummary, LEAST_PASSPHRASE};
 pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use counters::Counters;
@@ -46,7 +48,7 @@ pub use seal::MasterKey;
 
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, Entities, OwnPrice};
+use crate::model::{Declared, Entities, OwnPrice, Secret};
 use db::Db;
 use held::{FileKey, Held};
 use history::ChangeRows;
@@ -80,6 +82,8 @@ struct Inner {
     catalog: Arc<dyn Catalog>,
     // Held for the whole of a change: changes happen one after the other. Never held across an await.
     state: Mutex<State>,
+    // Held for a whole backup or restore: one after the other.
+    vault: Mutex<()>,
     published: watch::Sender<Arc<Entities>>,
 }
 
@@ -127,6 +131,7 @@ impl Store {
             clock,
             catalog,
             state: Mutex::new(State { held, declared, version: 0 }),
+            vault: Mutex::new(()),
             published,
         })))
     }
@@ -329,6 +334,71 @@ impl Store {
         self.publish(&mut state, held, declared, Vec::new(), log, who)
     }
 
+    /// Writes everything as one encrypted stream, as it is at this moment, while traffic goes on. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// When the passphrase is too short, another backup or restore is under way, the store cannot be read, or `out` cannot be written.
+    pub fn backup_blocking(
+        &self,
+        passphrase: &Secret,
+        with_bodies: bool,
+        out: impl std::io::Write,
+    ) -> Result<BackupSummary, BackupError> {
+        let _alone = self.vault()?;
+        let inner = &self.0;
+        inner.writer.queue().flush()?;
+        let bodies = with_bodies.then(|| inner.bodies.db());
+        backup::write(&inner.db, bodies, &inner.seal, inner.clock.unix_ms(), passphrase, out)
+    }
+
+    /// Puts what a backup holds in place of everything, once all of it was read and is right; what was there before goes aside into `before-restore.redb`.
+    /// Traffic goes on. What the file declares stays as it is. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// When the passphrase is wrong, the backup is damaged, cut off or of a newer Myelin, or the disk fails: then nothing was changed.
+    pub fn restore_blocking(
+        &self,
+        passphrase: &Secret,
+        input: impl std::io::Read,
+        who: &str,
+    ) -> Result<BackupSummary, BackupError> {
+        let _alone = self.vault()?;
+        let inner = &self.0;
+        let path = self.path();
+        let dir = path.parent().unwrap_or(&path).to_owned();
+        let staged = backup::stage(&dir, &inner.seal, passphrase, input)?;
+        // From here on no change comes in between.
+        let mut state = self.state();
+        let (db, main) = (Arc::clone(&inner.db), staged.main.clone());
+        let aside = dir.join(backup::ASIDE);
+        inner.writer.queue().exclusively(move || db.replace(&main, &aside))?;
+        inner.kept.forget_recent();
+        if let Some(bodies) = &staged.bodies {
+            inner.bodies.take(bodies, &dir.join(backup::ASIDE_BODIES))?;
+        }
+        let restored = inner.db.read(|txn| Held::load(txn, &inner.seal))?;
+        let mut held = restored.clone();
+        for (name, row) in &state.held.file_keys {
+            held.file_keys.entry(name.clone()).or_insert_with(|| row.clone());
+        }
+        state.held = restored;
+        let made = jiff::Timestamp::from_millisecond(staged.summary.made.cast_signed()).unwrap_or_default();
+        let words = format!("of {made:.0}: {} records", staged.summary.records);
+        let declared = state.declared.clone();
+        let log = vec![("restore backup", String::new(), words)];
+        self.publish_as(&mut state, held, declared, Vec::new(), log, (who, false))
+            .map_err(|why| BackupError::Damaged(why.to_string()))?;
+        Ok(staged.summary.clone())
+    }
+
+    fn vault(&self) -> Result<MutexGuard<'_, ()>, BackupError> {
+        match self.0.vault.try_lock() {
+            Ok(guard) => Ok(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => Err(BackupError::Busy),
+        }
+    }
+
     /// What is configured that is surely not as meant.
     pub fn problems(&self) -> Vec<Problem> {
         let state = self.state();
@@ -354,8 +424,22 @@ impl Store {
         held: Held,
         declared: Declared,
         issued: Vec<Issued>,
-        log: Vec<(&'static str, String, String)>,
+        log: Vec<Line>,
         who: &str,
+    ) -> Result<Applied, ChangeError> {
+        // What the file says is changed in the file.
+        self.publish_as(state, held, declared, issued, log, (who, who != FILE))
+    }
+
+    /// As [`Store::publish`]; whether the change can be taken back.
+    fn publish_as(
+        &self,
+        state: &mut State,
+        held: Held,
+        declared: Declared,
+        issued: Vec<Issued>,
+        log: Vec<Line>,
+        (who, undoable): (&str, bool),
     ) -> Result<Applied, ChangeError> {
         let version = state.version + 1;
         let (entities, mut warnings) = merge::merge(&held, &declared, version);
@@ -363,7 +447,7 @@ impl Store {
         let at = self.0.clock.unix_ms();
         if !rows.is_empty() || !log.is_empty() {
             self.0.db.ensure_open()?;
-            let kept = (who != FILE).then(|| ChangeRows::between(&state.held, &held, &self.0.seal)).transpose()?;
+            let kept = undoable.then(|| ChangeRows::between(&state.held, &held, &self.0.seal)).transpose()?;
             self.0.db.write(|txn| {
                 rows.iter().try_for_each(|row| row.write(txn))?;
                 log.iter().try_for_each(|(what, name, detail)| {
@@ -387,6 +471,9 @@ impl Store {
         Ok(Applied { entities, warnings, issued })
     }
 }
+
+/// What, to which, more.
+type Line = (&'static str, String, String);
 
 fn no_change(id: u64) -> ChangeError {
     ChangeError::NotFound { what: "change", name: id.to_string() }
