@@ -13,6 +13,7 @@ mod explain;
 mod extract;
 mod filter;
 mod health;
+mod history;
 mod keys;
 mod limits;
 mod logs;
@@ -109,6 +110,8 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(status::status))
         .routes(routes!(status::changes))
         .routes(routes!(version::follow))
+        .routes(routes!(history::one))
+        .routes(routes!(history::undo))
         .routes(routes!(auth::log_in, auth::log_out))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::one, channels::patch, channels::remove))

@@ -1,6 +1,7 @@
 //! The store as a whole: what is configured survives, secrets do not leak, records are never lost.
 
 mod configuration;
+mod history;
 mod journal;
 mod keeping;
 mod records;
