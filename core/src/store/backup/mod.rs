@@ -379,3 +379,14 @@ impl Files {
         Ok(())
     }
 }
+
+/// A stream that holds only a beginning.
+#[cfg(test)]
+pub(super) fn write_for_test(manifest: &[u8], passphrase: &Secret) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let sealer = Sealer::new(&mut bytes, passphrase).unwrap();
+    let mut out = zstd::stream::write::Encoder::new(sealer, LEVEL).unwrap();
+    put(&mut out, MANIFEST, &[manifest]).unwrap();
+    out.finish().unwrap().finish().unwrap();
+    bytes
+}
