@@ -11,8 +11,8 @@ use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiError, ApiFormat};
 
-use super::Job;
 use super::settle::End;
+use super::{Job, mirror};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::AttemptRecord;
 use crate::providers::{ChannelError, ClientHead, LiveChannel, Operation, Payload};
@@ -64,6 +64,9 @@ impl Job {
         let record = self.settle.record_mut();
         record.provider = Some(channel.provider.id.clone());
         record.tags.clone_from(&channel.config.tags);
+        if self.copy {
+            record.tags.push(mirror::TAG.to_owned());
+        }
         let attempt = AttemptRecord {
             channel: channel.name().to_owned(),
             upstream_model: candidate.upstream.as_ref().to_owned(),
