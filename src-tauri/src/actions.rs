@@ -112,7 +112,8 @@ async fn environment(desk: &Desk) -> Result<String, Failure> {
 async fn test_channels(desk: &Desk) -> Result<(), Failure> {
     let channels = desk.carrier().get("/api/v1/channels").await?;
     let enabled = |channel: &&Value| channel.pointer("/enabled") == Some(&Value::Bool(true));
-    let names: Vec<String> = list(&channels, "/channels").iter().filter(enabled).map(|channel| text(channel, "/name")).collect();
+    let names: Vec<String> =
+        list(&channels, "/channels").iter().filter(enabled).map(|channel| text(channel, "/name")).collect();
     let mut lines = Vec::new();
     for name in &names {
         let path = format!("/api/v1/channels/{}/test", segment(name));

@@ -35,8 +35,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         eprintln!("Myelin runs already");
         return Ok(ExitCode::SUCCESS);
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .context("no runtime")?;
     tauri::async_runtime::set(runtime.handle().clone());
     let Some(Started { carrier, own }) = start::start(&runtime, &args, &paths)? else { return Ok(ExitCode::FAILURE) };
 
@@ -45,15 +48,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let gateway = own.as_ref().map(|own| own.gateway.clone());
     let data = paths.data.clone();
     let app = tauri::Builder::default()
-        .register_asynchronous_uri_scheme_protocol(SCHEME, move |context: UriSchemeContext<'_, Wry>, request, responder| {
-            let ours = context.webview_label() == window::MAIN;
-            let door = page.clone();
-            tauri::async_runtime::spawn(async move {
-                if ours {
-                    responder.respond(door.answer(request).await);
-                }
-            });
-        })
+        .register_asynchronous_uri_scheme_protocol(
+            SCHEME,
+            move |context: UriSchemeContext<'_, Wry>, request, responder| {
+                let ours = context.webview_label() == window::MAIN;
+                let door = page.clone();
+                tauri::async_runtime::spawn(async move {
+                    if ours {
+                        responder.respond(door.answer(request).await);
+                    }
+                });
+            },
+        )
         .setup(move |app| {
             let handle = app.handle().clone();
             let desk = Desk::new(handle.clone(), carrier, door, gateway, data);

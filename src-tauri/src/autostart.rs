@@ -56,7 +56,11 @@ mod system {
 
     pub(super) fn set(on: bool) -> Result<()> {
         let entry = entry()?;
-        if on { entry.enable()? } else { entry.disable()? };
+        if on {
+            entry.enable()?
+        } else {
+            entry.disable()?
+        };
         Ok(())
     }
 }

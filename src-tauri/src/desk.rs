@@ -160,7 +160,8 @@ impl Desk {
         if read.is_err() {
             return;
         }
-        let fallen: Vec<&str> = facts.degraded.iter().filter(|name| !before.degraded.contains(name)).map(String::as_str).collect();
+        let fallen: Vec<&str> =
+            facts.degraded.iter().filter(|name| !before.degraded.contains(name)).map(String::as_str).collect();
         if !fallen.is_empty() && before.reach == Reach::Running {
             let words = format!("{} is out of rotation for now; requests go to the others.", fallen.join(", "));
             self.notify("Failover", words);
@@ -174,7 +175,8 @@ impl Desk {
             known.degraded = facts.degraded;
             known.failing = facts.failing;
             known.in_flight = facts.in_flight;
-            (known.cost, known.requests, known.errors, known.recent) = (facts.cost, facts.requests, facts.errors, facts.recent);
+            (known.cost, known.requests, known.errors, known.recent) =
+                (facts.cost, facts.requests, facts.errors, facts.recent);
         });
     }
 
@@ -191,7 +193,10 @@ impl Desk {
         let before = std::mem::replace(&mut locked(&self.0.facts).reach, reach.clone());
         if before != reach {
             if reach == Reach::Gone {
-                self.notify("Myelin", "The Myelin service has stopped: tools get no answer until it is back.".to_owned());
+                self.notify(
+                    "Myelin",
+                    "The Myelin service has stopped: tools get no answer until it is back.".to_owned(),
+                );
             }
             self.show();
         }
@@ -215,7 +220,10 @@ impl Desk {
     async fn follow_configuration(self) {
         let mut known: Option<i64> = None;
         loop {
-            let path = known.map_or_else(|| "/api/v1/version".to_owned(), |known| format!("/api/v1/version?not={known}&wait={WAIT}"));
+            let path = known.map_or_else(
+                || "/api/v1/version".to_owned(),
+                |known| format!("/api/v1/version?not={known}&wait={WAIT}"),
+            );
             let answer = self.carrier().get(&path).await;
             self.heard(&answer);
             let Ok(answer) = answer else {
@@ -257,14 +265,18 @@ impl Desk {
     async fn follow_events(self) {
         let mut after: Option<i64> = None;
         loop {
-            let path = after.map_or_else(|| "/api/v1/events".to_owned(), |after| format!("/api/v1/events?after={after}&wait={WAIT}"));
+            let path = after.map_or_else(
+                || "/api/v1/events".to_owned(),
+                |after| format!("/api/v1/events?after={after}&wait={WAIT}"),
+            );
             let Ok(page) = self.carrier().get(&path).await else {
                 after = None;
                 tokio::time::sleep(AGAIN).await;
                 continue;
             };
             after = Some(number(&page, "/next"));
-            let worth = |event: &&Value| event.pointer("/level").and_then(Value::as_str).is_some_and(|level| level != "info");
+            let worth =
+                |event: &&Value| event.pointer("/level").and_then(Value::as_str).is_some_and(|level| level != "info");
             for event in list(&page, "/events").iter().filter(worth) {
                 self.notify(&title(&text(event, "/kind")), text(event, "/message"));
             }
@@ -280,7 +292,10 @@ impl Desk {
                 for key in list(&keys, "/keys") {
                     let ends = key.pointer("/expires").and_then(Value::as_u64);
                     if ends.is_some_and(|ends| ends > now && ends - now < SOON) {
-                        self.notify("Key expires soon", format!("The key {} ends within three days.", text(key, "/name")));
+                        self.notify(
+                            "Key expires soon",
+                            format!("The key {} ends within three days.", text(key, "/name")),
+                        );
                     }
                 }
             }

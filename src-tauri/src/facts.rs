@@ -148,7 +148,9 @@ pub(crate) async fn switch(carrier: &Carrier, profile: Option<&str>, tool: Optio
 fn tools(keys: &Value) -> Vec<Tool> {
     let mut tools: Vec<Tool> = Vec::new();
     for key in list(keys, "/keys") {
-        let Some(name) = key.pointer("/tool").and_then(Value::as_str).filter(|name| *name != "playground") else { continue };
+        let Some(name) = key.pointer("/tool").and_then(Value::as_str).filter(|name| *name != "playground") else {
+            continue;
+        };
         if !tools.iter().any(|tool| tool.name == name) {
             let profile = key.pointer("/profile").and_then(Value::as_str).map(str::to_owned);
             tools.push(Tool { name: name.to_owned(), profile });
@@ -159,7 +161,8 @@ fn tools(keys: &Value) -> Vec<Tool> {
 }
 
 fn trouble(record: &Value) -> Trouble {
-    let message = ["/error/message", "/error"].iter().find_map(|pointer| record.pointer(pointer).and_then(Value::as_str));
+    let message =
+        ["/error/message", "/error"].iter().find_map(|pointer| record.pointer(pointer).and_then(Value::as_str));
     let message = message.map_or_else(|| format!("status {}", number(record, "/status")), str::to_owned);
     let time = jiff::Timestamp::from_millisecond(number(record, "/started")).unwrap_or_default();
     let time = time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string();
@@ -178,7 +181,8 @@ fn shortened(text: &str, most: usize) -> String {
 /// When today began here; milliseconds since 1970.
 fn midnight() -> i64 {
     let now = Zoned::now();
-    now.start_of_day().map_or_else(|_| now.timestamp().as_millisecond() - 86_400_000, |day| day.timestamp().as_millisecond())
+    now.start_of_day()
+        .map_or_else(|_| now.timestamp().as_millisecond() - 86_400_000, |day| day.timestamp().as_millisecond())
 }
 
 pub(crate) fn text(value: &Value, pointer: &str) -> String {
@@ -210,7 +214,9 @@ mod tests {
     #[test]
     fn the_next_profile_goes_round() {
         let profiles: Vec<String> = ["direct", "a", "b"].map(str::to_owned).into();
-        let next = |active: &str| Facts { active: active.into(), profiles: profiles.clone(), ..Facts::default() }.next_profile();
+        let next = |active: &str| {
+            Facts { active: active.into(), profiles: profiles.clone(), ..Facts::default() }.next_profile()
+        };
         assert_eq!((next("direct").as_deref(), next("b").as_deref(), next("gone")), (Some("a"), Some("direct"), None));
     }
 
@@ -218,6 +224,10 @@ mod tests {
     fn errors_are_a_line() {
         let record = json!({"id": "req_1", "started": 0, "model": "gpt", "status": 502, "error": {"message": "a\nb ".repeat(50)}});
         let shown = trouble(&record);
-        assert!(shown.text.contains("gpt: a b a b") && shown.text.ends_with('…') && !shown.text.contains('\n'), "{}", shown.text);
+        assert!(
+            shown.text.contains("gpt: a b a b") && shown.text.ends_with('…') && !shown.text.contains('\n'),
+            "{}",
+            shown.text
+        );
     }
 }

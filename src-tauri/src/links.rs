@@ -24,8 +24,19 @@ pub(crate) enum Link {
 }
 
 /// Pages that may be opened.
-const PAGES: [&str; 11] =
-    ["", "requests", "costs", "performance", "profiles", "routes", "channels", "keys", "limits", "playground", "settings"];
+const PAGES: [&str; 11] = [
+    "",
+    "requests",
+    "costs",
+    "performance",
+    "profiles",
+    "routes",
+    "channels",
+    "keys",
+    "limits",
+    "playground",
+    "settings",
+];
 /// Longest word of a link.
 const LONGEST: usize = 100;
 
@@ -42,7 +53,8 @@ impl Link {
         let words: Vec<(String, String)> =
             url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         let rest = word(&decoded(url.path().trim_matches('/')))?;
-        let value = |wanted: &str| words.iter().find(|(name, _)| name == wanted).map(|(_, value)| word(value)).transpose();
+        let value =
+            |wanted: &str| words.iter().find(|(name, _)| name == wanted).map(|(_, value)| word(value)).transpose();
         let only = |known: &[&str]| match words.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             // Among them keys and addresses: those are typed by their owner.
             Some((name, _)) => Err(format!("links may not say '{name}'")),
@@ -87,7 +99,9 @@ fn decoded(text: &str) -> String {
 
 /// A word that can be shown as it is: no control characters, no marks that turn text around, not long.
 fn word(text: &str) -> Result<String, String> {
-    let odd = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     if text.len() > LONGEST || text.contains(odd) {
         return Err("the link holds something that cannot be shown".to_owned());
     }
@@ -105,7 +119,10 @@ mod tests {
         assert_eq!(all.question(), "Switch every tool to the profile 'cheap'?");
         let one = Link::Use { profile: "night shift".into(), tool: Some("claude-code".into()) };
         assert_eq!(Link::parse("myelin://use/night%20shift?tool=claude-code"), Ok(one));
-        assert_eq!(Link::parse("myelin://add-channel?provider=deep seek"), Ok(Link::Page("/channels?add=deep%20seek".into())));
+        assert_eq!(
+            Link::parse("myelin://add-channel?provider=deep seek"),
+            Ok(Link::Page("/channels?add=deep%20seek".into()))
+        );
         assert_eq!(Link::parse("myelin://open/costs"), Ok(Link::Page("/costs".into())));
     }
 

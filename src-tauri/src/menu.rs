@@ -94,7 +94,9 @@ pub(crate) fn same_shape(one: &[Entry], other: &[Entry]) -> bool {
             (Entry::Item { .. }, Entry::Item { .. })
             | (Entry::Check { .. }, Entry::Check { .. })
             | (Entry::Line, Entry::Line) => true,
-            (Entry::Sub { entries: one, text: a }, Entry::Sub { entries: other, text: b }) => a == b && same_shape(one, other),
+            (Entry::Sub { entries: one, text: a }, Entry::Sub { entries: other, text: b }) => {
+                a == b && same_shape(one, other)
+            }
             _ => false,
         })
 }
@@ -186,14 +188,18 @@ fn tools(facts: &Facts) -> Vec<Entry> {
 }
 
 fn copies(facts: &Facts) -> Vec<Entry> {
-    let mut entries =
-        vec![item("Base URL", Action::CopyBaseUrl), item("Environment for a shell (with a new key)", Action::CopyEnvironment)];
+    let mut entries = vec![
+        item("Base URL", Action::CopyBaseUrl),
+        item("Environment for a shell (with a new key)", Action::CopyEnvironment),
+    ];
     if !facts.tools.is_empty() {
         entries.push(Entry::Line);
     }
-    entries.extend(facts.tools.iter().map(|tool| {
-        item(&format!("Launch command of {}", name(&tool.name)), Action::CopyLaunch(tool.name.clone()))
-    }));
+    entries.extend(
+        facts.tools.iter().map(|tool| {
+            item(&format!("Launch command of {}", name(&tool.name)), Action::CopyLaunch(tool.name.clone()))
+        }),
+    );
     entries
 }
 
@@ -280,9 +286,27 @@ mod tests {
         };
         assert_eq!(with(|_| ()), Icon::Idle);
         assert_eq!(with(|facts| facts.in_flight = 1), Icon::Active);
-        assert_eq!(with(|facts| { facts.in_flight = 1; facts.degraded = vec!["a".into()] }), Icon::Degraded);
-        assert_eq!(with(|facts| { facts.paused = true; facts.degraded = vec!["a".into()] }), Icon::Paused);
-        assert_eq!(with(|facts| { facts.paused = true; facts.reach = Reach::Gone }), Icon::Stopped);
+        assert_eq!(
+            with(|facts| {
+                facts.in_flight = 1;
+                facts.degraded = vec!["a".into()]
+            }),
+            Icon::Degraded
+        );
+        assert_eq!(
+            with(|facts| {
+                facts.paused = true;
+                facts.degraded = vec!["a".into()]
+            }),
+            Icon::Paused
+        );
+        assert_eq!(
+            with(|facts| {
+                facts.paused = true;
+                facts.reach = Reach::Gone
+            }),
+            Icon::Stopped
+        );
     }
 
     #[test]

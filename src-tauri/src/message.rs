@@ -10,7 +10,13 @@ pub(crate) fn ask_before(text: &str, buttons: &[&str]) -> usize {
 }
 
 /// Asks something while the app runs; `then` is called on the main thread with whether the first button was chosen.
-pub(crate) fn ask(app: &AppHandle, text: String, yes: &'static str, no: &'static str, then: impl FnOnce(bool) + Send + 'static) {
+pub(crate) fn ask(
+    app: &AppHandle,
+    text: String,
+    yes: &'static str,
+    no: &'static str,
+    then: impl FnOnce(bool) + Send + 'static,
+) {
     let _ = app.run_on_main_thread(move || system::ask(&text, yes, no, Box::new(then)));
 }
 
@@ -43,7 +49,6 @@ mod system {
         for (place, label) in buttons.iter().enumerate() {
             dialog.add_button(label, ResponseType::Other(u16::try_from(place).unwrap_or(u16::MAX)));
         }
-        dialog.set_default_response(ResponseType::Other(0));
         dialog.set_position(gtk::WindowPosition::Center);
         dialog
     }
@@ -54,6 +59,7 @@ mod system {
             return last;
         }
         let dialog = dialog(text, buttons);
+        dialog.set_default_response(ResponseType::Other(0));
         let answer = dialog.run();
         dialog.close();
         while gtk::events_pending() {
@@ -69,6 +75,8 @@ mod system {
         let buttons: Vec<&str> = [yes, no].into_iter().filter(|label| !label.is_empty()).collect();
         let accepts = !yes.is_empty();
         let dialog = dialog(text, &buttons);
+        // A key that was on its way to another window must not say yes.
+        dialog.set_default_response(ResponseType::Other(if accepts { 1 } else { 0 }));
         let then = RefCell::new(Some(then));
         dialog.connect_response(move |dialog, answer| {
             dialog.close();

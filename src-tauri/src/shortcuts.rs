@@ -21,7 +21,8 @@ thread_local! {
 
 /// Puts the shortcuts in force that are wanted, in place of those before.
 pub(crate) fn set(desk: &Desk, wanted: &Wanted) {
-    let names = [(wanted.shortcut_open.clone(), Action::Open), (wanted.shortcut_next_profile.clone(), Action::NextProfile)];
+    let names =
+        [(wanted.shortcut_open.clone(), Action::Open), (wanted.shortcut_next_profile.clone(), Action::NextProfile)];
     let desk = desk.clone();
     let app = desk.app().clone();
     let _ = app.run_on_main_thread(move || {

@@ -37,6 +37,31 @@ pub(crate) fn has_tray_host() -> bool {
     true
 }
 
+/// Ends the helper process that WebKit keeps after its last page is gone, for as long as the app lives. A new page starts another.
+#[cfg(target_os = "linux")]
+pub(crate) fn end_web_helpers() {
+    use rustix::process::{Pid, Signal, kill_process};
+    /// The kernel keeps 15 letters of a name.
+    const HELPER: &str = "WebKitNetworkPr";
+    let own = std::process::id().to_string();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // `PID (NAME) STATE PARENT …`
+        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        let Some((head, rest)) = stat.rsplit_once(')') else { continue };
+        let ours = rest.split_whitespace().nth(1) == Some(own.as_str());
+        if ours
+            && head.ends_with(HELPER)
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn end_web_helpers() {}
+
 /// Puts a text on the clipboard. On the main thread.
 #[cfg(target_os = "linux")]
 pub(crate) fn copy(text: &str) {
@@ -66,7 +91,10 @@ pub(crate) fn holder_of(port: u16) -> Option<(String, u32)> {
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
         let has = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok()).any(|target| {
             let target = target.to_string_lossy();
-            target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')).is_some_and(|inode| sockets.iter().any(|own| own == inode))
+            target
+                .strip_prefix("socket:[")
+                .and_then(|rest| rest.strip_suffix(']'))
+                .is_some_and(|inode| sockets.iter().any(|own| own == inode))
         });
         if has {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();

@@ -9,10 +9,12 @@ use tauri::{AppHandle, Manager as _, Url, WebviewUrl, WebviewWindow, WebviewWind
 
 use crate::desk::Desk;
 use crate::scheme::{SCHEME, SHIM, origin};
-use crate::{message, quit};
+use crate::{message, quit, surroundings};
 
 /// Label of the one window.
 pub(crate) const MAIN: &str = "main";
+/// How long helpers of the webview live on after it.
+const HELPERS: Duration = Duration::from_secs(2);
 /// Says that the app lives on, once in its life.
 const TOLD: &str = "desktop-told-about-tray";
 
@@ -102,7 +104,8 @@ fn free_name(wanted: &std::path::Path) -> PathBuf {
         .and_then(|dirs| dirs.download_dir().map(PathBuf::from).or_else(|| Some(dirs.home_dir().to_owned())))
         .unwrap_or_else(std::env::temp_dir);
     let name = wanted.file_name().map_or_else(|| "myelin".into(), |name| name.to_string_lossy().into_owned());
-    let (stem, ending) = name.rsplit_once('.').map_or((name.as_str(), String::new()), |(stem, end)| (stem, format!(".{end}")));
+    let (stem, ending) =
+        name.rsplit_once('.').map_or((name.as_str(), String::new()), |(stem, end)| (stem, format!(".{end}")));
     let mut path = folder.join(&name);
     let mut count = 1;
     while path.exists() {
@@ -153,8 +156,19 @@ fn hide(desk: &Desk) {
 
 fn free(window: &WebviewWindow) {
     if let Err(why) = window.destroy() {
-        tracing::warn!("the window could not be freed: {why}");
+        return tracing::warn!("the window could not be freed: {why}");
     }
+    let planned = MOVES.load(Ordering::SeqCst);
+    let app = window.app_handle().clone();
+    tauri::async_runtime::spawn(async move {
+        // The page's process writes what it has to write first.
+        tokio::time::sleep(HELPERS).await;
+        let _ = app.run_on_main_thread(move || {
+            if MOVES.load(Ordering::SeqCst) == planned {
+                surroundings::end_web_helpers();
+            }
+        });
+    });
 }
 
 /// The first time, people wonder where it went.

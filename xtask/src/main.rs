@@ -5,6 +5,8 @@ mod ci;
 mod clients;
 mod console;
 mod dependencies;
+mod desktop;
+mod dist;
 mod generate;
 mod icons;
 mod packaging;
@@ -27,11 +29,11 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 11] = [
     Task {
         name: "run",
-        arguments: "[--release] [ARGS…]",
-        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground",
+        arguments: "[--desktop] [--release] [ARGS…]",
+        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground (--desktop: the desktop app)",
         run: run::run,
     },
     Task {
@@ -63,6 +65,18 @@ const TASKS: [Task; 9] = [
         arguments: "[--check]",
         help: "write the generated files (--check: are they up to date?)",
         run: generate::run,
+    },
+    Task {
+        name: "desktop",
+        arguments: "",
+        help: "run the desktop app's tests alone: tray, window, package",
+        run: |_| desktop::test(),
+    },
+    Task {
+        name: "dist",
+        arguments: "[--debug] [KIND…]",
+        help: "make the packages that this machine can make, in target/dist (KINDs: server-deb, server-tar, deb, rpm, …)",
+        run: dist::run,
     },
     Task {
         name: "icons",

@@ -20,7 +20,15 @@ pub(crate) fn tauri() -> Result<PathBuf> {
     if !std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         eprintln!("installing the bundler (packaging/node/node_modules)");
         let mut install = process::command(if cfg!(windows) { "npm.cmd" } else { "npm" });
-        let arguments = ["install", "--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+        let arguments = [
+            "install",
+            "--no-save",
+            "--no-package-lock",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ];
         install.current_dir(&folder).args(arguments);
         process::run_quietly(&mut install)?;
         std::fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;

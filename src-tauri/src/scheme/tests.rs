@@ -7,9 +7,10 @@ use myelin_core::launch;
 
 use super::*;
 
+const KEY: &str = "my-0123456789abcdef0123456789abcdef";
+
 struct Behind {
     door: Door,
-    key: String,
     _launched: launch::Launched,
     _dir: tempfile::TempDir,
 }
@@ -17,11 +18,11 @@ struct Behind {
 async fn behind() -> Behind {
     let dir = tempfile::tempdir().unwrap();
     let paths = Paths { config: dir.path().join("myelin.toml"), config_required: false, data: dir.path().join("data") };
+    let file = format!("[[keys]]\nname = \"test\"\nsecret = \"{KEY}\"\n");
+    std::fs::write(&paths.config, file).unwrap();
     let launched = tokio::task::spawn_blocking(move || launch::open(&paths, Flags::default()).unwrap()).await.unwrap();
     let carrier = Carrier::here(&launched.gateway);
-    let made = carrier.tell(&Method::POST, "/api/v1/keys", &serde_json::json!({"name": "test"})).await.unwrap();
-    let key = made["secret"].as_str().unwrap().to_owned();
-    Behind { door: Door::new(carrier), key, _launched: launched, _dir: dir }
+    Behind { door: Door::new(carrier), _launched: launched, _dir: dir }
 }
 
 fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Vec<u8>> {
@@ -66,7 +67,7 @@ async fn pages_of_others_get_nothing_at_any_address() {
 async fn a_stream_is_pulled_piece_by_piece_and_ends() {
     let behind = behind().await;
     let body = r#"{"model": "echo", "stream": true, "messages": [{"role": "user", "content": "one two three"}]}"#;
-    let bearer = format!("Bearer {}", behind.key);
+    let bearer = format!("Bearer {KEY}");
     let headers = [("content-type", "application/json"), ("authorization", &bearer), (STREAM, "0123-abcd")];
     let head = behind.door.answer(ask("POST", "/v1/chat/completions", &headers, body)).await;
     assert_eq!((head.status().as_u16(), head.body().len()), (200, 0));
