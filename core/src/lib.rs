@@ -32,4 +32,5 @@ pub mod routing;
 pub mod server;
 pub mod snapshot;
 pub mod store;
+pub mod tools;
 pub mod upstream;

@@ -31,6 +31,7 @@ mod tests;
 mod tokens;
 mod usage;
 mod vault;
+mod version;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -110,6 +111,7 @@ fn routes() -> OpenApiRouter<Admin> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status::status))
         .routes(routes!(status::changes))
+        .routes(routes!(version::follow))
         .routes(routes!(history::one))
         .routes(routes!(history::undo))
         .routes(routes!(vault::backup))
@@ -146,9 +148,7 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
-        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
-        .routes(routes!(logs::live_logs))
         .routes(routes!(requests::facets))
         .routes(routes!(vault::export))
         .routes(routes!(requests::active))
@@ -158,7 +158,6 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(requests::trace))
         .routes(routes!(usage::usage))
         .routes(routes!(usage::forecast))
-        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
@@ -184,7 +183,12 @@ pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, document) = routes().split_for_parts();
     let router = router.layer(middleware::from_fn(auth::as_owner)).with_state(admin);
-    described(router, document).fallback(error::not_found)
+    described(router, document)
+}
+
+/// Whether an address is the admin API's.
+pub(super) fn owns(path: &str) -> bool {
+    path.starts_with("/api/v1/") || path == "/openapi.json" || path == "/docs"
 }
 
 /// Adds the description, which needs no token: it holds nothing of this gateway.
