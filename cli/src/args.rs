@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, cache, channel, completions, config, explain, key, limit, logs, owner, price, profile, route, serve, usage,
+    admin, cache, channel, completions, config, explain, history, key, limit, logs, owner, price, profile, route,
+    serve, usage,
 };
 
 /// One local address for every model.
@@ -73,6 +74,8 @@ pub(crate) enum Command {
     /// What was asked, newest last.
     Logs(logs::Logs),
     Usage(usage::Usage),
+    /// What was changed, when and by whom; taking changes back.
+    History(history::History),
     /// The configuration file.
     #[command(subcommand)]
     Config(config::Config),

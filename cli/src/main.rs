@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => commands::explain::run(&place, &explain),
         Command::Logs(logs) => commands::logs::run(&place, &logs),
         Command::Usage(usage) => commands::usage::run(&place, &usage),
+        Command::History(history) => commands::history::run(&place, &history),
         Command::Config(config) => commands::config::run(&place, config),
         Command::Admin(admin) => commands::admin::run(&place, admin),
         Command::Doctor => commands::doctor::run(&place),

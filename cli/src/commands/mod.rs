@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 mod health;
+pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod limit;
 pub(crate) mod logs;

@@ -60,6 +60,10 @@ pub(crate) fn admit(
     if let Some(held) = key.held(now_ms) {
         return Err(held_back(&key.key.name, &held, now_ms));
     }
+    if snapshot.settings.paused {
+        let why = "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app";
+        return Err(GatewayError::new(Kind::NoCandidate, why));
+    }
     if !key.key.formats.is_empty() && !key.key.formats.iter().any(|format| format == surface) {
         return Err(GatewayError::new(Kind::Forbidden, format!("the key {} may not use {surface}", key.key.name)));
     }

@@ -168,10 +168,10 @@ pub(crate) fn tell(services: &Services, trouble: &Trouble) {
         let reason = why.map_or("it fails", Failure::words);
         let level = if passing { Level::Info } else { Level::Warning };
         let event =
-            Event::new(at, level, "breaker-opened", channel, format!("{what} is out of rotation: {reason}; {rest}"));
+            Event::new(at, level, "breaker-open", channel, format!("{what} is out of rotation: {reason}; {rest}"));
         let words = view.as_ref().map(|view| view.words.clone()).filter(|words| !words.is_empty());
-        let why = why.and_then(|why| serde_json::to_value(why).ok());
-        event.with("until", until).with("why", why).with("words", words)
+        let failure = why.and_then(|why| serde_json::to_value(why).ok());
+        event.with("until", until).with("why", reason).with("failure", failure).with("words", words)
     } else {
         Event::new(at, Level::Info, "breaker-closed", channel, format!("{what} is back in rotation"))
     };

@@ -79,8 +79,8 @@ async fn a_breaker_tells_when_it_opens_and_when_it_closes() {
     let gateway = TestGateway::with_settings(channels, |settings| settings.max_attempts = 1).await;
     mock.script(Script::error(401).provider("openai"));
     assert_eq!(gateway.ask("/v1/chat/completions", &hello("mock")).await.0, 502);
-    let event = heard(&gateway, "breaker-opened", "main").await;
-    assert_eq!((&event.data["credential"], &event.data["why"]), (&json!(0), &json!("bad-key")));
+    let event = heard(&gateway, "breaker-open", "main").await;
+    assert_eq!((&event.data["credential"], &event.data["failure"]), (&json!(0), &json!("bad-key")));
     assert!(event.message.contains("credential 1") && event.message.contains("tried again in"), "{}", event.message);
     // The only one is asked all the same, and answers.
     assert_eq!(gateway.ask("/v1/chat/completions", &hello("mock")).await.0, 200);
@@ -165,8 +165,8 @@ async fn nothing_is_asked_unless_a_probe_is_wanted_and_then_it_finds_a_bad_key_b
     assert!(mock.requests().is_empty(), "{:?}", mock.requests().len());
     mock.script(Script::error(401).provider("openai"));
     change(&gateway, "main", |channel| channel.probe = Some(serde_json::from_value(json!({})).unwrap())).await;
-    let event = heard(&gateway, "breaker-opened", "main").await;
-    assert_eq!(event.data["why"], "bad-key");
+    let event = heard(&gateway, "breaker-open", "main").await;
+    assert_eq!(event.data["failure"], "bad-key");
     heard(&gateway, "channel-state", "main").await;
     assert!(mock.requests().iter().all(|request| request.path.ends_with("/models")), "nothing that is billed");
 }
@@ -183,7 +183,7 @@ async fn a_probe_that_talks_brings_a_failed_model_back_without_any_caller() {
     .await;
     mock.script(Script::error(500).provider("openai"));
     assert!(gateway.ask("/v1/chat/completions", &hello("mock")).await.0 >= 500);
-    heard(&gateway, "breaker-opened", "main").await;
+    heard(&gateway, "breaker-open", "main").await;
     let asked = mock.requests().len();
     change(&gateway, "main", |channel| {
         channel.probe = Some(serde_json::from_value(json!({"how": "talk", "model": "mock"})).unwrap());
@@ -234,8 +234,8 @@ async fn a_rule_by_status_and_words_takes_a_credential_out_for_its_minutes_and_t
         Verbatim { status: 400, content_type: "application/json".into(), body: body.to_string().into_bytes() };
     mock.script(Script { verbatim: Some(verbatim), ..Script::default() }.provider("openai"));
     assert_eq!(gateway.ask("/v1/chat/completions", &hello("mock")).await.0, 400);
-    let event = heard(&gateway, "breaker-opened", "main").await;
-    assert_eq!(event.data["why"], "rule");
+    let event = heard(&gateway, "breaker-open", "main").await;
+    assert_eq!(event.data["failure"], "rule");
     let minutes = (event.data["until"].as_u64().unwrap() - event.at) / 60_000;
     assert!((29..=30).contains(&minutes), "{minutes}");
     let out = event.data["credential"].as_u64().unwrap();
