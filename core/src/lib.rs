@@ -6,7 +6,7 @@
 //! 1 pricing providers routing limits
 //! 2 config store upstream observe
 //! 0 model error clock overrides
-//! 1 limits pricing providers routing
+//! 1 export limits pricing providers routing
 //! 2 cache config store tools upstream
 //! 3 pipeline
 //! 4 server
@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod gateway;
 pub mod launch;
 pub mod limits;
@@ -31,4 +32,5 @@ pub mod routing;
 pub mod server;
 pub mod snapshot;
 pub mod store;
+pub mod tools;
 pub mod upstream;
