@@ -3,7 +3,7 @@
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
 //! 0 model error clock events overrides
-//! 1 limits pricing providers routing
+//! 1 export limits pricing providers routing
 //! 2 cache config store tools upstream
 //! 3 snapshot
 //! 4 pipeline
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod gateway;
 pub mod launch;
 pub mod limits;
@@ -28,4 +29,5 @@ pub mod routing;
 pub mod server;
 pub mod snapshot;
 pub mod store;
+pub mod tools;
 pub mod upstream;

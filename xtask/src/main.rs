@@ -6,6 +6,8 @@ mod clients;
 mod console;
 mod dependencies;
 mod generate;
+mod icons;
+mod packaging;
 mod prices;
 mod process;
 mod run;
@@ -25,7 +27,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 9] = [
     Task {
         name: "run",
         arguments: "[--release] [ARGS…]",
@@ -61,6 +63,12 @@ const TASKS: [Task; 8] = [
         arguments: "[--check]",
         help: "write the generated files (--check: are they up to date?)",
         run: generate::run,
+    },
+    Task {
+        name: "icons",
+        arguments: "[--check]",
+        help: "draw the icons of the desktop app from their SVG files (--check: are they up to date?)",
+        run: icons::run,
     },
     Task {
         name: "prices",

@@ -75,6 +75,7 @@ pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed,
 pub use fault::contain;
 pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
+pub(crate) use outcome::tell as told;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
 pub use talks::Talks;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules of `core/src` by layer; those on one line do not import each other unless listed in [`NEIGHBOURS`].
 const LAYERS: [&[&str]; 6] = [
     &["model", "error", "clock", "events", "overrides"],
-    &["limits", "pricing", "providers", "routing"],
+    &["export", "limits", "pricing", "providers", "routing"],
     &["cache", "config", "store", "tools", "upstream"],
     &["snapshot"],
     &["pipeline"],
