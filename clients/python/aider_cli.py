@@ -77,7 +77,9 @@ def through_chat(target, stream):
 
 
 def through_messages(target, stream):
-    edits(f"anthropic/{target.model}", {"ANTHROPIC_API_BASE": CONFIG["anthropic"], "ANTHROPIC_API_KEY": KEY}, stream)
+    # aider's library takes a name that it knows as OpenAI's to OpenAI, whatever stands before it: the gateway's CHANNEL/MODEL form is none of those.
+    model = f"openai/{target.model}" if target.model.startswith("gpt-") else target.model
+    edits(f"anthropic/{model}", {"ANTHROPIC_API_BASE": CONFIG["anthropic"], "ANTHROPIC_API_KEY": KEY}, stream)
 
 
 @case("cli", "openai_client")

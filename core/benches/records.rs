@@ -5,10 +5,11 @@
 mod traffic;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use myelin_core::clock::SystemClock;
+use myelin_core::clock::{Clock, SystemClock};
 use myelin_core::store::{Dimension, MasterKey, Store, UsageQuery};
 
 /// Times that each question is asked.
@@ -19,6 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| arguments.iter().position(|own| own == name).and_then(|at| arguments.get(at + 1));
     let count: u64 = value("--count").map_or(Ok(1_000_000), |count| count.parse())?;
+    if let Some(dir) = value("--leave") {
+        return leave(Path::new(dir), count);
+    }
     let dir = tempfile::Builder::new().prefix("myelin-records-").tempdir()?;
     let open = || Store::open(dir.path(), Arc::new(SystemClock::new()), &MasterKey::KeyFile, Arc::new(|_: &str| true));
     let store = open()?;
@@ -61,6 +65,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("\nMemory at the end: {} MiB.", resident_mib());
     Ok(())
+}
+
+/// Fills a store that stays, up to the present: what a gateway can then be started on.
+fn leave(dir: &Path, count: u64) -> Result<(), Box<dyn Error>> {
+    let clock = SystemClock::new();
+    let now = clock.unix_ms();
+    let store = Store::open(dir, Arc::new(clock), &MasterKey::KeyFile, Arc::new(|_: &str| true))?;
+    traffic::fill(&store, count, now, DAYS, |done| {
+        if done.is_multiple_of(100_000) {
+            eprintln!("{done} of {count} records");
+        }
+    })
 }
 
 fn ask(name: &str, mut work: impl FnMut() -> Result<usize, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {

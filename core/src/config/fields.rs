@@ -95,6 +95,12 @@ pub const FIELDS: &[Field] = fields! {
             "Browser origins that may call, as scheme://host[:port]. All others are refused.";
         "lan": Flag = "false", "true",
             "Allows `listen` to name addresses that other machines can reach. Keys are always required there.";
+        "console": Flag = "true on a server, false in the desktop app", "true",
+            "Console and admin API on `listen`, behind an admin token. The desktop app's window and the command line do without.";
+        "paused": Flag = "false", "true",
+            "Requests for models are refused with a clear 503 until this is taken back.";
+        "desktop": Table = "", "{ notifications = false }",
+            "What the desktop app does by itself.";
         "anonymous_key": Text = "", "\"ollama\"",
             "Name of the virtual key that requests without a key count as, on loopback only. Without it a key is always required.";
         "private_media": Flag = "false", "true",
@@ -156,6 +162,12 @@ pub const FIELDS: &[Field] = fields! {
         "first_token_ms": Number = "none but `total_ms`", "60000", "Until the first content of a stream, in milliseconds.";
         "idle_ms": Number = "none but `total_ms`", "60000", "Between two reads of a stream, in milliseconds.";
         "total_ms": Number = "the gateway's own", "600000", "The whole attempt, in milliseconds.";
+    }
+    "desktop" {
+        "notifications": Flag = "true", "false", "The system's notifications tell of failover, budgets and keys that expire.";
+        "free_window_seconds": Number = "60", "300", "A closed window is kept for so long, then its memory is given back.";
+        "shortcut_open": Text = "\"\"", "\"Ctrl+Alt+M\"", "Keys that open the window from anywhere. Empty: none.";
+        "shortcut_next_profile": Text = "\"\"", "\"Ctrl+Alt+P\"", "Keys that switch to the next profile from anywhere. Empty: none.";
     }
     "breaker" {
         "failures": Number = "3", "5", "So many failures in a row take a deployment out of rotation.";

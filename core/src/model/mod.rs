@@ -43,7 +43,7 @@ pub use record::{
 };
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
-pub use settings::{BodyPolicy, BreakerSettings, Settings, Unpriced};
+pub use settings::{BodyPolicy, BreakerSettings, DesktopSettings, Settings, Unpriced};
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

@@ -56,6 +56,10 @@ pub(crate) fn admit(
     if key.key.expires.is_some_and(|expires| now_ms >= expires) {
         return Err(GatewayError::new(Kind::Unauthorized, format!("the key {} has expired", key.key.name)));
     }
+    if snapshot.settings.paused {
+        let why = "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app";
+        return Err(GatewayError::new(Kind::NoCandidate, why));
+    }
     if !key.key.formats.is_empty() && !key.key.formats.iter().any(|format| format == surface) {
         return Err(GatewayError::new(Kind::Forbidden, format!("the key {} may not use {surface}", key.key.name)));
     }

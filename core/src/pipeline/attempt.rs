@@ -259,6 +259,7 @@ impl Run {
             caller: self.job.caller.clone(),
             settle,
             planned: self.job.planned,
+            copy: self.job.copy,
         };
         let (ask, deployments, follow) = (self.ask.clone(), self.deployments.clone(), self.follow.clone());
         Self { job, ask, deployments, follow, underway: None }

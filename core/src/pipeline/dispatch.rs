@@ -11,8 +11,8 @@ use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiError, ApiFormat};
 
-use super::Job;
 use super::settle::End;
+use super::{Job, mirror};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::AttemptRecord;
 use crate::providers::{ChannelError, ClientHead, LiveChannel, Operation, Payload};
@@ -64,6 +64,9 @@ impl Job {
         let record = self.settle.record_mut();
         record.provider = Some(channel.provider.id.clone());
         record.tags.clone_from(&channel.config.tags);
+        if self.copy {
+            record.tags.push(mirror::TAG.to_owned());
+        }
         let attempt = AttemptRecord {
             channel: channel.name().to_owned(),
             upstream_model: candidate.upstream.as_ref().to_owned(),
@@ -107,6 +110,7 @@ impl Job {
     ) -> Result<Result<upstream::Reply, UpstreamError>, GatewayError> {
         let Line { channel, client } = asked.line;
         let (parts, body) = self.prepare(base, asked, Some(body)).await?;
+        self.settle.kept_head(BodyKind::SentHead, &parts.headers, false);
         self.settle.kept(BodyKind::Sent, &body);
         let request = http::Request::from_parts(parts, upstream::Body::pieces(body));
         let begun = self.settle.elapsed_us();
@@ -190,6 +194,8 @@ impl Job {
         if let Some(cost) = TOLD_COSTS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok()) {
             self.settle.told_cost(cost);
         }
+        let refused = !response.status().is_success();
+        self.settle.kept_head(BodyKind::UpstreamHead, response.headers(), refused);
         let elapsed = self.settle.elapsed_us();
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());

@@ -142,12 +142,14 @@ async fn attempt(
     Ok(Answer::Vectors(Box::new(whole)))
 }
 
-/// Who may take a piece of a batch: deployments of the same model, for vectors of different models do not go together, that take pieces as large. The
+/// Who may take a piece of a batch: deployments of the same model, for vectors of different models do not go together, that take pieces as large
+/// and for the same price. The
 /// candidate itself comes first.
 fn peers(job: &Job, candidate: &Candidate, deployments: &Deployments) -> Vec<Candidate> {
     let wire = |candidate: &Candidate| {
         let channel = job.line(candidate).ok()?.channel;
-        Some((channel.embeddings()?, channel.embedding_batch()))
+        let price = job.snapshot.quote(candidate.channel, &candidate.upstream);
+        Some((channel.embeddings()?, channel.embedding_batch(), price))
     };
     let own = wire(candidate);
     let others = deployments.candidates.iter().filter(|other| {
@@ -176,7 +178,6 @@ async fn spread(
             let wire = line.channel.embeddings().map_or("", EmbeddingFormat::as_str);
             job.open_attempt(&line.channel, peer, wire);
         }
-        // Each piece is an attempt of its own.
         let deadline = Deadline::start(&job.limits(&line.channel, &peer.upstream));
         match piece(job, ask, &line, peer, inputs, deadline).await {
             Ok(part) => return Ok(part),

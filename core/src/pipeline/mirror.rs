@@ -10,7 +10,7 @@ use super::{Job, request_id};
 use crate::model::RequestRecord;
 
 /// What a copy's record counts under.
-const TAG: &str = "mirror";
+pub(super) const TAG: &str = "mirror";
 
 impl Run {
     /// Sends a copy on its way, if the policy wants one of this request.
@@ -35,13 +35,11 @@ impl Run {
     fn copy(&self, deployments: Deployments) -> Self {
         let original = self.job.settle.record();
         let services = self.job.services.clone();
-        let mut tags = original.tags.clone();
-        tags.push(TAG.to_owned());
         let record = RequestRecord {
             id: request_id(),
             started: services.clock.unix_ms(),
             rule: Some(format!("mirror of {}", original.id)),
-            tags,
+            tags: vec![TAG.to_owned()],
             key: None,
             owners: Vec::new(),
             tool: None,
@@ -58,6 +56,7 @@ impl Run {
             caller: self.job.caller.clone(),
             settle,
             planned: true,
+            copy: true,
         };
         let mut ask = self.ask.clone();
         ask.aside = true;

@@ -175,6 +175,8 @@ pub(crate) struct Job {
     pub settle: Settle,
     /// [`Job::planned`] has let it through.
     pub planned: bool,
+    /// It is a copy of another request, for its policy's mirror.
+    pub copy: bool,
 }
 
 /// Lets the caller in and begins the record. `Err` is the whole answer; the body of such a call is still to be thrown away ([`discard`]).
@@ -213,7 +215,7 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     }
     settle.strict = key.strict;
     settle.keep_bodies(key.bodies.unwrap_or(snapshot.settings.bodies));
-    Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false } })
+    Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false, copy: false } })
 }
 
 /// Answers a call that is turned away at the door, before anybody looks at its key.
@@ -283,6 +285,7 @@ impl Job {
     async fn answer(self, body: Bytes) -> Reply {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
+        job.settle.kept_head(crate::store::BodyKind::ReceivedHead, &job.call.headers, false);
         job.settle.received(&body);
         match job.cache_plan(&body) {
             Some(plan) => cached::answer(job, body, plan).await,

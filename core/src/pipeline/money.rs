@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use myelin_protocol::ir::Usage;
 
-use crate::model::{RequestRecord, decimal};
+use crate::model::{AttemptOutcome, RequestRecord, decimal};
 use crate::pricing::{self, Quote};
 
 /// 10⁹: dollars to nanodollars.
@@ -30,9 +30,10 @@ pub(super) struct Money {
 }
 
 impl Money {
-    /// Another deployment is asked. What the one before used in vain stays with its attempt.
+    /// Another deployment is asked. What the one before used in vain stays with its attempt; a part of the answer stays with the answer.
     pub(super) fn attempt(&mut self, record: &mut RequestRecord, quote: Option<Arc<Quote>>) {
-        let used = record.usage.take().filter(|usage| !usage.is_unknown());
+        let answered = record.attempts.iter().any(|last| last.outcome == AttemptOutcome::Answered);
+        let used = if answered { None } else { record.usage.take().filter(|usage| !usage.is_unknown()) };
         if let (Some(usage), Some(index)) = (used, record.attempts.len().checked_sub(1)) {
             let before = self.quote.take().unwrap_or_default();
             self.lose(record, index, usage, before);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value, json};
+
 use crate::error::{GatewayError, Kind};
+use crate::events::{Event, Level};
 use crate::model::{AttemptOutcome, AttemptRecord, DisableRule};
 use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Trouble};
 use crate::snapshot::Snapshot;
@@ -67,7 +70,7 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
         jitter: fastrand::u64(0..1_000),
     };
     for trouble in services.fleet.ended(&ended, &snapshot.settings.breaker) {
-        tell(&trouble);
+        tell(services, &trouble);
     }
 }
 
@@ -118,8 +121,8 @@ fn rule(snapshot: &Snapshot, attempt: &AttemptRecord, words: &str, now_ms: u64) 
     Some(Rule { whole_channel: found.whole_channel, until })
 }
 
-/// Once for each breaker that opened or closed.
-fn tell(trouble: &Trouble) {
+/// Once for each breaker that opened or closed: a line in the log, and an event for those who follow.
+fn tell(services: &Services, trouble: &Trouble) {
     let Trouble { channel, upstream, credential, opened, view } = trouble;
     let why = view.as_ref().map(|view| view.why.words());
     if *opened {
@@ -128,4 +131,29 @@ fn tell(trouble: &Trouble) {
     } else {
         tracing::info!(channel, upstream, credential, "back in rotation");
     }
+    let mut what = channel.clone();
+    if let Some(upstream) = upstream {
+        what = format!("{what}/{upstream}");
+    }
+    if let Some(credential) = credential {
+        what = format!("{what}, key {}", credential + 1);
+    }
+    let until = view.as_ref().and_then(|view| view.until);
+    let data = json!({ "channel": channel, "model": upstream, "credential": credential, "why": why, "until": until });
+    services.events.tell(Event {
+        id: 0,
+        at: services.clock.unix_ms(),
+        level: if *opened { Level::Warning } else { Level::Info },
+        kind: if *opened { "breaker-open" } else { "breaker-closed" }.to_owned(),
+        subject: channel.clone(),
+        message: match why {
+            Some(why) if *opened => format!("{what} is out of rotation: {why}"),
+            _ if *opened => format!("{what} is out of rotation"),
+            _ => format!("{what} is back in rotation"),
+        },
+        data: match data {
+            Value::Object(data) => data,
+            _ => Map::new(),
+        },
+    });
 }

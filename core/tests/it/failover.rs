@@ -34,7 +34,9 @@ async fn another_deployment_takes_over_before_the_first_content() {
     for status in [429, 500, 503, 401] {
         for stream in [false, true] {
             mock.script(Script::error(status).provider("openai"));
-            let (answered, text) = gateway.ask_text("/v1/chat/completions", &chat("hello you", stream)).await;
+            // A conversation that goes on stays where it was answered.
+            let words = format!("hello {status} {stream}");
+            let (answered, text) = gateway.ask_text("/v1/chat/completions", &chat(&words, stream)).await;
             assert_eq!(answered, 200, "{status}: {text}");
             assert!(text.contains("hello"), "{text}");
             // Else it would not be asked again for a while.

@@ -230,7 +230,8 @@ async fn a_blob_of_another_maker_far_down_is_not_passed_on() {
     let blob = ",{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"myl1:gemini:sig:CgMSAwABCgMSAwAB\"},{\"type\":\"text\",\"text\":\"so\"}]},{\"role\":\"user\",\"content\":\"go on\"}]}";
     let body = request("mock", "");
     let body = format!("{}{blob}", body.strip_suffix("]}").unwrap());
-    let post = gateway.post("/v1/messages").header("content-type", "application/json").body(body);
+    let post =
+        gateway.post("/v1/messages").header("content-type", "application/json").header("x-thread-id", "t").body(body);
     let client = tokio::spawn(async move { post.send().await.unwrap().status() });
     // The first connection is called back; the second carries a converted body.
     socket.caller().await.ends().await;

@@ -390,57 +390,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/logs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Another address of the list of requests. */
-        get: operations["list_logs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logs/live": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Another address to follow the records. */
-        get: operations["follow_logs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logs/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Another address of one record. */
-        get: operations["get_log"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/models": {
         parameters: {
             query?: never;
@@ -996,12 +945,14 @@ export interface components {
             answer_text?: string | null;
             /** @description The bodies; empty: none were kept, or they are gone. */
             bodies: components["schemas"]["BodyView"][];
+            /** @description Headers, where bodies are kept of every request, and those of refusing deployments. One line each; `…` hides a value that may be a secret. */
+            heads: components["schemas"]["BodyView"][];
         };
         /**
          * @description Which body of a request.
          * @enum {string}
          */
-        BodyKind: "received" | "sent" | "upstream" | "answer";
+        BodyKind: "received" | "sent" | "upstream" | "answer" | "received-head" | "sent-head" | "upstream-head";
         /**
          * @description Which bodies are kept.
          * @enum {string}
@@ -2303,6 +2254,10 @@ export interface components {
         LivePage: {
             /** @description Some that came in between are no longer remembered: read the list. */
             gap: boolean;
+            /** @description Names of the keys that the records name by their id. */
+            keys: {
+                [key: string]: string;
+            };
             /**
              * Format: int64
              * @description What to ask after next time.
@@ -2356,6 +2311,10 @@ export interface components {
         };
         /** @description Some records, newest first. */
         LogPage: {
+            /** @description Names of the keys that the records name by their id. */
+            keys: {
+                [key: string]: string;
+            };
             /**
              * Format: int64
              * @description Rows that were looked at for this page.
@@ -4952,147 +4911,6 @@ export interface operations {
             };
         };
     };
-    list_logs: {
-        parameters: {
-            query?: {
-                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
-                model?: string[];
-                /** @description Upstream's name of the model. */
-                upstream_model?: string[];
-                /** @description The channel that answered or failed last. */
-                channel?: string[];
-                /** @description Its provider. */
-                provider?: string[];
-                /** @description Id or name of the virtual key. */
-                key?: string[];
-                /** @description The tool. */
-                tool?: string[];
-                /** @description The profile. */
-                profile?: string[];
-                /** @description The client's format. */
-                format?: string[];
-                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
-                state?: string[];
-                /** @description HTTP status that the client got. */
-                status?: string[];
-                /** @description Kind of failure. */
-                error?: string[];
-                /** @description `hit`, `miss`, `shared` or `none`. */
-                cache?: string[];
-                /** @description A node above the key: `kind:name`. */
-                owner?: string[];
-                /** @description A tag. */
-                tag?: string[];
-                /** @description Began at this time or later; milliseconds since 1970. */
-                since?: number;
-                /** @description Began before this time; milliseconds since 1970. */
-                until?: number;
-                /** @description At most so many; up to 1000. */
-                limit?: number;
-                /** @description The `next` of the page before. */
-                before?: string;
-                /** @description Requests of one task. */
-                trace?: string;
-                /** @description Tasks of one conversation. */
-                thread?: string;
-                /** @description Session of the client. */
-                session?: string;
-                /** @description Text in the record's own words. */
-                q?: string;
-                /** @description Look for `q` in kept bodies too. */
-                bodies?: boolean;
-                /** @description Took at least so many milliseconds. */
-                min_ms?: number;
-                /** @description Cost at least so many nanodollars. */
-                min_cost?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LogPage"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    follow_logs: {
-        parameters: {
-            query?: {
-                /** @description The `next` of the answer before; absent: from now on. */
-                after?: number;
-                /** @description How long to wait for something to come, in seconds; up to 55. */
-                wait?: number;
-                /** @description At most so many; up to 1000. */
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LivePage"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    get_log: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestRecord"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
     list_models: {
         parameters: {
             query?: never;
@@ -5287,16 +5105,16 @@ export interface operations {
     };
     list_prices: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description A part of a model's name: the lists are searched too. */
-                search: string | null;
+                search?: string;
                 /** @description Only deployments of this channel. */
-                channel: string | null;
+                channel?: string;
                 /** @description Only deployments that have no price. */
-                unpriced: boolean;
+                unpriced?: boolean;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;

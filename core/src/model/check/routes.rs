@@ -190,7 +190,10 @@ mod tests {
     fn targets_that_point_nowhere_are_reported() {
         assert_eq!(problems(&["gone/x"]), ["there is no channel 'gone'"]);
         assert_eq!(problems(&["main/gpt-4"]), ["the channel 'main' does not list 'gpt-4'"]);
-        assert_eq!(problems(&["main/*"]), ["the channel 'main' does not list 'smart'"]);
+        assert_eq!(
+            problems(&["main/*"]),
+            ["'main/*' asks the channel for 'smart', which it does not list: name its model, main/MODEL"]
+        );
         assert_eq!(problems(&["tag:free"]), ["no channel has the tag 'free'"]);
         assert_eq!(problems(&[]), ["a group needs at least one target"]);
         assert_eq!(problems(&["gpt-9"]), ["nothing offers 'gpt-9'"]);

@@ -28,6 +28,7 @@ mod status;
 mod tests;
 mod tokens;
 mod usage;
+mod version;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,6 +108,7 @@ fn routes() -> OpenApiRouter<Admin> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status::status))
         .routes(routes!(status::changes))
+        .routes(routes!(version::follow))
         .routes(routes!(auth::log_in, auth::log_out))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::one, channels::patch, channels::remove))
@@ -139,9 +141,7 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
-        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
-        .routes(routes!(logs::live_logs))
         .routes(routes!(requests::facets))
         .routes(routes!(requests::active))
         .routes(routes!(logs::one))
@@ -150,7 +150,6 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(requests::trace))
         .routes(routes!(usage::usage))
         .routes(routes!(usage::forecast))
-        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
@@ -176,7 +175,12 @@ pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, document) = routes().split_for_parts();
     let router = router.layer(middleware::from_fn(auth::as_owner)).with_state(admin);
-    described(router, document).fallback(error::not_found)
+    described(router, document)
+}
+
+/// Whether an address is the admin API's.
+pub(super) fn owns(path: &str) -> bool {
+    path.starts_with("/api/v1/") || path == "/openapi.json" || path == "/docs"
 }
 
 /// Adds the description, which needs no token: it holds nothing of this gateway.

@@ -258,5 +258,7 @@ async fn a_large_batch_of_embeddings_is_spread_over_deployments_and_joined_in_or
     mock.script(Script::default());
     mock.script(Script::error(500));
     assert_eq!(ask().await, whole);
-    assert_eq!(channels().await, ["one", "two", "one", "one"]);
+    assert_eq!(channels().await, ["one", "two", "one"], "the last two pieces are one attempt, at the same deployment");
+    assert_eq!(gateway.last_record().await.attempts[1].outcome, AttemptOutcome::Failed);
+    assert_eq!(gateway.last_record().await.usage.unwrap().input, Some(250));
 }

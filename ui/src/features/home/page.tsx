@@ -131,7 +131,7 @@ function Latest() {
   const t = useT();
   const first = useQuery({
     queryKey: ["requests", "latest"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/logs", { params: { query: { limit: SHOWN } }, signal })),
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/requests", { params: { query: { limit: SHOWN } }, signal })),
   });
   const [fresh, setFresh] = useState<RequestRecord[]>([]);
   useLive(
