@@ -81,7 +81,10 @@ fn retire(store: &Store, count: u64) -> Result<(), Box<dyn Error>> {
     }
     let took = began.elapsed().as_secs_f64();
     let gone = count - left;
-    println!("Retention: {gone} records went in {took:.0} s, {:.0} a second, with {most} MiB at most.", gone as f64 / took);
+    println!(
+        "Retention: {gone} records went in {took:.0} s, {:.0} a second, with {most} MiB at most.",
+        gone as f64 / took
+    );
     Ok(())
 }
 

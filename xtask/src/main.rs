@@ -5,7 +5,11 @@ mod ci;
 mod clients;
 mod console;
 mod dependencies;
+mod desktop;
+mod dist;
 mod generate;
+mod icons;
+mod packaging;
 mod prices;
 mod process;
 mod run;
@@ -25,11 +29,11 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 11] = [
     Task {
         name: "run",
-        arguments: "[--release] [ARGS…]",
-        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground",
+        arguments: "[--desktop] [--release] [ARGS…]",
+        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground (--desktop: the desktop app)",
         run: run::run,
     },
     Task {
@@ -61,6 +65,24 @@ const TASKS: [Task; 8] = [
         arguments: "[--check]",
         help: "write the generated files (--check: are they up to date?)",
         run: generate::run,
+    },
+    Task {
+        name: "desktop",
+        arguments: "",
+        help: "run the desktop app's tests alone: tray, window, package",
+        run: |_| desktop::test(),
+    },
+    Task {
+        name: "dist",
+        arguments: "[--debug] [KIND…]",
+        help: "make the packages that this machine can make, in target/dist (KINDs: server-deb, server-tar, deb, rpm, …)",
+        run: dist::run,
+    },
+    Task {
+        name: "icons",
+        arguments: "[--check]",
+        help: "draw the icons of the desktop app from their SVG files (--check: are they up to date?)",
+        run: icons::run,
     },
     Task {
         name: "prices",

@@ -42,8 +42,8 @@ fn dollars(nanos: i64) -> String {
 
 /// A cell that is no formula and does not break its row.
 fn quoted(cell: String) -> String {
-    let formula = matches!(cell.chars().next(), Some('=' | '+' | '@' | '\t' | '\r'))
-        || (cell.starts_with('-') && cell.len() > 1);
+    let formula =
+        matches!(cell.chars().next(), Some('=' | '+' | '@' | '\t' | '\r')) || (cell.starts_with('-') && cell.len() > 1);
     let cell = if formula { format!("'{cell}") } else { cell };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }

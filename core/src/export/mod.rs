@@ -39,6 +39,11 @@ impl ExportFormat {
         Self::ALL.iter().find(|(_, own, _)| *own == word).map(|(format, ..)| *format)
     }
 
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(own, ..)| *own == self).map_or("", |(_, word, _)| word)
+    }
+
     /// Its media type.
     pub fn media_type(self) -> &'static str {
         Self::ALL.iter().find(|(own, ..)| *own == self).map_or("", |(.., media)| media)
@@ -158,7 +163,11 @@ mod tests {
         assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("id,started,") && lines[0].contains(",cost_usd,"), "{}", lines[0]);
         assert!(lines[1].starts_with("req_00000000000000000000000000000000,2027-01-15T08:00:00.000Z,"), "{}", lines[1]);
-        assert!(lines[1].contains(",1.500000001,computed,") && lines[1].contains("\"model, \"\"0\"\"\""), "{}", lines[1]);
+        assert!(
+            lines[1].contains(",1.500000001,computed,") && lines[1].contains("\"model, \"\"0\"\"\""),
+            "{}",
+            lines[1]
+        );
         assert!(lines[2].contains("'=cmd|' /C calc'!A0") && lines[2].contains(",laptop,"), "{}", lines[2]);
         // Unknown is empty, zero is zero.
         let cell = |line: &str, name: &str| {

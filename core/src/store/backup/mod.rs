@@ -62,7 +62,9 @@ pub enum BackupError {
     #[error("this is no backup of myelin")]
     NoBackup,
     /// A newer Myelin made it.
-    #[error("the backup was made by a newer myelin ({what} {found}, this one knows {known}): update this myelin; nothing was changed")]
+    #[error(
+        "the backup was made by a newer myelin ({what} {found}, this one knows {known}): update this myelin; nothing was changed"
+    )]
     Newer {
         /// `format` or `schema`.
         what: &'static str,
@@ -255,12 +257,7 @@ impl Drop for Staged {
 }
 
 /// Reads a backup to its end into new files in the data directory, channels sealed with the own key. Nothing else is touched.
-pub(super) fn stage(
-    dir: &Path,
-    seal: &Seal,
-    passphrase: &Secret,
-    input: impl Read,
-) -> Result<Staged, BackupError> {
+pub(super) fn stage(dir: &Path, seal: &Seal, passphrase: &Secret, input: impl Read) -> Result<Staged, BackupError> {
     let opener = Opener::new(input, passphrase)?;
     let mut input = BufReader::new(zstd::stream::read::Decoder::new(opener)?);
     let mut tag = [0_u8];
@@ -364,10 +361,7 @@ impl Files {
         let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
         let txn = self.main.begin_write().map_err(StoreError::from)?;
         migrate::set_version(&txn, manifest.schema)?;
-        txn.open_table(META)
-            .map_err(StoreError::from)?
-            .insert(SEAL_ROW, proof.as_bytes())
-            .map_err(StoreError::from)?;
+        txn.open_table(META).map_err(StoreError::from)?.insert(SEAL_ROW, proof.as_bytes()).map_err(StoreError::from)?;
         txn.commit().map_err(StoreError::from)?;
         let main = migrate::to_newest(self.main, &staged.main, |path| open_file(path, CACHE_BYTES))?;
         drop(main);

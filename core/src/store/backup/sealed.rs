@@ -257,7 +257,10 @@ mod tests {
             assert!(matches!(opened(&bytes[..end], "correct horse"), Err(BackupError::Truncated)), "{end}");
         }
         assert!(matches!(opened(&bytes[..10], "correct horse"), Err(BackupError::NoBackup)));
-        assert!(matches!(opened(b"PK something else entirely that is long enough to be a head", "x"), Err(BackupError::NoBackup)));
+        assert!(matches!(
+            opened(b"PK something else entirely that is long enough to be a head", "x"),
+            Err(BackupError::NoBackup)
+        ));
         let mut swapped = bytes[..start].to_vec();
         swapped.extend_from_slice(&bytes[start + chunk..start + 2 * chunk]);
         swapped.extend_from_slice(&bytes[start..start + chunk]);
@@ -269,7 +272,8 @@ mod tests {
         // A middle chunk that claims to be the last.
         let mut shortened = bytes[..start + chunk].to_vec();
         shortened[start + 3] |= 0x80;
-        for (what, bytes) in [("swapped", swapped), ("flipped", flipped), ("longer", longer), ("shortened", shortened)] {
+        for (what, bytes) in [("swapped", swapped), ("flipped", flipped), ("longer", longer), ("shortened", shortened)]
+        {
             assert!(matches!(opened(&bytes, "correct horse"), Err(BackupError::Damaged(_))), "{what}");
         }
         let mut greedy = bytes;

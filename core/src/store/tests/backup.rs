@@ -48,7 +48,9 @@ async fn filled(dir: &Path) -> Store {
 }
 
 /// Everything that can be asked, to compare.
-async fn everything(store: &Store) -> (Entities, Vec<AdminToken>, Vec<RequestRecord>, i64, Vec<(u64, u64, u64)>, Bytes, usize) {
+async fn everything(
+    store: &Store,
+) -> (Entities, Vec<AdminToken>, Vec<RequestRecord>, i64, Vec<(u64, u64, u64)>, Bytes, usize) {
     let entities = Entities { version: 0, ..(*store.entities()).clone() };
     let query = UsageQuery { until: u64::MAX / 2, ..UsageQuery::default() };
     let sums = store.ledger().usage(query).await.unwrap().total.requests;
@@ -112,12 +114,14 @@ async fn a_backup_that_is_not_right_changes_nothing_and_says_why() {
     flipped[middle] ^= 1;
     assert!(matches!(tried(&flipped, PASSPHRASE), BackupError::Damaged(_)));
     assert!(matches!(tried(b"{\"channels\": []}", PASSPHRASE), BackupError::NoBackup));
-    for (what, manifest) in [("schema", json!({"format": 1, "schema": 99})), ("format", json!({"format": 9, "schema": 1}))]
+    for (what, manifest) in
+        [("schema", json!({"format": 1, "schema": 99})), ("format", json!({"format": 9, "schema": 1}))]
     {
         let mut manifest = manifest;
-        manifest.as_object_mut().unwrap().extend(
-            json!({"made": 1, "version": "9.9.9", "bodies": false, "seal": "x"}).as_object().unwrap().clone(),
-        );
+        manifest
+            .as_object_mut()
+            .unwrap()
+            .extend(json!({"made": 1, "version": "9.9.9", "bodies": false, "seal": "x"}).as_object().unwrap().clone());
         let newer = crate::store::backup::write_for_test(manifest.to_string().as_bytes(), &secret());
         let why = tried(&newer, PASSPHRASE);
         assert!(matches!(&why, BackupError::Newer { what: own, .. } if *own == what), "{why}");
@@ -151,10 +155,17 @@ async fn traffic_goes_on_during_backup_and_restore_and_no_record_is_half_there()
     append_durably(&other, [record(30_000)]).await;
     let kept = all(&other).await;
     let query = UsageQuery { until: u64::MAX / 2, ..UsageQuery::default() };
-    assert_eq!(other.ledger().usage(query).await.unwrap().total.requests as usize, kept.len(), "sums are those of the records");
+    assert_eq!(
+        other.ledger().usage(query).await.unwrap().total.requests as usize,
+        kept.len(),
+        "sums are those of the records"
+    );
     assert!(kept.iter().filter(|record| record.started < 1_800_000_001_000).count() == 501, "all of the backup");
     let last: Vec<_> = kept.iter().map(|record| record.started).filter(|at| *at >= 1_800_000_020_000).collect();
-    assert!(last.windows(2).all(|pair| pair[0] == pair[1] + 1 || pair[0] == 1_800_000_030_000), "what came after the last restore");
+    assert!(
+        last.windows(2).all(|pair| pair[0] == pair[1] + 1 || pair[0] == 1_800_000_030_000),
+        "what came after the last restore"
+    );
     assert_eq!((other.ledger().health().lost, other.ledger().health().commit_failures), (0, 0));
     drop(other);
     assert_eq!(all(&open(there.path())).await.len(), kept.len());
