@@ -4,7 +4,7 @@ import { STRATEGIES } from "@/features/routes/strategies";
 export type Settings = Api<"Settings">;
 
 /** How a setting is edited. Settings that are not listed are shown in the full list and changed in the file. */
-export type Kind = "switch" | "number" | "words" | "choice" | "text" | "json";
+export type Kind = "switch" | "number" | "words" | "choice" | "text" | "json" | "maybe";
 type Row = { name: keyof Settings & string; kind: Kind; choices?: readonly string[] };
 type Section = { id: "server" | "privacy" | "routing"; rows: Row[] };
 
@@ -15,6 +15,8 @@ export const SECTIONS: Section[] = [
     rows: [
       { name: "listen", kind: "words" },
       { name: "lan", kind: "switch" },
+      { name: "console", kind: "maybe" },
+      { name: "paused", kind: "switch" },
       { name: "allowed_hosts", kind: "words" },
       { name: "allowed_origins", kind: "words" },
       { name: "anonymous_key", kind: "text" },
@@ -47,6 +49,7 @@ export const SECTIONS: Section[] = [
       { name: "timeouts", kind: "json" },
       { name: "breaker", kind: "json" },
       { name: "policy", kind: "json" },
+      { name: "desktop", kind: "json" },
     ],
   },
 ];
