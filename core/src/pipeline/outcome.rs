@@ -119,6 +119,10 @@ fn how<'a>(snapshot: &Snapshot, outcome: &Outcome<'_>, words: &'a str, now_ms: u
             _ => How::Nothing,
         };
     };
+    if matches!(error.kind, Kind::RateLimited | Kind::BudgetExceeded) {
+        // A limit of ours held it back: that says nothing about who would have been asked, whatever the owner's rules look for.
+        return How::Nothing;
+    }
     let rule = rule(snapshot, attempt, words, now_ms);
     match (Failure::of(error, attempt.status), rule) {
         (Some(failure), rule) => How::Failed { failure, wait: Failure::wait(error), words, rule },
