@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .build()
         .context("no runtime")?;
     tauri::async_runtime::set(runtime.handle().clone());
-    let Some(Started { carrier, own }) = start::start(&runtime, &args, &paths)? else { return Ok(ExitCode::FAILURE) };
+    let Some(Started { carrier, address, own }) = start::start(&runtime, &args, &paths)? else { return Ok(ExitCode::FAILURE) };
 
     let door = Door::new(carrier.clone());
     let page = door.clone();
@@ -63,6 +63,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .setup(move |app| {
             let handle = app.handle().clone();
             let desk = Desk::new(handle.clone(), carrier, door, gateway, data);
+            desk.update(|facts| facts.address = address);
             app.manage(desk.clone());
             begin(&desk, &args, place);
             if let Some(own) = own {
