@@ -143,17 +143,23 @@ fn follow_link(desk: &Desk, link: &str) {
     });
 }
 
+#[cfg_attr(not(target_os = "macos"), expect(unused_variables, reason = "only macOS brings an app back this way"))]
 fn handle(app: &AppHandle, event: &RunEvent) {
-    let Some(desk) = app.try_state::<Desk>() else { return };
     match event {
         // The last window is gone; the tray lives on.
         RunEvent::ExitRequested { api, code: None, .. } => api.prevent_exit(),
         #[cfg(target_os = "macos")]
-        RunEvent::Reopen { .. } => window::open(&desk, None),
-        #[cfg(target_os = "macos")]
-        RunEvent::Opened { urls } => urls.iter().for_each(|url| follow_link(&desk, url.as_str())),
-        _ => {
-            let _ = &desk;
+        RunEvent::Reopen { .. } => {
+            if let Some(desk) = app.try_state::<Desk>() {
+                window::open(&desk, None);
+            }
         }
+        #[cfg(target_os = "macos")]
+        RunEvent::Opened { urls } => {
+            if let Some(desk) = app.try_state::<Desk>() {
+                urls.iter().for_each(|url| follow_link(&desk, url.as_str()));
+            }
+        }
+        _ => {}
     }
 }
