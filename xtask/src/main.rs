@@ -50,7 +50,7 @@ const TASKS: [Task; 11] = [
     },
     Task {
         name: "bench",
-        arguments: "[records [--count N]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        arguments: "[records [--count N]] [console [--count N] [--dir DIR]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
         help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
         run: bench::run,
     },
@@ -89,6 +89,12 @@ const TASKS: [Task; 11] = [
         arguments: "VERSION LITELLM.json MODELS_DEV.json",
         help: "make the bundled price list anew",
         run: prices::run,
+    },
+    Task {
+        name: "pictures",
+        arguments: "",
+        help: "make the pictures of the README and the guide from the real console",
+        run: bench::pictures,
     },
     Task { name: "ci", arguments: "", help: "everything that a change must pass", run: ci::run },
 ];

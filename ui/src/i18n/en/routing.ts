@@ -98,7 +98,7 @@ export const routing = {
   "if.everyDay": "every day",
   "explain.title": "Where would a request go?",
   "explain.hint": "Nothing is sent until you test it.",
-  "explain.model": "Model that is asked for",
+  "explain.model": "Which model?",
   "explain.whatever": "as the key has it",
   "explain.anyKey": "one without limits",
   "explain.more": "More about the request",
