@@ -60,7 +60,6 @@ struct Door {
 }
 
 /// Marks a request that came where the console is not served.
-#[cfg_attr(not(feature = "ui"), expect(dead_code, reason = "only the console looks"))]
 #[derive(Debug, Clone, Copy)]
 struct NoConsole;
 
