@@ -92,6 +92,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/changes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One change: who, when, and what stood there before and after. */
+        get: operations["get_change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/changes/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a change back: what it touched becomes what it was. Refused if something later touched the same. Taking that back redoes it. */
+        post: operations["undo_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/channels": {
         parameters: {
             query?: never;
@@ -274,7 +308,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Puts what is out of rotation back in, and forgets why it was out. */
+        /** Puts what is out of rotation back in, and forgets why it was out; or lets a key go on that is held back. */
         post: operations["reset_health"];
         delete?: never;
         options?: never;
@@ -814,6 +848,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows the configuration: answers when it is another one than the caller knows, or when the wait is over. */
+        get: operations["follow_configuration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1117,6 +1168,8 @@ export interface components {
             id?: number;
             /** @description To which one. */
             name: string;
+            /** @description It can be taken back, unless something that came later touches the same. */
+            undoable?: boolean;
             /** @description What was done: `create channel`, `use profile` … */
             what: string;
             /** @description Who made it: `file`, `cli`, `admin:NAME` … */
@@ -1125,6 +1178,24 @@ export interface components {
         /** @description Changes, newest first. */
         ChangeList: {
             changes: components["schemas"]["ChangeEntry"][];
+        };
+        /** @description One change. */
+        ChangeView: components["schemas"]["ChangeEntry"] & {
+            /** @description What it did to each thing, secrets left out. Empty: nothing is kept of it. */
+            things: components["schemas"]["ChangedThing"][];
+        };
+        /** @description What a change did to one thing. */
+        ChangedThing: {
+            /** @description As it became; absent: it was removed. */
+            after?: Record<string, unknown> | null;
+            /** @description As it was, secrets left out; absent: it was not there. */
+            before?: Record<string, unknown> | null;
+            /** @description `channel`, `key`, `route`, `profile`, `owner`, `limit`, `setting`, `active profile`, `price` … */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Credentials, headers, the proxy or a hash changed: these are not shown. */
+            secrets?: boolean;
         };
         /** @description A channel after a change. */
         ChannelChanged: {
@@ -1182,6 +1253,7 @@ export interface components {
             price_multiplier?: number;
             /** @description The provider whose price list holds; absent: its own. */
             prices_of?: string | null;
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy. */
@@ -1272,6 +1344,8 @@ export interface components {
              * @default null
              */
             prices_of?: string | null;
+            /** @default null */
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /**
              * @description Row of the provider catalog.
              * @default null
@@ -1297,6 +1371,25 @@ export interface components {
              * @default null
              */
             weight?: number | null;
+        };
+        /** @description Looking whether a channel works, beside what traffic shows. */
+        ChannelProbe: {
+            /**
+             * Format: int32
+             * @description Time between two looks.
+             * @default 60
+             */
+            every_seconds?: number;
+            /**
+             * @description How it is looked.
+             * @default models
+             */
+            how?: components["schemas"]["ProbeHow"];
+            /**
+             * @description The model to talk to, by the provider's name; absent: as for a test.
+             * @default null
+             */
+            model?: string | null;
         };
         /** @description What the last test or traffic said about a channel. */
         ChannelState: {
@@ -1387,6 +1480,7 @@ export interface components {
             price_multiplier: number;
             /** @description The provider whose price list holds; `null`: its own. */
             prices_of?: string | null;
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy; a password in it is masked. */
@@ -1554,6 +1648,30 @@ export interface components {
             /** @description Dollars a million tokens, or each; `null`: there is no price. */
             price?: Record<string, unknown> | null;
         };
+        /** @description What the desktop app does by itself. */
+        DesktopSettings: {
+            /**
+             * Format: int64
+             * @description A closed window is kept for so long, in seconds, then its memory is given back; opening it again then takes a moment.
+             * @default 60
+             */
+            free_window_seconds?: number;
+            /**
+             * @description The system's notifications tell of failover, budgets, keys that expire.
+             * @default true
+             */
+            notifications?: boolean;
+            /**
+             * @description Keys that switch to the next profile from anywhere. Empty: none.
+             * @default
+             */
+            shortcut_next_profile?: string;
+            /**
+             * @description Keys that open the window from anywhere, like `Ctrl+Alt+M`. Empty: none.
+             * @default
+             */
+            shortcut_open?: string;
+        };
         /** @description A failure that takes a credential, or the whole channel, out of rotation at once. Everything that is given must fit. */
         DisableRule: {
             /**
@@ -1608,7 +1726,10 @@ export interface components {
              * @description Position: rises by one with each event. Begins anew when the gateway starts.
              */
             id: number;
-            /** @description What kind of event: `limit-mark`, `limit-reached` … */
+            /**
+             * @description What kind of event: `limit-mark`, `limit-reached`, `spend-spike`, `profile-switched`, `profile-changed`, `channel-state`, `channel-added`,
+             *     `channel-removed`, `breaker-open`, `breaker-closed`, `key-held`, `key-released` …
+             */
             kind: string;
             /** @description How much it matters. */
             level: components["schemas"]["Level"];
@@ -1835,6 +1956,25 @@ export interface components {
         /** @description How everything fares. */
         HealthList: {
             channels: components["schemas"]["ChannelHealth"][];
+            /** @description Keys that are held back because their traffic was out of the ordinary. */
+            keys?: components["schemas"]["HeldKey"][];
+        };
+        /** @description A key that is held back. */
+        HeldKey: {
+            /** @description Id of the key. */
+            key: string;
+            /**
+             * Format: int64
+             * @description Since when; milliseconds since 1970.
+             */
+            since: number;
+            /**
+             * Format: int64
+             * @description Up to when; `null`: until it is released.
+             */
+            until?: number | null;
+            /** @description What was out of the ordinary. */
+            why: string;
         };
         /** @description A list was taken. */
         ImportDone: {
@@ -1867,6 +2007,45 @@ export interface components {
             /** Format: int64 */
             version: number;
             who: string;
+        };
+        /** @description When a virtual key whose traffic is out of the ordinary is held back. What says nothing is not watched. */
+        KeyBreaker: {
+            /**
+             * Format: int32
+             * @description Of a hundred of its requests so many were wrong: refused by the provider or by us for what they ask. 0 or absent: not watched.
+             * @default null
+             */
+            error_percent?: number | null;
+            /**
+             * Format: int32
+             * @description For how long it is held back, in seconds; 0: until it is released. 600 unless said otherwise.
+             * @default null
+             */
+            hold_seconds?: number | null;
+            /**
+             * Format: int32
+             * @description With fewer requests nothing is said about errors. 20 unless said otherwise.
+             * @default null
+             */
+            least_requests?: number | null;
+            /**
+             * Format: int32
+             * @description Less spend than this is no spike, in cents of a dollar. 100 unless said otherwise.
+             * @default null
+             */
+            least_spend_cents?: number | null;
+            /**
+             * Format: int32
+             * @description It spends more than so many times what it usually does. 0 or absent: not watched.
+             * @default null
+             */
+            spend_times?: number | null;
+            /**
+             * Format: int32
+             * @description The time that is looked at, in seconds. 300 unless said otherwise.
+             * @default null
+             */
+            window_seconds?: number | null;
         };
         /** @description A key that was changed. */
         KeyChanged: components["schemas"]["KeyView"] & {
@@ -2627,6 +2806,8 @@ export interface components {
              */
             hedge_after_ms?: number | null;
             /** @default null */
+            key_breaker?: components["schemas"]["KeyBreaker"] | null;
+            /** @default null */
             mirror?: components["schemas"]["Mirror"] | null;
             /**
              * Format: int32
@@ -2681,6 +2862,11 @@ export interface components {
          * @enum {string}
          */
         PriceOrigin: "channel" | "deployment" | "model" | "imported" | "bundled" | "no-bill" | "none";
+        /**
+         * @description How it is looked whether a channel works.
+         * @enum {string}
+         */
+        ProbeHow: "models" | "talk";
         /** @description One thing that is wrong. */
         Problem: {
             /** @description Line in the file, from 1, where it is known. */
@@ -3078,6 +3264,11 @@ export interface components {
              */
             channel?: string | null;
             /**
+             * @description A key that is held back, by id or name; then nothing else is put back.
+             * @default null
+             */
+            key?: string | null;
+            /**
              * @description The model, by the provider's name; absent: everything at the channel.
              * @default null
              */
@@ -3295,6 +3486,21 @@ export interface components {
              */
             cache_memory_bytes?: number;
             /**
+             * @description Console and admin API on the TCP listeners. Absent: a server has them there, the desktop app does not.
+             * @default null
+             */
+            console?: boolean | null;
+            /**
+             * @description What the desktop app does by itself.
+             * @default {
+             *       "notifications": true,
+             *       "free_window_seconds": 60,
+             *       "shortcut_open": "",
+             *       "shortcut_next_profile": ""
+             *     }
+             */
+            desktop?: components["schemas"]["DesktopSettings"];
+            /**
              * @description Listening on anything but loopback is refused unless this is set; keys are then always required.
              * @default false
              */
@@ -3331,6 +3537,11 @@ export interface components {
              * @default 21600
              */
             model_sync_seconds?: number;
+            /**
+             * @description Requests for models are refused with a clear 503 until this is taken back.
+             * @default false
+             */
+            paused?: boolean;
             /**
              * @description Retries, hedges, races, mirrors and the answer cache, where nothing narrower says otherwise.
              * @default {}
@@ -3693,6 +3904,12 @@ export interface components {
             /** @description The reason in words. */
             reason: string;
         };
+        /** @description A change was taken back. */
+        Undone: {
+            ok: boolean;
+            /** @description What is configured now and surely not as meant. */
+            warnings?: components["schemas"]["Problem"][];
+        };
         /**
          * @description What happens to requests for models that have no price.
          * @enum {string}
@@ -3720,6 +3937,16 @@ export interface components {
             rounded: boolean;
             /** @description All that the filter lets through. */
             total: components["schemas"]["SumsView"];
+        };
+        /** @description The configuration in force. */
+        Version: {
+            /** @description The gateway's active profile. */
+            active_profile: string;
+            /**
+             * Format: int64
+             * @description Changes with every change of the configuration, and when the gateway starts again.
+             */
+            version: number;
         };
     };
     responses: never;
@@ -3936,6 +4163,80 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    undo_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Undone"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6138,6 +6439,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    follow_configuration: {
+        parameters: {
+            query?: {
+                /** @description The version that is known; absent: the answer comes at once. */
+                not?: number;
+                /** @description How long to wait for another one, in seconds; up to 55. */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Version"];
                 };
             };
             400: {
