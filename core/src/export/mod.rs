@@ -39,6 +39,11 @@ impl ExportFormat {
         Self::ALL.iter().find(|(_, own, _)| *own == word).map(|(format, ..)| *format)
     }
 
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(own, ..)| *own == self).map_or("", |(_, word, _)| word)
+    }
+
     /// Its media type.
     pub fn media_type(self) -> &'static str {
         Self::ALL.iter().find(|(own, ..)| *own == self).map_or("", |(.., media)| media)

@@ -10,7 +10,9 @@ mod drift;
 pub mod edit;
 mod kept;
 pub mod machine;
+mod pins;
 mod restore;
+mod run;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,9 @@ use std::sync::Arc;
 pub use connect::{Connected, FileDiff};
 pub use drift::{Drift, DriftKind, Override, Source, State, View};
 pub use machine::Machine;
+pub use pins::Pin;
 pub use restore::{How, Restored, RestoredFile};
+pub use run::Launch;
 pub use table::{Models, Tool, Wanted};
 
 use crate::model::Secret;

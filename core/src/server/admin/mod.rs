@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod models;
 mod owners;
+mod pipe;
 mod prices;
 mod profiles;
 mod requests;
@@ -29,6 +30,7 @@ mod status;
 mod tests;
 mod tokens;
 mod usage;
+mod vault;
 mod version;
 
 use std::pin::Pin;
@@ -112,6 +114,8 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(version::follow))
         .routes(routes!(history::one))
         .routes(routes!(history::undo))
+        .routes(routes!(vault::backup))
+        .routes(routes!(vault::restore))
         .routes(routes!(auth::log_in, auth::log_out))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::one, channels::patch, channels::remove))
@@ -146,6 +150,7 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(logs::list))
         .routes(routes!(logs::live))
         .routes(routes!(requests::facets))
+        .routes(routes!(vault::export))
         .routes(routes!(requests::active))
         .routes(routes!(logs::one))
         .routes(routes!(requests::bodies))
