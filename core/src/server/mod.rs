@@ -87,7 +87,9 @@ async fn root(request: Request<Body>) -> Response {
 fn console(request: &Request<Body>) -> Option<Response> {
     use crate::pipeline::{Surface, pinned_profile, surface};
     let (method, headers) = (request.method(), request.headers());
-    if (method != http::Method::GET && method != http::Method::HEAD) || request.extensions().get::<NoConsole>().is_some() {
+    if (method != http::Method::GET && method != http::Method::HEAD)
+        || request.extensions().get::<NoConsole>().is_some()
+    {
         return None;
     }
     let path = request.uri().path();

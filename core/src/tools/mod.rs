@@ -8,6 +8,8 @@ pub mod diff;
 pub mod disk;
 mod drift;
 pub mod edit;
+pub mod find;
+pub mod import;
 mod kept;
 pub mod machine;
 mod pins;
