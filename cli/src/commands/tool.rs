@@ -264,10 +264,10 @@ impl<'c> Desk<'c> {
         view.overrides
             .iter()
             .for_each(|beats| eprintln!("warning: {} beats its file: {}", beats.name, place_of(beats)));
-        known.notes.iter().for_each(|note| eprintln!("note: {note}"));
         if !done.changed {
             return output::line(&format!("{} points here already: nothing was changed", known.name));
         }
+        known.notes.iter().for_each(|note| eprintln!("note: {note}"));
         output::line(&format!("{} {words}; it sees it {}", known.name, known.effect))?;
         output::line(&format!("back again: myelin tool restore {tool}"))
     }
