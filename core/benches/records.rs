@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use myelin_core::clock::{Clock, SystemClock};
+use myelin_core::clock::{Clock, SystemClock, TestClock};
 use myelin_core::store::{Dimension, MasterKey, Store, UsageQuery};
 
 /// Times that each question is asked.
@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return leave(Path::new(dir), count);
     }
     let dir = tempfile::Builder::new().prefix("myelin-records-").tempdir()?;
-    let open = || Store::open(dir.path(), Arc::new(SystemClock::new()), &MasterKey::KeyFile, Arc::new(|_: &str| true));
+    // Where the newest records are: retention counts from there.
+    let clock = TestClock::default();
+    clock.advance_ms(traffic::END);
+    let open = || Store::open(dir.path(), Arc::new(clock.clone()), &MasterKey::KeyFile, Arc::new(|_: &str| true));
     let store = open()?;
     let began = Instant::now();
     traffic::fill(&store, count, traffic::END, DAYS, |done| {
@@ -63,7 +66,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, query) in traffic::questions() {
         ask(name, || Ok(runtime.block_on(store.ledger().usage(query.clone()))?.looked_at))?;
     }
-    println!("\nMemory at the end: {} MiB.", resident_mib());
+    println!("\nMemory after all questions: {} MiB.", resident_mib());
+    retire(&store, count)
+}
+
+/// Lets half of the records go, and tells how long it took and how much memory.
+fn retire(store: &Store, count: u64) -> Result<(), Box<dyn Error>> {
+    let began = Instant::now();
+    store.ledger().keep_days(u32::try_from(DAYS / 2)?);
+    let (mut most, mut left) = (0, count);
+    while left > count / 2 + count / 100 {
+        std::thread::sleep(Duration::from_millis(200));
+        (most, left) = (most.max(resident_mib()), store.ledger().count()?);
+    }
+    let took = began.elapsed().as_secs_f64();
+    let gone = count - left;
+    println!(
+        "Retention: {gone} records went in {took:.0} s, {:.0} a second, with {most} MiB at most.",
+        gone as f64 / took
+    );
     Ok(())
 }
 

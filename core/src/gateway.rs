@@ -5,6 +5,8 @@
 mod bench;
 mod desk;
 mod fares;
+mod notices;
+mod probes;
 mod spend;
 
 use std::net::SocketAddr;
@@ -183,6 +185,7 @@ impl Gateway {
         tasks.spawn(self.clone().watch_spend());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
+        tasks.spawn(self.clone().follow_probes());
         self.restore_fares().await;
         tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
@@ -290,9 +293,15 @@ impl Gateway {
 
     /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.
     async fn follow_configuration(self, mut changes: watch::Receiver<Arc<Entities>>) {
+        let mut before = self.store().entities();
         while changes.changed().await.is_ok() {
             let entities = changes.borrow_and_update().clone();
             self.rebuild(&entities);
+            // Who hears of a switch may count on it.
+            for event in notices::between(&before, &entities, self.0.services.clock.unix_ms()) {
+                self.0.services.events.tell(event);
+            }
+            before.clone_from(&entities);
             if entities.channels.iter().any(needs_list) {
                 self.sync_models_soon();
             }

@@ -7,3 +7,5 @@ mod commands;
 mod process;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod vault;

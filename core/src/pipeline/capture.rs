@@ -164,8 +164,8 @@ fn shown_headers(headers: &HeaderMap) -> String {
     let mut text = String::with_capacity(headers.len() * 48);
     for (name, value) in headers {
         let name = name.as_str();
-        let fits = |shown: &&str| if shown.ends_with('-') { name.starts_with(*shown) } else { name == *shown };
-        let shown = !value.is_sensitive() && (name.starts_with("accept-") || SHOWN.iter().any(|shown| fits(&shown)));
+        let fits = |shown: &str| if shown.ends_with('-') { name.starts_with(shown) } else { name == shown };
+        let shown = !value.is_sensitive() && (name.starts_with("accept-") || SHOWN.iter().any(|shown| fits(shown)));
         let value = if shown { String::from_utf8_lossy(value.as_bytes()) } else { "…".into() };
         text.push_str(name);
         text.push_str(": ");

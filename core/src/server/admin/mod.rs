@@ -14,11 +14,13 @@ mod explain;
 mod extract;
 mod filter;
 mod health;
+mod history;
 mod keys;
 mod limits;
 mod logs;
 mod models;
 mod owners;
+mod pipe;
 mod prices;
 mod profiles;
 mod requests;
@@ -30,6 +32,7 @@ mod tests;
 mod tokens;
 mod tools;
 mod usage;
+mod vault;
 mod version;
 
 use std::pin::Pin;
@@ -116,6 +119,10 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(status::status))
         .routes(routes!(status::changes))
         .routes(routes!(version::follow))
+        .routes(routes!(history::one))
+        .routes(routes!(history::undo))
+        .routes(routes!(vault::backup))
+        .routes(routes!(vault::restore))
         .routes(routes!(auth::log_in, auth::log_out))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::one, channels::patch, channels::remove))
@@ -150,6 +157,7 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(logs::list))
         .routes(routes!(logs::live))
         .routes(routes!(requests::facets))
+        .routes(routes!(vault::export))
         .routes(routes!(requests::active))
         .routes(routes!(logs::one))
         .routes(routes!(requests::bodies))
