@@ -9,19 +9,21 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use crate::load::{Pressure, press};
-use crate::scenario::{SCENARIOS, Scenario};
+use crate::scenario::{Scenario, named};
 use crate::shape::ask;
 use crate::target::{Kind, Programs, Running};
 
 /// What is counted: a scenario, and how many requests.
-const COUNTED: [(&str, u64); 7] = [
+const COUNTED: [(&str, u64); 9] = [
     ("saturated", 400),
     ("body-1m", 10),
     ("messages", 400),
     ("streams", 20),
     ("messages-to-chat", 400),
+    ("chat-to-messages", 400),
     ("messages-to-chat-streams", 20),
     ("responses-to-chat-streams", 20),
+    ("chat-to-gemini-streams", 20),
 ];
 
 /// Instructions by scenario: per request, of streams per chunk.
@@ -36,8 +38,7 @@ pub async fn count(mock: SocketAddr, programs: &Programs) -> Result<Counts> {
     let pid = running.pid().context("the gateway has no process")?;
     let mut counts = Counts::new();
     for (name, requests) in COUNTED {
-        let scenario = SCENARIOS.into_iter().find(|scenario| scenario.name == name);
-        let scenario = scenario.with_context(|| format!("no scenario {name}"))?;
+        let scenario = named(name).with_context(|| format!("no scenario {name}"))?;
         // Twice as many are worked through before: caches are warm, pools filled.
         answer(&running, &scenario, requests / 2).await?;
         control(&["--zero", &pid.to_string()]).await?;
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn everything_counted_is_a_scenario() {
         for (name, _) in COUNTED {
-            assert!(SCENARIOS.iter().any(|scenario| scenario.name == name), "{name}");
+            assert!(named(name).is_some(), "{name}");
         }
     }
 }

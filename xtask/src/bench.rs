@@ -1,15 +1,19 @@
 //! `cargo xtask bench`: builds everything in release, then lets `bench-compare` measure all targets side by side and write `docs/performance.*`.
 
+mod peers;
+
 use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// `bench instructions` counts, `bench records` asks a store with millions of records; anything else measures.
+/// `bench instructions` counts, `bench records` asks a store with millions of records, `bench peers` measures other gateways; anything else measures
+/// the gateway beside proxies.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((word, rest)) if word == "instructions" => instructions(rest.iter().any(|word| word == "--set")),
         Some((word, rest)) if word == "records" => records(rest),
-        _ => compare(arguments),
+        Some((word, rest)) if word == "peers" => compare(rest, true),
+        _ => compare(arguments, false),
     }
 }
 
@@ -42,13 +46,15 @@ pub(crate) fn instructions(set: bool) -> Result<()> {
     process::run(&mut count)
 }
 
-/// Builds, measures, and writes the figures into the docs; `--dry` only prints them.
-fn compare(arguments: &[String]) -> Result<()> {
+/// Builds, measures beside proxies or beside other gateways, and writes the figures into the docs; `--dry` only prints them.
+fn compare(arguments: &[String], peers: bool) -> Result<()> {
     let dry = arguments.iter().any(|word| word == "--dry");
     let passed_on: Vec<&String> = arguments.iter().filter(|word| *word != "--dry").collect();
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
-    setup::ensure_nginx()?;
+    if !peers {
+        setup::ensure_nginx()?;
+    }
     let build = |package: &str, features: &[&str]| {
         let mut cargo = process::cargo();
         process::run(cargo.args(["build", "--locked", "--release", "-p", package]).args(features))
@@ -58,6 +64,9 @@ fn compare(arguments: &[String]) -> Result<()> {
     let mut compare = process::command(setup::built_binary("bench-compare", "release"));
     compare.arg("--myelin").arg(setup::built_binary("myelin", "release"));
     compare.arg("--relay").arg(setup::built_binary("bench-relay", "release"));
+    if peers {
+        compare.arg("--peers").arg(peers::install()?);
+    }
     if !dry {
         compare.arg("--docs").arg(process::root().join("docs"));
     }

@@ -46,8 +46,8 @@ const TASKS: [Task; 8] = [
     },
     Task {
         name: "bench",
-        arguments: "[records [--count N]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
-        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
+        arguments: "[peers | instructions [--set] | records [--count N]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print); peers: beside other gateways; instructions: what a request costs the processor, against ceilings",
         run: bench::run,
     },
     Task {
