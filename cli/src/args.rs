@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, cache, channel, completions, config, explain, key, limit, logs, owner, price, profile, route, serve, usage,
+    admin, backup, cache, channel, completions, config, explain, export, history, key, limit, logs, owner, price,
+    profile, route, serve, usage,
 };
 
 /// One local address for every model.
@@ -73,6 +74,14 @@ pub(crate) enum Command {
     /// What was asked, newest last.
     Logs(logs::Logs),
     Usage(usage::Usage),
+    /// Request records as a file for other programs: CSV, JSON lines or Parquet.
+    Export(export::Export),
+    /// Everything, settings and secrets included, as one encrypted file.
+    Backup(backup::Backup),
+    /// Put a backup in place of everything, into a running gateway or while none runs.
+    Restore(backup::Restore),
+    /// What was changed, when and by whom; taking changes back.
+    History(history::History),
     /// The configuration file.
     #[command(subcommand)]
     Config(config::Config),

@@ -1,11 +1,16 @@
 //! How commands reach the admin API: over the socket of the running gateway, or in this process when none runs.
 
+use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{self, Poll};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Frame};
 use myelin_core::config::{Flags, Paths};
 use myelin_core::gateway::Gateway;
 use myelin_core::launch::{self, LaunchError};
@@ -104,6 +109,66 @@ impl Carrier {
         self.send(&Method::DELETE, path, None)
     }
 
+    /// Asks for a file, and writes it as it comes.
+    pub(crate) fn download(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<u64> {
+        let bytes = Bytes::from(body.map(Value::to_string).unwrap_or_default());
+        let body = Full::new(bytes).map_err(|never| match never {}).boxed();
+        let request = head(method, path, "application/json").body(body)?;
+        self.runtime.block_on(async {
+            let mut answer = self.exchange(request).await?;
+            if !answer.status().is_success() {
+                let (status, bytes) = whole(answer).await?;
+                return Err(refusal(status, &serde_json::from_slice(&bytes).unwrap_or_default()));
+            }
+            let mut written = 0;
+            while let Some(frame) = answer.frame().await {
+                let frame = frame.context("the file broke off: something went wrong while it was made")?;
+                if let Ok(data) = frame.into_data() {
+                    out.write_all(&data).context("cannot write")?;
+                    written += data.len() as u64;
+                }
+            }
+            out.flush().context("cannot write")?;
+            Ok(written)
+        })
+    }
+
+    /// Sends a file behind a first line.
+    pub(crate) fn upload(&self, path: &str, line: &Value, file: std::fs::File) -> anyhow::Result<Value> {
+        let body = Upload { line: Some(format!("{line}\n").into()), file };
+        let request = head(&Method::POST, path, "application/octet-stream").body(body.boxed())?;
+        let (status, bytes) = self.runtime.block_on(async { whole(self.exchange(request).await?).await })?;
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() { Ok(answer) } else { Err(refusal(status, &answer)) }
+    }
+
+    /// One request with a body of any length, and an answer that may still be coming.
+    async fn exchange(&self, request: Request<BoxBody<Bytes, io::Error>>) -> anyhow::Result<Answer> {
+        match &self.way {
+            #[cfg(unix)]
+            Way::Socket(path) => {
+                let gone = || format!("the gateway at {} does not answer", path.display());
+                let stream = tokio::net::UnixStream::connect(path).await.with_context(gone)?;
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream))
+                        .await
+                        .with_context(gone)?;
+                tokio::spawn(connection);
+                let answer = sender.send_request(request).await.with_context(gone)?;
+                Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+            }
+            Way::Here(gateway) => {
+                Ok(gateway.ask_as_owner(request).await.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+            }
+        }
+    }
+
     fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let bytes = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
@@ -123,8 +188,56 @@ impl Carrier {
         if status.is_success() {
             return Ok(answer);
         }
-        let message = answer.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
-        bail!(message.unwrap_or_else(|| format!("the gateway answered {status}")))
+        Err(refusal(status, &answer))
+    }
+}
+
+/// An answer that may still be coming.
+type Answer = http::Response<UnsyncBoxBody<Bytes, io::Error>>;
+
+fn head(method: &Method, path: &str, kind: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("host", "localhost").header("content-type", kind)
+}
+
+async fn whole(answer: Answer) -> anyhow::Result<(StatusCode, Bytes)> {
+    let status = answer.status();
+    Ok((status, answer.into_body().collect().await?.to_bytes()))
+}
+
+fn refusal(status: StatusCode, answer: &Value) -> anyhow::Error {
+    let message = answer.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
+    anyhow::anyhow!(message.unwrap_or_else(|| format!("the gateway answered {status}")))
+}
+
+/// A line, then a file, piece by piece.
+struct Upload {
+    line: Option<Bytes>,
+    file: std::fs::File,
+}
+
+/// Bytes of a file that are sent at once.
+const PIECE: usize = 64 << 10;
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(line) = self.line.take() {
+            return Poll::Ready(Some(Ok(Frame::data(line))));
+        }
+        let mut piece = vec![0; PIECE];
+        Poll::Ready(match self.file.read(&mut piece) {
+            Ok(0) => None,
+            Ok(read) => {
+                piece.truncate(read);
+                Some(Ok(Frame::data(piece.into())))
+            }
+            Err(why) => Some(Err(why)),
+        })
     }
 }
 

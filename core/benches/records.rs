@@ -5,10 +5,11 @@
 mod traffic;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use myelin_core::clock::SystemClock;
+use myelin_core::clock::{Clock, SystemClock, TestClock};
 use myelin_core::store::{Dimension, MasterKey, Store, UsageQuery};
 
 /// Times that each question is asked.
@@ -19,8 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |name: &str| arguments.iter().position(|own| own == name).and_then(|at| arguments.get(at + 1));
     let count: u64 = value("--count").map_or(Ok(1_000_000), |count| count.parse())?;
+    if let Some(dir) = value("--leave") {
+        return leave(Path::new(dir), count);
+    }
     let dir = tempfile::Builder::new().prefix("myelin-records-").tempdir()?;
-    let open = || Store::open(dir.path(), Arc::new(SystemClock::new()), &MasterKey::KeyFile, Arc::new(|_: &str| true));
+    // Where the newest records are: retention counts from there.
+    let clock = TestClock::default();
+    clock.advance_ms(traffic::END);
+    let open = || Store::open(dir.path(), Arc::new(clock.clone()), &MasterKey::KeyFile, Arc::new(|_: &str| true));
     let store = open()?;
     let began = Instant::now();
     traffic::fill(&store, count, traffic::END, DAYS, |done| {
@@ -59,8 +66,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, query) in traffic::questions() {
         ask(name, || Ok(runtime.block_on(store.ledger().usage(query.clone()))?.looked_at))?;
     }
-    println!("\nMemory at the end: {} MiB.", resident_mib());
+    println!("\nMemory after all questions: {} MiB.", resident_mib());
+    retire(&store, count)
+}
+
+/// Lets half of the records go, and tells how long it took and how much memory.
+fn retire(store: &Store, count: u64) -> Result<(), Box<dyn Error>> {
+    let began = Instant::now();
+    store.ledger().keep_days(u32::try_from(DAYS / 2)?);
+    let (mut most, mut left) = (0, count);
+    while left > count / 2 + count / 100 {
+        std::thread::sleep(Duration::from_millis(200));
+        (most, left) = (most.max(resident_mib()), store.ledger().count()?);
+    }
+    let took = began.elapsed().as_secs_f64();
+    let gone = count - left;
+    println!(
+        "Retention: {gone} records went in {took:.0} s, {:.0} a second, with {most} MiB at most.",
+        gone as f64 / took
+    );
     Ok(())
+}
+
+/// Fills a store that stays, up to the present: what a gateway can then be started on.
+fn leave(dir: &Path, count: u64) -> Result<(), Box<dyn Error>> {
+    let clock = SystemClock::new();
+    let now = clock.unix_ms();
+    let store = Store::open(dir, Arc::new(clock), &MasterKey::KeyFile, Arc::new(|_: &str| true))?;
+    traffic::fill(&store, count, now, DAYS, |done| {
+        if done.is_multiple_of(100_000) {
+            eprintln!("{done} of {count} records");
+        }
+    })
 }
 
 fn ask(name: &str, mut work: impl FnMut() -> Result<usize, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {

@@ -39,7 +39,7 @@ pub(crate) const RARE: &str = "rare-model";
 pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
     let mut random = fastrand::Rng::with_seed(n);
     let span = days * DAY;
-    let started = end - span + n * (span / count.max(1)) + random.u64(0..(span / count.max(1)).max(1));
+    let started = end - span + n * span / count.max(1) + random.u64(0..(span / count.max(1)).max(1));
     // Small ones are usual: the product of two dice.
     let mut die = |of: usize| (random.usize(0..of) * random.usize(0..of)) / of;
     let person = die(12);

@@ -4,6 +4,8 @@
 
 mod desk;
 mod fares;
+mod notices;
+mod probes;
 mod spend;
 
 use std::net::SocketAddr;
@@ -44,6 +46,8 @@ struct Inner {
     started: u64,
     /// The configuration file, for people who ask where it is.
     config_file: std::sync::OnceLock<PathBuf>,
+    /// Whether it lives in the desktop app.
+    desktop: std::sync::OnceLock<bool>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -104,6 +108,7 @@ impl Gateway {
             sync: Notify::new(),
             started,
             config_file: std::sync::OnceLock::new(),
+            desktop: std::sync::OnceLock::new(),
         }));
         gateway.rebuild(&entities);
         Ok(gateway)
@@ -122,12 +127,17 @@ impl Gateway {
     /// Every route of the gateway.
     pub fn router(&self) -> Router {
         let desk: Arc<dyn server::admin::Desk> = Arc::new(self.clone());
-        server::router(self.0.services.clone(), desk)
+        server::router(self.0.services.clone(), desk, !self.0.desktop.get().is_some_and(|desktop| *desktop))
     }
 
-    /// The admin API for the owner alone: no token is asked for. For the CLI's socket and the window's in-process carrier.
+    /// Every route for the owner alone: the admin API asks for no token. For the CLI's socket and the window's in-process carrier.
     pub fn owner_router(&self) -> Router {
-        server::admin::over_socket(self.0.services.clone(), Arc::new(self.clone()))
+        server::owner_router(self.0.services.clone(), Arc::new(self.clone()))
+    }
+
+    /// This gateway lives in the desktop app: its listeners serve neither console nor admin API unless the settings say so.
+    pub fn set_desktop(&self) {
+        let _ = self.0.desktop.set(true);
     }
 
     /// Asks the admin API as the owner, without any connection: for commands that work while no gateway runs, and for the window.
@@ -165,6 +175,7 @@ impl Gateway {
         tasks.spawn(self.clone().watch_spend());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
+        tasks.spawn(self.clone().follow_probes());
         self.restore_fares().await;
         tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
@@ -272,9 +283,15 @@ impl Gateway {
 
     /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.
     async fn follow_configuration(self, mut changes: watch::Receiver<Arc<Entities>>) {
+        let mut before = self.store().entities();
         while changes.changed().await.is_ok() {
             let entities = changes.borrow_and_update().clone();
             self.rebuild(&entities);
+            // Who hears of a switch may count on it.
+            for event in notices::between(&before, &entities, self.0.services.clock.unix_ms()) {
+                self.0.services.events.tell(event);
+            }
+            before.clone_from(&entities);
             if entities.channels.iter().any(needs_list) {
                 self.sync_models_soon();
             }

@@ -2,15 +2,12 @@
 //!
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
-//! 0 model error clock events
-//! 1 pricing providers routing limits
-//! 2 config store upstream observe
-//! 0 model error clock overrides
-//! 1 limits pricing providers routing
+//! 0 model error clock events overrides
+//! 1 export limits pricing providers routing
 //! 2 cache config store tools upstream
-//! 3 pipeline
-//! 4 server
-//! 5 gateway launch
+//! 3 snapshot
+//! 4 pipeline
+//! 5 server gateway launch
 //! ```
 #![forbid(unsafe_code)]
 
@@ -19,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod gateway;
 pub mod launch;
 pub mod limits;
@@ -31,4 +29,5 @@ pub mod routing;
 pub mod server;
 pub mod snapshot;
 pub mod store;
+pub mod tools;
 pub mod upstream;

@@ -6,12 +6,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// `bench instructions` counts, `bench records` asks a store with millions of records, `bench peers` measures other gateways; anything else measures
-/// the gateway beside proxies.
+/// `bench instructions` counts, `bench records` asks a store with millions of records, `bench console` opens the console in front of one, `bench peers`
+/// measures other gateways; anything else measures the gateway beside proxies.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((word, rest)) if word == "instructions" => instructions(rest.iter().any(|word| word == "--set")),
         Some((word, rest)) if word == "records" => records(rest),
+        Some((word, rest)) if word == "console" => console(rest),
         Some((word, rest)) if word == "peers" => compare(rest, true),
         _ => compare(arguments, false),
     }
@@ -24,6 +25,36 @@ fn records(arguments: &[String]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.args(["bench", "--locked", "--profile", "counted", "-p", "myelin-core", "--bench", "records", "--"]);
     process::run(cargo.args(arguments))
+}
+
+/// Some weeks of traffic in a store, and pictures of the console in front of it.
+pub(crate) fn pictures(arguments: &[String]) -> Result<()> {
+    if let Some(word) = arguments.first() {
+        bail!("`cargo xtask pictures` takes nothing, not `{word}`");
+    }
+    let dir = process::root().join("target").join("console-pictures");
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    records(&["--count".to_owned(), "60000".to_owned(), "--leave".to_owned(), dir.to_string_lossy().into_owned()])?;
+    crate::console::pictures(&dir)
+}
+
+/// Fills a store that stays (`--count`, a million without it; `--dir`, `target/console-bench` without it), and measures the console in front of it.
+/// A folder that is there already is used as it is.
+fn console(arguments: &[String]) -> Result<()> {
+    setup::check_rust()?;
+    setup::ensure_c_compiler()?;
+    let value = |name: &str| arguments.iter().position(|own| own == name).and_then(|at| arguments.get(at + 1));
+    let dir = value("--dir").map_or_else(|| process::root().join("target").join("console-bench"), Into::into);
+    if !dir.join("myelin.redb").exists() {
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let count = value("--count").map_or("1000000", String::as_str);
+        let leave = dir.to_string_lossy().into_owned();
+        records(&["--count".to_owned(), count.to_owned(), "--leave".to_owned(), leave])?;
+    }
+    crate::console::measure(&dir)
 }
 
 /// Counts instructions by callgrind and compares them with `bench/instructions.json`; `set` writes the ceilings anew.

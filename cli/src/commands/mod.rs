@@ -1,13 +1,16 @@
 //! One file a command.
 
 pub(crate) mod admin;
+pub(crate) mod backup;
 pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod export;
 mod health;
+pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod limit;
 pub(crate) mod logs;

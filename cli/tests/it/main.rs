@@ -5,3 +5,5 @@
 mod commands;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod vault;

@@ -83,7 +83,7 @@ impl Gateway {
     }
 
     /// The first model that the channel offers by itself, the provider's usual one, or the first that it lists.
-    async fn model_to_test(&self, line: &Line) -> Result<String, String> {
+    pub(super) async fn model_to_test(&self, line: &Line) -> Result<String, String> {
         let config = &line.channel.config;
         let own = config.models.as_ref().and_then(|models| models.first()).map(|model| model.upstream().to_owned());
         let usual = || line.channel.provider.test_model.clone();
@@ -98,7 +98,7 @@ impl Gateway {
 }
 
 /// What went wrong, and the provider's own words where callers do not get to see them: this is for the owner.
-fn told(failure: &GatewayError) -> String {
+pub(super) fn told(failure: &GatewayError) -> String {
     let message = &failure.public.message;
     match failure.source.as_ref().map(ToString::to_string) {
         Some(words) if !words.is_empty() && !message.contains(&words) => format!("{message}: {words}"),

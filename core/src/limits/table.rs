@@ -239,6 +239,21 @@ impl Limiter {
         (Arc::new(LimitTable::build(entries, entities)), gone)
     }
 
+    /// Goes on from other sums: the store was put back to what it had been. What is in flight stays held.
+    pub fn recall(&self, sums: impl IntoIterator<Item = (u64, u64, u64)>, now: u64) {
+        let mut counters = self.counters();
+        counters.remembered.clear();
+        for counter in counters.known.values() {
+            counter.at(now).reset();
+        }
+        for (id, start, amount) in sums {
+            match counters.known.get(&id) {
+                Some(counter) => counter.at(now).restore(start, amount),
+                None => counters.remembered.entry(id).or_default().push((start, amount)),
+            }
+        }
+    }
+
     /// Counters that the store remembers and no limit has claimed; they are forgotten. To be asked once everything is configured.
     pub fn unclaimed(&self) -> Vec<u64> {
         self.counters().remembered.drain().map(|(counter, _)| counter).collect()

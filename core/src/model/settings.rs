@@ -18,6 +18,13 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Listening on anything but loopback is refused unless this is set; keys are then always required.
     pub lan: bool,
+    /// Console and admin API on the TCP listeners. Absent: a server has them there, the desktop app does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<bool>,
+    /// Requests for models are refused with a clear 503 until this is taken back.
+    pub paused: bool,
+    /// What the desktop app does by itself.
+    pub desktop: DesktopSettings,
     /// Name of the virtual key that keyless requests on a loopback listener count as.
     pub anonymous_key: Option<String>,
     /// Limits on waiting for every channel that has none of its own.
@@ -73,6 +80,9 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             lan: false,
+            console: None,
+            paused: false,
+            desktop: DesktopSettings::default(),
             anonymous_key: None,
             timeouts: Timeouts::default(),
             policy: Policy::default(),
@@ -94,6 +104,31 @@ impl Default for Settings {
             unpriced: Unpriced::Allow,
             metadata_days: 90,
             master_key: None,
+        }
+    }
+}
+
+/// What the desktop app does by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DesktopSettings {
+    /// The system's notifications tell of failover, budgets, keys that expire.
+    pub notifications: bool,
+    /// A closed window is kept for so long, in seconds, then its memory is given back; opening it again then takes a moment.
+    pub free_window_seconds: u64,
+    /// Keys that open the window from anywhere, like `Ctrl+Alt+M`. Empty: none.
+    pub shortcut_open: String,
+    /// Keys that switch to the next profile from anywhere. Empty: none.
+    pub shortcut_next_profile: String,
+}
+
+impl Default for DesktopSettings {
+    fn default() -> Self {
+        Self {
+            notifications: true,
+            free_window_seconds: 60,
+            shortcut_open: String::new(),
+            shortcut_next_profile: String::new(),
         }
     }
 }

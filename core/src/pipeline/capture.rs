@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 
 use super::Services;
 use crate::model::{BodyPolicy, RequestState};
@@ -51,6 +52,14 @@ impl Capture {
         }
         if self.reserve(MOST_PART - room) {
             self.parts.push(Part { kind, attempt, pieces: kept, copied: Vec::new(), size });
+        }
+    }
+
+    /// The headers before a body. Where bodies are kept for failures only, just what a deployment says when it refuses.
+    pub(super) fn head(&mut self, kind: BodyKind, attempt: Option<u32>, headers: &HeaderMap, refused: bool) {
+        if self.policy == BodyPolicy::All || refused {
+            let text = Bytes::from(shown_headers(headers));
+            self.whole(kind, attempt, std::slice::from_ref(&text));
         }
     }
 
@@ -109,5 +118,98 @@ impl Part {
             }
         };
         BodyPart { kind, attempt, bytes, size }
+    }
+}
+
+/// Headers whose values are shown: the name, or what it begins with. Any other may hold a secret.
+const SHOWN: [&str; 34] = [
+    "accept",
+    "anthropic-",
+    "cache-control",
+    "cf-ray",
+    "connection",
+    "content-",
+    "date",
+    "expect",
+    "from",
+    "host",
+    "http-referer",
+    "openai-",
+    "origin",
+    "pragma",
+    "referer",
+    "request-id",
+    "retry-after",
+    "server",
+    "te",
+    "trace",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "x-amzn-requestid",
+    "x-app",
+    "x-claude-",
+    "x-codex-",
+    "x-myelin-",
+    "x-ratelimit-",
+    "x-request-id",
+    "x-stainless-",
+    "x-title",
+];
+
+/// One line a header; values that may be secrets are left out.
+fn shown_headers(headers: &HeaderMap) -> String {
+    let mut text = String::with_capacity(headers.len() * 48);
+    for (name, value) in headers {
+        let name = name.as_str();
+        let fits = |shown: &str| if shown.ends_with('-') { name.starts_with(shown) } else { name == shown };
+        let shown = !value.is_sensitive() && (name.starts_with("accept-") || SHOWN.iter().any(|shown| fits(shown)));
+        let value = if shown { String::from_utf8_lossy(value.as_bytes()) } else { "…".into() };
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(&value);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn values_of_headers_are_shown_only_where_they_hold_no_secret() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("authorization", "Bearer my-canary"),
+            ("x-api-key", "canary"),
+            ("x-own-header", "canary"),
+            ("cookie", "canary"),
+            ("content-type", "application/json"),
+            ("accept-encoding", "gzip"),
+            ("anthropic-beta", "tools"),
+            ("x-ratelimit-remaining", "3"),
+        ] {
+            headers.insert(http::HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let mut sensitive = HeaderValue::from_static("canary");
+        sensitive.set_sensitive(true);
+        headers.insert("openai-organization", sensitive);
+        let text = shown_headers(&headers);
+        assert!(!text.contains("canary"), "{text}");
+        for line in [
+            "authorization: …\n",
+            "x-own-header: …\n",
+            "content-type: application/json\n",
+            "accept-encoding: gzip\n",
+            "anthropic-beta: tools\n",
+            "x-ratelimit-remaining: 3\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 }

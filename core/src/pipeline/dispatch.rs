@@ -110,6 +110,7 @@ impl Job {
     ) -> Result<Result<upstream::Reply, UpstreamError>, GatewayError> {
         let Line { channel, client } = asked.line;
         let (parts, body) = self.prepare(base, asked, Some(body)).await?;
+        self.settle.kept_head(BodyKind::SentHead, &parts.headers, false);
         self.settle.kept(BodyKind::Sent, &body);
         let request = http::Request::from_parts(parts, upstream::Body::pieces(body));
         let begun = self.settle.elapsed_us();
@@ -193,6 +194,8 @@ impl Job {
         if let Some(cost) = TOLD_COSTS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok()) {
             self.settle.told_cost(cost);
         }
+        let refused = !response.status().is_success();
+        self.settle.kept_head(BodyKind::UpstreamHead, response.headers(), refused);
         let elapsed = self.settle.elapsed_us();
         if let Some(attempt) = self.settle.attempt_mut() {
             attempt.status = Some(response.status().as_u16());

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::error::{GatewayError, Kind};
-use crate::model::{AttemptOutcome, AttemptRecord, DisableRule};
-use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Trouble};
+use crate::events::{Event, Level};
+use crate::model::{AttemptOutcome, AttemptRecord, DisableRule, RequestRecord};
+use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
 use crate::snapshot::Snapshot;
 
 use super::Services;
@@ -67,13 +68,36 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
         jitter: fastrand::u64(0..1_000),
     };
     for trouble in services.fleet.ended(&ended, &snapshot.settings.breaker) {
-        tell(&trouble);
+        tell(services, &trouble);
     }
 }
 
 /// So many tokens were used in the end.
 pub(crate) fn used(services: &Services, channel: &str, upstream: &str, tokens: u64) {
     services.fleet.used(channel, upstream, tokens, services.clock.unix_ms());
+}
+
+/// Failures that are the caller's own doing, by their labels.
+const OWN_FAULTS: [Kind; 6] = [
+    Kind::InvalidRequest,
+    Kind::UpstreamRejected,
+    Kind::UnknownModel,
+    Kind::Unsupported,
+    Kind::TooLarge,
+    Kind::NotFound,
+];
+
+/// A request is over: its key may be held back for what it does.
+pub(crate) fn over(services: &Services, record: &RequestRecord) {
+    let Some(key) = &record.key else { return };
+    let now_ms = services.clock.unix_ms();
+    let wrong = record.error.as_ref().is_some_and(|error| OWN_FAULTS.iter().any(|kind| kind.label() == error));
+    let nanos = record.cost.and_then(|cost| u64::try_from(cost.0).ok()).unwrap_or_default();
+    let Some(held) = services.fleet.spent(key, Spent { wrong, nanos, now_ms }) else { return };
+    let name = services.snapshot.load().key_named(key).map_or_else(|| key.clone(), |entry| entry.key.name.clone());
+    let message = format!("the key {name} is held back: {}", held.why);
+    let event = Event::new(now_ms, Level::Warning, "key-held", name, message);
+    services.events.tell(event.with("key", key.clone()).with("why", held.why).with("until", held.until));
 }
 
 fn settle_there(services: &Services, attempt: &AttemptRecord, conversation: u64, now_ms: u64) {
@@ -118,14 +142,40 @@ fn rule(snapshot: &Snapshot, attempt: &AttemptRecord, words: &str, now_ms: u64) 
     Some(Rule { whole_channel: found.whole_channel, until })
 }
 
+/// Failures that pass by themselves, all the time: not worth a warning.
+const PASSING: [Failure; 2] = [Failure::RateLimited, Failure::Overloaded];
+
 /// Once for each breaker that opened or closed.
-fn tell(trouble: &Trouble) {
+pub(crate) fn tell(services: &Services, trouble: &Trouble) {
     let Trouble { channel, upstream, credential, opened, view } = trouble;
-    let why = view.as_ref().map(|view| view.why.words());
-    if *opened {
-        let until = view.as_ref().and_then(|view| view.until);
-        tracing::warn!(channel, upstream, credential, why, until, "taken out of rotation");
-    } else {
-        tracing::info!(channel, upstream, credential, "back in rotation");
+    let at = services.clock.unix_ms();
+    let mut what = channel.clone();
+    if let Some(upstream) = upstream {
+        what.push('/');
+        what.push_str(upstream);
     }
+    if let Some(credential) = credential {
+        what.push_str(&format!(", credential {}", credential.saturating_add(1)));
+    }
+    let event = if *opened {
+        let why = view.as_ref().map(|view| view.why);
+        let passing = why.is_some_and(|why| PASSING.contains(&why));
+        let until = view.as_ref().and_then(|view| view.until);
+        let rest = match until {
+            Some(until) => format!("tried again in {} s", until.saturating_sub(at).div_ceil(1_000)),
+            None => "until it is reset".to_owned(),
+        };
+        let reason = why.map_or("it fails", Failure::words);
+        let level = if passing { Level::Info } else { Level::Warning };
+        let event =
+            Event::new(at, level, "breaker-open", channel, format!("{what} is out of rotation: {reason}; {rest}"));
+        let words = view.as_ref().map(|view| view.words.clone()).filter(|words| !words.is_empty());
+        let failure = why.and_then(|why| serde_json::to_value(why).ok());
+        event.with("until", until).with("why", reason).with("failure", failure).with("words", words)
+    } else {
+        Event::new(at, Level::Info, "breaker-closed", channel, format!("{what} is back in rotation"))
+    };
+    services
+        .events
+        .tell(event.with("channel", channel.clone()).with("model", upstream.clone()).with("credential", *credential));
 }

@@ -193,6 +193,14 @@ impl Settle {
         }
     }
 
+    /// Headers; `refused`: those of an answer that is no success.
+    pub(crate) fn kept_head(&mut self, kind: BodyKind, headers: &HeaderMap, refused: bool) {
+        let attempt = self.attempt_number(kind);
+        if let Some(capture) = &mut self.capture {
+            capture.head(kind, attempt, headers, refused);
+        }
+    }
+
     /// The next piece of a stream that a deployment answers with, where it is not what the client gets.
     pub(crate) fn upstream_piece(&mut self, bytes: &[u8]) {
         let attempt = self.attempt_number(BodyKind::Upstream);
@@ -217,7 +225,7 @@ impl Settle {
     }
 
     fn attempt_number(&self, kind: BodyKind) -> Option<u32> {
-        let of_attempt = matches!(kind, BodyKind::Sent | BodyKind::Upstream);
+        let of_attempt = kind.is_of_attempt();
         u32::try_from(self.record.attempts.len()).ok()?.checked_sub(1).filter(|_| of_attempt)
     }
 
@@ -398,6 +406,7 @@ impl Settle {
             capture.end(&self.record.id, self.record.started, state);
         }
         let charges = self.quota.settle(&self.services, &self.record);
+        outcome::over(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
         if let Some(flight) = self.told.take() {
             flight.recorded(record.clone());

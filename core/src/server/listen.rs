@@ -103,10 +103,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, way: Way, router: Router, mut stop: watch::Receiver<bool>) {
-    // Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
+    hurry(&stream);
     let begun = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&begun);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -143,6 +140,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, way: Way, router: Route
     }
 }
 
+/// Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
+fn hurry(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+}
+
 /// Ready when nothing was asked in time: hyper's own limit on heads begins only when the version of HTTP is known.
 async fn silent(begun: &AtomicBool) {
     tokio::time::sleep(FIRST_REQUEST).await;
@@ -176,5 +180,15 @@ mod tests {
             let read = tokio::time::timeout(Duration::from_secs(300), client.read_to_end(&mut answer)).await;
             assert!(read.is_ok(), "{start:?}: still open after minutes");
         }
+    }
+
+    #[tokio::test]
+    async fn case_28_small_pieces_to_clients_wait_for_no_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
+            listener.accept().await.unwrap()
+        });
+        hurry(&accepted.0);
+        assert!(accepted.0.nodelay().unwrap());
     }
 }

@@ -29,18 +29,40 @@ use http::Request;
 
 use crate::pipeline::Services;
 
-/// Every route of the gateway.
-pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
+/// Every route of the gateway, as the TCP listeners serve them. `console`: console and admin API are there unless the settings say otherwise.
+pub fn router(services: Arc<Services>, desk: Arc<dyn admin::Desk>, console: bool) -> Router {
+    open(services.clone())
+        .merge(admin::over_tcp(services.clone(), desk))
+        .layer(middleware::from_fn_with_state(Door { services, console }, guarded))
+}
+
+/// Every route as the owner alone gets them, over the socket or in the window: no token is asked for, and no guard stands before them.
+pub fn owner_router(services: Arc<Services>, desk: Arc<dyn admin::Desk>) -> Router {
+    open(services.clone()).merge(admin::over_socket(services, desk))
+}
+
+/// What needs no admin token: surfaces, probes, files of the console.
+fn open(services: Arc<Services>) -> Router {
     Router::new()
         .route("/", get(root).fallback(infer))
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(infer)
-        .with_state(services.clone())
-        .merge(admin::over_tcp(services.clone(), desk))
-        .layer(middleware::from_fn_with_state(services, guarded))
+        .with_state(services)
 }
+
+/// What the guard of the TCP listeners works with.
+#[derive(Clone)]
+struct Door {
+    services: Arc<Services>,
+    console: bool,
+}
+
+/// Marks a request that came where the console is not served.
+#[cfg_attr(not(feature = "ui"), expect(dead_code, reason = "only the console looks"))]
+#[derive(Debug, Clone, Copy)]
+struct NoConsole;
 
 async fn infer(State(services): State<Arc<Services>>, request: Request<Body>) -> Response {
     #[cfg(feature = "ui")]
@@ -53,7 +75,7 @@ async fn infer(State(services): State<Arc<Services>>, request: Request<Body>) ->
 /// `/`: the console for browsers, a word of life for programs.
 async fn root(request: Request<Body>) -> Response {
     #[cfg(feature = "ui")]
-    if ui::wants_page(request.method(), request.headers()) {
+    if request.extensions().get::<NoConsole>().is_none() && ui::wants_page(request.method(), request.headers()) {
         return ui::page(request.headers());
     }
     drop(request);
@@ -65,7 +87,9 @@ async fn root(request: Request<Body>) -> Response {
 fn console(request: &Request<Body>) -> Option<Response> {
     use crate::pipeline::{Surface, pinned_profile, surface};
     let (method, headers) = (request.method(), request.headers());
-    if method != http::Method::GET && method != http::Method::HEAD {
+    if (method != http::Method::GET && method != http::Method::HEAD)
+        || request.extensions().get::<NoConsole>().is_some()
+    {
         return None;
     }
     let path = request.uri().path();
@@ -79,7 +103,8 @@ fn console(request: &Request<Body>) -> Option<Response> {
 }
 
 /// Turns away what knocks with a foreign `Host` or from a foreign page.
-async fn guarded(State(services): State<Arc<Services>>, request: Request<Body>, next: Next) -> Response {
+async fn guarded(State(door): State<Door>, mut request: Request<Body>, next: Next) -> Response {
+    let Door { services, console } = door;
     let snapshot = services.snapshot.load();
     let settings = &snapshot.settings;
     let checked = guard::check(
@@ -94,7 +119,14 @@ async fn guarded(State(services): State<Arc<Services>>, request: Request<Body>, 
         return inference::turn_away(services, &request, refusal.message());
     }
     let origin = guard::shared_with(request.headers(), &settings.allowed_origins);
+    let console = settings.console.unwrap_or(console);
     drop(snapshot);
+    if !console {
+        if admin::owns(request.uri().path()) {
+            return inference::handle(services, request).await;
+        }
+        request.extensions_mut().insert(NoConsole);
+    }
     let Some(origin) = origin else { return next.run(request).await };
     let mut response = match cors::preflight(&request) {
         Some(allowed) => allowed,

@@ -232,4 +232,7 @@ pub struct ChangeEntry {
     /// More, for people; never a secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// It can be taken back, unless something that came later touches the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undoable: bool,
 }

@@ -97,6 +97,27 @@ impl Db {
         Ok(())
     }
 
+    /// Takes another file in place of this one, which goes aside. If the other cannot be opened, everything stays as it was.
+    pub(super) fn replace(&self, with: &Path, aside: &Path) -> Result<(), StoreError> {
+        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *guard = None;
+        let own = &self.path;
+        let taken = fs::rename(own, aside).and_then(|()| fs::rename(with, own)).map_err(StoreError::io(own));
+        match taken.and_then(|()| open_file(own, self.cache_bytes)) {
+            Ok(database) => {
+                *guard = Some(database);
+                Ok(())
+            }
+            Err(why) => {
+                if aside.exists() {
+                    fs::rename(aside, own).map_err(StoreError::io(own))?;
+                }
+                *guard = Some(open_file(own, self.cache_bytes)?);
+                Err(why)
+            }
+        }
+    }
+
     /// Makes the file unusable; the result makes it usable again.
     #[cfg(test)]
     pub(super) fn break_for_test(&self) -> impl FnOnce() + use<> {
@@ -133,7 +154,8 @@ impl std::fmt::Debug for Db {
     }
 }
 
-fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+/// Opens or makes a file, readable by its owner only.
+pub(super) fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

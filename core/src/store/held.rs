@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadTransaction, ReadableTable as _, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable as _, TableError, TableHandle as _, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -65,9 +65,9 @@ pub(super) struct FileKey {
 
 /// One row to write (`Some`) or to remove.
 pub(super) struct Row {
-    table: Rows,
-    key: String,
-    value: Option<Vec<u8>>,
+    pub(super) table: Rows,
+    pub(super) key: String,
+    pub(super) value: Option<Vec<u8>>,
 }
 
 impl Held {
@@ -88,6 +88,31 @@ impl Held {
             prices: rows(txn, PRICES, from_json)?,
             price_lists: rows(txn, PRICE_LISTS, prices::list_from_row)?,
         })
+    }
+
+    /// Puts a row (`Some`) in its place or takes it out, as it stands on disk.
+    pub(super) fn put(&mut self, table: &str, key: &str, value: Option<&[u8]>, seal: &Seal) -> Result<(), StoreError> {
+        match table {
+            name if name == CHANNELS.name() => {
+                set(&mut self.channels, key, value, |name, bytes| channel_from_row(seal, name, bytes))
+            }
+            name if name == CHANNEL_STATES.name() => set(&mut self.states, key, value, from_json),
+            name if name == KEYS.name() => set(&mut self.keys, key, value, from_json),
+            name if name == FILE_KEYS.name() => set(&mut self.file_keys, key, value, from_json),
+            name if name == ROUTES.name() => set(&mut self.routes, key, value, from_json),
+            name if name == PROFILES.name() => set(&mut self.profiles, key, value, from_json),
+            name if name == OWNERS.name() => set(&mut self.owners, key, value, from_json),
+            name if name == LIMITS.name() => set(&mut self.limits, key, value, from_json),
+            name if name == SETTINGS.name() => set(&mut self.settings, key, value, from_json),
+            name if name == SWITCHES.name() => set(&mut self.switches, key, value, from_json),
+            name if name == TOKENS.name() => set(&mut self.tokens, key, value, from_json),
+            name if name == PRICES.name() => set(&mut self.prices, key, value, from_json),
+            name if name == PRICE_LISTS.name() => set(&mut self.price_lists, key, value, prices::list_from_row),
+            other => Err(StoreError::Corrupt {
+                what: format!("a row of the table '{other}'"),
+                why: "this myelin does not know the table".to_owned(),
+            }),
+        }
     }
 
     /// The rows that turn what is on disk as `self` into `next`.
@@ -139,6 +164,19 @@ fn rows<T>(
         out.insert(key.value().to_owned(), decode(key.value(), value.value())?);
     }
     Ok(out)
+}
+
+fn set<T>(
+    rows: &mut BTreeMap<String, T>,
+    key: &str,
+    value: Option<&[u8]>,
+    decode: impl Fn(&str, &[u8]) -> Result<T, StoreError>,
+) -> Result<(), StoreError> {
+    match value {
+        Some(bytes) => drop(rows.insert(key.to_owned(), decode(key, bytes)?)),
+        None => drop(rows.remove(key)),
+    }
+    Ok(())
 }
 
 fn diff<T: PartialEq>(
@@ -194,6 +232,11 @@ fn channel_from_row(seal: &Seal, name: &str, bytes: &[u8]) -> Result<Channel, St
     let secrets: ChannelSecrets = from_json(name, &seal.unseal(&place(name), &sealed)?)?;
     let credentials = secrets.credentials.iter().map(|text| Credential { secret: SecretSource::parse(text) }).collect();
     Ok(Channel { credentials, headers: secrets.headers, proxy: secrets.proxy, ..channel })
+}
+
+/// Seals a channel's row anew: for rows that are kept beside the table.
+pub(super) fn reseal(name: &str, bytes: &[u8], from: &Seal, to: &Seal) -> Result<Vec<u8>, StoreError> {
+    channel_to_row(to, &channel_from_row(from, name, bytes)?)
 }
 
 /// A channel's row.

@@ -98,6 +98,11 @@ impl Kept {
         self.hand_over((space, key.to_owned()), job, None)
     }
 
+    /// Forgets what was written lately: another file has taken the place of the one before.
+    pub(super) fn forget_recent(&self) {
+        *self.recent() = Recent::default();
+    }
+
     fn hand_over(&self, place: Place, job: Job, row: Option<Bytes>) -> bool {
         // Held over both steps, so that what is read first is what is written last.
         let mut recent = self.recent();

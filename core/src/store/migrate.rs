@@ -82,7 +82,8 @@ fn version(database: &Database) -> Result<Option<u64>, StoreError> {
     })
 }
 
-fn set_version(txn: &WriteTransaction, version: u64) -> Result<(), StoreError> {
+/// Marks a file.
+pub(super) fn set_version(txn: &WriteTransaction, version: u64) -> Result<(), StoreError> {
     txn.open_table(META)?.insert(VERSION, version.to_string().as_bytes())?;
     Ok(())
 }

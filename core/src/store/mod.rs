@@ -4,12 +4,14 @@
 //! memory ([`Store::entities`]) and never from disk; records go in through [`Ledger::append`], which never waits for a disk.
 
 mod answers;
+mod backup;
 mod bodies;
 mod change;
 mod counters;
 mod db;
 mod error;
 mod held;
+mod history;
 mod issue;
 mod kept;
 mod ledger;
@@ -26,14 +28,16 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _, TableError, WriteTransaction};
+use redb::TableError;
 use tokio::sync::watch;
 
 pub use answers::{AnswerKey, Answers};
+pub use backup::{BackupError, BackupSummary, LEAST_PASSPHRASE};
 pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
 pub use counters::Counters;
 pub use error::{ChangeError, StoreError};
+pub use history::ChangedThing;
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
@@ -44,20 +48,21 @@ pub use seal::MasterKey;
 
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, Entities, OwnPrice};
+use crate::model::{Declared, Entities, OwnPrice, Secret};
 use db::Db;
 use held::{FileKey, Held};
+use history::ChangeRows;
 use plan::{Outcome, Scene};
 use seal::Seal;
-use tables::{CHANGES, META};
+use tables::META;
 use writer::Writer;
 
-/// Lines of the change log that are kept.
-const MOST_CHANGES: u64 = 10_000;
 /// Row of [`META`] that tells whether the master key is the right one.
 const SEAL_ROW: &str = "seal";
 /// What is sealed in it.
 const SEAL_TEXT: &[u8] = b"myelin";
+/// Who the change log names for what the configuration file says.
+const FILE: &str = "file";
 
 /// The store. Cheap to clone; the file is closed when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -77,6 +82,8 @@ struct Inner {
     catalog: Arc<dyn Catalog>,
     // Held for the whole of a change: changes happen one after the other. Never held across an await.
     state: Mutex<State>,
+    // Held for a whole backup or restore: one after the other.
+    vault: Mutex<()>,
     published: watch::Sender<Arc<Entities>>,
 }
 
@@ -124,6 +131,7 @@ impl Store {
             clock,
             catalog,
             state: Mutex::new(State { held, declared, version: 0 }),
+            vault: Mutex::new(()),
             published,
         })))
     }
@@ -176,8 +184,16 @@ impl Store {
         let mut state = self.state();
         let mut held = state.held.clone();
         let issued = declare_keys(&mut held, &declared, self.0.clock.unix_ms())?;
-        let log = issued.iter().map(|key| ("create key", key.name.clone(), "for the file".to_owned())).collect();
-        self.publish(&mut state, held, declared, issued, log, "file")
+        let mut log: Vec<_> =
+            issued.iter().map(|key| ("create key", key.name.clone(), "for the file".to_owned())).collect();
+        let before = self.0.db.read(history::declared_before)?;
+        let now = history::fingerprint(&declared);
+        log.extend(history::difference(&before, &now).map(|words| ("read file", String::new(), words)));
+        let applied = self.publish(&mut state, held, declared, issued, log, FILE)?;
+        if before != now {
+            self.0.db.write(|txn| history::remember_declared(txn, &now))?;
+        }
+        Ok(applied)
     }
 
     /// Makes one change; on disk when this returns. Blocks for a commit: async callers take [`Store::apply`].
@@ -266,23 +282,121 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn changes(&self, before: Option<u64>, limit: usize) -> Result<Vec<ChangeEntry>, StoreError> {
-        self.0.db.read(|txn| {
-            let table = match txn.open_table(CHANGES) {
-                Ok(table) => table,
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                Err(error) => return Err(error.into()),
-            };
-            let mut out = Vec::new();
-            for row in table.range(..before.unwrap_or(u64::MAX))?.rev().take(limit) {
-                let (id, value) = row?;
-                let entry: ChangeEntry = serde_json::from_slice(value.value()).map_err(|why| StoreError::Corrupt {
-                    what: "a line of the change log".to_owned(),
-                    why: why.to_string(),
-                })?;
-                out.push(ChangeEntry { id: id.value(), ..entry });
-            }
-            Ok(out)
-        })
+        self.0.db.read(|txn| history::list(txn, before.unwrap_or(u64::MAX), limit))
+    }
+
+    /// One line of the change log with what it did to each thing.
+    ///
+    /// # Errors
+    /// When there is no such line, or the store cannot be read.
+    pub fn change(&self, id: u64) -> Result<(ChangeEntry, Vec<ChangedThing>), ChangeError> {
+        let found = self.0.db.read(|txn| history::one(txn, id))?;
+        let (entry, rows) = found.ok_or_else(|| no_change(id))?;
+        Ok((entry, rows.map(|rows| rows.things()).unwrap_or_default()))
+    }
+
+    /// Takes a change back: what it touched becomes what it was, which is a change of its own. Blocks for a commit.
+    ///
+    /// # Errors
+    /// When something later touched the same, the result would not be sound, nothing is kept of what the change did, or the store fails.
+    pub fn undo_blocking(&self, id: u64, who: &str) -> Result<Applied, ChangeError> {
+        let mut state = self.state();
+        let found = self.0.db.read(|txn| history::one(txn, id))?;
+        let (entry, rows) = found.ok_or_else(|| no_change(id))?;
+        let words = format!("{} {}", entry.what, entry.name);
+        let refused = |why: String| ChangeError::Refused(format!("change {id} ({}) {why}", words.trim_end()));
+        if entry.who == FILE {
+            return Err(refused("came from the configuration file: change it there".to_owned()));
+        }
+        let rows = rows.ok_or_else(|| refused("cannot be taken back: nothing is kept of what it did".to_owned()))?;
+        let Some(held) = history::undone(&state.held, &rows, &self.0.seal)? else {
+            let later = self.0.db.read(|txn| history::later(txn, id, &rows))?;
+            return Err(refused(match later {
+                Some(later) => format!(
+                    "cannot be taken back: change {later} came after it and touches the same; undo that one first"
+                ),
+                None => "cannot be taken back: what it touched has changed since".to_owned(),
+            }));
+        };
+        let errors = |held: &Held| {
+            let (entities, _) = merge::merge(held, &state.declared, 0);
+            let found = check::all(&entities, self.0.catalog.as_ref());
+            let errors = found.into_iter().filter(Problem::is_error);
+            errors.chain(history::dangling(&entities)).collect::<Vec<_>>()
+        };
+        let known = errors(&state.held);
+        let problems: Vec<Problem> = errors(&held).into_iter().filter(|own| !known.contains(own)).collect();
+        if !problems.is_empty() {
+            return Err(ChangeError::Invalid { problems });
+        }
+        let declared = state.declared.clone();
+        let log = vec![("undo", format!("change {id}"), words)];
+        self.publish(&mut state, held, declared, Vec::new(), log, who)
+    }
+
+    /// Writes everything as one encrypted stream, as it is at this moment, while traffic goes on. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// When the passphrase is too short, another backup or restore is under way, the store cannot be read, or `out` cannot be written.
+    pub fn backup_blocking(
+        &self,
+        passphrase: &Secret,
+        with_bodies: bool,
+        out: impl std::io::Write,
+    ) -> Result<BackupSummary, BackupError> {
+        let _alone = self.vault()?;
+        let inner = &self.0;
+        inner.writer.queue().flush()?;
+        let bodies = with_bodies.then(|| inner.bodies.db());
+        backup::write(&inner.db, bodies, &inner.seal, inner.clock.unix_ms(), passphrase, out)
+    }
+
+    /// Puts what a backup holds in place of everything, once all of it was read and is right; what was there before goes aside into `before-restore.redb`.
+    /// Traffic goes on. What the file declares stays as it is. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// When the passphrase is wrong, the backup is damaged, cut off or of a newer Myelin, or the disk fails: then nothing was changed.
+    pub fn restore_blocking(
+        &self,
+        passphrase: &Secret,
+        input: impl std::io::Read,
+        who: &str,
+    ) -> Result<BackupSummary, BackupError> {
+        let _alone = self.vault()?;
+        let inner = &self.0;
+        let path = self.path();
+        let dir = path.parent().unwrap_or(&path).to_owned();
+        let staged = backup::stage(&dir, &inner.seal, passphrase, input)?;
+        // From here on no change comes in between.
+        let mut state = self.state();
+        let (db, main) = (Arc::clone(&inner.db), staged.main.clone());
+        let aside = dir.join(backup::ASIDE);
+        inner.writer.queue().exclusively(move || db.replace(&main, &aside))?;
+        inner.kept.forget_recent();
+        if let Some(bodies) = &staged.bodies {
+            inner.bodies.take(bodies, &dir.join(backup::ASIDE_BODIES))?;
+        }
+        let restored = inner.db.read(|txn| Held::load(txn, &inner.seal))?;
+        let mut held = restored.clone();
+        for (name, row) in &state.held.file_keys {
+            held.file_keys.entry(name.clone()).or_insert_with(|| row.clone());
+        }
+        state.held = restored;
+        let made = jiff::Timestamp::from_millisecond(staged.summary.made.cast_signed()).unwrap_or_default();
+        let words = format!("of {made:.0}: {} records", staged.summary.records);
+        let declared = state.declared.clone();
+        let log = vec![("restore backup", String::new(), words)];
+        self.publish_as(&mut state, held, declared, Vec::new(), log, (who, false))
+            .map_err(|why| BackupError::Damaged(why.to_string()))?;
+        Ok(staged.summary.clone())
+    }
+
+    fn vault(&self) -> Result<MutexGuard<'_, ()>, BackupError> {
+        match self.0.vault.try_lock() {
+            Ok(guard) => Ok(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => Err(BackupError::Busy),
+        }
     }
 
     /// What is configured that is surely not as meant.
@@ -310,8 +424,22 @@ impl Store {
         held: Held,
         declared: Declared,
         issued: Vec<Issued>,
-        log: Vec<(&'static str, String, String)>,
+        log: Vec<Line>,
         who: &str,
+    ) -> Result<Applied, ChangeError> {
+        // What the file says is changed in the file.
+        self.publish_as(state, held, declared, issued, log, (who, who != FILE))
+    }
+
+    /// As [`Store::publish`]; whether the change can be taken back.
+    fn publish_as(
+        &self,
+        state: &mut State,
+        held: Held,
+        declared: Declared,
+        issued: Vec<Issued>,
+        log: Vec<Line>,
+        (who, undoable): (&str, bool),
     ) -> Result<Applied, ChangeError> {
         let version = state.version + 1;
         let (entities, mut warnings) = merge::merge(&held, &declared, version);
@@ -319,6 +447,7 @@ impl Store {
         let at = self.0.clock.unix_ms();
         if !rows.is_empty() || !log.is_empty() {
             self.0.db.ensure_open()?;
+            let kept = undoable.then(|| ChangeRows::between(&state.held, &held, &self.0.seal)).transpose()?;
             self.0.db.write(|txn| {
                 rows.iter().try_for_each(|row| row.write(txn))?;
                 log.iter().try_for_each(|(what, name, detail)| {
@@ -329,8 +458,9 @@ impl Store {
                         what: (*what).to_owned(),
                         name: name.clone(),
                         detail: detail.clone(),
+                        undoable: false,
                     };
-                    log_change(txn, &entry)
+                    history::log(txn, &entry, kept.as_ref()).map(drop)
                 })
             })?;
         }
@@ -342,16 +472,11 @@ impl Store {
     }
 }
 
-fn log_change(txn: &WriteTransaction, entry: &ChangeEntry) -> Result<(), StoreError> {
-    let mut table = txn.open_table(CHANGES)?;
-    let last = table.last()?.map_or(0, |(id, _)| id.value());
-    let bytes = serde_json::to_vec(entry)
-        .map_err(|why| StoreError::Corrupt { what: "a line of the change log".to_owned(), why: why.to_string() })?;
-    table.insert(last + 1, bytes.as_slice())?;
-    while table.len()? > MOST_CHANGES {
-        table.pop_first()?;
-    }
-    Ok(())
+/// What, to which, more.
+type Line = (&'static str, String, String);
+
+fn no_change(id: u64) -> ChangeError {
+    ChangeError::NotFound { what: "change", name: id.to_string() }
 }
 
 /// Gives every key of the file its row, and those without a secret a new one.
@@ -400,7 +525,7 @@ fn open_seal(db: &Db, dir: &Path, master: &MasterKey) -> Result<Seal, StoreError
     })?;
     let Some(proof) = proof else {
         let seal = Seal::open(dir, master)?;
-        prove(db, &seal, &[])?;
+        prove(db, &seal)?;
         return Ok(seal);
     };
     if *master == MasterKey::KeyFile && !dir.join(seal::KEY_FILE).exists() {
@@ -418,15 +543,21 @@ fn open_seal(db: &Db, dir: &Path, master: &MasterKey) -> Result<Seal, StoreError
     old.unseal(SEAL_ROW, &proof).map_err(|_| wrong())?;
     let held = db.read(|txn| Held::load(txn, &old))?;
     let sealed = Held { channels: Default::default(), ..held.clone() };
-    prove(db, &seal, &sealed.difference(&held, &seal)?)?;
+    let rows = sealed.difference(&held, &seal)?;
+    let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
+    db.write(|txn| {
+        rows.iter().try_for_each(|row| row.write(txn))?;
+        history::reseal(txn, &old, &seal)?;
+        txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
+        Ok(())
+    })?;
     let _ = std::fs::remove_file(dir.join(seal::KEY_FILE));
     Ok(seal)
 }
 
-fn prove(db: &Db, seal: &Seal, rows: &[held::Row]) -> Result<(), StoreError> {
+fn prove(db: &Db, seal: &Seal) -> Result<(), StoreError> {
     let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
     db.write(|txn| {
-        rows.iter().try_for_each(|row| row.write(txn))?;
         txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
         Ok(())
     })

@@ -68,7 +68,8 @@ impl Seal {
         Ok(Self::from_text(&text))
     }
 
-    fn from_text(text: &str) -> Self {
+    /// The seal of a key as text.
+    pub(super) fn from_text(text: &str) -> Self {
         let key = Sha256::new().chain_update(DOMAIN).chain_update(text.as_bytes()).finalize();
         let key: [u8; 32] = key.into();
         Self(XChaCha20Poly1305::new(&Key::from(key)))

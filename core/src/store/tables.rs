@@ -40,6 +40,8 @@ pub(super) const PRICE_LISTS: Rows = TableDefinition::new("price_lists");
 pub(super) const TOKENS: Rows = TableDefinition::new("admin_tokens");
 /// The change log by position.
 pub(super) const CHANGES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("changes");
+/// What a change did to rows, by the change's position: zstd of JSON, secrets sealed as in the rows themselves.
+pub(super) const CHANGE_ROWS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("change_rows");
 /// Request records by the 128 bits of their id: in the order of their start.
 pub(super) const REQUESTS: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("requests");
 /// The dictionary: texts that stand in many records, by number.

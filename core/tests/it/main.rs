@@ -55,3 +55,4 @@ mod support;
 mod thinking;
 #[cfg(test)]
 mod tools;
+mod watching;

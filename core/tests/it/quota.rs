@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use myelin_core::limits::LimitUsage;
-use myelin_core::model::{Limit, LimitSpec, Origin, RequestRecord, RequestState};
-use myelin_core::store::{Change, NewKey};
+use myelin_core::model::{CacheMode, CacheOutcome, Limit, LimitSpec, NanoUsd, Origin, RequestRecord, RequestState};
+use myelin_core::store::{Change, NewKey, UsageQuery};
 use myelin_testkit::{MockServer, Script};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -487,4 +487,128 @@ async fn who_follows_the_events_hears_of_a_budget_at_once() {
     assert_eq!((status, spent), (200, 200));
     assert_eq!((&heard["events"][0]["kind"], &heard["next"]), (&json!("limit-mark"), &json!(1)), "{heard}");
     assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200, "it only tells");
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_limit_held_back_is_no_failure_of_its_channel() {
+    let (_mock, gateway) = gateway().await;
+    limit(&gateway, json!({"name": "narrow", "on": "channel:openai", "requests": 1, "per": "1h"})).await;
+    assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200);
+    // More often than any breaker waits.
+    for _ in 0..10 {
+        assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 429);
+    }
+    let services = gateway.gateway.services();
+    services.snapshot.load().limits.reset("narrow").unwrap();
+    assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200, "it is in rotation as ever");
+    let (_, health) = owner(&gateway, "GET", "/api/v1/health").await;
+    assert!(!health.to_string().contains("\"open\""), "{health}");
+    let (_, status) = owner(&gateway, "GET", "/api/v1/status").await;
+    assert_eq!(status["degraded"], json!([]), "{status}");
+}
+
+#[tokio::test]
+async fn case_42_what_decides_is_what_is_shown_and_nothing_is_refused_without_a_limit() {
+    let (_mock, gateway) = gateway().await;
+    for _ in 0..5 {
+        assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200, "no limit, no refusal");
+    }
+    limit(&gateway, json!({"name": "few", "on": "key:test", "requests": 3, "per": "day"})).await;
+    let shown = async || owner(&gateway, "GET", "/api/v1/limits/few").await.1["used"].clone();
+    for round in 0..2 {
+        for used in 0..3 {
+            assert_eq!(shown().await, json!(used), "round {round}");
+            assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200, "there is room by what is shown");
+            settled(&gateway, "few").await;
+        }
+        assert_eq!(shown().await, json!(3));
+        let (status, told) = gateway.ask("/v1/chat/completions", &chat("hello")).await;
+        assert_eq!(status, 429);
+        assert!(told.to_string().contains("used 3"), "the refusal shows the same: {told}");
+        assert_eq!(owner(&gateway, "POST", "/api/v1/limits/few/reset").await.0, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_sums_and_counters_agree_whatever_happens_to_requests() {
+    let mock = MockServer::start().await.unwrap();
+    let mut second = priced(&mock, "second", "anthropic");
+    second["weight"] = json!(0);
+    let gateway = TestGateway::with_settings(vec![priced(&mock, "openai", "openai"), second], |settings| {
+        settings.policy.hedge_after_ms = Some(120);
+        settings.policy.cache.mode = Some(CacheMode::Deterministic);
+        settings.policy.mirror = Some(serde_json::from_value(json!({"to": "second/mock"})).unwrap());
+    })
+    .await;
+    limit(&gateway, json!({"name": "money", "on": "gateway", "money": 10_000, "per": "month"})).await;
+    limit(&gateway, json!({"name": "calls", "on": "gateway", "requests": 10_000, "per": "month"})).await;
+    let texts = [
+        "plain [[usage input=20 output=8]]",
+        "again [[usage input=20 output=8]]",
+        "late [[delay 300]] [[usage input=30 output=9]]",
+        "[[error 500]]",
+        "[[error 429]]",
+        "cut [[cut-after 2]] one two three four",
+        "slow [[stall-after 2]] one two three four",
+    ];
+    let mut asked = Vec::new();
+    for (n, text) in texts.iter().cycle().take(42).enumerate() {
+        let mut body = chat(text);
+        body["stream"] = json!(n % 2 == 0);
+        if n % 3 == 0 {
+            body["temperature"] = json!(0);
+        }
+        // Some leave early.
+        let patience = if text.contains("stall") || n % 10 == 9 { 250 } else { 20_000 };
+        let request = gateway.post("/v1/chat/completions").json(&body).timeout(Duration::from_millis(patience));
+        asked.push(tokio::spawn(async move {
+            if let Ok(answer) = request.send().await {
+                drop(answer.bytes().await);
+            }
+        }));
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    for one in asked {
+        one.await.unwrap();
+    }
+    let (spent, calls) = (settled(&gateway, "money").await, settled(&gateway, "calls").await);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ledger = gateway.gateway.store().ledger();
+    let mut before = usize::MAX;
+    let records = loop {
+        let found = gateway.records(42).await;
+        if found.len() == before {
+            break found;
+        }
+        before = found.len();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    };
+    let spent = spent.max(settled(&gateway, "money").await);
+    let cost: i64 = records.iter().filter_map(|record| record.cost).map(|cost| cost.0).sum();
+    let query = UsageQuery { until: u64::MAX / 2, ..UsageQuery::default() };
+    let sums = ledger.usage(query).await.unwrap().total;
+    assert_eq!((sums.requests as usize, sums.cost), (records.len(), cost), "sums are those of the records");
+    assert_eq!(cost, i64::try_from(spent).unwrap(), "and the budget's counter");
+    let kept = gateway.gateway.store().counters().sums().unwrap();
+    let in_file: u64 = kept.iter().map(|(.., amount)| amount).sum();
+    assert_eq!(in_file, spent + settled(&gateway, "calls").await, "and what stands in the file");
+    assert!(calls > 20 && cost > 0);
+    let hits = records.iter().filter(|record| record.cache == CacheOutcome::Hit);
+    assert!(hits.clone().count() > 0 && hits.clone().all(|hit| hit.cost == Some(NanoUsd(0)) && hit.saved > Some(NanoUsd(0))));
+    assert!(records.iter().any(|record| record.tags.iter().any(|tag| tag == "mirror")));
+    assert!(records.iter().any(|record| record.attempts.iter().any(|attempt| attempt.hedged)));
+    assert!(records.iter().any(|record| record.state == RequestState::Canceled));
+    // And all of it is so after a restart.
+    let gateway = gateway.restart().await;
+    let again: u64 = gateway.gateway.store().counters().sums().unwrap().iter().map(|(.., amount)| amount).sum();
+    assert_eq!(again, in_file);
+}
+
+/// Asks the admin API as the owner.
+async fn owner(gateway: &TestGateway, method: &str, path: &str) -> (u16, Value) {
+    let request = http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let answer = gateway.gateway.ask_as_owner(request.body(String::new()).unwrap()).await;
+    let status = answer.status().as_u16();
+    let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
 }

@@ -134,7 +134,7 @@ async fn case_47_no_secret_is_written_anywhere() {
         let answer = gateway.gateway.ask_as_owner(request).await;
         http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes().to_vec()
     };
-    for path in ["/api/v1/channels", "/api/v1/keys", "/api/v1/logs", "/api/v1/settings", "/api/v1/status"] {
+    for path in ["/api/v1/channels", "/api/v1/keys", "/api/v1/requests", "/api/v1/settings", "/api/v1/status"] {
         seen.push((path.to_owned(), owner(path).await));
     }
     for file in files(gateway.gateway.store().path().parent().unwrap()) {

@@ -14,7 +14,10 @@ type Live = { state: "off" | "following" | "lost" };
  * Follows finished requests by long polls, oldest first. Stops while the page is hidden and goes on where it was; what is no longer remembered
  * is reported as a gap. One poll is open at a time.
  */
-export function useLive(on: boolean, came: (records: RequestRecord[], gap: boolean) => void): Live {
+export function useLive(
+  on: boolean,
+  came: (records: RequestRecord[], gap: boolean, keys: Record<string, string>) => void,
+): Live {
   const [state, setState] = useState<Live["state"]>("off");
   const tell = useRef(came);
   useEffect(() => {
@@ -32,11 +35,11 @@ export function useLive(on: boolean, came: (records: RequestRecord[], gap: boole
       while (!stop.signal.aborted) {
         try {
           const query = { after, wait: after === undefined ? 0 : WAIT_S, limit: 1000 };
-          const page = await answer(api.GET("/api/v1/logs/live", { params: { query }, signal: stop.signal }));
+          const page = await answer(api.GET("/api/v1/requests/live", { params: { query }, signal: stop.signal }));
           after = page.next;
           trouble = 0;
           setState("following");
-          if (page.records.length > 0 || page.gap) tell.current(page.records, page.gap);
+          if (page.records.length > 0 || page.gap) tell.current(page.records, page.gap, page.keys);
           await pause(PACE_MS, stop.signal);
         } catch {
           if (stop.signal.aborted) return;

@@ -92,6 +92,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/changes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One change: who, when, and what stood there before and after. */
+        get: operations["get_change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/changes/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a change back: what it touched becomes what it was. Refused if something later touched the same. Taking that back redoes it. */
+        post: operations["undo_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/channels": {
         parameters: {
             query?: never;
@@ -384,57 +418,6 @@ export interface paths {
         put?: never;
         /** Forgets what a limit has counted; what is in flight stays held. Also for limits of the file. */
         post: operations["reset_limit"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Another address of the list of requests. */
-        get: operations["list_logs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logs/live": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Another address to follow the records. */
-        get: operations["follow_logs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logs/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Another address of one record. */
-        get: operations["get_log"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -865,6 +848,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows the configuration: answers when it is another one than the caller knows, or when the wait is over. */
+        get: operations["follow_configuration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -996,12 +996,14 @@ export interface components {
             answer_text?: string | null;
             /** @description The bodies; empty: none were kept, or they are gone. */
             bodies: components["schemas"]["BodyView"][];
+            /** @description Headers, where bodies are kept of every request, and those of refusing deployments. One line each; `…` hides a value that may be a secret. */
+            heads: components["schemas"]["BodyView"][];
         };
         /**
          * @description Which body of a request.
          * @enum {string}
          */
-        BodyKind: "received" | "sent" | "upstream" | "answer";
+        BodyKind: "received" | "sent" | "upstream" | "answer" | "received-head" | "sent-head" | "upstream-head";
         /**
          * @description Which bodies are kept.
          * @enum {string}
@@ -1166,6 +1168,8 @@ export interface components {
             id?: number;
             /** @description To which one. */
             name: string;
+            /** @description It can be taken back, unless something that came later touches the same. */
+            undoable?: boolean;
             /** @description What was done: `create channel`, `use profile` … */
             what: string;
             /** @description Who made it: `file`, `cli`, `admin:NAME` … */
@@ -1174,6 +1178,24 @@ export interface components {
         /** @description Changes, newest first. */
         ChangeList: {
             changes: components["schemas"]["ChangeEntry"][];
+        };
+        /** @description One change. */
+        ChangeView: components["schemas"]["ChangeEntry"] & {
+            /** @description What it did to each thing, secrets left out. Empty: nothing is kept of it. */
+            things: components["schemas"]["ChangedThing"][];
+        };
+        /** @description What a change did to one thing. */
+        ChangedThing: {
+            /** @description As it became; absent: it was removed. */
+            after?: Record<string, unknown> | null;
+            /** @description As it was, secrets left out; absent: it was not there. */
+            before?: Record<string, unknown> | null;
+            /** @description `channel`, `key`, `route`, `profile`, `owner`, `limit`, `setting`, `active profile`, `price` … */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Credentials, headers, the proxy or a hash changed: these are not shown. */
+            secrets?: boolean;
         };
         /** @description A channel after a change. */
         ChannelChanged: {
@@ -1602,6 +1624,30 @@ export interface components {
             origin: components["schemas"]["PriceOrigin"];
             /** @description Dollars a million tokens, or each; `null`: there is no price. */
             price?: Record<string, unknown> | null;
+        };
+        /** @description What the desktop app does by itself. */
+        DesktopSettings: {
+            /**
+             * Format: int64
+             * @description A closed window is kept for so long, in seconds, then its memory is given back; opening it again then takes a moment.
+             * @default 60
+             */
+            free_window_seconds?: number;
+            /**
+             * @description The system's notifications tell of failover, budgets, keys that expire.
+             * @default true
+             */
+            notifications?: boolean;
+            /**
+             * @description Keys that switch to the next profile from anywhere. Empty: none.
+             * @default
+             */
+            shortcut_next_profile?: string;
+            /**
+             * @description Keys that open the window from anywhere, like `Ctrl+Alt+M`. Empty: none.
+             * @default
+             */
+            shortcut_open?: string;
         };
         /** @description A failure that takes a credential, or the whole channel, out of rotation at once. Everything that is given must fit. */
         DisableRule: {
@@ -2303,6 +2349,10 @@ export interface components {
         LivePage: {
             /** @description Some that came in between are no longer remembered: read the list. */
             gap: boolean;
+            /** @description Names of the keys that the records name by their id. */
+            keys: {
+                [key: string]: string;
+            };
             /**
              * Format: int64
              * @description What to ask after next time.
@@ -2356,6 +2406,10 @@ export interface components {
         };
         /** @description Some records, newest first. */
         LogPage: {
+            /** @description Names of the keys that the records name by their id. */
+            keys: {
+                [key: string]: string;
+            };
             /**
              * Format: int64
              * @description Rows that were looked at for this page.
@@ -3336,6 +3390,21 @@ export interface components {
              */
             cache_memory_bytes?: number;
             /**
+             * @description Console and admin API on the TCP listeners. Absent: a server has them there, the desktop app does not.
+             * @default null
+             */
+            console?: boolean | null;
+            /**
+             * @description What the desktop app does by itself.
+             * @default {
+             *       "notifications": true,
+             *       "free_window_seconds": 60,
+             *       "shortcut_open": "",
+             *       "shortcut_next_profile": ""
+             *     }
+             */
+            desktop?: components["schemas"]["DesktopSettings"];
+            /**
              * @description Listening on anything but loopback is refused unless this is set; keys are then always required.
              * @default false
              */
@@ -3372,6 +3441,11 @@ export interface components {
              * @default 21600
              */
             model_sync_seconds?: number;
+            /**
+             * @description Requests for models are refused with a clear 503 until this is taken back.
+             * @default false
+             */
+            paused?: boolean;
             /**
              * @description Retries, hedges, races, mirrors and the answer cache, where nothing narrower says otherwise.
              * @default {}
@@ -3734,6 +3808,12 @@ export interface components {
             /** @description The reason in words. */
             reason: string;
         };
+        /** @description A change was taken back. */
+        Undone: {
+            ok: boolean;
+            /** @description What is configured now and surely not as meant. */
+            warnings?: components["schemas"]["Problem"][];
+        };
         /**
          * @description What happens to requests for models that have no price.
          * @enum {string}
@@ -3761,6 +3841,16 @@ export interface components {
             rounded: boolean;
             /** @description All that the filter lets through. */
             total: components["schemas"]["SumsView"];
+        };
+        /** @description The configuration in force. */
+        Version: {
+            /** @description The gateway's active profile. */
+            active_profile: string;
+            /**
+             * Format: int64
+             * @description Changes with every change of the configuration, and when the gateway starts again.
+             */
+            version: number;
         };
     };
     responses: never;
@@ -3977,6 +4067,80 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    undo_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Undone"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4952,147 +5116,6 @@ export interface operations {
             };
         };
     };
-    list_logs: {
-        parameters: {
-            query?: {
-                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
-                model?: string[];
-                /** @description Upstream's name of the model. */
-                upstream_model?: string[];
-                /** @description The channel that answered or failed last. */
-                channel?: string[];
-                /** @description Its provider. */
-                provider?: string[];
-                /** @description Id or name of the virtual key. */
-                key?: string[];
-                /** @description The tool. */
-                tool?: string[];
-                /** @description The profile. */
-                profile?: string[];
-                /** @description The client's format. */
-                format?: string[];
-                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
-                state?: string[];
-                /** @description HTTP status that the client got. */
-                status?: string[];
-                /** @description Kind of failure. */
-                error?: string[];
-                /** @description `hit`, `miss`, `shared` or `none`. */
-                cache?: string[];
-                /** @description A node above the key: `kind:name`. */
-                owner?: string[];
-                /** @description A tag. */
-                tag?: string[];
-                /** @description Began at this time or later; milliseconds since 1970. */
-                since?: number;
-                /** @description Began before this time; milliseconds since 1970. */
-                until?: number;
-                /** @description At most so many; up to 1000. */
-                limit?: number;
-                /** @description The `next` of the page before. */
-                before?: string;
-                /** @description Requests of one task. */
-                trace?: string;
-                /** @description Tasks of one conversation. */
-                thread?: string;
-                /** @description Session of the client. */
-                session?: string;
-                /** @description Text in the record's own words. */
-                q?: string;
-                /** @description Look for `q` in kept bodies too. */
-                bodies?: boolean;
-                /** @description Took at least so many milliseconds. */
-                min_ms?: number;
-                /** @description Cost at least so many nanodollars. */
-                min_cost?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LogPage"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    follow_logs: {
-        parameters: {
-            query?: {
-                /** @description The `next` of the answer before; absent: from now on. */
-                after?: number;
-                /** @description How long to wait for something to come, in seconds; up to 55. */
-                wait?: number;
-                /** @description At most so many; up to 1000. */
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LivePage"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    get_log: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestRecord"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
     list_models: {
         parameters: {
             query?: never;
@@ -5287,16 +5310,16 @@ export interface operations {
     };
     list_prices: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description A part of a model's name: the lists are searched too. */
-                search: string | null;
+                search?: string;
                 /** @description Only deployments of this channel. */
-                channel: string | null;
+                channel?: string;
                 /** @description Only deployments that have no price. */
-                unpriced: boolean;
+                unpriced?: boolean;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -6320,6 +6343,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    follow_configuration: {
+        parameters: {
+            query?: {
+                /** @description The version that is known; absent: the answer comes at once. */
+                not?: number;
+                /** @description How long to wait for another one, in seconds; up to 55. */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Version"];
                 };
             };
             400: {

@@ -80,7 +80,7 @@ impl Sessions {
 
 /// Lets through who shows an admin token.
 pub(super) async fn with_token(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
-    if let Err(refusal) = json_only(request.method(), request.headers()) {
+    if let Err(refusal) = json_only(request.method(), request.uri().path(), request.headers()) {
         return refusal.into_response();
     }
     let public = request.uri().path() == "/api/v1/session" && request.method() == Method::POST;
@@ -103,7 +103,7 @@ pub(super) async fn with_token(State(admin): State<Admin>, mut request: Request,
 
 /// Lets everything through: the socket's mode was the lock.
 pub(super) async fn as_owner(mut request: Request, next: Next) -> Response {
-    if let Err(refusal) = json_only(request.method(), request.headers()) {
+    if let Err(refusal) = json_only(request.method(), request.uri().path(), request.headers()) {
         return refusal.into_response();
     }
     request.extensions_mut().insert(Who(SOCKET_WHO.to_owned()));
@@ -133,13 +133,15 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Writes carry JSON: a form of another page cannot send that without asking first.
-fn json_only(method: &Method, headers: &HeaderMap) -> Result<(), AdminError> {
+fn json_only(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), AdminError> {
     if ![Method::POST, Method::PUT, Method::PATCH].contains(method) {
         return Ok(());
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    // A form cannot send that without asking either.
+    let backup = path == "/api/v1/restore" && essence.eq_ignore_ascii_case(super::vault::BACKUP_TYPE);
+    if backup || essence.eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {
         let message = "send content-type: application/json";

@@ -1,5 +1,6 @@
 //! Request records: a list with a cursor, one by id, and a long-poll that follows them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::Json;
@@ -27,6 +28,15 @@ pub(super) struct LogPage {
     next: Option<String>,
     /// Rows that were looked at for this page.
     looked_at: u64,
+    /// Names of the keys that the records name by their id.
+    keys: BTreeMap<String, String>,
+}
+
+/// The names of the keys of some records.
+fn names<'a>(admin: &Admin, records: impl Iterator<Item = &'a RequestRecord>) -> BTreeMap<String, String> {
+    let entities = admin.services.store.entities();
+    let ids: BTreeSet<&str> = records.filter_map(|record| record.key.as_deref()).collect();
+    ids.into_iter().filter_map(|id| Some((id.to_owned(), entities.key(id)?.name.clone()))).collect()
 }
 
 /// What to follow.
@@ -51,6 +61,8 @@ pub(super) struct LivePage {
     next: u64,
     /// Some that came in between are no longer remembered: read the list.
     gap: bool,
+    /// Names of the keys that the records name by their id.
+    keys: BTreeMap<String, String>,
 }
 
 /// Request records, newest first.
@@ -71,24 +83,11 @@ pub(super) async fn list(State(admin): State<Admin>, Asked(pairs): Asked<Pairs>)
     }
     let page = store.ledger().list(filter, before, limit).await?;
     Ok(Json(LogPage {
+        keys: names(&admin, page.records.iter()),
         records: page.records,
         next: page.next.map(|next| next.to_string()),
         looked_at: page.looked_at as u64,
     }))
-}
-
-/// Another address of the list of requests.
-#[utoipa::path(get, path = "/api/v1/logs", tag = "requests", operation_id = "list_logs", params(FilterParams, ListParams),
-    responses((status = 200, body = LogPage), (status = 400, body = Failure)))]
-pub(super) async fn list_logs(state: State<Admin>, asked: Asked<Pairs>) -> Result<Json<LogPage>, AdminError> {
-    list(state, asked).await
-}
-
-/// Another address to follow the records.
-#[utoipa::path(get, path = "/api/v1/logs/live", tag = "requests", operation_id = "follow_logs", params(LiveQuery),
-    responses((status = 200, body = LivePage), (status = 400, body = Failure)))]
-pub(super) async fn live_logs(state: State<Admin>, asked: Asked<LiveQuery>) -> Result<Json<LivePage>, AdminError> {
-    live(state, asked).await
 }
 
 /// Follows the records: answers when something came, or when the wait is over.
@@ -107,8 +106,9 @@ pub(super) async fn live(
         let _ = tokio::time::timeout(Duration::from_secs(wait), live.wait(after)).await;
         found = live.after(after, limit);
     }
+    let keys = names(&admin, found.records.iter().map(|record| record.as_ref()));
     let records = found.records.iter().map(|record| record.as_ref().clone()).collect();
-    Ok(Json(LivePage { records, next: found.next, gap: found.gap }))
+    Ok(Json(LivePage { keys, records, next: found.next, gap: found.gap }))
 }
 
 /// One record.
@@ -117,11 +117,4 @@ pub(super) async fn live(
 pub(super) async fn one(State(admin): State<Admin>, Named(id): Named) -> Result<Json<RequestRecord>, AdminError> {
     let record = admin.services.store.ledger().get(&id).await?;
     record.map(Json).ok_or_else(|| AdminError::missing("request", &id))
-}
-
-/// Another address of one record.
-#[utoipa::path(get, path = "/api/v1/logs/{id}", tag = "requests", operation_id = "get_log", params(("id" = String, Path)),
-    responses((status = 200, body = RequestRecord), (status = 404, body = Failure)))]
-pub(super) async fn one_log(state: State<Admin>, id: Named) -> Result<Json<RequestRecord>, AdminError> {
-    one(state, id).await
 }

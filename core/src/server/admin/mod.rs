@@ -13,11 +13,13 @@ mod explain;
 mod extract;
 mod filter;
 mod health;
+mod history;
 mod keys;
 mod limits;
 mod logs;
 mod models;
 mod owners;
+mod pipe;
 mod prices;
 mod profiles;
 mod requests;
@@ -28,6 +30,8 @@ mod status;
 mod tests;
 mod tokens;
 mod usage;
+mod vault;
+mod version;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,6 +111,11 @@ fn routes() -> OpenApiRouter<Admin> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status::status))
         .routes(routes!(status::changes))
+        .routes(routes!(version::follow))
+        .routes(routes!(history::one))
+        .routes(routes!(history::undo))
+        .routes(routes!(vault::backup))
+        .routes(routes!(vault::restore))
         .routes(routes!(auth::log_in, auth::log_out))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::one, channels::patch, channels::remove))
@@ -139,10 +148,9 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(prices::import, prices::drop_import))
         .routes(routes!(prices::reprice))
         .routes(routes!(logs::list))
-        .routes(routes!(logs::list_logs))
         .routes(routes!(logs::live))
-        .routes(routes!(logs::live_logs))
         .routes(routes!(requests::facets))
+        .routes(routes!(vault::export))
         .routes(routes!(requests::active))
         .routes(routes!(logs::one))
         .routes(routes!(requests::bodies))
@@ -150,7 +158,6 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(requests::trace))
         .routes(routes!(usage::usage))
         .routes(routes!(usage::forecast))
-        .routes(routes!(logs::one_log))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
@@ -176,7 +183,12 @@ pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, document) = routes().split_for_parts();
     let router = router.layer(middleware::from_fn(auth::as_owner)).with_state(admin);
-    described(router, document).fallback(error::not_found)
+    described(router, document)
+}
+
+/// Whether an address is the admin API's.
+pub(super) fn owns(path: &str) -> bool {
+    path.starts_with("/api/v1/") || path == "/openapi.json" || path == "/docs"
 }
 
 /// Adds the description, which needs no token: it holds nothing of this gateway.

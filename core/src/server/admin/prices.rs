@@ -95,6 +95,7 @@ pub(super) struct PriceList {
 /// Which prices are wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PriceQuery {
     /// A part of a model's name: the lists are searched too.
     search: Option<String>,

@@ -66,6 +66,8 @@ pub(super) async fn facets(
 pub(super) struct BodiesView {
     /// The bodies; empty: none were kept, or they are gone.
     bodies: Vec<BodyView>,
+    /// Headers, where bodies are kept of every request, and those of refusing deployments. One line each; `…` hides a value that may be a secret.
+    heads: Vec<BodyView>,
     /// The words of the answer, put together if it was a stream.
     answer_text: Option<String>,
 }
@@ -98,7 +100,9 @@ pub(super) async fn bodies(State(admin): State<Admin>, Named(id): Named) -> Resu
         text: String::from_utf8_lossy(&part.bytes).into_owned(),
         size: part.size,
     };
-    Ok(Json(BodiesView { bodies: parts.into_iter().map(view).collect(), answer_text }))
+    let (heads, bodies): (Vec<BodyPart>, Vec<BodyPart>) = parts.into_iter().partition(|part| part.kind.is_head());
+    let views = |parts: Vec<BodyPart>| parts.into_iter().map(view).collect();
+    Ok(Json(BodiesView { bodies: views(bodies), heads: views(heads), answer_text }))
 }
 
 /// The words of an answer, as far as they were kept.

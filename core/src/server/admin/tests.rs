@@ -342,31 +342,36 @@ async fn logs_are_listed_filtered_paged_and_followed() {
         key: n.is_multiple_of(2).then(|| id.clone()),
         ..RequestRecord::default()
     };
-    let start = world.get("/logs/live").await["next"].as_u64().unwrap();
+    let start = world.get("/requests/live").await["next"].as_u64().unwrap();
     for n in 0..5 {
         world.store.ledger().append(record(n));
     }
-    let live = world.get(&format!("/logs/live?after={start}&wait=20")).await;
+    let live = world.get(&format!("/requests/live?after={start}&wait=20")).await;
     assert_eq!((&live["records"][0]["id"], &live["gap"]), (&json!(record(0).id), &json!(false)));
     world.store.ledger().append_durable(record(5)).await.unwrap().unwrap();
-    let page = world.get("/logs?limit=4").await;
+    let page = world.get("/requests?limit=4").await;
     assert_eq!(page["records"][0]["id"], json!(record(5).id));
-    let rest = world.get(&format!("/logs?limit=4&before={}", page["next"].as_str().unwrap())).await;
+    let rest = world.get(&format!("/requests?limit=4&before={}", page["next"].as_str().unwrap())).await;
     assert_eq!((rest["records"].as_array().unwrap().len(), &rest["next"]), (2, &Value::Null));
-    let by_name = world.get("/logs?key=k").await;
+    let by_name = world.get("/requests?key=k").await;
     assert_eq!(by_name["records"].as_array().unwrap().len(), 3, "a key's name stands for its id");
-    assert_eq!(world.get("/logs?state=completed").await["records"], json!([]));
-    assert_eq!(world.get(&format!("/logs/{}", record(3).id)).await["started"], json!(record(3).started));
-    for wrong in ["/logs?state=odd", "/logs?before=x!", "/logs?limt=1", "/logs/live?after=x"] {
+    assert_eq!(
+        (&by_name["keys"], &live["keys"]),
+        (&json!({ &id: "k" }), &json!({ &id: "k" })),
+        "and is told with them"
+    );
+    assert_eq!(world.get("/requests?state=completed").await["records"], json!([]));
+    assert_eq!(world.get(&format!("/requests/{}", record(3).id)).await["started"], json!(record(3).started));
+    for wrong in ["/requests?state=odd", "/requests?before=x!", "/requests?limt=1", "/requests/live?after=x"] {
         assert_eq!(world.own("GET", wrong, Value::Null).await.status, 400, "{wrong}");
     }
-    assert_eq!(world.own("GET", "/logs/req_0", Value::Null).await.status, 404);
+    assert_eq!(world.own("GET", "/requests/req_0", Value::Null).await.status, 404);
 }
 
 #[tokio::test]
 async fn following_waits_and_gives_up_in_time() {
     let world = world();
-    let began = tokio::time::timeout(Duration::from_secs(10), world.get("/logs/live?wait=1")).await.unwrap();
+    let began = tokio::time::timeout(Duration::from_secs(10), world.get("/requests/live?wait=1")).await.unwrap();
     assert_eq!(began["records"], json!([]));
 }
 

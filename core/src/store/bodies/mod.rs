@@ -27,7 +27,9 @@ use crate::clock::Clock;
 /// The file in the data directory.
 pub(super) const FILE: &str = "bodies.redb";
 /// Bodies by the key of their request: in the order of their start.
-const BODIES: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("bodies");
+pub(super) const BODIES: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("bodies");
+/// Facts about this file.
+pub(super) const FACTS: super::tables::Rows = META;
 /// Row of [`META`] with the bytes of all rows, as decimal text.
 const BYTES_ROW: &str = "bytes";
 /// Requests that may wait for the thread, and their bytes.
@@ -156,6 +158,22 @@ impl Bodies {
             failing: shared.failing.load(Ordering::Relaxed),
             last_error: shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    /// The file, for a backup.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Takes another file in place of this one, which goes aside.
+    pub(super) fn take(&self, staged: &Path, aside: &Path) -> Result<(), StoreError> {
+        self.db.replace(staged, aside)?;
+        let bytes = self.db.write(|txn| {
+            txn.open_table(BODIES)?;
+            bytes_of(txn)
+        })?;
+        self.shared.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A reader for searches: it outlives no search.

@@ -26,10 +26,35 @@ pub enum BodyKind {
     Upstream,
     /// The answer as the client got it: whole, or the stream as it went.
     Answer,
+    /// Headers of the request as they were received.
+    ReceivedHead,
+    /// Headers of the request to a deployment.
+    SentHead,
+    /// Headers of that deployment's answer.
+    UpstreamHead,
 }
 
-const KINDS: [(BodyKind, u64); 4] =
-    [(BodyKind::Received, 1), (BodyKind::Sent, 2), (BodyKind::Upstream, 3), (BodyKind::Answer, 4)];
+impl BodyKind {
+    /// It is no body: the headers before one.
+    pub fn is_head(self) -> bool {
+        matches!(self, Self::ReceivedHead | Self::SentHead | Self::UpstreamHead)
+    }
+
+    /// There is one for every attempt.
+    pub fn is_of_attempt(self) -> bool {
+        matches!(self, Self::Sent | Self::Upstream | Self::SentHead | Self::UpstreamHead)
+    }
+}
+
+const KINDS: [(BodyKind, u64); 7] = [
+    (BodyKind::Received, 1),
+    (BodyKind::Sent, 2),
+    (BodyKind::Upstream, 3),
+    (BodyKind::Answer, 4),
+    (BodyKind::ReceivedHead, 5),
+    (BodyKind::SentHead, 6),
+    (BodyKind::UpstreamHead, 7),
+];
 
 /// One body.
 #[derive(Debug, Clone, PartialEq, Eq)]

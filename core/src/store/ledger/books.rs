@@ -15,6 +15,7 @@ use super::names::Dictionary;
 use super::sums::Sums;
 use crate::model::RequestRecord;
 use crate::store::StoreError;
+use crate::store::db::Db;
 use crate::store::tables::{LINKS, NAMES, REQUESTS, ROLLUPS, SLOTS};
 
 /// Milliseconds of an hour and of a day.
@@ -98,6 +99,13 @@ impl Books {
     /// Reads the dictionary of a file.
     pub(in crate::store) fn load(txn: &ReadTransaction) -> Result<Self, StoreError> {
         Ok(Self { names: RwLock::new(Dictionary::load(&txn.open_table(NAMES)?)?) })
+    }
+
+    /// Reads the dictionary anew: another file has taken the place of the one before.
+    pub(in crate::store) fn reload(&self, db: &Db) -> Result<(), StoreError> {
+        let names = db.read(|txn| Dictionary::load(&txn.open_table(NAMES)?))?;
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        Ok(())
     }
 
     /// The dictionary, to read.

@@ -1,6 +1,8 @@
 //! The store as a whole: what is configured survives, secrets do not leak, records are never lost.
 
+mod backup;
 mod configuration;
+mod history;
 mod journal;
 mod keeping;
 mod records;
@@ -11,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 
 use super::*;

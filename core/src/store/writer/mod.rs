@@ -64,6 +64,14 @@ struct State {
     upkeep_due: bool,
     closed: bool,
     health: LedgerHealth,
+    /// Something to do while nothing is written.
+    exclusive: Option<Exclusive>,
+}
+
+/// Work that the writer does when everything so far is committed and nothing else comes in between; with the one who waits for it.
+struct Exclusive {
+    work: Box<dyn FnOnce() -> Result<(), StoreError> + Send>,
+    done: std::sync::mpsc::SyncSender<Result<(), StoreError>>,
 }
 
 /// Where jobs are handed over.
@@ -101,6 +109,32 @@ impl Queue {
     /// Hands over what concerns a kept thing; returns its place in the order of all jobs. `None`: it is lost.
     pub(super) fn kept(&self, job: Job) -> Option<u64> {
         self.push(job, None, None)
+    }
+
+    /// Waits until everything that was handed over so far is in the database.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        self.forget(Job::Forget { before: Vec::new() }, sender);
+        receiver.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Lets the writer do something once everything so far is committed, the journal is empty and nothing new is taken: who hands something over waits
+    /// for that long. The dictionary is read anew afterwards.
+    pub(super) fn exclusively(
+        &self,
+        work: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (done, receiver) = std::sync::mpsc::sync_channel(1);
+        {
+            let mut state = self.state();
+            if state.closed {
+                return Err(StoreError::Closed);
+            }
+            state.exclusive = Some(Exclusive { work: Box::new(work), done });
+            state.upkeep_due = true;
+        }
+        self.wake.notify_all();
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Every job up to this place is in the database.
@@ -243,6 +277,7 @@ impl Writer {
             upkeep_due: false,
             closed: false,
             health,
+            exclusive: None,
         };
         let queue = Arc::new(Queue {
             state: Mutex::new(state),
@@ -292,6 +327,7 @@ fn run(queue: &Queue, db: &Db) {
             return;
         }
         settle_journal(queue, db);
+        alone(queue, db);
         queue.upkeep.run(db, || !queue.state().jobs.is_empty());
     }
 }
@@ -341,6 +377,29 @@ fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
             }
         }
     }
+}
+
+/// Does what somebody wants done while nothing is written, if everything is committed by now; else next time.
+fn alone(queue: &Queue, db: &Db) {
+    let mut state = queue.state();
+    if state.exclusive.is_none() {
+        return;
+    }
+    if !state.jobs.is_empty() {
+        state.urgent = true;
+        return;
+    }
+    if state.journal.must_read_back() {
+        state.upkeep_due = true;
+        return;
+    }
+    let Some(Exclusive { work, done }) = state.exclusive.take() else { return };
+    // All of it is committed: replayed after a crash it would come into what takes the place of the database.
+    let emptied = state.journal.empty().map_err(StoreError::io("journal"));
+    let worked = emptied.and_then(|()| work()).and_then(|()| queue.books.reload(db));
+    state.health.journal_bytes = state.journal.bytes();
+    drop(state);
+    let _ = done.send(worked);
 }
 
 /// Empties the journal file that is all committed, reading back what stood only there.

@@ -17,6 +17,8 @@ import { Flights } from "@/features/requests/flights";
 import { merge, STATE_TONES } from "@/features/requests/shape";
 import { useT } from "@/i18n";
 import { count, duration } from "@/lib/format";
+import { Alerts } from "./alerts";
+import { Figures } from "./figures";
 import { SetUp } from "./set-up";
 
 /** Is it working, where do requests go, what happened last? */
@@ -31,6 +33,8 @@ export function HomePage() {
       {status.data && <Strip status={status.data} />}
       {status.data && (status.data.channels === 0 || status.data.requests === 0) && <SetUp status={status.data} />}
       {status.data && <Troubles status={status.data} />}
+      <Alerts />
+      {status.data && status.data.requests > 0 && <Figures />}
       <Card
         title={t("profiles.active")}
         hint={t("profiles.hint")}
@@ -131,7 +135,7 @@ function Latest() {
   const t = useT();
   const first = useQuery({
     queryKey: ["requests", "latest"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/logs", { params: { query: { limit: SHOWN } }, signal })),
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/requests", { params: { query: { limit: SHOWN } }, signal })),
   });
   const [fresh, setFresh] = useState<RequestRecord[]>([]);
   useLive(

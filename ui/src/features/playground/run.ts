@@ -112,6 +112,19 @@ export async function run(ask: Ask, profile: string, stop: AbortSignal, tell: (r
   update({ total: performance.now() - began });
 }
 
+/** Sends a body as it is to a path of the model port, and reads the whole answer. */
+export async function sendAgain(path: string, body: string, profile: string, signal: AbortSignal) {
+  // What pins a profile in the path would win over the one that was chosen.
+  const bare = profile ? path.replace(/^\/p\/[^/]+/, "") : path;
+  let response = await send(bare, body, await secret(), profile, signal);
+  if (response.status === 401) {
+    sessionStorage.removeItem(STORED);
+    response = await send(bare, body, await secret(), profile, signal);
+  }
+  const text = await response.text();
+  return { status: response.status, text, requestId: response.headers.get("x-request-id") ?? undefined };
+}
+
 function send(path: string, body: string, key: string, profile: string, signal: AbortSignal): Promise<Response> {
   const headers: Record<string, string> = { authorization: `Bearer ${key}`, "content-type": "application/json" };
   if (profile) headers["x-myelin-profile"] = profile;

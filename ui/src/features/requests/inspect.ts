@@ -37,6 +37,18 @@ export function curl(record: RequestRecord, origin: string, body?: string): stri
   ].join(" \\\n  ");
 }
 
+/** A body that asks for another model; as it is where it names none or is no object. */
+export function withModel(body: string, model: string): string {
+  if (!model) return body;
+  try {
+    const request = JSON.parse(body) as unknown;
+    if (typeof request !== "object" || request === null || !("model" in request)) return body;
+    return JSON.stringify({ ...request, model });
+  } catch {
+    return body;
+  }
+}
+
 /** Fields of a record that could tell who or where; everything else helps to find a fault. */
 const PRIVATE = ["key", "session", "trace", "thread", "owners", "tags"] as const;
 

@@ -1,36 +1,47 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Download, Terminal } from "lucide-react";
-import type { ReactNode } from "react";
+import { ChevronDown, ChevronUp, Download, FileX, RotateCw, Terminal } from "lucide-react";
+import { type ReactNode, useState } from "react";
 import { answer, api } from "@/api/client";
 import type { RequestRecord } from "@/api/live";
 import { Badge } from "@/components/ui/badge";
-import { Button } from "@/components/ui/button";
+import { Button, IconButton } from "@/components/ui/button";
 import { Code } from "@/components/ui/code";
 import { CopyButton } from "@/components/ui/copy";
 import { Dialog } from "@/components/ui/dialog";
+import { Empty } from "@/components/ui/empty";
+import { Facts } from "@/components/ui/facts";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { Table } from "@/components/ui/table";
 import { Tabs } from "@/components/ui/tabs";
 import { useLanguage, useT } from "@/i18n";
-import { bytes, exact } from "@/lib/format";
-import { exactMoney } from "@/lib/money";
+import { bytes } from "@/lib/format";
 import { download } from "@/lib/shell";
 import { absolute } from "@/lib/time";
-import { Bodies } from "./bodies";
-import { curl, scrubbed, tokenClasses } from "./inspect";
-import { STATE_TONES, speed, usageOf } from "./shape";
+import { Bodies, useBodies } from "./bodies";
+import { Cost } from "./cost";
+import { curl, scrubbed } from "./inspect";
+import { Replay } from "./replay";
+import { STATE_TONES, speed } from "./shape";
 import { Waterfall } from "./waterfall";
 
-type Props = { id: string; close: () => void; keyNames: ReadonlyMap<string, string> };
+type Props = {
+  id: string;
+  close: () => void;
+  keyNames: ReadonlyMap<string, string>;
+  /** The rows beside it in the list. */
+  older?: string;
+  newer?: string;
+  show: (id: string) => void;
+};
 
 /** One request, as far as it was remembered. */
-export function Inspector({ id, close, keyNames }: Props) {
+export function Inspector({ id, close, keyNames, older, newer, show }: Props) {
   const t = useT();
   const found = useQuery({
     queryKey: ["request", id],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/logs/{id}", { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/requests/{id}", { params: { path: { id } }, signal })),
     // A record never changes.
     staleTime: Number.POSITIVE_INFINITY,
   });
@@ -42,6 +53,16 @@ export function Inspector({ id, close, keyNames }: Props) {
       side
       wide
       onClose={close}
+      actions={
+        <>
+          <IconButton label={t("inspect.newer")} disabled={!newer} onClick={() => newer && show(newer)}>
+            <ChevronUp />
+          </IconButton>
+          <IconButton label={t("inspect.older")} disabled={!older} onClick={() => older && show(older)}>
+            <ChevronDown />
+          </IconButton>
+        </>
+      }
       title={
         <span className="flex flex-wrap items-center gap-2">
           {record?.model || record?.path || t("inspect.title")}
@@ -86,7 +107,8 @@ function Found({ record, keyName }: { record: RequestRecord; keyName?: string })
           { id: "overview", label: t("inspect.overview"), content: <Overview record={record} keyName={keyName} /> },
           { id: "talk", label: t("inspect.talk"), content: <Bodies record={record} view="talk" /> },
           { id: "bodies", label: t("inspect.bodies"), content: <Bodies record={record} view="bodies" /> },
-          { id: "cost", label: t("inspect.tokens"), content: <Tokens record={record} /> },
+          { id: "heads", label: t("play.headers"), content: <Heads record={record} /> },
+          { id: "cost", label: t("inspect.tokens"), content: <Cost record={record} /> },
           { id: "routing", label: t("inspect.routing"), content: <Routing record={record} /> },
           { id: "record", label: t("inspect.record"), content: <Raw record={record} /> },
         ]}
@@ -99,6 +121,9 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
   const t = useT();
   const language = useLanguage();
   const rate = speed(record);
+  const [replaying, setReplaying] = useState(false);
+  const bodies = useBodies(record.id ?? "", true);
+  const received = bodies.data?.bodies.find((body) => body.kind === "received")?.text;
   const facts: [string, ReactNode][] = [
     [t("inspect.started"), absolute(record.started ?? 0, language)],
     [
@@ -119,9 +144,9 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
     [t("inspect.finish"), record.finish],
     [t("column.speed"), rate?.toFixed(1)],
     [t("inspect.bytes"), `${bytes(record.bytes_in ?? 0)} → ${bytes(record.bytes_out ?? 0)}`],
-    [t("inspect.session"), record.session],
-    [t("inspect.trace"), record.trace],
-    [t("inspect.thread"), record.thread],
+    [t("inspect.session"), record.session && <Together key="session" by="session" record={record} />],
+    [t("inspect.trace"), record.trace && <Together key="trace" by="trace" record={record} />],
+    [t("inspect.thread"), record.thread && <Together key="thread" by="thread" record={record} />],
     [t("inspect.tags"), record.tags?.join(", ")],
     [t("inspect.owners"), record.owners?.join(", ")],
     [t("inspect.upstreamId"), record.attempts?.at(-1)?.upstream_request_id],
@@ -140,7 +165,10 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
         </Notice>
       )}
       <div className="flex flex-wrap gap-2">
-        <CopyButton text={curl(record, location.origin)} words={t("inspect.curl")} />
+        <Button small icon={<RotateCw className="size-4" />} onClick={() => setReplaying(true)}>
+          {t("replay.title")}
+        </Button>
+        <CopyButton text={curl(record, location.origin, received)} words={t("inspect.curl")} />
         <Button
           small
           icon={<Download className="size-4" />}
@@ -149,22 +177,47 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
           {t("inspect.report")}
         </Button>
       </div>
+      {replaying && <Replay record={record} close={() => setReplaying(false)} />}
     </div>
   );
 }
 
-export function Facts({ facts }: { facts: [string, ReactNode][] }) {
+/** What else belongs to the same task, conversation or session: one click to its rows. */
+function Together({ by, record }: { by: "trace" | "thread" | "session"; record: RequestRecord }) {
+  const id = record[by];
+  if (!id) return null;
   return (
-    <dl className="grid grid-cols-1 gap-x-6 gap-y-2 text-sm sm:grid-cols-2">
-      {facts.map(([name, value]) =>
-        value === undefined || value === null || value === "" ? null : (
-          <div key={name} className="flex min-w-0 gap-3">
-            <dt className="w-28 shrink-0 text-muted">{name}</dt>
-            <dd className="min-w-0 break-words">{value}</dd>
-          </div>
-        ),
-      )}
-    </dl>
+    <Link to="/requests" search={{ [by]: id }} className="break-all text-accent hover:underline">
+      {id}
+    </Link>
+  );
+}
+
+/** Headers as far as they were kept; values that may be secrets never were. */
+function Heads({ record }: { record: RequestRecord }) {
+  const t = useT();
+  const found = useBodies(record.id ?? "", true);
+  if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
+  if (!found.data) return <Skeleton className="h-40 w-full" />;
+  if (found.data.heads.length === 0) {
+    return (
+      <Empty icon={<FileX />} title={t("heads.none")}>
+        {t("heads.noneHint")}
+      </Empty>
+    );
+  }
+  return (
+    <div className="space-y-4">
+      {found.data.heads.map((head) => {
+        const label = `${t(`bodies.${head.kind}`)}${head.attempt === null || head.attempt === undefined ? "" : ` ${head.attempt + 1}`}`;
+        return (
+          <section key={label}>
+            <h3 className="mb-1 text-xs font-medium">{label}</h3>
+            <Code text={head.text} wrap label={label} />
+          </section>
+        );
+      })}
+    </div>
   );
 }
 
@@ -172,54 +225,6 @@ function conversion(record: RequestRecord, untouched: string) {
   if (!record.upstream_format) return record.format;
   if (record.upstream_format === record.format) return `${record.format} (${untouched})`;
   return `${record.format} → ${record.upstream_format}`;
-}
-
-function Tokens({ record }: { record: RequestRecord }) {
-  const t = useT();
-  const usage = usageOf(record);
-  const rows = tokenClasses(usage);
-  return (
-    <div className="space-y-4">
-      {rows.length === 0 ? (
-        <Notice>{t("inspect.noUsage")}</Notice>
-      ) : (
-        <Table
-          label={t("inspect.tokens")}
-          rows={rows}
-          id={(row) => row.name}
-          columns={[
-            {
-              id: "class",
-              head: t("inspect.class"),
-              cell: (row) => (
-                <span className={row.part ? "pl-4 text-muted" : "font-medium"}>{t(`tokens.${row.name}`)}</span>
-              ),
-            },
-            { id: "count", head: t("inspect.count"), right: true, cell: (row) => exact(row.count) },
-          ]}
-        />
-      )}
-      <Facts
-        facts={[
-          [
-            t("column.cost"),
-            record.cost === null || record.cost === undefined ? t("cost.unpriced") : exactMoney(record.cost),
-          ],
-          [t("inspect.source"), record.cost_source ? t(`source.${record.cost_source}`) : undefined],
-          [t("inspect.price"), record.price],
-          [t("inspect.saved"), record.saved ? exactMoney(record.saved) : undefined],
-          [t("inspect.cache"), record.cache && record.cache !== "none" ? record.cache : undefined],
-          [t("inspect.tier"), usage.service_tier],
-        ]}
-      />
-      {usage.raw !== undefined && (
-        <details>
-          <summary className="text-sm text-muted">{t("inspect.rawUsage")}</summary>
-          <Code className="mt-2" text={JSON.stringify(usage.raw, null, 2)} />
-        </details>
-      )}
-    </div>
-  );
 }
 
 function Routing({ record }: { record: RequestRecord }) {

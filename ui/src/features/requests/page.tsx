@@ -9,14 +9,15 @@ import { Failure } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
 import { useT } from "@/i18n";
 import { queries } from "@/app/query";
+import { useShortcuts } from "@/app/shortcuts";
 import { Filters } from "./filters";
 import { Flights } from "./flights";
 import { Inspector } from "./inspector";
-import { useKeys } from "@/api/queries";
 import { useRecords } from "./queries";
 import type { RequestsSearch } from "./search";
 import { matches, merge } from "./shape";
 import { RequestTable } from "./table";
+import { Export, Views } from "./views";
 
 /** Records that came live and are kept before the list is read again. */
 const MOST_FRESH = 2000;
@@ -27,14 +28,16 @@ export function RequestsPage() {
   const navigate = useNavigate({ from: "/requests" });
   const { open: _, ...filter } = search;
   const records = useRecords(filter);
-  const keys = useKeys();
   const [following, setFollowing] = useState(true);
   const [fresh, setFresh] = useState<RequestRecord[]>([]);
   const [waiting, setWaiting] = useState<RequestRecord[]>([]);
   const [atTop, setAtTop] = useState(true);
 
-  const keyNames = useMemo(() => new Map(keys.data?.keys.map((key) => [key.id, key.name])), [keys.data]);
-  const keyIds = useMemo(() => new Map(keys.data?.keys.map((key) => [key.name, key.id])), [keys.data]);
+  const [named, setNamed] = useState<Record<string, string>>({});
+  const keyNames = useMemo(() => {
+    const pages = records.data?.pages.flatMap((page) => Object.entries(page.keys)) ?? [];
+    return new Map([...pages, ...Object.entries(named)]);
+  }, [records.data, named]);
   const signature = JSON.stringify(filter);
   useEffect(() => {
     setFresh([]);
@@ -42,19 +45,21 @@ export function RequestsPage() {
   }, [signature]);
 
   const came = useCallback(
-    (found: RequestRecord[], gap: boolean) => {
+    (found: RequestRecord[], gap: boolean, keys: Record<string, string>) => {
+      setNamed((there) => (Object.keys(keys).every((id) => id in there) ? there : { ...there, ...keys }));
       if (gap) {
         setFresh([]);
         setWaiting([]);
         void queries.invalidateQueries({ queryKey: ["requests"] });
         return;
       }
-      const wanted = found.filter((record) => matches(record, JSON.parse(signature) as RequestsSearch, keyIds));
+      const names = new Map(Object.entries(keys));
+      const wanted = found.filter((record) => matches(record, JSON.parse(signature) as RequestsSearch, names));
       // Rows do not move under the eyes of who scrolled down.
       const into = atTop ? setFresh : setWaiting;
       into((there) => merge(wanted, there, MOST_FRESH));
     },
-    [signature, keyIds, atTop],
+    [signature, atTop],
   );
   const live = useLive(following, came);
 
@@ -67,6 +72,15 @@ export function RequestsPage() {
   const change = (next: Partial<RequestsSearch>) =>
     void navigate({ search: (before) => ({ ...before, ...next }), replace: true });
   const filtered = Object.keys(filter).length > 0;
+  const show = (open: string | undefined) =>
+    void navigate({ search: ({ open: _, ...rest }) => (open ? { ...rest, open } : rest), resetScroll: false });
+  const beside = (by: -1 | 1) => rows[rows.findIndex((record) => record.id === search.open) + by]?.id;
+  useShortcuts({
+    j: () => show(search.open ? (beside(1) ?? search.open) : rows[0]?.id),
+    k: () => search.open && show(beside(-1) ?? search.open),
+    p: () => setFollowing((on) => !on),
+    "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
+  });
 
   return (
     <Page
@@ -74,16 +88,20 @@ export function RequestsPage() {
       title={t("requests.title")}
       hint={t("requests.hint")}
       actions={
-        <Button
-          icon={following ? <Pause className="size-4" /> : <Play className="size-4" />}
-          aria-pressed={following}
-          onClick={() => setFollowing(!following)}
-        >
-          {following ? t("requests.pause") : t("requests.follow")}
-        </Button>
+        <>
+          <Views search={search} go={(next) => void navigate({ search: next })} />
+          <Export search={filter} keyNames={keyNames} />
+          <Button
+            icon={following ? <Pause className="size-4" /> : <Play className="size-4" />}
+            aria-pressed={following}
+            onClick={() => setFollowing(!following)}
+          >
+            {following ? t("requests.pause") : t("requests.follow")}
+          </Button>
+        </>
       }
     >
-      <Filters search={search} change={change} keys={keys.data?.keys ?? []} live={live.state} />
+      <Filters search={search} change={change} live={live.state} />
       <Flights />
       {records.isError && <Failure error={records.error} retry={() => void records.refetch()} />}
       {records.isSuccess && rows.length === 0 ? (
@@ -115,7 +133,10 @@ export function RequestsPage() {
         <Inspector
           id={search.open}
           keyNames={keyNames}
-          close={() => void navigate({ search: ({ open: _, ...rest }) => rest })}
+          close={() => show(undefined)}
+          older={beside(1)}
+          newer={search.open === rows[0]?.id ? undefined : beside(-1)}
+          show={show}
         />
       )}
     </Page>

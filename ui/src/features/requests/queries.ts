@@ -1,22 +1,13 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { answer, api } from "@/api/client";
-import type { RequestsSearch } from "./search";
+import type { RequestRecord } from "@/api/live";
+import { listQuery, type RequestsSearch } from "./search";
 
 const PAGE = 100;
 
-/** Records newest first, page by page. */
-export function useRecords({ q, model, channel, key, tool, state, since, until }: RequestsSearch) {
-  const some = (value: string | undefined) => (value === undefined ? undefined : [value]);
-  const filter = {
-    q,
-    model: some(model),
-    channel: some(channel),
-    key: some(key),
-    tool: some(tool),
-    state: some(state),
-    since,
-    until,
-  };
+/** Records newest first, page by page; the names of their keys come with them. */
+export function useRecords(search: RequestsSearch) {
+  const filter = listQuery(search);
   return useInfiniteQuery({
     queryKey: ["requests", filter],
     queryFn: ({ pageParam, signal }) =>
@@ -34,4 +25,26 @@ export function useRecords({ q, model, channel, key, tool, state, since, until }
     staleTime: 0,
     gcTime: 60_000,
   });
+}
+
+/** Records of one export: more belong into a query of the API. */
+export const MOST_EXPORTED = 50_000;
+
+/** Every record that the filter lets through, up to a bound; tells how many there are so far. */
+export async function everyRecord(
+  search: RequestsSearch,
+  told: (count: number) => void,
+  stop: AbortSignal,
+): Promise<RequestRecord[]> {
+  const filter = listQuery(search);
+  const found: RequestRecord[] = [];
+  let before: string | undefined;
+  do {
+    const query = { ...filter, limit: 1000, before };
+    const page = await answer(api.GET("/api/v1/requests", { params: { query }, signal: stop }));
+    found.push(...page.records);
+    told(found.length);
+    before = page.next ?? undefined;
+  } while (before !== undefined && found.length < MOST_EXPORTED);
+  return found.slice(0, MOST_EXPORTED);
 }

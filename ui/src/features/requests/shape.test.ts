@@ -23,7 +23,7 @@ test("an unknown cache is not an empty cache", () => {
 });
 
 test("a filter by the name of a key finds records, which carry its id", () => {
-  const ids = new Map([["laptop", "key_1"]]);
+  const ids = new Map([["key_1", "laptop"]]);
   const one = record({ key: "key_1", model: "m", state: "failed", started: 1000 });
   expect(matches(one, { key: "laptop" }, ids)).toBe(true);
   expect(matches(one, { key: "key_1" }, ids)).toBe(true);
@@ -44,6 +44,7 @@ test("new records come first, each once, and old ones make room", () => {
 
 test("whatever an address says, the filters are sound", () => {
   expect(cleanRequests({ state: "exploded", since: "x", model: "", channel: {}, open: "req_1" })).toEqual({
+    model: "",
     open: "req_1",
   });
   expect(cleanRequests({ state: "failed", since: "1700000000000", model: 5 })).toEqual({

@@ -44,22 +44,68 @@ export const STATE_TONES: { [state in State]: Tone } = {
   failed: "bad",
 };
 
-const same = (wanted: string | undefined, got: string | null | undefined) => wanted === undefined || wanted === got;
+const same = (wanted: string | undefined, got: string | null | undefined) =>
+  wanted === undefined || wanted === (got ?? "");
+const among = (wanted: string | undefined, got: readonly string[] | undefined) =>
+  wanted === undefined || (wanted === "" ? (got ?? []).length === 0 : (got ?? []).includes(wanted));
 
-/** Whether a record that came just now belongs into a list with these filters. */
-export function matches(record: RequestRecord, filter: RequestsSearch, keyIds: ReadonlyMap<string, string>): boolean {
-  const key = filter.key === undefined ? undefined : (keyIds.get(filter.key) ?? filter.key);
+/** Whether a record that came just now belongs into a list with these filters. Its kept bodies are not looked into. */
+export function matches(record: RequestRecord, filter: RequestsSearch, keyNames: ReadonlyMap<string, string>): boolean {
   const started = record.started ?? 0;
+  const { key } = filter;
   return (
-    same(filter.model, record.model) &&
-    same(filter.channel, record.channel) &&
-    same(filter.tool, record.tool) &&
+    (
+      ["model", "channel", "tool", "profile", "error", "provider", "format", "trace", "thread", "session"] as const
+    ).every((name) => same(filter[name], record[name])) &&
+    same(filter.upstream_model, record.upstream_model ?? record.attempts?.at(-1)?.upstream_model) &&
+    among(filter.tag, record.tags) &&
+    among(filter.owner, record.owners) &&
     (filter.q === undefined || JSON.stringify(record).toLowerCase().includes(filter.q.toLowerCase())) &&
-    same(key, record.key) &&
+    (key === undefined || key === (record.key ?? "") || key === keyNames.get(record.key ?? "")) &&
     same(filter.state, record.state) &&
+    (filter.min_ms === undefined || (record.duration_us ?? 0) >= filter.min_ms * 1000) &&
     (filter.since === undefined || started >= filter.since) &&
     (filter.until === undefined || started < filter.until)
   );
+}
+
+/** Columns of an export: what a spreadsheet can add up. */
+export function exported(records: readonly RequestRecord[], keyNames: ReadonlyMap<string, string>) {
+  const head = ["id", "started", "state", "status", "error", "tool", "key", "profile", "model", "channel"].concat([
+    "upstream_model",
+    "attempts",
+    "duration_ms",
+    "first_token_ms",
+    "input",
+    "cache_read",
+    "output",
+    "cost_usd",
+  ]);
+  const ms = (us: number | null | undefined) => (us === null || us === undefined ? null : us / 1000);
+  const rows = records.map((record) => {
+    const usage = usageOf(record);
+    return [
+      record.id ?? "",
+      new Date(record.started ?? 0).toISOString(),
+      record.state ?? "",
+      record.status ?? null,
+      record.error ?? null,
+      record.tool ?? null,
+      keyNames.get(record.key ?? "") ?? record.key ?? null,
+      record.profile ?? null,
+      record.model ?? null,
+      record.channel ?? null,
+      record.upstream_model ?? null,
+      record.attempts?.length ?? 0,
+      ms(record.duration_us),
+      ms(record.first_token_us),
+      usage.input ?? null,
+      usage.cache_read ?? null,
+      usage.output ?? null,
+      record.cost === null || record.cost === undefined ? null : record.cost / 1e9,
+    ];
+  });
+  return { head, rows };
 }
 
 /** Puts new records before those that are there, newest first, each once, at most `most`. */

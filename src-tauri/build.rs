@@ -1,0 +1,5 @@
+//! Reads `tauri.conf.json` for the compiler.
+
+fn main() {
+    tauri_build::build();
+}
