@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{bench, dependencies, desktop, generate, process, setup};
+use crate::{dependencies, desktop, generate, process, setup};
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 7] = [
     ("format", format),
     ("spelling", spelling),
     ("dependencies", dependencies::check),
@@ -17,7 +17,6 @@ const CHECKS: [Check; 8] = [
     ("docs", docs),
     ("generated files", generated),
     ("tests", tests),
-    ("instructions", instructions),
 ];
 
 /// Runs every check, even after one failed, so that one run tells all.
@@ -88,11 +87,6 @@ fn generated() -> Result<()> {
 /// The README's test command, as a person would run it.
 fn tests() -> Result<()> {
     process::run(tuned().args(["xtask", "test"]))
-}
-
-/// What a request costs the processor: the same on every machine, however busy.
-fn instructions() -> Result<()> {
-    bench::instructions(false)
 }
 
 /// Cargo for machines that build once and throw away: no debug info, nothing kept for the next small edit.
