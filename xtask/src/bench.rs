@@ -10,7 +10,7 @@ use crate::{process, setup};
 /// measures other gateways; anything else measures the gateway beside proxies.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
-        Some((word, rest)) if word == "instructions" => instructions(rest.iter().any(|word| word == "--set")),
+        Some((word, rest)) if word == "instructions" => instructions(rest),
         Some((word, rest)) if word == "records" => records(rest),
         Some((word, rest)) if word == "console" => console(rest),
         Some((word, rest)) if word == "peers" => compare(rest, true),
@@ -57,8 +57,9 @@ fn console(arguments: &[String]) -> Result<()> {
     crate::console::measure(&dir)
 }
 
-/// Counts instructions by callgrind and compares them with `bench/instructions.json`; `set` writes the ceilings anew.
-pub(crate) fn instructions(set: bool) -> Result<()> {
+/// Counts instructions by callgrind and compares them with `bench/instructions.json`; `--set` writes the ceilings anew,
+/// `--keep DIR` keeps the dumps for `callgrind_annotate`.
+pub(crate) fn instructions(arguments: &[String]) -> Result<()> {
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
     setup::ensure_valgrind()?;
@@ -71,10 +72,7 @@ pub(crate) fn instructions(set: bool) -> Result<()> {
     build("myelin-bench", &["--features", "compare", "--bin", "bench-instructions"])?;
     let mut count = process::command(setup::built_binary("bench-instructions", "counted"));
     count.arg(setup::built_binary("myelin", "counted")).arg(process::root().join("bench").join("instructions.json"));
-    if set {
-        count.arg("--set");
-    }
-    process::run(&mut count)
+    process::run(count.args(arguments))
 }
 
 /// Builds, measures beside proxies or beside other gateways, and writes the figures into the docs; `--dry` only prints them.
