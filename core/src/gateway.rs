@@ -25,6 +25,7 @@ use crate::limits::Limiter;
 use crate::model::{ChannelState, Entities};
 use crate::pipeline::{Origins, Resilience, Services, Talks};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
+use crate::server::front::Front;
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
 use crate::store::{Change, Store};
@@ -190,9 +191,11 @@ impl Gateway {
         tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
         // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
-        let router = self.router();
+        let front = Front::new(self.0.services.clone(), self.router());
         for listener in listeners {
-            serving.spawn(listen::serve(listener, router.clone(), self.0.stop.subscribe()));
+            let front = front.clone();
+            let answer = move |request| front.clone().answer(request);
+            serving.spawn(listen::serve(listener, answer, self.0.stop.subscribe()));
         }
         #[cfg(unix)]
         self.open_socket(&mut serving);

@@ -29,7 +29,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 11] = [
+const TASKS: [Task; 12] = [
     Task {
         name: "run",
         arguments: "[--desktop] [--release] [ARGS…]",
@@ -50,8 +50,8 @@ const TASKS: [Task; 11] = [
     },
     Task {
         name: "bench",
-        arguments: "[records [--count N]] [console [--count N] [--dir DIR]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
-        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
+        arguments: "[peers | instructions [--set] [--keep DIR] | records [--count N] | console [--count N] [--dir DIR]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print); peers: beside other gateways; instructions: what a request costs the processor, against ceilings",
         run: bench::run,
     },
     Task {
