@@ -71,7 +71,16 @@ pub(crate) fn measure(data: &Path) -> Result<()> {
     setup::ensure_node(NODE)?;
     build()?;
     let chromium = setup::ensure_chromium()?;
-    process::run(process::cargo().args(["build", "--locked", "--profile", "counted", "-p", "myelin", "--bin", "myelin"]))?;
+    process::run(process::cargo().args([
+        "build",
+        "--locked",
+        "--profile",
+        "counted",
+        "-p",
+        "myelin",
+        "--bin",
+        "myelin",
+    ]))?;
     let mut measure = npm(&["run", "--silent", "measure"]);
     measure
         .env("CHROMIUM", chromium)

@@ -17,7 +17,7 @@ import { Table } from "@/components/ui/table";
 import { Tabs } from "@/components/ui/tabs";
 import { useLanguage, useT } from "@/i18n";
 import { bytes } from "@/lib/format";
-import { download } from "@/lib/shell";
+import { gatewayAddress, download } from "@/lib/shell";
 import { absolute } from "@/lib/time";
 import { Bodies, useBodies } from "./bodies";
 import { Cost } from "./cost";
@@ -174,7 +174,7 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
         <Button small icon={<RotateCw className="size-4" />} onClick={() => setReplaying(true)}>
           {t("replay.title")}
         </Button>
-        <CopyButton text={curl(record, location.origin, received)} words={t("inspect.curl")} />
+        <CopyButton text={curl(record, gatewayAddress(), received)} words={t("inspect.curl")} />
         <Button
           small
           icon={<Download className="size-4" />}
