@@ -1,17 +1,20 @@
 //! `cargo xtask bench`: builds everything in release, then lets `bench-compare` measure all targets side by side and write `docs/performance.*`.
 
+mod peers;
+
 use anyhow::{Context, Result, bail};
 
 use crate::{process, setup};
 
-/// `bench instructions` counts, `bench records` asks a store with millions of records, `bench console` opens the console in front of one; anything else
-/// measures.
+/// `bench instructions` counts, `bench records` asks a store with millions of records, `bench console` opens the console in front of one, `bench peers`
+/// measures other gateways; anything else measures the gateway beside proxies.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
-        Some((word, rest)) if word == "instructions" => instructions(rest.iter().any(|word| word == "--set")),
+        Some((word, rest)) if word == "instructions" => instructions(rest),
         Some((word, rest)) if word == "records" => records(rest),
         Some((word, rest)) if word == "console" => console(rest),
-        _ => compare(arguments),
+        Some((word, rest)) if word == "peers" => compare(rest, true),
+        _ => compare(arguments, false),
     }
 }
 
@@ -54,8 +57,9 @@ fn console(arguments: &[String]) -> Result<()> {
     crate::console::measure(&dir)
 }
 
-/// Counts instructions by callgrind and compares them with `bench/instructions.json`; `set` writes the ceilings anew.
-pub(crate) fn instructions(set: bool) -> Result<()> {
+/// Counts instructions by callgrind and compares them with `bench/instructions.json`; `--set` writes the ceilings anew,
+/// `--keep DIR` keeps the dumps for `callgrind_annotate`.
+pub(crate) fn instructions(arguments: &[String]) -> Result<()> {
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
     setup::ensure_valgrind()?;
@@ -68,19 +72,18 @@ pub(crate) fn instructions(set: bool) -> Result<()> {
     build("myelin-bench", &["--features", "compare", "--bin", "bench-instructions"])?;
     let mut count = process::command(setup::built_binary("bench-instructions", "counted"));
     count.arg(setup::built_binary("myelin", "counted")).arg(process::root().join("bench").join("instructions.json"));
-    if set {
-        count.arg("--set");
-    }
-    process::run(&mut count)
+    process::run(count.args(arguments))
 }
 
-/// Builds, measures, and writes the figures into the docs; `--dry` only prints them.
-fn compare(arguments: &[String]) -> Result<()> {
+/// Builds, measures beside proxies or beside other gateways, and writes the figures into the docs; `--dry` only prints them.
+fn compare(arguments: &[String], peers: bool) -> Result<()> {
     let dry = arguments.iter().any(|word| word == "--dry");
     let passed_on: Vec<&String> = arguments.iter().filter(|word| *word != "--dry").collect();
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
-    setup::ensure_nginx()?;
+    if !peers {
+        setup::ensure_nginx()?;
+    }
     let build = |package: &str, features: &[&str]| {
         let mut cargo = process::cargo();
         process::run(cargo.args(["build", "--locked", "--release", "-p", package]).args(features))
@@ -90,6 +93,9 @@ fn compare(arguments: &[String]) -> Result<()> {
     let mut compare = process::command(setup::built_binary("bench-compare", "release"));
     compare.arg("--myelin").arg(setup::built_binary("myelin", "release"));
     compare.arg("--relay").arg(setup::built_binary("bench-relay", "release"));
+    if peers {
+        compare.arg("--peers").arg(peers::install()?);
+    }
     if !dry {
         compare.arg("--docs").arg(process::root().join("docs"));
     }

@@ -29,7 +29,7 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 11] = [
+const TASKS: [Task; 12] = [
     Task {
         name: "run",
         arguments: "[--desktop] [--release] [ARGS…]",
@@ -50,14 +50,14 @@ const TASKS: [Task; 11] = [
     },
     Task {
         name: "bench",
-        arguments: "[records [--count N]] [console [--count N] [--dir DIR]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
-        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
+        arguments: "[peers | instructions [--set] [--keep DIR] | records [--count N] | console [--count N] [--dir DIR]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print); peers: beside other gateways; instructions: what a request costs the processor, against ceilings",
         run: bench::run,
     },
     Task {
         name: "soak",
-        arguments: "[--rounds N]",
-        help: "kill the gateway under load, 50 times unless told otherwise: nothing that was answered may be lost",
+        arguments: "[--rounds N | --traffic [MINUTES]]",
+        help: "kill the gateway under load, 50 times unless told otherwise: nothing that was answered may be lost; --traffic: mixed traffic with faults, memory stays",
         run: soak::run,
     },
     Task {

@@ -22,7 +22,7 @@ pub(crate) struct Serve {
 pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
     log_to_stderr();
     let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
-    let launched = launch(&paths, Flags { listen: serve.listen })?;
+    let launched = launch(&paths, Flags { listen: serve.listen, ..Flags::default() })?;
     for problem in &launched.warnings {
         eprintln!("warning: {problem}");
     }

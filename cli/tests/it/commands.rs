@@ -55,9 +55,19 @@ impl Home {
         err
     }
 
+    /// A second one with a data directory of its own.
+    pub(super) fn serve_beside(&self) -> Server {
+        self.serve_with(&[("MYELIN_DATA_DIR", "beside")])
+    }
+
     pub(super) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, folders: &[(&str, &str)]) -> Server {
         let mut child = self
             .command(&["serve", "--listen", "127.0.0.1:0"])
+            .envs(folders.iter().map(|(name, folder)| (name, self.path().join(folder))))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -4,10 +4,12 @@
 //! - [`admin`] is the API of console and CLI, with an admin token, or over [`socket`] without;
 //! - [`guard`] stands before every route;
 //! - [`listen`] accepts connections and lets them end gracefully;
+//! - [`front`] takes calls to models past the router;
 //! - `ui` (feature of the same name) serves the console.
 
 pub mod admin;
 mod cors;
+pub mod front;
 pub mod guard;
 pub mod health;
 mod inference;

@@ -491,7 +491,11 @@ async fn who_follows_the_events_hears_of_a_budget_at_once() {
 
 #[tokio::test]
 async fn an_attempt_that_a_limit_held_back_is_no_failure_of_its_channel() {
-    let (_mock, gateway) = gateway().await;
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = priced(&mock, "openai", "openai");
+    // What its owner says about the provider's refusals does not look at ours.
+    channel["disable"] = json!([{"text": "narrow", "whole_channel": true}]);
+    let gateway = TestGateway::start(vec![channel]).await;
     limit(&gateway, json!({"name": "narrow", "on": "channel:openai", "requests": 1, "per": "1h"})).await;
     assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200);
     // More often than any breaker waits.

@@ -308,7 +308,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Puts what is out of rotation back in, and forgets why it was out. */
+        /** Puts what is out of rotation back in, and forgets why it was out; or lets a key go on that is held back. */
         post: operations["reset_health"];
         delete?: never;
         options?: never;
@@ -1253,6 +1253,7 @@ export interface components {
             price_multiplier?: number;
             /** @description The provider whose price list holds; absent: its own. */
             prices_of?: string | null;
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy. */
@@ -1343,6 +1344,8 @@ export interface components {
              * @default null
              */
             prices_of?: string | null;
+            /** @default null */
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /**
              * @description Row of the provider catalog.
              * @default null
@@ -1368,6 +1371,25 @@ export interface components {
              * @default null
              */
             weight?: number | null;
+        };
+        /** @description Looking whether a channel works, beside what traffic shows. */
+        ChannelProbe: {
+            /**
+             * Format: int32
+             * @description Time between two looks.
+             * @default 60
+             */
+            every_seconds?: number;
+            /**
+             * @description How it is looked.
+             * @default models
+             */
+            how?: components["schemas"]["ProbeHow"];
+            /**
+             * @description The model to talk to, by the provider's name; absent: as for a test.
+             * @default null
+             */
+            model?: string | null;
         };
         /** @description What the last test or traffic said about a channel. */
         ChannelState: {
@@ -1458,6 +1480,7 @@ export interface components {
             price_multiplier: number;
             /** @description The provider whose price list holds; `null`: its own. */
             prices_of?: string | null;
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy; a password in it is masked. */
@@ -1703,7 +1726,10 @@ export interface components {
              * @description Position: rises by one with each event. Begins anew when the gateway starts.
              */
             id: number;
-            /** @description What kind of event: `limit-mark`, `limit-reached` … */
+            /**
+             * @description What kind of event: `limit-mark`, `limit-reached`, `spend-spike`, `profile-switched`, `profile-changed`, `channel-state`, `channel-added`,
+             *     `channel-removed`, `breaker-open`, `breaker-closed`, `key-held`, `key-released` …
+             */
             kind: string;
             /** @description How much it matters. */
             level: components["schemas"]["Level"];
@@ -1930,6 +1956,25 @@ export interface components {
         /** @description How everything fares. */
         HealthList: {
             channels: components["schemas"]["ChannelHealth"][];
+            /** @description Keys that are held back because their traffic was out of the ordinary. */
+            keys?: components["schemas"]["HeldKey"][];
+        };
+        /** @description A key that is held back. */
+        HeldKey: {
+            /** @description Id of the key. */
+            key: string;
+            /**
+             * Format: int64
+             * @description Since when; milliseconds since 1970.
+             */
+            since: number;
+            /**
+             * Format: int64
+             * @description Up to when; `null`: until it is released.
+             */
+            until?: number | null;
+            /** @description What was out of the ordinary. */
+            why: string;
         };
         /** @description A list was taken. */
         ImportDone: {
@@ -1962,6 +2007,45 @@ export interface components {
             /** Format: int64 */
             version: number;
             who: string;
+        };
+        /** @description When a virtual key whose traffic is out of the ordinary is held back. What says nothing is not watched. */
+        KeyBreaker: {
+            /**
+             * Format: int32
+             * @description Of a hundred of its requests so many were wrong: refused by the provider or by us for what they ask. 0 or absent: not watched.
+             * @default null
+             */
+            error_percent?: number | null;
+            /**
+             * Format: int32
+             * @description For how long it is held back, in seconds; 0: until it is released. 600 unless said otherwise.
+             * @default null
+             */
+            hold_seconds?: number | null;
+            /**
+             * Format: int32
+             * @description With fewer requests nothing is said about errors. 20 unless said otherwise.
+             * @default null
+             */
+            least_requests?: number | null;
+            /**
+             * Format: int32
+             * @description Less spend than this is no spike, in cents of a dollar. 100 unless said otherwise.
+             * @default null
+             */
+            least_spend_cents?: number | null;
+            /**
+             * Format: int32
+             * @description It spends more than so many times what it usually does. 0 or absent: not watched.
+             * @default null
+             */
+            spend_times?: number | null;
+            /**
+             * Format: int32
+             * @description The time that is looked at, in seconds. 300 unless said otherwise.
+             * @default null
+             */
+            window_seconds?: number | null;
         };
         /** @description A key that was changed. */
         KeyChanged: components["schemas"]["KeyView"] & {
@@ -2722,6 +2806,8 @@ export interface components {
              */
             hedge_after_ms?: number | null;
             /** @default null */
+            key_breaker?: components["schemas"]["KeyBreaker"] | null;
+            /** @default null */
             mirror?: components["schemas"]["Mirror"] | null;
             /**
              * Format: int32
@@ -2776,6 +2862,11 @@ export interface components {
          * @enum {string}
          */
         PriceOrigin: "channel" | "deployment" | "model" | "imported" | "bundled" | "no-bill" | "none";
+        /**
+         * @description How it is looked whether a channel works.
+         * @enum {string}
+         */
+        ProbeHow: "models" | "talk";
         /** @description One thing that is wrong. */
         Problem: {
             /** @description Line in the file, from 1, where it is known. */
@@ -3172,6 +3263,11 @@ export interface components {
              * @default null
              */
             channel?: string | null;
+            /**
+             * @description A key that is held back, by id or name; then nothing else is put back.
+             * @default null
+             */
+            key?: string | null;
             /**
              * @description The model, by the provider's name; absent: everything at the channel.
              * @default null

@@ -63,7 +63,10 @@ const ADDRESSES = [
 
 function Strip({ status }: { status: Api<"Status"> }) {
   const t = useT();
-  const well = !status.ledger.failing && status.problems.every((problem) => problem.severity !== "error");
+  const well =
+    !status.ledger.failing &&
+    status.degraded.length === 0 &&
+    status.problems.every((problem) => problem.severity !== "error");
   return (
     <section aria-label={t("home.state")} className="rounded-xl border border-line bg-surface p-4">
       <div className="flex flex-wrap items-center gap-x-6 gap-y-3">

@@ -46,6 +46,8 @@ export function Inspector({ id, close, keyNames, older, newer, show }: Props) {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const record = found.data;
+  // The next request is looked at from the same side.
+  const [tab, setTab] = useState("overview");
   const state = record?.state ?? "failed";
   return (
     <Dialog
@@ -87,12 +89,14 @@ export function Inspector({ id, close, keyNames, older, newer, show }: Props) {
           <Skeleton className="h-40 w-full" />
         </div>
       )}
-      {record && <Found record={record} keyName={keyNames.get(record.key ?? "")} />}
+      {record && <Found key={id} record={record} keyName={keyNames.get(record.key ?? "")} tab={tab} choose={setTab} />}
     </Dialog>
   );
 }
 
-function Found({ record, keyName }: { record: RequestRecord; keyName?: string }) {
+type FoundProps = { record: RequestRecord; keyName?: string; tab: string; choose: (tab: string) => void };
+
+function Found({ record, keyName, tab, choose }: FoundProps) {
   const t = useT();
   return (
     <div className="space-y-4">
@@ -103,6 +107,8 @@ function Found({ record, keyName }: { record: RequestRecord; keyName?: string })
       )}
       <Tabs
         label={t("inspect.title")}
+        value={tab}
+        onChange={choose}
         tabs={[
           { id: "overview", label: t("inspect.overview"), content: <Overview record={record} keyName={keyName} /> },
           { id: "talk", label: t("inspect.talk"), content: <Bodies record={record} view="talk" /> },
