@@ -48,6 +48,13 @@ export const settings = {
   "setting.anonymous_key": "Key for callers without one",
   "setting.anonymous_key.hint":
     "Name of a virtual key; only on this machine's own addresses. For tools that send none.",
+  "setting.console": "Console in the browser",
+  "setting.console.hint":
+    "This console and the admin API on the addresses above, behind an admin token. A server has them unless told otherwise, the desktop app does not.",
+  "setting.paused": "Pause routing",
+  "setting.paused.hint": "Requests for models get a clear 503 until this is taken back.",
+  "setting.desktop": "Desktop app",
+  "setting.desktop.hint": "Notifications, how long a closed window is kept, shortcuts that work everywhere.",
   "setting.max_body_bytes": "Largest request",
   "setting.max_body_bytes.hint": "In bytes.",
   "setting.bodies": "Bodies to keep",
