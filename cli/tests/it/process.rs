@@ -374,5 +374,5 @@ fn what_is_out_of_rotation_and_the_active_profile_survive_a_crash_and_an_order_t
     // The only one is asked although it is benched, under the profile's name, and works again.
     assert_eq!(chat(&server.address, "big-one", "hi").map(|(status, _)| status), Some(200));
     let told = home.ok(&["channel", "list"]);
-    assert!(told.contains("traffic") && told.contains("sound"), "{told}");
+    assert!(told.contains("TRAFFIC") && told.contains("sound"), "{told}");
 }

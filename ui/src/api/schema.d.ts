@@ -57,6 +57,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Everything as one encrypted file: configuration with its secrets, records, sums, counters, history, bodies. Traffic goes on. */
+        post: operations["make_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cache": {
         parameters: {
             query?: never;
@@ -639,6 +656,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/requests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Request records as a file, newest first. `format` of a record is the client's; here `format=csv|jsonl|parquet` is the file's, and `client_format` the other. */
+        get: operations["export_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/requests/facets": {
         parameters: {
             query?: never;
@@ -718,6 +752,27 @@ export interface paths {
         put?: never;
         /** Stops a request in flight. Its client gets an error, its deployment is no longer listened to, and what was used is booked. */
         post: operations["stop_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Puts a backup in place of everything. The body is `application/octet-stream`: one line of JSON, `{"passphrase": "…"}`, then the backup's bytes. Nothing
+         *     is changed unless all of it is right; what was there before lies in `before-restore.redb` afterwards. What the configuration file says stays. Admin tokens are
+         *     those of the backup from then on.
+         */
+        post: operations["restore_backup"];
         delete?: never;
         options?: never;
         head?: never;
@@ -967,6 +1022,38 @@ export interface components {
             upstream_request_id?: string | null;
             /** @description Tokens that it used, where that is known of this attempt apart. */
             usage?: Record<string, unknown> | null;
+        };
+        /** @description What is in a backup. */
+        BackupSummary: {
+            /**
+             * Format: int64
+             * @description Requests with kept bodies.
+             */
+            bodies: number;
+            /**
+             * Format: int64
+             * @description When it was made; milliseconds since 1970.
+             */
+            made: number;
+            /**
+             * Format: int64
+             * @description Rows of everything else.
+             */
+            other: number;
+            /**
+             * Format: int64
+             * @description Request records.
+             */
+            records: number;
+            /** @description The program that made it. */
+            version: string;
+        };
+        /** @description What a backup is to be. */
+        BackupWish: {
+            /** @description Kept bodies too (the default). */
+            bodies?: boolean;
+            /** @description Opens it again; at least eight characters. It is kept nowhere. */
+            passphrase: string;
         };
         /** @description How the keeping of bodies goes. Counters are since the start of the process. */
         BodiesHealth: {
@@ -3274,6 +3361,17 @@ export interface components {
              */
             model?: string | null;
         };
+        /** @description The first line of a restore. */
+        RestoreHead: {
+            /** @description What the backup was made with. */
+            passphrase: string;
+        };
+        /** @description A backup was put back. */
+        Restored: {
+            /** @description What was in it. */
+            backup: components["schemas"]["BackupSummary"];
+            ok: boolean;
+        };
         /** @description Second tries. */
         Retry: {
             /**
@@ -4093,6 +4191,38 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    make_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupWish"];
+            };
+        };
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5866,6 +5996,81 @@ export interface operations {
             };
         };
     };
+    export_requests: {
+        parameters: {
+            query: {
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description `csv`, `jsonl` or `parquet`. */
+                format: string;
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+                /** @description Requests of one task. */
+                trace?: string;
+                /** @description Tasks of one conversation. */
+                thread?: string;
+                /** @description Session of the client. */
+                session?: string;
+                /** @description Text in the record's own words. */
+                q?: string;
+                /** @description Took at least so many milliseconds. */
+                min_ms?: number;
+                /** @description Cost at least so many nanodollars. */
+                min_cost?: number;
+                /** @description Kept bodies too, as `kept`; JSON lines only. */
+                with_bodies?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     request_facets: {
         parameters: {
             query?: {
@@ -6038,6 +6243,45 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    restore_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": components["schemas"]["RestoreHead"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restored"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
