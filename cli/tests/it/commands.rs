@@ -152,6 +152,10 @@ fn keys_are_changed_in_place_and_what_they_name_in_vain_is_told() {
     let key = &home.json(&["key", "list"])["keys"][0];
     assert!(key["profile"].is_null() && key["tool"].is_null() && key["expires"].is_null(), "{key}");
     assert!(key["channels"] == json!([]) && key["blocked"] == false && key["strict"] == true, "{key}");
+    home.ok(&["key", "set", "desk", "--expires", "2020-01-01"]);
+    let listed = home.ok(&["key", "list"]);
+    assert!(cells(&listed)[1].contains(&"expired"), "{listed}");
+    home.ok(&["key", "set", "desk", "--expires", "never"]);
     assert!(home.fails(&["key", "set", "desk"]).contains("nothing is to be changed"));
     assert!(home.fails(&["key", "set", "laptop", "--follow"]).contains("there is no key 'laptop'"));
     home.ok(&["key", "rotate", "desk"]);

@@ -300,6 +300,18 @@ fn case_56_a_changed_file_breaks_no_request_in_flight() {
 }
 
 #[test]
+fn a_channel_that_was_added_offers_what_its_provider_lists() {
+    let (_runtime, mock) = mock();
+    let home = Home::new("");
+    let _server = home.serve();
+    let told = home.ok(&["channel", "add", "openai", "--key", KEY, "--base-url", &mock.base_url("openai")]);
+    assert!(told.contains("openai works") && told.contains("it takes part"), "{told}");
+    assert!(!told.contains("offers no model"), "{told}");
+    let models = home.ok(&["model", "list"]);
+    assert!(models.contains("gpt-5-mini"), "{models}");
+}
+
+#[test]
 fn a_second_start_says_what_is_in_the_way() {
     let (_runtime, mock) = mock();
     let home = Home::new(&config(&mock, "one"));
@@ -309,6 +321,8 @@ fn a_second_start_says_what_is_in_the_way() {
     let other = Home::new(&config(&mock, "one"));
     let told = other.fails(&["serve", "--listen", &server.address]);
     assert!(told.contains("the port is taken") && told.contains(&server.address), "{told}");
+    let holder = format!("by myelin (process {})", server.child.id());
+    assert!(!cfg!(target_os = "linux") || told.contains(&holder), "{told}");
     assert_eq!(chat(&server.address, "one", "hi").map(|(status, _)| status), Some(200), "the first one goes on");
 }
 

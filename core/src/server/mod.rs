@@ -12,6 +12,7 @@ mod cors;
 pub mod front;
 pub mod guard;
 pub mod health;
+mod holder;
 mod inference;
 pub mod listen;
 #[cfg(unix)]
