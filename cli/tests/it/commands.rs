@@ -56,8 +56,14 @@ impl Home {
     }
 
     pub(super) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// With variables of its own.
+    pub(super) fn serve_with(&self, variables: &[(&str, &str)]) -> Server {
         let mut child = self
             .command(&["serve", "--listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
