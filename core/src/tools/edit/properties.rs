@@ -160,8 +160,8 @@ fn holds(format: Format, text: &str, path: &Path) -> Result<(), TestCaseError> {
         let edits: Vec<Edit> = std::iter::once(Edit::Remove(path.clone())).chain(made).collect();
         match apply(format, &new, &edits) {
             Ok(back) => prop_assert_eq!(
-                read(format, &back).unwrap(),
-                before,
+                bare(&read(format, &back).unwrap()),
+                bare(&before),
                 "{:?} from {:?}",
                 String::from_utf8_lossy(&back),
                 text
