@@ -57,17 +57,19 @@ impl Home {
 
     /// A second one with a data directory of its own.
     pub(super) fn serve_beside(&self) -> Server {
-        self.serve_with(&[("MYELIN_DATA_DIR", "beside")])
+        let beside = self.path().join("beside");
+        self.serve_with(&[("MYELIN_DATA_DIR", beside.to_str().unwrap())])
     }
 
     pub(super) fn serve(&self) -> Server {
         self.serve_with(&[])
     }
 
-    fn serve_with(&self, folders: &[(&str, &str)]) -> Server {
+    /// With variables of its own.
+    pub(super) fn serve_with(&self, variables: &[(&str, &str)]) -> Server {
         let mut child = self
             .command(&["serve", "--listen", "127.0.0.1:0"])
-            .envs(folders.iter().map(|(name, folder)| (name, self.path().join(folder))))
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

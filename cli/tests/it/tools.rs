@@ -183,3 +183,83 @@ fn snippets_hold_no_key_unless_it_is_asked_for() {
     let out = scene.ok(&["tool", "snippet", "cursor", "--reveal", "--model", "m"]);
     assert!(out.contains("my-") && out.contains("model m"), "{out}");
 }
+
+/// Asks the admin API over the owner's socket: status and body.
+#[cfg(unix)]
+fn api(scene: &Scene, method: &str, path: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
+    use std::io::{Read as _, Write as _};
+    let socket = scene.home.path().join("data").join("myelin.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    // A body that nobody reads would have the connection reset.
+    let body = if *body == json!({}) { String::new() } else { body.to_string() };
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let json = body.get(body.find('{').unwrap_or(0)..=body.rfind('}').unwrap_or(0)).unwrap_or_default();
+    (status, serde_json::from_str(json).unwrap_or_default())
+}
+
+#[cfg(unix)]
+#[test]
+fn the_admin_api_does_the_same_for_the_console() {
+    let scene = Scene::new();
+    let user = scene.home.path().join("user").display().to_string();
+    let _server = scene.home.serve_with(&[("HOME", &user), ("OPENAI_API_KEY", "sk-0123456789abcdefghij")]);
+    let (status, list) = api(&scene, "GET", "/api/v1/tools", &json!({}));
+    assert_eq!(status, 200);
+    let claude = list["tools"].as_array().unwrap().iter().find(|tool| tool["id"] == "claude-code").unwrap();
+    assert_eq!((&claude["state"], &claude["key"]), (&json!("available"), &json!(null)));
+    let (status, preview) = api(&scene, "POST", "/api/v1/tools/claude-code/preview", &json!({}));
+    assert!(
+        status == 200 && preview["changed"] == true && preview["files"][0]["diff"].as_str().unwrap().contains("+"),
+        "{preview}"
+    );
+    assert_eq!(scene.settings(), SETTINGS);
+    let (status, done) = api(&scene, "POST", "/api/v1/tools/claude-code/connect", &json!({"model": "claude-x"}));
+    assert!(status == 200 && done["changed"] == true, "{done}");
+    assert!(scene.settings().contains("\"ANTHROPIC_MODEL\": \"claude-x\""));
+    let (_, view) = api(&scene, "GET", "/api/v1/tools/claude-code", &json!({}));
+    assert_eq!(
+        (&view["state"], &view["key"], &view["model"]),
+        (&json!("connected"), &json!("claude-code"), &json!("claude-x")),
+        "{view}"
+    );
+    // A key that was removed is a drift, and a repair makes another.
+    api(&scene, "DELETE", "/api/v1/keys/claude-code", &json!({}));
+    let (_, view) = api(&scene, "GET", "/api/v1/tools/claude-code", &json!({}));
+    assert_eq!((&view["state"], &view["drift"][0]["kind"]), (&json!("drifted"), &json!("key")), "{view}");
+    let (status, done) = api(&scene, "POST", "/api/v1/tools/claude-code/repair", &json!({}));
+    assert!(status == 200 && done["changed"] == true, "{done}");
+    let (status, done) = api(&scene, "POST", "/api/v1/tools/claude-code/restore", &json!({"remove_key": true}));
+    assert!(status == 200 && done["files"][0]["how"] == "original", "{done}");
+    assert_eq!(scene.settings(), SETTINGS);
+    let (_, keys) = api(&scene, "GET", "/api/v1/keys", &json!({}));
+    assert!(!keys.to_string().contains("claude-code"), "{keys}");
+    for (path, expected) in [
+        ("/api/v1/tools/nothing/connect", 404),
+        ("/api/v1/tools/copilot-cli/connect", 409),
+        ("/api/v1/tools/aider/connect", 409),
+    ] {
+        let (status, failure) = api(&scene, "POST", path, &json!({}));
+        assert_eq!(status, expected, "{path}: {failure}");
+    }
+    let (status, found) = api(&scene, "GET", "/api/v1/discover", &json!({}));
+    assert!(
+        status == 200 && found["keys"][0]["from"] == "env:OPENAI_API_KEY" && !found.to_string().contains("456789abc"),
+        "{found}"
+    );
+    let (status, _) = api(&scene, "POST", "/api/v1/discover/adopt", &json!({"keys": ["nothing"]}));
+    assert_eq!(status, 404);
+    let yaml =
+        "providers: [{name: main, type: openai, api_key: sk-0123456789abcdef, base_url: 'http://127.0.0.1:9/v1'}]";
+    let (status, preview) = api(&scene, "POST", "/api/v1/import", &json!({"kind": "llmux", "text": yaml}));
+    assert!(status == 200 && preview["channels"][0]["name"] == "main" && preview["applied"] == false, "{preview}");
+    assert!(!preview.to_string().contains("456789abc"), "{preview}");
+    let (status, _) = api(&scene, "POST", "/api/v1/import", &json!({"kind": "llmux", "text": yaml, "apply": true}));
+    let (_, again) = api(&scene, "POST", "/api/v1/import", &json!({"kind": "llmux", "text": yaml, "apply": true}));
+    assert!(status == 200 && again["channels"][0]["name"] == "main-2", "{again}");
+    let (status, _) = api(&scene, "POST", "/api/v1/import", &json!({"kind": "llmux", "text": "x: ["}));
+    assert_eq!(status, 422);
+}
