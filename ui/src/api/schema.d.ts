@@ -57,6 +57,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Everything as one encrypted file: configuration with its secrets, records, sums, counters, history, bodies. Traffic goes on. */
+        post: operations["make_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cache": {
         parameters: {
             query?: never;
@@ -86,6 +103,40 @@ export interface paths {
         get: operations["list_changes"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/changes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One change: who, when, and what stood there before and after. */
+        get: operations["get_change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/changes/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a change back: what it touched becomes what it was. Refused if something later touched the same. Taking that back redoes it. */
+        post: operations["undo_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -605,6 +656,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/requests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Request records as a file, newest first. `format` of a record is the client's; here `format=csv|jsonl|parquet` is the file's, and `client_format` the other. */
+        get: operations["export_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/requests/facets": {
         parameters: {
             query?: never;
@@ -684,6 +752,27 @@ export interface paths {
         put?: never;
         /** Stops a request in flight. Its client gets an error, its deployment is no longer listened to, and what was used is booked. */
         post: operations["stop_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Puts a backup in place of everything. The body is `application/octet-stream`: one line of JSON, `{"passphrase": "…"}`, then the backup's bytes. Nothing
+         *     is changed unless all of it is right; what was there before lies in `before-restore.redb` afterwards. What the configuration file says stays. Admin tokens are
+         *     those of the backup from then on.
+         */
+        post: operations["restore_backup"];
         delete?: never;
         options?: never;
         head?: never;
@@ -814,6 +903,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows the configuration: answers when it is another one than the caller knows, or when the wait is over. */
+        get: operations["follow_configuration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -916,6 +1022,38 @@ export interface components {
             upstream_request_id?: string | null;
             /** @description Tokens that it used, where that is known of this attempt apart. */
             usage?: Record<string, unknown> | null;
+        };
+        /** @description What is in a backup. */
+        BackupSummary: {
+            /**
+             * Format: int64
+             * @description Requests with kept bodies.
+             */
+            bodies: number;
+            /**
+             * Format: int64
+             * @description When it was made; milliseconds since 1970.
+             */
+            made: number;
+            /**
+             * Format: int64
+             * @description Rows of everything else.
+             */
+            other: number;
+            /**
+             * Format: int64
+             * @description Request records.
+             */
+            records: number;
+            /** @description The program that made it. */
+            version: string;
+        };
+        /** @description What a backup is to be. */
+        BackupWish: {
+            /** @description Kept bodies too (the default). */
+            bodies?: boolean;
+            /** @description Opens it again; at least eight characters. It is kept nowhere. */
+            passphrase: string;
         };
         /** @description How the keeping of bodies goes. Counters are since the start of the process. */
         BodiesHealth: {
@@ -1117,6 +1255,8 @@ export interface components {
             id?: number;
             /** @description To which one. */
             name: string;
+            /** @description It can be taken back, unless something that came later touches the same. */
+            undoable?: boolean;
             /** @description What was done: `create channel`, `use profile` … */
             what: string;
             /** @description Who made it: `file`, `cli`, `admin:NAME` … */
@@ -1125,6 +1265,24 @@ export interface components {
         /** @description Changes, newest first. */
         ChangeList: {
             changes: components["schemas"]["ChangeEntry"][];
+        };
+        /** @description One change. */
+        ChangeView: components["schemas"]["ChangeEntry"] & {
+            /** @description What it did to each thing, secrets left out. Empty: nothing is kept of it. */
+            things: components["schemas"]["ChangedThing"][];
+        };
+        /** @description What a change did to one thing. */
+        ChangedThing: {
+            /** @description As it became; absent: it was removed. */
+            after?: Record<string, unknown> | null;
+            /** @description As it was, secrets left out; absent: it was not there. */
+            before?: Record<string, unknown> | null;
+            /** @description `channel`, `key`, `route`, `profile`, `owner`, `limit`, `setting`, `active profile`, `price` … */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Credentials, headers, the proxy or a hash changed: these are not shown. */
+            secrets?: boolean;
         };
         /** @description A channel after a change. */
         ChannelChanged: {
@@ -1553,6 +1711,30 @@ export interface components {
             origin: components["schemas"]["PriceOrigin"];
             /** @description Dollars a million tokens, or each; `null`: there is no price. */
             price?: Record<string, unknown> | null;
+        };
+        /** @description What the desktop app does by itself. */
+        DesktopSettings: {
+            /**
+             * Format: int64
+             * @description A closed window is kept for so long, in seconds, then its memory is given back; opening it again then takes a moment.
+             * @default 60
+             */
+            free_window_seconds?: number;
+            /**
+             * @description The system's notifications tell of failover, budgets, keys that expire.
+             * @default true
+             */
+            notifications?: boolean;
+            /**
+             * @description Keys that switch to the next profile from anywhere. Empty: none.
+             * @default
+             */
+            shortcut_next_profile?: string;
+            /**
+             * @description Keys that open the window from anywhere, like `Ctrl+Alt+M`. Empty: none.
+             * @default
+             */
+            shortcut_open?: string;
         };
         /** @description A failure that takes a credential, or the whole channel, out of rotation at once. Everything that is given must fit. */
         DisableRule: {
@@ -3083,6 +3265,17 @@ export interface components {
              */
             model?: string | null;
         };
+        /** @description The first line of a restore. */
+        RestoreHead: {
+            /** @description What the backup was made with. */
+            passphrase: string;
+        };
+        /** @description A backup was put back. */
+        Restored: {
+            /** @description What was in it. */
+            backup: components["schemas"]["BackupSummary"];
+            ok: boolean;
+        };
         /** @description Second tries. */
         Retry: {
             /**
@@ -3295,6 +3488,21 @@ export interface components {
              */
             cache_memory_bytes?: number;
             /**
+             * @description Console and admin API on the TCP listeners. Absent: a server has them there, the desktop app does not.
+             * @default null
+             */
+            console?: boolean | null;
+            /**
+             * @description What the desktop app does by itself.
+             * @default {
+             *       "notifications": true,
+             *       "free_window_seconds": 60,
+             *       "shortcut_open": "",
+             *       "shortcut_next_profile": ""
+             *     }
+             */
+            desktop?: components["schemas"]["DesktopSettings"];
+            /**
              * @description Listening on anything but loopback is refused unless this is set; keys are then always required.
              * @default false
              */
@@ -3331,6 +3539,11 @@ export interface components {
              * @default 21600
              */
             model_sync_seconds?: number;
+            /**
+             * @description Requests for models are refused with a clear 503 until this is taken back.
+             * @default false
+             */
+            paused?: boolean;
             /**
              * @description Retries, hedges, races, mirrors and the answer cache, where nothing narrower says otherwise.
              * @default {}
@@ -3693,6 +3906,12 @@ export interface components {
             /** @description The reason in words. */
             reason: string;
         };
+        /** @description A change was taken back. */
+        Undone: {
+            ok: boolean;
+            /** @description What is configured now and surely not as meant. */
+            warnings?: components["schemas"]["Problem"][];
+        };
         /**
          * @description What happens to requests for models that have no price.
          * @enum {string}
@@ -3720,6 +3939,16 @@ export interface components {
             rounded: boolean;
             /** @description All that the filter lets through. */
             total: components["schemas"]["SumsView"];
+        };
+        /** @description The configuration in force. */
+        Version: {
+            /** @description The gateway's active profile. */
+            active_profile: string;
+            /**
+             * Format: int64
+             * @description Changes with every change of the configuration, and when the gateway starts again.
+             */
+            version: number;
         };
     };
     responses: never;
@@ -3875,6 +4104,38 @@ export interface operations {
             };
         };
     };
+    make_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupWish"];
+            };
+        };
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     get_cache: {
         parameters: {
             query?: never;
@@ -3936,6 +4197,80 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    undo_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Undone"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5565,6 +5900,81 @@ export interface operations {
             };
         };
     };
+    export_requests: {
+        parameters: {
+            query: {
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description `csv`, `jsonl` or `parquet`. */
+                format: string;
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+                /** @description Requests of one task. */
+                trace?: string;
+                /** @description Tasks of one conversation. */
+                thread?: string;
+                /** @description Session of the client. */
+                session?: string;
+                /** @description Text in the record's own words. */
+                q?: string;
+                /** @description Took at least so many milliseconds. */
+                min_ms?: number;
+                /** @description Cost at least so many nanodollars. */
+                min_cost?: number;
+                /** @description Kept bodies too, as `kept`; JSON lines only. */
+                with_bodies?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     request_facets: {
         parameters: {
             query?: {
@@ -5737,6 +6147,45 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    restore_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": components["schemas"]["RestoreHead"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restored"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6138,6 +6587,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    follow_configuration: {
+        parameters: {
+            query?: {
+                /** @description The version that is known; absent: the answer comes at once. */
+                not?: number;
+                /** @description How long to wait for another one, in seconds; up to 55. */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Version"];
                 };
             };
             400: {
