@@ -16,8 +16,8 @@ export default defineConfig({
   timeout: 60_000,
   expect: { timeout: 10_000 },
   // Every worker runs a gateway and mock providers of its own.
-  workers: process.env.CI ? 2 : undefined,
-  fullyParallel: false,
+  workers: 2,
+  fullyParallel: true,
   reporter: [["list"]],
   use: {
     browserName: "chromium",

@@ -9,41 +9,48 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use crate::load::{Pressure, press};
-use crate::scenario::{SCENARIOS, Scenario};
+use crate::scenario::{Scenario, named};
 use crate::shape::ask;
 use crate::target::{Kind, Programs, Running};
 
 /// What is counted: a scenario, and how many requests.
-const COUNTED: [(&str, u64); 7] = [
+const COUNTED: [(&str, u64); 9] = [
     ("saturated", 400),
     ("body-1m", 10),
     ("messages", 400),
     ("streams", 20),
     ("messages-to-chat", 400),
+    ("chat-to-messages", 400),
     ("messages-to-chat-streams", 20),
     ("responses-to-chat-streams", 20),
+    ("chat-to-gemini-streams", 20),
 ];
 
 /// Instructions by scenario: per request, of streams per chunk.
 pub type Counts = BTreeMap<String, u64>;
 
-/// Starts Myelin under callgrind in front of the mock and counts each scenario.
+/// Starts Myelin under callgrind in front of the mock and counts each scenario. `keep`: where the dumps go, for `callgrind_annotate`.
 ///
 /// # Errors
 /// When valgrind is missing, or an answer is not what it must be.
-pub async fn count(mock: SocketAddr, programs: &Programs) -> Result<Counts> {
+pub async fn count(mock: SocketAddr, programs: &Programs, keep: Option<&Path>) -> Result<Counts> {
     let running = Running::start(Kind::Counted, mock, programs).await?;
     let pid = running.pid().context("the gateway has no process")?;
     let mut counts = Counts::new();
     for (name, requests) in COUNTED {
-        let scenario = SCENARIOS.into_iter().find(|scenario| scenario.name == name);
-        let scenario = scenario.with_context(|| format!("no scenario {name}"))?;
+        let scenario = named(name).with_context(|| format!("no scenario {name}"))?;
         // Twice as many are worked through before: caches are warm, pools filled.
         answer(&running, &scenario, requests / 2).await?;
         control(&["--zero", &pid.to_string()]).await?;
         answer(&running, &scenario, requests).await?;
         control(&[&format!("--dump={name}"), &pid.to_string()]).await?;
-        let total = newest_total(&running.folder)?;
+        let dump = newest_dump(&running.folder)?;
+        let total = total(&dump)?;
+        if let Some(keep) = keep {
+            std::fs::create_dir_all(keep)?;
+            std::fs::copy(&dump, keep.join(format!("callgrind.out.{name}")))?;
+        }
+        std::fs::remove_file(&dump)?;
         let units = requests * u64::from(scenario.shape.chunks.max(1));
         counts.insert(name.to_owned(), total / units);
     }
@@ -69,16 +76,19 @@ async fn control(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The total of the dump written last.
-fn newest_total(folder: &Path) -> Result<u64> {
+/// The dump written last.
+fn newest_dump(folder: &Path) -> Result<PathBuf> {
     let dumps = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
     let dumps =
         dumps.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("callgrind.out.")));
     let newest: Option<PathBuf> =
         dumps.max_by_key(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok());
-    let path = newest.context("callgrind wrote no dump")?;
-    let text = std::fs::read_to_string(&path)?;
-    std::fs::remove_file(&path)?;
+    newest.context("callgrind wrote no dump")
+}
+
+/// What a dump counts in all.
+fn total(path: &Path) -> Result<u64> {
+    let text = std::fs::read_to_string(path)?;
     let total =
         text.lines().rev().find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
     total.and_then(|total| total.trim().parse().ok()).with_context(|| format!("{} has no total", path.display()))
@@ -110,7 +120,7 @@ mod tests {
     #[test]
     fn everything_counted_is_a_scenario() {
         for (name, _) in COUNTED {
-            assert!(SCENARIOS.iter().any(|scenario| scenario.name == name), "{name}");
+            assert!(named(name).is_some(), "{name}");
         }
     }
 }

@@ -7,9 +7,13 @@
 //! load      clients that ask, read, check and time every byte of it
 //! process   CPU time and memory of the process under test, from /proc
 //! figures   what a round measured, medians of rounds                      (pure)
-//! target    the programs that are compared, and how each is started       (feature `compare`)
+//! scenario  the kinds of load                                             (pure)
+//! target    the programs that are compared, and how each is started
+//! measure   one round of a target under a load
+//! peers     other gateways, the same
 //! instructions  what a request costs the processor, by callgrind            (feature `compare`)
-//! report    table, JSON and plots                                         (feature `compare`, pure)
+//! goals     what was agreed, and what of it holds                         (feature `compare`, pure)
+//! report    tables, JSON and plots                                        (feature `compare`, pure)
 //! ```
 //!
 //! Must not know the gateway's code: it measures whatever listens.
@@ -17,16 +21,18 @@
 
 pub mod figures;
 #[cfg(feature = "compare")]
+pub mod goals;
+#[cfg(feature = "compare")]
 pub mod instructions;
 pub mod load;
+pub mod measure;
 pub mod mock;
+pub mod peers;
 pub mod process;
 #[cfg(feature = "compare")]
 pub mod report;
-#[cfg(feature = "compare")]
 pub mod scenario;
 pub mod shape;
-#[cfg(feature = "compare")]
 pub mod target;
 
 /// Nanoseconds on the clock that mock and load share: both live in one process, so a chunk's delay one way is exact.

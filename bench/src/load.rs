@@ -38,6 +38,8 @@ pub struct Whom {
     pub address: SocketAddr,
     /// The key to send; without one no key header is sent.
     pub key: Option<String>,
+    /// What else it wants in the head of every request.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// Presses on `whom` and returns what came back.
@@ -148,6 +150,9 @@ fn request(whom: &Whom, ask: &Ask) -> Option<Request<Full<Bytes>>> {
         let bearer = ask.key_header == "authorization";
         request = request.header(ask.key_header, if bearer { format!("Bearer {key}") } else { key.clone() });
     }
+    for (name, value) in &whom.headers {
+        request = request.header(*name, value.as_str());
+    }
     request.body(Full::new(ask.body.clone())).ok()
 }
 
@@ -239,10 +244,10 @@ mod tests {
     #[tokio::test]
     async fn the_mock_answers_what_the_load_expects() {
         let address = crate::mock::start().await.unwrap();
-        let whom = Whom { address, key: None };
+        let whom = Whom { address, key: None, headers: Vec::new() };
         let pressure = Pressure { connections: 3, rate: None, seconds: 5.0, requests: Some(30) };
-        for wire in [Wire::Chat, Wire::Messages] {
-            let format = if wire == Wire::Chat { Format::Chat } else { Format::Messages };
+        let own = [Format::Chat, Format::Messages, Format::Responses, Format::Gemini];
+        for ((wire, _), format) in Wire::ALL.into_iter().zip(own) {
             for chunks in [0, 5] {
                 let tally = press(&whom, &ask(format, Shape { wire, chunks, ..SHAPE }, 2_000), pressure).await;
                 assert_eq!((tally.ok, tally.not_ok), (30, 0), "{wire:?} {chunks}: {:?}", tally.sample);
@@ -257,7 +262,7 @@ mod tests {
         let mut wrong = ask(Format::Chat, SHAPE, 200);
         wrong.chunks = 6;
         let pressure = Pressure { connections: 1, rate: None, seconds: 5.0, requests: Some(2) };
-        let tally = press(&Whom { address, key: None }, &wrong, pressure).await;
+        let tally = press(&Whom { address, key: None, headers: Vec::new() }, &wrong, pressure).await;
         assert_eq!((tally.ok, tally.not_ok), (0, 2));
     }
 }

@@ -44,8 +44,9 @@ pub async fn start() -> std::io::Result<SocketAddr> {
 }
 
 async fn answer(request: http::Request<Incoming>) -> Result<Response<Drip>, Infallible> {
+    // Gemini's wire names the model in the path.
+    let mut shape = find_shape(request.uri().path().as_bytes());
     let mut body = request.into_body();
-    let mut shape = None;
     // A gateway writes the model wherever it likes, but no name is cut by our own short reads: the first read holds it or the whole body does.
     let mut held: Vec<u8> = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
@@ -79,7 +80,7 @@ async fn answer(request: http::Request<Incoming>) -> Result<Response<Drip>, Infa
 
 fn find_shape(body: &[u8]) -> Option<Shape> {
     let rest = body.get(memmem::find(body, b"bench-")?..)?;
-    let end = memchr::memchr(b'"', rest)?;
+    let end = memchr::memchr2(b'"', b':', rest)?;
     std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
 }
 
@@ -92,6 +93,10 @@ fn whole(shape: Shape) -> Bytes {
         Wire::Messages => format!(
             r#"{{"id":"msg_1","type":"message","role":"assistant","model":"{shape}","content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":9,"output_tokens":9}}}}"#
         ),
+        Wire::Responses => format!(
+            r#"{{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"{shape}","output":[{{"type":"message","id":"msg_1","status":"completed","role":"assistant","content":[{{"type":"output_text","text":"{text}","annotations":[]}}]}}],"usage":{{"input_tokens":9,"output_tokens":9,"total_tokens":18}}}}"#
+        ),
+        Wire::Gemini => gemini(shape, &text, r#","finishReason":"STOP""#),
     };
     body.into()
 }
@@ -138,6 +143,37 @@ impl Drip {
                 "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
             )
             .to_owned(),
+            (Wire::Responses, 0) => {
+                let begun = format!(r#"{{"id":"resp_1","object":"response","created_at":1,"status":"in_progress","model":"{shape}","output":[]}}"#);
+                let item = r#""output_index":0,"item":{"type":"message","id":"msg_1","status":"in_progress","role":"assistant","content":[]}"#;
+                let part = r#""item_id":"msg_1","output_index":0,"content_index":0,"part":{"type":"output_text","text":"","annotations":[]}"#;
+                let begun = format!(r#""response":{begun}"#);
+                [("created", begun.as_str()), ("output_item.added", item), ("content_part.added", part)]
+                    .into_iter()
+                    .enumerate()
+                    .map(|(number, (kind, rest))| responses(number, kind, rest))
+                    .collect()
+            }
+            (Wire::Responses, step) if step == last => {
+                // The text is not told again: the load would count its chunks twice.
+                let item = r#"{"type":"message","id":"msg_1","status":"completed","role":"assistant","content":[]}"#;
+                let done = format!(r#""output_index":0,"item":{item}"#);
+                let response = format!(
+                    r#""response":{{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"{shape}","output":[{item}],"usage":{{"input_tokens":9,"output_tokens":9,"total_tokens":18}}}}"#
+                );
+                let number = step as usize + 3;
+                responses(number, "output_item.done", &done) + &responses(number + 1, "completed", &response)
+            }
+            (Wire::Responses, step) => {
+                let text = stamped(shape.size);
+                let delta = format!(r#""item_id":"msg_1","output_index":0,"content_index":0,"delta":"{text}""#);
+                responses(step as usize + 2, "output_text.delta", &delta)
+            }
+            (Wire::Gemini, 0) => format!("data: {}\n\n", gemini(shape, "", "")),
+            (Wire::Gemini, step) if step == last => {
+                format!("data: {}\n\n", gemini(shape, "", r#","finishReason":"STOP""#))
+            }
+            (Wire::Gemini, _) => format!("data: {}\n\n", gemini(shape, &stamped(shape.size), "")),
             (Wire::Messages, _) => format!(
                 "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{}\"}}}}\n\n",
                 stamped(shape.size)
@@ -149,6 +185,18 @@ impl Drip {
 fn chat(shape: Shape, delta: &str, finish: &str) -> String {
     format!(
         "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"{shape}\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+    )
+}
+
+/// One event of the Responses wire; `rest`: its fields beside type and number.
+fn responses(number: usize, kind: &str, rest: &str) -> String {
+    format!("event: response.{kind}\ndata: {{\"type\":\"response.{kind}\",\"sequence_number\":{number},{rest}}}\n\n")
+}
+
+/// A whole answer of Gemini's wire, or one piece of a stream: both look the same.
+fn gemini(shape: Shape, text: &str, finish: &str) -> String {
+    format!(
+        r#"{{"candidates":[{{"content":{{"role":"model","parts":[{{"text":"{text}"}}]}},"index":0{finish}}}],"usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":9,"totalTokenCount":18}},"modelVersion":"{shape}","responseId":"r1"}}"#
     )
 }
 

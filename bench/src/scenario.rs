@@ -4,7 +4,7 @@ use crate::load::Pressure;
 use crate::shape::{Format, Shape, Wire};
 
 /// One kind of load.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scenario {
     /// Short name, for `--only`.
     pub name: &'static str,
@@ -55,8 +55,18 @@ const fn streamed(name: &'static str, what: &'static str, format: Format, wire: 
     Scenario { name, what, format, shape, body: 1_000, connections: 200, rate: 0, about: About::Chunks }
 }
 
-/// Everything that is measured, in the order of the report.
-pub const SCENARIOS: [Scenario; 18] = [
+/// Whole answers and streams of one pair of formats.
+macro_rules! pair {
+    ($name:literal, $what:literal, $format:ident, $wire:ident) => {
+        [
+            saturated($name, $what, Format::$format, Wire::$wire),
+            streamed(concat!($name, "-streams"), concat!($what, ", streams"), Format::$format, Wire::$wire),
+        ]
+    };
+}
+
+/// What every target is asked: Chat on both sides, so that a proxy without any knowledge can do it too.
+const PLAIN: [Scenario; 11] = [
     Scenario { connections: 1, about: About::Latency, ..saturated("single", "1 connection", Format::Chat, Wire::Chat) },
     Scenario {
         connections: 1,
@@ -67,43 +77,110 @@ pub const SCENARIOS: [Scenario; 18] = [
     saturated("saturated", "64 connections, 1 KB bodies", Format::Chat, Wire::Chat),
     Scenario { connections: 256, ..saturated("crowded", "256 connections, 1 KB bodies", Format::Chat, Wire::Chat) },
     Scenario {
+        shape: stream(Wire::Chat, 16, 0),
+        ..saturated("short-streams", "64 connections, 16 chunks at once", Format::Chat, Wire::Chat)
+    },
+    Scenario {
+        connections: 256,
+        shape: stream(Wire::Chat, 16, 0),
+        ..saturated("crowded-streams", "256 connections, 16 chunks at once", Format::Chat, Wire::Chat)
+    },
+    Scenario {
         rate: 1_000,
         about: About::Latency,
         ..saturated("steady", "1,000 requests/s, open loop", Format::Chat, Wire::Chat)
     },
     Scenario { body: 100_000, connections: 16, ..saturated("body-100k", "100 KB bodies", Format::Chat, Wire::Chat) },
     Scenario { body: 1_000_000, connections: 10, ..saturated("body-1m", "1 MB bodies", Format::Chat, Wire::Chat) },
-    saturated("messages", "Anthropic in and out", Format::Messages, Wire::Messages),
     streamed("streams", "200 streams, a chunk every 20 ms", Format::Chat, Wire::Chat),
-    streamed("messages-streams", "the same, Anthropic in and out", Format::Messages, Wire::Messages),
     Scenario {
         connections: 2_000,
         shape: stream(Wire::Chat, 12, 500),
         about: About::Memory,
         ..streamed("open-streams", "2,000 open streams, a chunk every 0.5 s", Format::Chat, Wire::Chat)
     },
-    saturated("messages-to-chat", "Anthropic in, Chat out", Format::Messages, Wire::Chat),
-    saturated("chat-to-messages", "Chat in, Anthropic out", Format::Chat, Wire::Messages),
-    saturated("responses-to-chat", "Responses in, Chat out", Format::Responses, Wire::Chat),
-    saturated("gemini-to-chat", "Gemini in, Chat out", Format::Gemini, Wire::Chat),
+];
+
+/// What only a gateway can do, and the other formats passed through.
+const PAIRS: [[Scenario; 2]; 15] = [
+    pair!("messages", "Anthropic passed through", Messages, Messages),
+    pair!("responses", "Responses passed through", Responses, Responses),
+    pair!("gemini", "Gemini passed through", Gemini, Gemini),
+    pair!("messages-to-chat", "Anthropic in, Chat out", Messages, Chat),
+    pair!("responses-to-chat", "Responses in, Chat out", Responses, Chat),
+    pair!("gemini-to-chat", "Gemini in, Chat out", Gemini, Chat),
+    pair!("chat-to-messages", "Chat in, Anthropic out", Chat, Messages),
+    pair!("responses-to-messages", "Responses in, Anthropic out", Responses, Messages),
+    pair!("gemini-to-messages", "Gemini in, Anthropic out", Gemini, Messages),
+    pair!("chat-to-responses", "Chat in, Responses out", Chat, Responses),
+    pair!("messages-to-responses", "Anthropic in, Responses out", Messages, Responses),
+    pair!("gemini-to-responses", "Gemini in, Responses out", Gemini, Responses),
+    pair!("chat-to-gemini", "Chat in, Gemini out", Chat, Gemini),
+    pair!("messages-to-gemini", "Anthropic in, Gemini out", Messages, Gemini),
+    pair!("responses-to-gemini", "Responses in, Gemini out", Responses, Gemini),
+];
+
+/// What other gateways are asked: some of them hold only a few streams.
+const PEERS: [Scenario; 4] = [
     Scenario {
-        connections: 100,
-        ..streamed("messages-to-chat-streams", "Anthropic in, Chat out, 100 streams", Format::Messages, Wire::Chat)
+        connections: 1,
+        about: About::Latency,
+        ..saturated("peers-single", "1 connection", Format::Chat, Wire::Chat)
+    },
+    saturated("peers", "64 connections, 1 KB bodies", Format::Chat, Wire::Chat),
+    Scenario {
+        connections: 20,
+        ..streamed("peers-streams", "20 streams, a chunk every 20 ms", Format::Chat, Wire::Chat)
     },
     Scenario {
-        connections: 100,
-        ..streamed("chat-to-messages-streams", "Chat in, Anthropic out, 100 streams", Format::Chat, Wire::Messages)
-    },
-    Scenario {
-        connections: 100,
-        ..streamed("responses-to-chat-streams", "Responses in, Chat out, 100 streams", Format::Responses, Wire::Chat)
+        connections: 20,
+        ..streamed("peers-convert", "Anthropic in, Chat out, 20 streams", Format::Messages, Wire::Chat)
     },
 ];
+
+/// Everything that is measured, in the order of the report.
+pub fn scenarios() -> Vec<Scenario> {
+    let mut all = PLAIN.to_vec();
+    // Whole answers first, then streams.
+    all.extend(PAIRS.iter().map(|[whole, _]| *whole));
+    all.extend(PAIRS.iter().map(|[_, streams]| *streams));
+    all
+}
+
+/// What peers are measured with.
+pub fn peer_scenarios() -> Vec<Scenario> {
+    PEERS.to_vec()
+}
+
+/// The scenario of that name.
+pub fn named(name: &str) -> Option<Scenario> {
+    scenarios().into_iter().chain(PEERS).find(|scenario| scenario.name == name)
+}
 
 impl Scenario {
     /// The client's format is not the provider's: only a gateway can serve it.
     pub fn converts(&self) -> bool {
-        !matches!((self.format, self.shape.wire), (Format::Chat, Wire::Chat) | (Format::Messages, Wire::Messages))
+        !matches!(
+            (self.format, self.shape.wire),
+            (Format::Chat, Wire::Chat)
+                | (Format::Messages, Wire::Messages)
+                | (Format::Responses, Wire::Responses)
+                | (Format::Gemini, Wire::Gemini)
+        )
+    }
+
+    /// Chat on both sides: every target can serve it.
+    pub fn plain(&self) -> bool {
+        matches!((self.format, self.shape.wire), (Format::Chat, Wire::Chat))
+    }
+
+    /// The scenario whose proxies this one is compared with, where they cannot serve it themselves.
+    pub fn base(&self) -> Option<&'static str> {
+        match self.about {
+            _ if self.plain() => None,
+            About::Chunks => Some("streams"),
+            _ => Some("saturated"),
+        }
     }
 
     /// Its shape without pauses: for counting, where time does not matter.
@@ -131,9 +208,18 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        let mut names: Vec<_> = scenarios().iter().chain(&PEERS).map(|scenario| scenario.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), SCENARIOS.len());
+        assert_eq!(names.len(), scenarios().len() + PEERS.len());
+    }
+
+    #[test]
+    fn what_proxies_cannot_serve_is_compared_with_what_they_can() {
+        for scenario in scenarios() {
+            let base = scenario.base().and_then(named);
+            assert_eq!(base.is_none(), scenario.plain(), "{}", scenario.name);
+            assert!(base.is_none_or(|base| base.plain() && base.about == scenario.about), "{}", scenario.name);
+        }
     }
 }

@@ -27,6 +27,16 @@ pub enum Wire {
     Chat,
     /// Anthropic Messages.
     Messages,
+    /// OpenAI Responses.
+    Responses,
+    /// Gemini generateContent.
+    Gemini,
+}
+
+impl Wire {
+    /// All, with their letters in a model's name.
+    pub const ALL: [(Self, char); 4] =
+        [(Self::Chat, 'c'), (Self::Messages, 'm'), (Self::Responses, 'r'), (Self::Gemini, 'g')];
 }
 
 /// What the mock is to do; as a model's name `bench-c-50-100-20-32`: wire, latency, chunks (0: no stream), interval, bytes a chunk.
@@ -46,10 +56,7 @@ pub struct Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wire = match self.wire {
-            Wire::Chat => 'c',
-            Wire::Messages => 'm',
-        };
+        let wire = Wire::ALL.iter().find(|(wire, _)| *wire == self.wire).map_or('c', |(_, letter)| *letter);
         write!(f, "bench-{wire}-{}-{}-{}-{}", self.latency_ms, self.chunks, self.interval_ms, self.size)
     }
 }
@@ -59,11 +66,8 @@ impl FromStr for Shape {
 
     fn from_str(name: &str) -> Result<Self, ()> {
         let mut parts = name.strip_prefix("bench-").ok_or(())?.split('-');
-        let wire = match parts.next() {
-            Some("c") => Wire::Chat,
-            Some("m") => Wire::Messages,
-            _ => return Err(()),
-        };
+        let letter = parts.next().ok_or(())?;
+        let (wire, _) = Wire::ALL.into_iter().find(|(_, own)| letter.chars().eq([*own])).ok_or(())?;
         let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).ok_or(());
         Ok(Self { wire, latency_ms: number()?, chunks: number()?, interval_ms: number()?, size: number()? })
     }

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
 
 use crate::load::{Pressure, Whom, press};
-use crate::scenario::{SCENARIOS, Scenario};
+use crate::peers::Peer;
+use crate::scenario::{Scenario, peer_scenarios, scenarios};
 use crate::shape::{Format, Shape, Wire, ask};
 use crate::{now_ns, process};
 
@@ -18,6 +19,14 @@ use crate::{now_ns, process};
 const KEY: &str = "my-bench-0123456789abcdefghijklmnopqrstuv";
 /// The longest that a target may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Myelin's channels, all of them the mock: the wire, the channel's name, its provider, what follows the host, and what else it says.
+const CHANNELS: [(Wire, &str, &str, &str, &str); 4] = [
+    (Wire::Chat, "chat", "openai-compatible", "/v1", ""),
+    (Wire::Messages, "messages", "anthropic-compatible", "", ""),
+    (Wire::Responses, "responses", "openai-compatible", "/v1", "options = { formats = [\"openai-responses\"] }\n"),
+    (Wire::Gemini, "gemini", "gemini-compatible", "", ""),
+];
 
 /// What can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +43,18 @@ pub enum Kind {
     Full,
     /// The same under callgrind.
     Counted,
+    /// Somebody else's.
+    Other(Peer),
 }
 
 impl Kind {
     /// All that are compared, the baselines first.
     pub const ALL: [Self; 5] = [Self::Direct, Self::Nginx, Self::Relay, Self::Bare, Self::Full];
+
+    /// The target of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().chain(Peer::ALL.map(Self::Other)).find(|kind| kind.name() == name)
+    }
 
     /// Its name in the report.
     pub fn name(self) -> &'static str {
@@ -49,6 +65,7 @@ impl Kind {
             Self::Bare => "myelin-bare",
             Self::Full => "myelin",
             Self::Counted => "myelin-counted",
+            Self::Other(peer) => peer.name(),
         }
     }
 
@@ -58,7 +75,11 @@ impl Kind {
 
     /// Whether it can serve a scenario.
     pub fn serves(self, scenario: &Scenario) -> bool {
-        self.is_gateway() || !scenario.converts()
+        match self {
+            Self::Full | Self::Counted => true,
+            Self::Other(peer) => peer.serves(scenario.format),
+            _ => scenario.plain(),
+        }
     }
 }
 
@@ -69,6 +90,8 @@ pub struct Programs {
     pub myelin: PathBuf,
     /// The `bench-relay` binary.
     pub relay: PathBuf,
+    /// Where other gateways are installed.
+    pub peers: PathBuf,
     /// A directory of our own.
     pub scratch: PathBuf,
 }
@@ -107,6 +130,7 @@ impl Running {
                 relay.args([address.to_string(), format!("http://{mock}")]);
                 Some(relay)
             }
+            Kind::Other(peer) => Some(peer.command(address, mock, &programs.peers, &folder)?),
             Kind::Bare | Kind::Full | Kind::Counted => Some(myelin(kind, address, mock, programs, &folder)?),
         };
         let log = std::fs::File::create(folder.join("log"))?;
@@ -118,8 +142,11 @@ impl Running {
             }
             None => None,
         };
-        let key = kind.is_gateway().then(|| KEY.to_owned());
-        let whom = Whom { address: if child.is_some() { address } else { mock }, key };
+        let (key, headers) = match kind {
+            Kind::Other(peer) => (peer.key(), peer.headers(mock)),
+            _ => (kind.is_gateway().then(|| KEY.to_owned()), Vec::new()),
+        };
+        let whom = Whom { address: if child.is_some() { address } else { mock }, key, headers };
         let mut running = Self { kind, whom, start_ms: 0.0, folder, idle_kib: 0, child };
         running.wait_ready(begin).await?;
         running.start_ms = (now_ns() - begin) as f64 / 1e6;
@@ -130,7 +157,8 @@ impl Running {
 
     async fn wait_ready(&mut self, begin: u64) -> Result<()> {
         let shape = Shape { wire: Wire::Chat, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
-        let ask = ask(Format::Chat, shape, 200);
+        let format = if self.kind == Kind::Other(Peer::Ccr) { Format::Messages } else { Format::Chat };
+        let ask = ask(format, shape, 200);
         let once = Pressure { connections: 1, rate: None, seconds: 5.0, requests: Some(1) };
         let mut said = None;
         while now_ns() - begin < PATIENCE.as_nanos() as u64 {
@@ -198,35 +226,40 @@ fn myelin(kind: Kind, address: SocketAddr, mock: SocketAddr, programs: &Programs
     } else {
         Command::new(&programs.myelin)
     };
+    // What its owner has set is not to be measured.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MYELIN_")) {
+        command.env_remove(name);
+    }
     command.arg("serve").arg("--config").arg(file).arg("--data-dir").arg(folder.join("data")).env("RUST_LOG", "warn");
     Ok(command)
 }
 
 /// The file that Myelin is started with.
 fn configuration(kind: Kind, address: SocketAddr, mock: SocketAddr) -> String {
+    let full = matches!(kind, Kind::Full | Kind::Counted);
     let models = |wire: Wire| {
         let ready = Shape { wire, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
-        let shapes = SCENARIOS.iter().flat_map(|scenario| [scenario.shape, scenario.unpaced()]);
+        let shapes =
+            scenarios().into_iter().chain(peer_scenarios()).flat_map(|scenario| [scenario.shape, scenario.unpaced()]);
         let shapes = shapes.filter(|shape| shape.wire == wire);
-        let names: BTreeSet<String> = shapes.chain([ready]).map(|shape| format!("\"{shape}\"")).collect();
+        let price = if full { ", price = { input = 1.25, cache_read = 0.125, output = 10 }" } else { "" };
+        let names: BTreeSet<String> =
+            shapes.chain([ready]).map(|shape| format!("{{ name = \"{shape}\"{price} }}")).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     };
     let mut text = format!("listen = [\"{address}\"]\n");
-    if matches!(kind, Kind::Full | Kind::Counted) {
+    if full {
         text.push_str(include_str!("full_settings.toml"));
     }
-    let _ = write!(
-        text,
-        "\n[[channels]]\nname = \"chat\"\nprovider = \"openai-compatible\"\nbase_url = \"http://{mock}/v1\"\ncredentials = [\"bench\"]\nmodels = [{}]\n",
-        models(Wire::Chat)
-    );
-    let _ = write!(
-        text,
-        "\n[[channels]]\nname = \"messages\"\nprovider = \"anthropic-compatible\"\nbase_url = \"http://{mock}\"\ncredentials = [\"bench\"]\nmodels = [{}]\n",
-        models(Wire::Messages)
-    );
+    for (wire, name, provider, base, options) in CHANNELS {
+        let models = models(wire);
+        let _ = write!(
+            text,
+            "\n[[channels]]\nname = \"{name}\"\nprovider = \"{provider}\"\nbase_url = \"http://{mock}{base}\"\ncredentials = [\"bench\"]\n{options}models = [{models}]\n",
+        );
+    }
     let _ = write!(text, "\n[[keys]]\nname = \"bench\"\nsecret = \"{KEY}\"\n");
-    if matches!(kind, Kind::Full | Kind::Counted) {
+    if full {
         text.push_str(include_str!("full.toml"));
     }
     text

@@ -32,7 +32,8 @@ pub struct Event {
     pub at: u64,
     /// How much it matters.
     pub level: Level,
-    /// What kind of event: `limit-mark`, `limit-reached` …
+    /// What kind of event: `limit-mark`, `limit-reached`, `spend-spike`, `profile-switched`, `profile-changed`, `channel-state`, `channel-added`,
+    /// `channel-removed`, `breaker-open`, `breaker-closed`, `key-held`, `key-released` …
     pub kind: String,
     /// What it is about: the name of a limit, a channel …
     pub subject: String,
@@ -41,6 +42,30 @@ pub struct Event {
     /// Details by name.
     #[schema(value_type = Object)]
     pub data: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Event {
+    /// Something that happens at `at`. The position is given by whoever tells it.
+    pub fn new(
+        at: u64,
+        level: Level,
+        kind: impl Into<String>,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        let (kind, subject, message) = (kind.into(), subject.into(), message.into());
+        Self { id: 0, at, level, kind, subject, message, data: serde_json::Map::new() }
+    }
+
+    /// The same with a detail; one that is `null` is left out.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        let value = value.into();
+        if !value.is_null() {
+            self.data.insert(name.to_owned(), value);
+        }
+        self
+    }
 }
 
 /// What came since a position.

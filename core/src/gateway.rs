@@ -2,8 +2,11 @@
 //!
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
+mod bench;
 mod desk;
 mod fares;
+mod notices;
+mod probes;
 mod spend;
 
 use std::net::SocketAddr;
@@ -22,10 +25,13 @@ use crate::limits::Limiter;
 use crate::model::{ChannelState, Entities};
 use crate::pipeline::{Origins, Resilience, Services, Talks};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
+use crate::server::front::Front;
 use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
 use crate::store::{Change, Store};
 use crate::upstream::{Clients, UpstreamError};
+
+pub use bench::{Bench, BenchError, ToolAsk};
 
 /// A running gateway. Cheap to clone.
 #[derive(Clone)]
@@ -122,6 +128,13 @@ impl Gateway {
         &self.0.services.store
     }
 
+    /// The tools of this machine, at this gateway's address. Reads the environment anew: cheap, but not for the hot path.
+    pub fn bench(&self) -> Bench {
+        let own = self.0.own.get().map(Vec::as_slice).unwrap_or_default();
+        let listen: Vec<String> = own.iter().map(ToString::to_string).collect();
+        Bench::new(self.0.services.clone(), &listen, crate::config::variables())
+    }
+
     /// Every route of the gateway.
     pub fn router(&self) -> Router {
         let desk: Arc<dyn server::admin::Desk> = Arc::new(self.clone());
@@ -173,13 +186,16 @@ impl Gateway {
         tasks.spawn(self.clone().watch_spend());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
+        tasks.spawn(self.clone().follow_probes());
         self.restore_fares().await;
         tasks.spawn(self.clone().follow_fares());
         let mut serving = JoinSet::new();
         // One router for all: sessions of the console hold whether the browser comes by IPv4 or IPv6.
-        let router = self.router();
+        let front = Front::new(self.0.services.clone(), self.router());
         for listener in listeners {
-            serving.spawn(listen::serve(listener, router.clone(), self.0.stop.subscribe()));
+            let front = front.clone();
+            let answer = move |request| front.clone().answer(request);
+            serving.spawn(listen::serve(listener, answer, self.0.stop.subscribe()));
         }
         #[cfg(unix)]
         self.open_socket(&mut serving);
@@ -280,9 +296,15 @@ impl Gateway {
 
     /// Every change of the configuration makes a new snapshot; requests in flight keep theirs.
     async fn follow_configuration(self, mut changes: watch::Receiver<Arc<Entities>>) {
+        let mut before = self.store().entities();
         while changes.changed().await.is_ok() {
             let entities = changes.borrow_and_update().clone();
             self.rebuild(&entities);
+            // Who hears of a switch may count on it.
+            for event in notices::between(&before, &entities, self.0.services.clock.unix_ms()) {
+                self.0.services.events.tell(event);
+            }
+            before.clone_from(&entities);
             if entities.channels.iter().any(needs_list) {
                 self.sync_models_soon();
             }

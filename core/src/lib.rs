@@ -2,15 +2,12 @@
 //!
 //! Layers, each importing only lower ones (a test reads the `use` lines):
 //! ```text
-//! 0 model error clock events
-//! 1 pricing providers routing limits
-//! 2 config store upstream observe
-//! 0 model error clock overrides
+//! 0 model error clock events overrides
 //! 1 export limits pricing providers routing
 //! 2 cache config store tools upstream
-//! 3 pipeline
-//! 4 server
-//! 5 gateway launch
+//! 3 snapshot
+//! 4 pipeline
+//! 5 server gateway launch
 //! ```
 #![forbid(unsafe_code)]
 

@@ -8,11 +8,15 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::limits::LimitTable;
-use crate::model::{CacheMode, Channel, Entities, Policy, Profile, Settings, VirtualKey};
+use crate::model::{
+    CacheMode, Channel, Entities, KeyBreaker, Limit, Measure, Policy, Profile, Settings, Target, VirtualKey, Window,
+};
 use crate::overrides::Overrides;
 use crate::pricing::{Book, ModelLimits, Quote};
 use crate::providers::LiveChannel;
-use crate::routing::{CompiledProfile, Fleet, Glob, RoutingTable, TableChannel, Tariffs, Terms, offered};
+use crate::routing::{
+    CompiledProfile, Fleet, Glob, HeldKey, KeyLive, RoutingTable, TableChannel, Tariffs, Terms, offered,
+};
 use crate::upstream::Client;
 
 /// One immutable picture of the configuration.
@@ -57,28 +61,68 @@ impl ProfileExtras {
     }
 }
 
-/// What is known of deployments that routing asks for: sizes and prices.
+/// What is known of deployments that routing asks for: sizes, prices, and how much a minute they may be asked.
 #[derive(Debug)]
 struct Known {
     prices: Arc<Book>,
-    channels: HashMap<String, Arc<Channel>>,
+    channels: HashMap<String, (Arc<Channel>, Vec<Pace>)>,
 }
 
+/// How much a minute a channel, or some of its models, may be asked.
+#[derive(Debug)]
+struct Pace {
+    /// `None`: all models together.
+    upstream: Option<Glob>,
+    measure: Measure,
+    a_minute: u64,
+}
+
+impl Pace {
+    /// What a limit says of a channel; nothing if it speaks of longer times than a minute: how much of a day's quota is used no minute tells.
+    fn of(limit: &Limit, channel: &Channel) -> Option<Self> {
+        let upstream = match &limit.on {
+            Target::Channel(name) if *name == channel.name => None,
+            Target::Deployment { channel: name, model } if *name == channel.name => Some(Glob::new(model)),
+            Target::Tag(tag) if channel.tags.contains(tag) => None,
+            _ => return None,
+        };
+        let window = match limit.per? {
+            Window::Rolling(ms) if ms <= MINUTE_MS => ms.max(1),
+            _ => return None,
+        };
+        let counted = matches!(limit.measure, Measure::Requests | Measure::Tokens) && limit.models.is_empty();
+        let a_minute = limit.amount.saturating_mul(MINUTE_MS) / window;
+        (counted && limit.refuse).then_some(Self { upstream, measure: limit.measure, a_minute })
+    }
+}
+
+const MINUTE_MS: u64 = 60_000;
+
 impl Known {
-    fn of(lines: &[Line], prices: Arc<Book>) -> Self {
-        let channels = lines.iter().map(|line| (line.channel.name().to_owned(), Arc::clone(&line.channel.config)));
+    fn of(lines: &[Line], prices: Arc<Book>, limits: &[Limit]) -> Self {
+        let channels = lines.iter().map(|line| {
+            let config = &line.channel.config;
+            let paces = limits.iter().filter_map(|limit| Pace::of(limit, config)).collect();
+            (config.name.clone(), (Arc::clone(config), paces))
+        });
         Self { prices, channels: channels.collect() }
     }
 }
 
 impl Tariffs for Known {
     fn terms(&self, channel: &TableChannel, upstream: &str) -> Terms {
-        let limits = self.channels.get(&channel.name).map(|config| self.prices.limits(config, upstream));
-        Terms { context: limits.and_then(|limits| limits.context.or(limits.input)), ..Terms::default() }
+        let Some((config, paces)) = self.channels.get(&channel.name) else { return Terms::default() };
+        let limits = self.prices.limits(config, upstream);
+        let pace = |measure: Measure| {
+            let own = paces.iter().filter(|pace| pace.measure == measure);
+            let own = own.filter(|pace| pace.upstream.as_ref().is_none_or(|glob| glob.matches(upstream)));
+            own.map(|pace| pace.a_minute).min()
+        };
+        Terms { context: limits.context.or(limits.input), rpm: pace(Measure::Requests), tpm: pace(Measure::Tokens) }
     }
 
     fn cost(&self, channel: &TableChannel, upstream: &str, input: u64, output: u64, now_ms: u64) -> Option<u64> {
-        let quote = self.prices.quote(self.channels.get(&channel.name)?, upstream);
+        let quote = self.prices.quote(&self.channels.get(&channel.name)?.0, upstream);
         quote.estimate(input, output, now_ms).and_then(|cost| u64::try_from(cost.0).ok())
     }
 }
@@ -100,18 +144,29 @@ pub struct KeyEntry {
     models: Vec<Glob>,
     /// The nodes that it belongs to, from the nearest to the farthest, as `kind:name`.
     pub owners: Vec<String>,
+    /// Whether its traffic is out of the ordinary; `None`: nobody looks.
+    live: Option<Arc<KeyLive>>,
 }
 
 impl KeyEntry {
-    fn new(key: VirtualKey, entities: &Entities) -> Self {
+    fn new(key: VirtualKey, entities: &Entities, fleet: &Fleet) -> Self {
+        let rules = key.policy.key_breaker.as_ref().or(entities.settings.policy.key_breaker.as_ref());
+        let live = fleet.key(&key.id);
+        live.follow(rules);
+        let live = rules.is_some_and(KeyBreaker::watches).then_some(live);
         let models = key.models.iter().map(Glob::new).collect();
         let owners = entities.owner_chain(key.owner.as_ref()).iter().map(ToString::to_string).collect();
-        Self { key, models, owners }
+        Self { key, models, owners, live }
+    }
+
+    /// Why the key is held back now, if it is.
+    pub fn held(&self, now_ms: u64) -> Option<HeldKey> {
+        self.live.as_ref()?.held(now_ms)
     }
 
     /// A key without limits that nobody has: for looking what would happen.
     pub fn unlimited() -> Self {
-        Self { key: VirtualKey::default(), models: Vec::new(), owners: Vec::new() }
+        Self { key: VirtualKey::default(), models: Vec::new(), owners: Vec::new(), live: None }
     }
 
     /// Whether the key may ask for `model`.
@@ -143,7 +198,7 @@ impl Snapshot {
         let table = lines.iter().map(|line| table_channel(&line.channel)).collect();
         let routes = entities.routes.iter().cloned();
         let prices = Arc::new(Book::new(Arc::clone(&entities.prices)));
-        let tariffs = Arc::new(Known::of(&lines, Arc::clone(&prices)));
+        let tariffs = Arc::new(Known::of(&lines, Arc::clone(&prices), &entities.limits));
         let routing = RoutingTable::new(table, routes, fleet.clone(), tariffs, entities.settings.strategy);
         let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
         for profile in &entities.profiles {
@@ -160,8 +215,10 @@ impl Snapshot {
         });
         let mut keys = HashMap::new();
         let mut anonymous = None;
+        let mut watches = false;
         for key in &entities.keys {
-            let entry = Arc::new(KeyEntry::new(key.clone(), entities));
+            let entry = Arc::new(KeyEntry::new(key.clone(), entities, fleet));
+            watches |= entry.live.is_some();
             let hashes = key.grace.iter().map(|grace| (grace.hash.as_str(), Some(grace.until)));
             for (hash, until) in hashes.chain([(key.hash.as_str(), None)]) {
                 if let Some(hash) = unhex(hash) {
@@ -172,6 +229,7 @@ impl Snapshot {
                 anonymous = Some(entry);
             }
         }
+        fleet.watch_keys(watches);
         let profile_extras =
             entities.profiles.iter().map(|profile| (profile.name.clone(), ProfileExtras::of(profile))).collect();
         let routed = entities.routes.iter().filter(|route| !route.policy.is_empty());

@@ -1,5 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -68,8 +68,10 @@ export class Gateway {
     readonly key: string,
   ) {}
 
-  static async start(): Promise<Gateway> {
+  /** `data`: a folder whose copy it starts on. */
+  static async start(data?: string): Promise<Gateway> {
     const folder = mkdtempSync(join(tmpdir(), "myelin-e2e-"));
+    if (data) cpSync(data, folder, { recursive: true });
     const words = ["serve", "--data-dir", folder, "--listen", "127.0.0.1:0"];
     const { child, said } = await start(MYELIN, words, /Try:[^]*\n/);
     const find = (pattern: RegExp) => pattern.exec(said)?.[0] ?? "";

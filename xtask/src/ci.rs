@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{dependencies, generate, process, setup};
+use crate::{dependencies, desktop, generate, process, setup};
 
 type Check = (&'static str, fn() -> Result<()>);
 
@@ -61,13 +61,21 @@ fn spelling() -> Result<()> {
 }
 
 fn lints() -> Result<()> {
-    process::run(tuned().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+    process::run(tuned().arg("clippy").args(desktop::workspace()?).args([
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 fn docs() -> Result<()> {
     process::run(
         tuned()
-            .args(["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"])
+            .arg("doc")
+            .args(desktop::workspace()?)
+            .args(["--no-deps", "--locked", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }

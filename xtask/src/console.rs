@@ -66,6 +66,44 @@ pub(crate) fn browse() -> Result<()> {
     process::run(&mut playwright)
 }
 
+/// The console in front of a store that is there, timed in a real browser. Prints what it measured.
+pub(crate) fn measure(data: &Path) -> Result<()> {
+    setup::ensure_node(NODE)?;
+    build()?;
+    let chromium = setup::ensure_chromium()?;
+    process::run(process::cargo().args([
+        "build",
+        "--locked",
+        "--profile",
+        "counted",
+        "-p",
+        "myelin",
+        "--bin",
+        "myelin",
+    ]))?;
+    let mut measure = npm(&["run", "--silent", "measure"]);
+    measure
+        .env("CHROMIUM", chromium)
+        .env("MYELIN_BIN", setup::built_binary("myelin", "counted"))
+        .env("MYELIN_DATA", data);
+    process::run(&mut measure)
+}
+
+/// Makes the pictures of the README and the guide from the real console in front of a copy of a store.
+pub(crate) fn pictures(data: &Path) -> Result<()> {
+    setup::ensure_node(NODE)?;
+    build()?;
+    let chromium = setup::ensure_chromium()?;
+    process::run(process::cargo().args(["build", "--locked", "-p", "myelin", "-p", "myelin-testkit", "--bins"]))?;
+    let mut pictures = npm(&["run", "--silent", "pictures"]);
+    pictures
+        .env("CHROMIUM", chromium)
+        .env("MYELIN_DATA", data)
+        .env("MYELIN_BIN", setup::built_binary("myelin", "debug"))
+        .env("MOCK_UPSTREAM_BIN", setup::built_binary("mock-upstream", "debug"));
+    process::run(&mut pictures)
+}
+
 fn build() -> Result<()> {
     install()?;
     let ui = folder();
@@ -118,7 +156,7 @@ mod tests {
             assert!(newest(&folder().join(source)).is_some(), "{source}");
         }
         let manifest = std::fs::read_to_string(folder().join("package.json")).unwrap();
-        for script in CHECKS.iter().chain(&["build", "budget", "e2e"]) {
+        for script in CHECKS.iter().chain(&["build", "budget", "e2e", "measure", "pictures"]) {
             assert!(manifest.contains(&format!("\"{script}\": ")), "{script}");
         }
     }

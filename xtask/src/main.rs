@@ -5,7 +5,11 @@ mod ci;
 mod clients;
 mod console;
 mod dependencies;
+mod desktop;
+mod dist;
 mod generate;
+mod icons;
+mod packaging;
 mod prices;
 mod process;
 mod run;
@@ -25,11 +29,11 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 12] = [
     Task {
         name: "run",
-        arguments: "[--release] [ARGS…]",
-        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground",
+        arguments: "[--desktop] [--release] [ARGS…]",
+        help: "install what is missing, build with the console, start `myelin serve ARGS` in the foreground (--desktop: the desktop app)",
         run: run::run,
     },
     Task {
@@ -46,8 +50,8 @@ const TASKS: [Task; 8] = [
     },
     Task {
         name: "bench",
-        arguments: "[records [--count N]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
-        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print)",
+        arguments: "[peers | instructions [--set] [--keep DIR] | records [--count N] | console [--count N] [--dir DIR]] [--dry] [--only SCENARIO,…] [--targets T,…] [--rounds N] [--seconds S]",
+        help: "measure the gateway beside nginx and a plain relay, and write docs/performance (--dry: only print); peers: beside other gateways; instructions: what a request costs the processor, against ceilings",
         run: bench::run,
     },
     Task {
@@ -63,10 +67,34 @@ const TASKS: [Task; 8] = [
         run: generate::run,
     },
     Task {
+        name: "desktop",
+        arguments: "",
+        help: "run the desktop app's tests alone: tray, window, package",
+        run: |_| desktop::test(),
+    },
+    Task {
+        name: "dist",
+        arguments: "[--debug] [KIND…]",
+        help: "make the packages that this machine can make, in target/dist (KINDs: server-deb, server-tar, deb, rpm, …)",
+        run: dist::run,
+    },
+    Task {
+        name: "icons",
+        arguments: "[--check]",
+        help: "draw the icons of the desktop app from their SVG files (--check: are they up to date?)",
+        run: icons::run,
+    },
+    Task {
         name: "prices",
         arguments: "VERSION LITELLM.json MODELS_DEV.json",
         help: "make the bundled price list anew",
         run: prices::run,
+    },
+    Task {
+        name: "pictures",
+        arguments: "",
+        help: "make the pictures of the README and the guide from the real console",
+        run: bench::pictures,
     },
     Task { name: "ci", arguments: "", help: "everything that a change must pass", run: ci::run },
 ];

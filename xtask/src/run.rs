@@ -4,16 +4,21 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, process, setup};
+use crate::{console, desktop, process, setup};
 
 /// Checks the machine, builds the binary, and becomes its parent until it ends.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let wants_app = arguments.first().is_some_and(|word| word == "--desktop");
+    let arguments = arguments.get(usize::from(wants_app)..).unwrap_or_default();
     let release = arguments.first().is_some_and(|word| word == "--release");
     let passed_on = arguments.get(usize::from(release)..).unwrap_or_default();
     let profile = if release { "release" } else { "dev" };
 
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
+    if wants_app {
+        return desktop::run(release, passed_on);
+    }
     console::build_if_possible()?;
     process::run(process::cargo().args([
         "build",

@@ -190,7 +190,7 @@ pub(crate) fn ensure_chromium() -> Result<PathBuf> {
 }
 
 /// Where a program lies in `PATH`.
-fn on_path(name: &&str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &&str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
@@ -211,7 +211,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Installs Debian packages where that needs no question; elsewhere fails and names the command.
-fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
+pub(crate) fn apt_install(what: &str, packages: &[&str]) -> Result<()> {
     let names = packages.join(" ");
     if !process::answers("apt-get", &["--version"]) {
         bail!("{what} is missing: install it with your system's package manager (Debian: apt-get install {names})");

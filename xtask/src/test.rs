@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{clients, console, process, setup};
+use crate::{clients, console, desktop, process, setup};
 
 /// Builds and runs every test.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -16,22 +16,26 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     console::check()?;
     rust_tests()?;
     if quick {
-        eprintln!("browser and real clients: skipped, --quick was given");
+        eprintln!("browser, desktop app and real clients: skipped, --quick was given");
         return Ok(());
     }
+    desktop::test()?;
     console::browse()?;
     clients::run(&[])
 }
 
 fn rust_tests() -> Result<()> {
     // Both runners take the workspace in one go, so that dependencies are built once.
+    let workspace = desktop::workspace()?;
     let nextest = process::cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     if nextest {
         // nextest leaves doctests out; they go first, so that its summary ends the run.
-        process::run(pinned().args(["test", "--doc", "--workspace", "--locked"]))?;
-        process::run(pinned().args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--no-tests=pass"]))
+        process::run(pinned().args(["test", "--doc", "--locked"]).args(&workspace))?;
+        process::run(
+            pinned().args(["nextest", "run", "--locked", "--no-fail-fast", "--no-tests=pass"]).args(&workspace),
+        )
     } else {
-        process::run(pinned().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+        process::run(pinned().args(["test", "--locked", "--no-fail-fast"]).args(&workspace))
     }
 }
 

@@ -138,6 +138,14 @@ pub(crate) struct Fields {
     /// What holds for some of its models, as JSON; may be repeated, and replaces all that was there.
     #[arg(long, value_name = "JSON")]
     for_model: Vec<String>,
+    /// A failure that takes the credential or the channel out of rotation at once, as JSON: '{"status": 403, "text": "suspended", "minutes": 60}'; may be
+    /// repeated, and replaces all that was there.
+    #[arg(long, value_name = "JSON")]
+    disable: Vec<String>,
+    /// Look by itself whether the channel works, as JSON: '{"every_seconds": 60}' lists models, which costs nothing; '{"how": "talk"}' asks a question, which
+    /// is billed; null: never.
+    #[arg(long, value_name = "JSON")]
+    probe: Option<String>,
 }
 
 /// Does it.
@@ -147,7 +155,7 @@ pub(crate) fn run(place: &Place, channel: Channel) -> anyhow::Result<()> {
         Channel::List => {
             let answer = carrier.get("/api/v1/channels")?;
             if !place.json {
-                return show_list(&answer);
+                return show_list(&answer, &carrier.get("/api/v1/health")?);
             }
             answer
         }
@@ -211,8 +219,10 @@ fn said(place: &Place, answer: &Value, words: &str) -> anyhow::Result<Value> {
     Ok(Value::Null)
 }
 
-fn show_list(answer: &Value) -> anyhow::Result<()> {
+fn show_list(answer: &Value, health: &Value) -> anyhow::Result<()> {
+    let fares = list(health, "/channels");
     let row = |channel: &Value| {
+        let own = fares.iter().find(|own| own.pointer("/channel") == channel.pointer("/name"));
         let models = match channel.pointer("/models").and_then(Value::as_array) {
             Some(models) => models.len().to_string(),
             None => format!("{} listed", list(channel, "/listed").len()),
@@ -223,13 +233,14 @@ fn show_list(answer: &Value) -> anyhow::Result<()> {
             text(channel, "/provider"),
             if takes_part { "on" } else { "off" }.to_owned(),
             text(channel, "/state/is"),
+            own.map_or_else(|| "-".to_owned(), |own| text(own, "/state")),
             models,
             text(channel, "/tags"),
             text(channel, "/origin"),
         ]
     };
     let rows: Vec<_> = list(answer, "/channels").iter().map(row).collect();
-    output::table(&["name", "provider", "state", "test", "models", "tags", "from"], &rows)
+    output::table(&["name", "provider", "state", "test", "traffic", "models", "tags", "from"], &rows)
 }
 
 fn show_providers(answer: &Value) -> anyhow::Result<()> {
@@ -308,6 +319,7 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
         ("headers", pairs(&fields.header)?),
         ("overrides", json!(values(&fields.overrides)?)),
         ("for_models", json!(values(&fields.for_model)?)),
+        ("disable", json!(values(&fields.disable)?)),
     ];
     let empty = |value: &Value| *value == json!([]) || *value == json!({});
     let named = lists.into_iter().filter(|(_, value)| !empty(value));
@@ -321,7 +333,11 @@ fn given(fields: &Fields) -> anyhow::Result<Map<String, Value>> {
         ("prices_of", json!(fields.prices_of)),
     ];
     let named = named.chain(single.into_iter().filter(|(_, value)| !value.is_null()));
-    Ok(named.map(|(name, value)| (name.to_owned(), value)).collect())
+    let mut named: Map<String, Value> = named.map(|(name, value)| (name.to_owned(), value)).collect();
+    if let Some(probe) = &fields.probe {
+        named.insert("probe".to_owned(), value(probe)?);
+    }
+    Ok(named)
 }
 
 fn values(texts: &[String]) -> anyhow::Result<Vec<Value>> {
@@ -384,17 +400,22 @@ fn credential(key: &str) -> anyhow::Result<String> {
     }
 }
 
-/// A channel that works and has no models serves nobody: says so.
+/// A channel that works and has no models serves nobody: says so. The gateway fetches the list of a new channel beside its other work; who is asked
+/// right after the test waits for it.
 fn offers_something(carrier: &Carrier, name: &str) -> anyhow::Result<()> {
     let channel = carrier.get(&path(name, ""))?;
     let none = |field: &str| list(&channel, field).is_empty();
-    if none("/models") && none("/listed") {
-        let words = "it offers no model: the provider lists none";
-        return output::line(&format!(
-            "{words}; name them with `myelin channel set {name} --model NAME` (may be repeated)"
-        ));
+    if !none("/models") || !none("/listed") {
+        return Ok(());
     }
-    Ok(())
+    let why = match carrier.post(&path(name, "/models"), &json!({})) {
+        Ok(listed) if !list(&listed, "/models").is_empty() => return Ok(()),
+        Ok(_) => "the provider lists none".to_owned(),
+        Err(error) => plain(&format!("the provider's list cannot be fetched ({error})")),
+    };
+    output::line(&format!(
+        "it offers no model: {why}; name them with `myelin channel set {name} --model NAME` (may be repeated)"
+    ))
 }
 
 fn test(place: &Place, carrier: &Carrier, name: &str, model: Option<String>) -> anyhow::Result<()> {

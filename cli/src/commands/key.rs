@@ -42,6 +42,11 @@ pub(crate) enum Key {
         /// Name or id.
         key: String,
     },
+    /// Let a key go on that is held back because its traffic was out of the ordinary.
+    Release {
+        /// Name or id.
+        key: String,
+    },
     /// Remove a key.
     Remove {
         /// Name or id.
@@ -163,7 +168,7 @@ pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
         Key::List => {
             let answer = carrier.get("/api/v1/keys")?;
             if !place.json {
-                return show_list(&answer);
+                return show_list(&answer, &carrier.get("/api/v1/health")?);
             }
             (answer, String::new())
         }
@@ -205,6 +210,12 @@ pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
         }
         Key::Block { key } => (carrier.patch(&path(&key), &json!({"blocked": true}))?, format!("{key} is blocked")),
         Key::Unblock { key } => (carrier.patch(&path(&key), &json!({"blocked": false}))?, format!("{key} works again")),
+        Key::Release { key } => {
+            let answer = carrier.post("/api/v1/health/reset", &json!({"key": key}))?;
+            let released = answer.pointer("/reset").and_then(Value::as_u64) == Some(1);
+            let words = if released { format!("{key} goes on") } else { format!("{key} was not held back") };
+            (answer, words)
+        }
         Key::Remove { key } => (carrier.delete(&path(&key))?, format!("{key} is removed")),
     };
     if place.json {
@@ -222,10 +233,15 @@ fn secret(answer: &Value) -> String {
     format!("{}   ({}; shown once)", text(answer, "/secret"), text(answer, "/key/name"))
 }
 
-fn show_list(answer: &Value) -> anyhow::Result<()> {
+fn show_list(answer: &Value, health: &Value) -> anyhow::Result<()> {
+    let held = |id: Option<&Value>| list(health, "/keys").iter().find(|held| held.pointer("/key") == id).cloned();
     let row = |key: &Value| {
         let at = |pointer| key.pointer(pointer).and_then(Value::as_u64);
-        let state = if key.pointer("/blocked") == Some(&json!(true)) { "blocked" } else { "-" };
+        let state = match held(key.pointer("/id")) {
+            _ if key.pointer("/blocked") == Some(&json!(true)) => "blocked".to_owned(),
+            Some(held) => format!("held back: {}", text(&held, "/why")),
+            None => "-".to_owned(),
+        };
         vec![
             text(key, "/name"),
             text(key, "/hint"),
@@ -235,7 +251,7 @@ fn show_list(answer: &Value) -> anyhow::Result<()> {
             text(key, "/models"),
             at("/expires").map_or_else(|| "never".to_owned(), time),
             at("/created").map_or_else(|| "-".to_owned(), time),
-            state.to_owned(),
+            state,
             text(key, "/origin"),
         ]
     };

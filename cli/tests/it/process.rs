@@ -330,3 +330,49 @@ fn an_order_to_stop_lets_open_answers_finish() {
     assert!(server.child.wait().unwrap().success());
     assert!(chat(&server.address, "one", "hi").is_none());
 }
+
+/// What is out of rotation, and up to when.
+fn benched(home: &Home) -> Vec<(Option<u64>, Option<u64>)> {
+    let health = home.json(&["channel", "health"]);
+    let troubles = health.pointer("/channels/0/troubles").and_then(serde_json::Value::as_array).unwrap();
+    let row = |trouble: &serde_json::Value| {
+        (trouble["credential"].as_u64(), trouble.pointer("/breaker/until").and_then(serde_json::Value::as_u64))
+    };
+    troubles.iter().map(row).collect()
+}
+
+#[test]
+fn what_is_out_of_rotation_and_the_active_profile_survive_a_crash_and_an_order_to_stop() {
+    let (_runtime, mock) = mock();
+    let profiles = "\n[[profiles]]\nname = \"cheap\"\nrules = [{ match = \"big-*\", to = \"main/one\" }]\n";
+    let home = Home::new(&format!("{}{profiles}", config(&mock, "one")));
+    let mut server = home.serve();
+    mock.script(myelin_testkit::Script::error(401));
+    assert_eq!(chat(&server.address, "one", "hi").map(|(status, _)| status), Some(502), "the key is refused");
+    let out = benched(&home);
+    assert!(matches!(out[..], [(Some(0), Some(_))]), "{out:?}");
+    assert_eq!(chat(&server.address, "big-one", "hi").map(|(status, _)| status), Some(404), "direct maps nothing");
+    home.ok(&["profile", "use", "cheap"]);
+    // What traffic taught is kept within a few seconds.
+    std::thread::sleep(Duration::from_secs(4));
+    for crash in [true, false] {
+        if crash {
+            server.child.kill().unwrap();
+        } else {
+            let pid = server.child.id().to_string();
+            let told = std::process::Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status();
+            if !told.is_ok_and(|status| status.success()) {
+                println!("skipped: no `kill` here");
+                return;
+            }
+        }
+        server.child.wait().unwrap();
+        server = home.serve();
+        assert_eq!(benched(&home), out, "crash {crash}");
+        assert_eq!(home.json(&["profile", "list"])["active"], "cheap", "crash {crash}");
+    }
+    // The only one is asked although it is benched, under the profile's name, and works again.
+    assert_eq!(chat(&server.address, "big-one", "hi").map(|(status, _)| status), Some(200));
+    let told = home.ok(&["channel", "list"]);
+    assert!(told.contains("traffic") && told.contains("sound"), "{told}");
+}

@@ -185,7 +185,19 @@ pub const FIELDS: &[Field] = fields! {
             "A second target that gets a copy of some requests. Its answers are dropped and recorded apart; nothing waits for them.";
         "context_fallback": Texts = "[]", "[\"main/gpt-5-long\"]", "Models to go to when a request is longer than the model takes.";
         "content_fallback": Texts = "[]", "[\"local/llama\"]", "Models to go to when a provider's content policy refuses a request.";
+        "key_breaker": Table = "", "{ error_percent = 60 }",
+            "When a virtual key whose traffic is out of the ordinary is held back. The gateway's policy and a key's can say it.";
         "cache": Table = "", "{ mode = \"deterministic\" }", "Answers that are kept and given again.";
+    }
+    "policy.key_breaker" {
+        "error_percent": Number = "0", "60",
+            "A key of whose last requests so many percent were wrong by their own fault is held back; 0: not watched. A provider's failures do not count.";
+        "least_requests": Number = "20", "50", "With fewer requests nothing is said about errors.";
+        "spend_times": Number = "0", "10",
+            "A key that spends so many times what it usually spends in that time is held back; 0: not watched. It takes three windows with spend to know what is usual.";
+        "least_spend_cents": Number = "100", "500", "Less spend than this is no spike, in cents of a dollar.";
+        "window_seconds": Number = "300", "60", "The time that is looked at.";
+        "hold_seconds": Number = "600", "3600", "For how long the key is held back; 0: until `myelin key release`.";
     }
     "policy.retry" {
         "same": Number = "1", "2", "How often one deployment may be asked again.";
@@ -223,6 +235,8 @@ pub const FIELDS: &[Field] = fields! {
         "models": Mixed = "whatever the provider lists", "[\"gpt-5\", { name = \"fast\", upstream = \"gpt-5-mini\" }]",
             "The models offered: names, or a name with what the provider calls it.";
         "names": Table = "", "{ prefix = \"hub\" }", "Under which names the models are offered.";
+        "probe": Table = "none", "{ every_seconds = 60 }",
+            "Looks by itself whether the channel works, beside what traffic shows. Off unless it is said.";
         "disable": Tables = "[]", "[{ status = 401, text = \"suspended\" }]", "Failures that take a credential or the channel out of rotation at once.";
         "tags": Texts = "[]", "[\"paid\"]", "Labels for routes and keys (`tag:paid`).";
         "weight": Number = "1", "1", "Share among the channels that list the same model; 0 takes no traffic of its own.";
@@ -254,6 +268,12 @@ pub const FIELDS: &[Field] = fields! {
         "aliases": Free = "{}", "{ fast = \"gpt-5-mini\" }", "Further names, with the model that each one means.";
         "hide_originals": Flag = "false", "true", "Models that have another name are not offered under their own.";
         "lowercase": Flag = "false", "true", "Names are offered in lower case.";
+    }
+    "channels.probe" {
+        "every_seconds": Number = "60", "30", "Time between two looks; at least 5.";
+        "how": Text = "\"models\"", "\"talk\"",
+            "`models`: the provider's list of models, which costs nothing. `talk`: a question of a few tokens, **which is billed**; only while there was no answer since the last look, or something is out of rotation.";
+        "model": Text = "as for a test", "\"gpt-5-mini\"", "The model to talk to, by the provider's name.";
     }
     "channels.disable" {
         "status": Number = "any", "401", "HTTP status of the provider's answer.";

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::model::check::Problem;
 use crate::model::{
-    BodyPolicy, Channel, ChannelModel, ChannelState, Conditions, Credential, DisableRule, ModelNames, ModelTuning,
-    Multiplier, Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route, RouteGroup,
-    SecretSource, Strategy, Timeouts, VirtualKey, one_or_many,
+    BodyPolicy, Channel, ChannelModel, ChannelProbe, ChannelState, Conditions, Credential, DisableRule, ModelNames,
+    ModelTuning, Multiplier, Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route,
+    RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey, one_or_many,
 };
 
 /// `[[channels]]`.
@@ -25,6 +25,7 @@ pub(super) struct FileChannel {
     names: ModelNames,
     #[serde(default)]
     disable: Vec<DisableRule>,
+    probe: Option<ChannelProbe>,
     #[serde(default)]
     tags: Vec<String>,
     weight: Option<u32>,
@@ -66,6 +67,7 @@ impl FileChannel {
             credentials: credentials.collect(),
             names: self.names,
             disable: self.disable,
+            probe: self.probe,
             models: self.models,
             tags: self.tags,
             weight: self.weight.unwrap_or(1),

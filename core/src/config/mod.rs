@@ -14,6 +14,7 @@ mod secrets;
 mod tests;
 mod watch;
 
+pub use environment::variables;
 pub use fields::{FIELDS, Field, Shape};
 pub use load::{ConfigError, Flags, Loaded, Loader};
 pub use paths::{FILE_NAME, Paths, PathsError};

@@ -331,6 +331,10 @@ queue = { timeout_ms = 5000 }
 fn documented_defaults_are_the_real_ones() {
     let defaults = serde_json::to_value(crate::model::Settings::default()).unwrap();
     for field in fields::section("").filter(|field| matches!(field.shape, Shape::Number | Shape::Flag | Shape::Texts)) {
+        // It depends on what the gateway lives in.
+        if field.name == "console" {
+            continue;
+        }
         let documented: toml::Table = toml::from_str(&format!("v = {}", field.default)).unwrap();
         let documented = serde_json::to_value(&documented["v"]).unwrap();
         assert_eq!(defaults[field.name], documented, "{}", field.name);

@@ -36,6 +36,16 @@ impl Desk for Gateway {
         Box::pin(async move { gateway.sync_models(&name).await })
     }
 
+    fn probe(&self, channel: crate::model::Channel) -> Later<Result<Vec<String>, String>> {
+        let gateway = self.clone();
+        Box::pin(async move {
+            let line = gateway.connect(&channel).map_err(|error| error.to_string())?;
+            let listed = list_models(&line.channel, line.client.as_ref(), gateway.services().clock.as_ref()).await;
+            let listed = listed.map_err(|error| error.public.message.clone())?;
+            Ok(listed.into_iter().map(|model| model.id).collect())
+        })
+    }
+
     fn facts(&self) -> Facts {
         let own = self.0.own.get().map(Vec::as_slice).unwrap_or_default();
         Facts {
@@ -83,7 +93,7 @@ impl Gateway {
     }
 
     /// The first model that the channel offers by itself, the provider's usual one, or the first that it lists.
-    async fn model_to_test(&self, line: &Line) -> Result<String, String> {
+    pub(super) async fn model_to_test(&self, line: &Line) -> Result<String, String> {
         let config = &line.channel.config;
         let own = config.models.as_ref().and_then(|models| models.first()).map(|model| model.upstream().to_owned());
         let usual = || line.channel.provider.test_model.clone();
@@ -98,7 +108,7 @@ impl Gateway {
 }
 
 /// What went wrong, and the provider's own words where callers do not get to see them: this is for the owner.
-fn told(failure: &GatewayError) -> String {
+pub(super) fn told(failure: &GatewayError) -> String {
     let message = &failure.public.message;
     match failure.source.as_ref().map(ToString::to_string) {
         Some(words) if !words.is_empty() && !message.contains(&words) => format!("{message}: {words}"),

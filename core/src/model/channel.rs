@@ -30,6 +30,9 @@ pub struct Channel {
     /// Failures that take a credential or the channel out of rotation at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disable: Vec<DisableRule>,
+    /// Looks by itself whether it works; `None`: only traffic shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ChannelProbe>,
     /// Labels for routes and profiles (`tag:paid`).
     #[serde(default)]
     pub tags: Vec<String>,
@@ -97,6 +100,7 @@ impl Channel {
             models: None,
             names: ModelNames::default(),
             disable: Vec::new(),
+            probe: None,
             tags: Vec::new(),
             weight: 1,
             enabled: false,
@@ -257,6 +261,36 @@ pub struct DisableRule {
     /// The whole channel, not just the credential that was used.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub whole_channel: bool,
+}
+
+/// Looking whether a channel works, beside what traffic shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelProbe {
+    /// Time between two looks.
+    pub every_seconds: u32,
+    /// How it is looked.
+    pub how: ProbeHow,
+    /// The model to talk to, by the provider's name; absent: as for a test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+impl Default for ChannelProbe {
+    fn default() -> Self {
+        Self { every_seconds: 60, how: ProbeHow::Models, model: None }
+    }
+}
+
+/// How it is looked whether a channel works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeHow {
+    /// By the provider's list of models, which costs nothing.
+    #[default]
+    Models,
+    /// By a question of a few tokens, which is billed.
+    Talk,
 }
 
 /// What the last test or traffic said about a channel.

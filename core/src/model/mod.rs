@@ -24,7 +24,9 @@ mod settings;
 mod virtual_key;
 
 pub use amount::{Multiplier, amount, decimal};
-pub use channel::{Channel, ChannelModel, ChannelState, Credential, DisableRule, ModelNames, Timeouts};
+pub use channel::{
+    Channel, ChannelModel, ChannelProbe, ChannelState, Credential, DisableRule, ModelNames, ProbeHow, Timeouts,
+};
 pub(crate) use conditions::one_or_many;
 pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
@@ -33,7 +35,9 @@ pub use limit_spec::{Dollars, LimitSpec, read_dollars};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
-pub use policy::{CacheMode, CachePolicy, CutStreams, FailureClass, Mirror, ModelTuning, Policy, Retry, RetryAction};
+pub use policy::{
+    CacheMode, CachePolicy, CutStreams, FailureClass, KeyBreaker, Mirror, ModelTuning, Policy, Retry, RetryAction,
+};
 pub use presets::{Preset, presets};
 pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use profile::{Profile, ProfileRule};

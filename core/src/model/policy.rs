@@ -33,6 +33,9 @@ pub struct Policy {
     /// Answers that are kept and given again.
     #[serde(skip_serializing_if = "CachePolicy::is_empty")]
     pub cache: CachePolicy,
+    /// When a key whose traffic is out of the ordinary is held back; said by the gateway or by a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_breaker: Option<KeyBreaker>,
 }
 
 impl Policy {
@@ -179,6 +182,57 @@ pub enum CacheMode {
     Unsampled,
     /// Any temperature; answers that call tools are kept too.
     All,
+}
+
+/// When a virtual key whose traffic is out of the ordinary is held back. What says nothing is not watched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyBreaker {
+    /// Of a hundred of its requests so many were wrong: refused by the provider or by us for what they ask. 0 or absent: not watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_percent: Option<u32>,
+    /// With fewer requests nothing is said about errors. 20 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_requests: Option<u32>,
+    /// It spends more than so many times what it usually does. 0 or absent: not watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend_times: Option<u32>,
+    /// Less spend than this is no spike, in cents of a dollar. 100 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_spend_cents: Option<u32>,
+    /// The time that is looked at, in seconds. 300 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<u32>,
+    /// For how long it is held back, in seconds; 0: until it is released. 600 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u32>,
+}
+
+impl KeyBreaker {
+    /// Whether anything is watched.
+    pub fn watches(&self) -> bool {
+        self.error_percent.is_some_and(|percent| percent > 0) || self.spend_times.is_some_and(|times| times > 0)
+    }
+
+    /// With fewer requests nothing is said about errors.
+    pub fn least_requests(&self) -> u64 {
+        u64::from(self.least_requests.unwrap_or(20))
+    }
+
+    /// Less spend than this is no spike.
+    pub fn least_spend_nanos(&self) -> u64 {
+        u64::from(self.least_spend_cents.unwrap_or(100)).saturating_mul(10_000_000)
+    }
+
+    /// The time that is looked at.
+    pub fn window_seconds(&self) -> u64 {
+        u64::from(self.window_seconds.unwrap_or(300))
+    }
+
+    /// For how long it is held back; 0: until it is released.
+    pub fn hold_seconds(&self) -> u64 {
+        u64::from(self.hold_seconds.unwrap_or(600))
+    }
 }
 
 /// What holds for some models of a channel.

@@ -1,12 +1,13 @@
 //! Who calls: the virtual key in the request, whether it still holds, what it may ask for, and which profile applies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::error::{GatewayError, Kind};
-use crate::routing::CompiledProfile;
+use crate::routing::{CompiledProfile, HeldKey};
 use crate::snapshot::{KeyEntry, Snapshot};
 
 /// Header that pins a profile for one request.
@@ -56,6 +57,9 @@ pub(crate) fn admit(
     if key.key.expires.is_some_and(|expires| now_ms >= expires) {
         return Err(GatewayError::new(Kind::Unauthorized, format!("the key {} has expired", key.key.name)));
     }
+    if let Some(held) = key.held(now_ms) {
+        return Err(held_back(&key.key.name, &held, now_ms));
+    }
     if snapshot.settings.paused {
         let why = "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app";
         return Err(GatewayError::new(Kind::NoCandidate, why));
@@ -72,6 +76,26 @@ pub(crate) fn admit(
         None => snapshot.active_profile(),
     };
     Ok(Caller { key, profile })
+}
+
+/// The refusal of a key whose traffic was out of the ordinary.
+fn held_back(name: &str, held: &HeldKey, now_ms: u64) -> GatewayError {
+    let why = &held.why;
+    match held.until {
+        Some(until) => {
+            let wait = Duration::from_millis(until.saturating_sub(now_ms));
+            let seconds = wait.as_secs_f64().ceil();
+            let message = format!("the key {name} is held back for {seconds} s more: {why}");
+            let mut error = GatewayError::new(Kind::RateLimited, message);
+            error.public.retry_after = Some(wait);
+            error.public.code = Some("key_held_back".into());
+            error
+        }
+        None => {
+            let message = format!("the key {name} is held back until its owner releases it: {why}");
+            GatewayError::new(Kind::Forbidden, message)
+        }
+    }
 }
 
 /// The first secret found in the places where clients put keys.

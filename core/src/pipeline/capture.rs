@@ -123,10 +123,40 @@ impl Part {
 
 /// Headers whose values are shown: the name, or what it begins with. Any other may hold a secret.
 const SHOWN: [&str; 34] = [
-    "accept", "anthropic-", "cache-control", "cf-ray", "connection", "content-", "date", "expect", "from", "host",
-    "http-referer", "openai-", "origin", "pragma", "referer", "request-id", "retry-after", "server", "te", "trace",
-    "transfer-encoding", "upgrade", "user-agent", "vary", "via", "x-amzn-requestid", "x-app", "x-claude-", "x-codex-",
-    "x-myelin-", "x-ratelimit-", "x-request-id", "x-stainless-", "x-title",
+    "accept",
+    "anthropic-",
+    "cache-control",
+    "cf-ray",
+    "connection",
+    "content-",
+    "date",
+    "expect",
+    "from",
+    "host",
+    "http-referer",
+    "openai-",
+    "origin",
+    "pragma",
+    "referer",
+    "request-id",
+    "retry-after",
+    "server",
+    "te",
+    "trace",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "x-amzn-requestid",
+    "x-app",
+    "x-claude-",
+    "x-codex-",
+    "x-myelin-",
+    "x-ratelimit-",
+    "x-request-id",
+    "x-stainless-",
+    "x-title",
 ];
 
 /// One line a header; values that may be secrets are left out.
@@ -134,8 +164,8 @@ fn shown_headers(headers: &HeaderMap) -> String {
     let mut text = String::with_capacity(headers.len() * 48);
     for (name, value) in headers {
         let name = name.as_str();
-        let fits = |shown: &&str| if shown.ends_with('-') { name.starts_with(*shown) } else { name == *shown };
-        let shown = !value.is_sensitive() && (name.starts_with("accept-") || SHOWN.iter().any(|shown| fits(&shown)));
+        let fits = |shown: &str| if shown.ends_with('-') { name.starts_with(shown) } else { name == shown };
+        let shown = !value.is_sensitive() && (name.starts_with("accept-") || SHOWN.iter().any(|shown| fits(shown)));
         let value = if shown { String::from_utf8_lossy(value.as_bytes()) } else { "…".into() };
         text.push_str(name);
         text.push_str(": ");

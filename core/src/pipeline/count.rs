@@ -11,6 +11,7 @@ use super::ask::Ask;
 use super::dispatch::collect;
 use super::reply::Reply;
 use super::sight::Body;
+use super::stored::{self, Follow};
 use super::target::Target;
 use crate::error::{GatewayError, Kind};
 use crate::providers::{LiveChannel, Operation};
@@ -19,30 +20,45 @@ use crate::upstream::timeouts::Deadline;
 
 /// Answers `count_tokens`, `countTokens` and `input_tokens`.
 pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path_model: Option<String>) -> Reply {
-    let request = match read(format, body, path_model) {
-        Ok(request) => request,
+    let (request, follow) = match read(&job, format, body, path_model).await {
+        Ok(read) => read,
         Err(error) => return job.fail(error),
     };
     let counted = match job.target(&request.model, Body::Tree(&request)) {
         Err(error) => return job.fail(error),
         Ok(Target::Echo) => None,
-        Ok(Target::Deployments(deployments)) => match deployments.candidates.first() {
-            Some(first) => ask_provider(&mut job, format, &request, first).await,
-            None => None,
-        },
+        Ok(Target::Deployments(mut deployments)) => {
+            if let Err(error) = follow.narrow(&job, &mut deployments) {
+                return job.fail(error);
+            }
+            match deployments.candidates.first() {
+                Some(first) => ask_provider(&mut job, format, &request, first).await,
+                None => None,
+            }
+        }
     };
     let count = counted.unwrap_or_else(|| tokens::estimate(&request));
     job.json(200, render(format, count))
 }
 
-fn read(format: ApiFormat, body: Bytes, path_model: Option<String>) -> Result<ChatRequest, GatewayError> {
+/// The request, with a conversation that is kept here in front of it; and what it goes on from.
+async fn read(
+    job: &Job,
+    format: ApiFormat,
+    body: Bytes,
+    path_model: Option<String>,
+) -> Result<(ChatRequest, Follow), GatewayError> {
     if format == ApiFormat::Gemini {
         let hints = AddressHints { model: path_model.as_deref(), stream: Some(false) };
-        return gemini::decode_count_request(&body, hints)
-            .map_err(|error| GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message)));
+        let request = gemini::decode_count_request(&body, hints).map_err(|error| {
+            GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message))
+        })?;
+        return Ok((request, Follow::Fresh));
     }
     let mut ask = Ask::read(format, body, path_model, Some(false), "")?;
-    ask.tree().map(|tree| ChatRequest::clone(&tree))
+    let follow = stored::follow(job, &mut ask).await?;
+    let request = ask.tree().map(|tree| ChatRequest::clone(&tree))?;
+    Ok((request, follow))
 }
 
 /// The provider's own count, if it counts. Any trouble leaves it to the estimate.

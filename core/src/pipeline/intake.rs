@@ -19,6 +19,8 @@ use crate::model::Settings;
 
 /// Up to here a body is read whole before anything is done with it.
 pub(crate) const SMALL: u64 = 64 << 10;
+/// Pieces up to here are copied out of the connection's read buffer.
+const COPIED: usize = 4 << 10;
 /// How much of a body that nobody wants is read and thrown away, so that the client reads our answer and not a broken pipe.
 const DISCARD_BYTES: u64 = 512 << 20;
 /// How long that may take.
@@ -117,6 +119,8 @@ where
                     if self.length > self.limit {
                         return Poll::Ready(Err(too_large(self.limit)));
                     }
+                    // What is held of the connection's read buffer makes it take a new one; a small piece is cheaper to copy.
+                    let data = if data.len() <= COPIED { Bytes::copy_from_slice(&data) } else { data };
                     self.pieces.push(data.clone());
                     return Poll::Ready(Ok(Some(data)));
                 }
@@ -163,7 +167,7 @@ where
                 Ok(more) => more.is_some() && self.announced != Some(self.length),
                 Err(error) => return Err(self.give_up(error).await),
             };
-            // The usual small body comes in one piece: no copy.
+            // The usual small body comes in one piece.
             if !more && whole.is_empty() && self.pieces.len() <= 1 {
                 return Ok(join(&self.pieces, self.length));
             }

@@ -75,6 +75,7 @@ pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed,
 pub use fault::contain;
 pub use flights::{Flight, FlightFacts, Flights};
 pub use origins::Origins;
+pub(crate) use outcome::tell as told;
 pub use reply::{Broken, Reply, ReplyBody};
 pub use stream::StreamReply;
 pub use talks::Talks;
@@ -312,11 +313,26 @@ impl Job {
             Surface::Aside(aside) => aside::run(job, aside, body).await,
             Surface::DifyMessages => dify::messages(job).await,
             Surface::Compact => responses::compact(job, body).await,
-            Surface::Unknown { .. } => {
-                let message = format!("there is no {}; see the table of addresses in the README", job.call.path);
-                job.fail(GatewayError::new(Kind::NotFound, message))
-            }
+            Surface::Unknown { .. } => job.nowhere(),
         }
+    }
+
+    /// Answers a call of an address that is none of ours, or by a method that it does not take.
+    fn nowhere(self) -> Reply {
+        let path = &self.call.path;
+        let methods = surface::methods(surface::pinned_profile(path).1, &self.call.headers, &self.call.query);
+        if methods.is_empty() {
+            let message = format!("there is no {path}; see the table of addresses in the README");
+            return self.fail(GatewayError::new(Kind::NotFound, message));
+        }
+        let allowed = methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
+        let mut error = GatewayError::new(Kind::NotFound, format!("{path} takes {allowed} only"));
+        error.public.status = Some(http::StatusCode::METHOD_NOT_ALLOWED.as_u16());
+        let mut reply = self.fail(error);
+        if let Ok(allowed) = http::HeaderValue::from_str(&allowed) {
+            reply.headers_mut().insert(http::header::ALLOW, allowed);
+        }
+        reply
     }
 
     /// Answers with a failure in the caller's format.

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
 use crate::error::{GatewayError, Kind};
 use crate::events::{Event, Level};
-use crate::model::{AttemptOutcome, AttemptRecord, DisableRule};
-use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Trouble};
+use crate::model::{AttemptOutcome, AttemptRecord, DisableRule, RequestRecord};
+use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
 use crate::snapshot::Snapshot;
 
 use super::Services;
@@ -56,8 +54,8 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
     let source = failure.and_then(|error| error.source.as_ref()).map(ToString::to_string);
     let words = match (failure, &source) {
         // What callers may not read is for the owner.
-        (Some(error), Some(source)) => format!("{}: {source}", error.public.message),
-        (Some(error), None) => error.public.message.clone(),
+        (Some(error), Some(source)) if !error.public.message.contains(source.as_str()) => format!("{}: {source}", error.public.message),
+        (Some(error), _) => error.public.message.clone(),
         (None, _) => String::new(),
     };
     let how = how(&snapshot, outcome, &words, now_ms);
@@ -77,6 +75,29 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
 /// So many tokens were used in the end.
 pub(crate) fn used(services: &Services, channel: &str, upstream: &str, tokens: u64) {
     services.fleet.used(channel, upstream, tokens, services.clock.unix_ms());
+}
+
+/// Failures that are the caller's own doing, by their labels.
+const OWN_FAULTS: [Kind; 6] = [
+    Kind::InvalidRequest,
+    Kind::UpstreamRejected,
+    Kind::UnknownModel,
+    Kind::Unsupported,
+    Kind::TooLarge,
+    Kind::NotFound,
+];
+
+/// A request is over: its key may be held back for what it does.
+pub(crate) fn over(services: &Services, record: &RequestRecord) {
+    let Some(key) = &record.key else { return };
+    let now_ms = services.clock.unix_ms();
+    let wrong = record.error.as_ref().is_some_and(|error| OWN_FAULTS.iter().any(|kind| kind.label() == error));
+    let nanos = record.cost.and_then(|cost| u64::try_from(cost.0).ok()).unwrap_or_default();
+    let Some(held) = services.fleet.spent(key, Spent { wrong, nanos, now_ms }) else { return };
+    let name = services.snapshot.load().key_named(key).map_or_else(|| key.clone(), |entry| entry.key.name.clone());
+    let message = format!("the key {name} is held back: {}", held.why);
+    let event = Event::new(now_ms, Level::Warning, "key-held", name, message);
+    services.events.tell(event.with("key", key.clone()).with("why", held.why).with("until", held.until));
 }
 
 fn settle_there(services: &Services, attempt: &AttemptRecord, conversation: u64, now_ms: u64) {
@@ -125,39 +146,40 @@ fn rule(snapshot: &Snapshot, attempt: &AttemptRecord, words: &str, now_ms: u64) 
     Some(Rule { whole_channel: found.whole_channel, until })
 }
 
-/// Once for each breaker that opened or closed: a line in the log, and an event for those who follow.
-fn tell(services: &Services, trouble: &Trouble) {
+/// Failures that pass by themselves, all the time: not worth a warning.
+const PASSING: [Failure; 2] = [Failure::RateLimited, Failure::Overloaded];
+
+/// Once for each breaker that opened or closed.
+pub(crate) fn tell(services: &Services, trouble: &Trouble) {
     let Trouble { channel, upstream, credential, opened, view } = trouble;
-    let why = view.as_ref().map(|view| view.why.words());
-    if *opened {
-        let until = view.as_ref().and_then(|view| view.until);
-        tracing::warn!(channel, upstream, credential, why, until, "taken out of rotation");
-    } else {
-        tracing::info!(channel, upstream, credential, "back in rotation");
-    }
+    let at = services.clock.unix_ms();
     let mut what = channel.clone();
     if let Some(upstream) = upstream {
-        what = format!("{what}/{upstream}");
+        what.push('/');
+        what.push_str(upstream);
     }
     if let Some(credential) = credential {
-        what = format!("{what}, key {}", credential + 1);
+        what.push_str(&format!(", credential {}", credential.saturating_add(1)));
     }
-    let until = view.as_ref().and_then(|view| view.until);
-    let data = json!({ "channel": channel, "model": upstream, "credential": credential, "why": why, "until": until });
-    services.events.tell(Event {
-        id: 0,
-        at: services.clock.unix_ms(),
-        level: if *opened { Level::Warning } else { Level::Info },
-        kind: if *opened { "breaker-open" } else { "breaker-closed" }.to_owned(),
-        subject: channel.clone(),
-        message: match why {
-            Some(why) if *opened => format!("{what} is out of rotation: {why}"),
-            _ if *opened => format!("{what} is out of rotation"),
-            _ => format!("{what} is back in rotation"),
-        },
-        data: match data {
-            Value::Object(data) => data,
-            _ => Map::new(),
-        },
-    });
+    let event = if *opened {
+        let why = view.as_ref().map(|view| view.why);
+        let passing = why.is_some_and(|why| PASSING.contains(&why));
+        let until = view.as_ref().and_then(|view| view.until);
+        let rest = match until {
+            Some(until) => format!("tried again in {} s", until.saturating_sub(at).div_ceil(1_000)),
+            None => "until it is reset".to_owned(),
+        };
+        let reason = why.map_or("it fails", Failure::words);
+        let level = if passing { Level::Info } else { Level::Warning };
+        let event =
+            Event::new(at, level, "breaker-open", channel, format!("{what} is out of rotation: {reason}; {rest}"));
+        let words = view.as_ref().map(|view| view.words.clone()).filter(|words| !words.is_empty());
+        let failure = why.and_then(|why| serde_json::to_value(why).ok());
+        event.with("until", until).with("why", reason).with("failure", failure).with("words", words)
+    } else {
+        Event::new(at, Level::Info, "breaker-closed", channel, format!("{what} is back in rotation"))
+    };
+    services
+        .events
+        .tell(event.with("channel", channel.clone()).with("model", upstream.clone()).with("credential", *credential));
 }

@@ -411,6 +411,7 @@ impl Settle {
             capture.end(&self.record.id, self.record.started, state);
         }
         let charges = self.quota.settle(&self.services, &self.record);
+        outcome::over(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
         if let Some(flight) = self.told.take() {
             flight.recorded(record.clone());

@@ -262,6 +262,12 @@ fn suggested(family: Option<ApiFormat>, path: &str, headers: &HeaderMap, query: 
     }
 }
 
+/// The methods that `path` takes, if it is one of ours.
+pub(super) fn methods(path: &str, headers: &HeaderMap, query: &str) -> Vec<Method> {
+    let known = |method: &Method| !matches!(surface(method, path, headers, query), Surface::Unknown { .. });
+    [Method::GET, Method::POST, Method::DELETE].into_iter().filter(known).collect()
+}
+
 /// Undoes percent-encoding, for model names with `/` or `:`.
 pub(super) fn decode(path: &str) -> String {
     if !path.contains('%') {
@@ -355,6 +361,15 @@ mod tests {
         ] {
             assert_eq!(of("POST", path), Surface::Unknown { format }, "{path}");
         }
+    }
+
+    #[test]
+    fn an_address_knows_its_methods() {
+        let methods = |path: &str| methods(path, &HeaderMap::new(), "");
+        assert_eq!(methods("/v1/chat/completions"), [Method::POST]);
+        assert_eq!(methods("/anthropic/v1/models"), [Method::GET]);
+        assert_eq!(methods("/v1/responses/resp_1"), [Method::GET, Method::DELETE]);
+        assert!(methods("/v1/nothing").is_empty());
     }
 
     #[test]

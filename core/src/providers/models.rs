@@ -1,15 +1,15 @@
 //! Model lists of providers.
 
-use http::Request;
 use myelin_protocol::ApiFormat;
 use myelin_protocol::ir::ModelInfo;
 use serde_json::Value;
 
-use super::auth::{Payload, text_field};
+use super::Fetch;
+use super::auth::text_field;
 use super::catalog::ModelListWire;
 use super::live::LiveChannel;
-use super::operation::{ClientHead, Operation};
-use super::{ChannelError, Fetch};
+use super::operation::Operation;
+use super::reach::Reach;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 
@@ -22,11 +22,42 @@ pub async fn list_models(
     fetch: &dyn Fetch,
     clock: &dyn Clock,
 ) -> Result<Vec<ModelInfo>, GatewayError> {
+    list_models_for(channel, 0, fetch, clock).await
+}
+
+/// What a question that costs nothing showed.
+#[derive(Debug)]
+pub struct Look {
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// What is wrong; `None`: nothing.
+    pub failure: Option<GatewayError>,
+}
+
+/// Asks the provider for its models, with one of the channel's credentials, to see whether it answers. `None`: it has no such list.
+pub async fn look(channel: &LiveChannel, credential: usize, fetch: &dyn Fetch, clock: &dyn Clock) -> Option<Look> {
+    channel.models.as_ref()?;
+    let reach = Reach { channel, credential, fetch, clock };
+    Some(match reach.ask(&Operation::Models { page: None }, "", bytes::Bytes::new()).await {
+        Err(failure) => Look { status: None, failure: Some(failure) },
+        Ok(answer) => {
+            let status = Some(answer.status().as_u16());
+            Look { status, failure: page(channel, answer, clock).err() }
+        }
+    })
+}
+
+async fn list_models_for(
+    channel: &LiveChannel,
+    credential: usize,
+    fetch: &dyn Fetch,
+    clock: &dyn Clock,
+) -> Result<Vec<ModelInfo>, GatewayError> {
     let Some(((wire, _), _)) = &channel.models else { return Ok(Vec::new()) };
     let mut models = Vec::new();
     let mut page = None;
     for _ in 0..MOST_PAGES {
-        let body = fetch_page(channel, page.as_deref(), fetch, clock).await?;
+        let body = fetch_page(channel, credential, page.as_deref(), fetch, clock).await?;
         models.extend(read(*wire, &body).map_err(|why| unreadable(channel, why))?);
         page = next_page(*wire, &body);
         if page.is_none() {
@@ -40,18 +71,22 @@ pub async fn list_models(
 
 async fn fetch_page(
     channel: &LiveChannel,
-    page: Option<&str>,
+    credential: usize,
+    asked: Option<&str>,
     fetch: &dyn Fetch,
     clock: &dyn Clock,
 ) -> Result<bytes::Bytes, GatewayError> {
-    let wrong =
-        |error: ChannelError| GatewayError::new(Kind::UpstreamDenied, format!("channel `{}`: {error}", channel.name()));
-    let mut prepared = channel.request(0, &Operation::Models { page }, "", ClientHead::default()).map_err(wrong)?;
-    channel.authorize(0, &mut prepared, Payload::Whole(&[]), fetch, clock).await.map_err(wrong)?;
-    let answer = fetch.fetch(Request::from_parts(prepared.parts, bytes::Bytes::new())).await.map_err(|error| {
-        let kind = if error.timed_out { Kind::Timeout } else { Kind::UpstreamFailed };
-        GatewayError::new(kind, format!("channel `{}`: {}", channel.name(), error.message))
-    })?;
+    let reach = Reach { channel, credential, fetch, clock };
+    let answer = reach.ask(&Operation::Models { page: asked }, "", bytes::Bytes::new()).await?;
+    page(channel, answer, clock)
+}
+
+/// The body of an answer, if it is none of a failure.
+fn page(
+    channel: &LiveChannel,
+    answer: http::Response<bytes::Bytes>,
+    clock: &dyn Clock,
+) -> Result<bytes::Bytes, GatewayError> {
     let status = answer.status().as_u16();
     if answer.status().is_success() {
         return Ok(answer.into_body());

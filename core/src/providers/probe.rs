@@ -1,7 +1,7 @@
 //! The test of a channel: one small real conversation, in the channel's own format.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 use myelin_protocol::drive::fold_stream;
 use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use myelin_protocol::ir::{
@@ -9,10 +9,10 @@ use myelin_protocol::ir::{
 };
 use myelin_protocol::{ApiFormat, DecodeError};
 
-use super::auth::Payload;
+use super::Fetch;
 use super::live::LiveChannel;
-use super::operation::{ClientHead, Operation};
-use super::{ChannelError, Fetch};
+use super::operation::Operation;
+use super::reach::Reach;
 use crate::clock::Clock;
 use crate::error::{GatewayError, Kind};
 
@@ -53,7 +53,7 @@ pub async fn test(
         text: String::new(),
         failure: None,
     };
-    let probe = Probe { channel, credential, fetch, clock };
+    let probe = Probe(Reach { channel, credential, fetch, clock });
     let told = match channel.embeddings() {
         Some(format) if channel.endpoints.is_empty() => probe.embed(format, &mut report).await,
         _ => probe.talk(&mut report).await,
@@ -67,19 +67,14 @@ pub async fn test(
 }
 
 /// What every test needs.
-struct Probe<'p> {
-    channel: &'p LiveChannel,
-    credential: usize,
-    fetch: &'p dyn Fetch,
-    clock: &'p dyn Clock,
-}
+struct Probe<'p>(Reach<'p>);
 
 impl Probe<'_> {
     /// One small conversation; the first words of the answer.
     async fn talk(&self, report: &mut TestReport) -> Result<String, GatewayError> {
-        let own = self.channel.formats(&report.model).next();
-        let accepted = own.and_then(|format| self.channel.accepts(format, &report.model)).ok_or_else(|| {
-            self.says(Kind::UnknownModel, &format!("none of its endpoints serves `{}`", report.model))
+        let own = self.0.channel.formats(&report.model).next();
+        let accepted = own.and_then(|format| self.0.channel.accepts(format, &report.model)).ok_or_else(|| {
+            self.0.says(Kind::UnknownModel, &format!("none of its endpoints serves `{}`", report.model))
         })?;
         report.format = Some(accepted.format);
         let codec = accepted.format.codec();
@@ -87,13 +82,13 @@ impl Probe<'_> {
         let stream = accepted.dialect.stream_only;
         let request = ChatRequest { stream: Some(stream), ..question(&report.model) };
         let body =
-            codec.encode_request(&request, &accepted.dialect).map_err(|error| self.says(Kind::Internal, &error))?;
+            codec.encode_request(&request, &accepted.dialect).map_err(|error| self.0.says(Kind::Internal, &error))?;
         let operation = Operation::Chat { accepted: &accepted, stream };
         let answer = self.ask(&operation, body.value, accepted.format, report).await?;
         if stream {
             let folded = fold_stream(accepted.format, &accepted.dialect, &answer);
             return match folded.error {
-                Some(error) => Err(self.channel.classify(200, &HeaderMap::new(), error, self.clock.unix_ms())),
+                Some(error) => Err(self.0.channel.classify(200, &HeaderMap::new(), error, self.0.clock.unix_ms())),
                 None => Ok(words(&folded.response)),
             };
         }
@@ -111,14 +106,14 @@ impl Probe<'_> {
             input: vec![EmbeddingInput::Text("ping".to_owned())],
             ..EmbeddingRequest::default()
         };
-        let dialect = self.channel.embedding_dialect();
-        let body = codec.encode_request(&request, dialect).map_err(|error| self.says(Kind::Internal, &error))?;
+        let dialect = self.0.channel.embedding_dialect();
+        let body = codec.encode_request(&request, dialect).map_err(|error| self.0.says(Kind::Internal, &error))?;
         let answer = self.ask(&Operation::Embeddings, body.value, format.family(), report).await?;
         let answer = codec.decode_response(&answer).map_err(|error| self.unlike(&format, &error))?;
         match answer.data.first() {
             Some(Embedding::Float(vector)) => Ok(format!("a vector of {} numbers", vector.len())),
             Some(Embedding::Base64(_)) => Ok("a vector".to_owned()),
-            None => Err(self.says(Kind::UpstreamFailed, &"the answer holds no vector")),
+            None => Err(self.0.says(Kind::UpstreamFailed, &"the answer holds no vector")),
         }
     }
 
@@ -130,31 +125,18 @@ impl Probe<'_> {
         family: ApiFormat,
         report: &mut TestReport,
     ) -> Result<Bytes, GatewayError> {
-        let wrong = |error: ChannelError| self.says(Kind::UpstreamDenied, &error);
-        let body = Bytes::from(body);
-        let mut prepared = self.channel.request(0, operation, &report.model, ClientHead::default()).map_err(wrong)?;
-        let payload = [body.clone()];
-        let payload = Payload::Whole(&payload);
-        self.channel.authorize(self.credential, &mut prepared, payload, self.fetch, self.clock).await.map_err(wrong)?;
-        let answer =
-            self.fetch.fetch(Request::from_parts(prepared.parts, body)).await.map_err(|error| {
-                self.says(if error.timed_out { Kind::Timeout } else { Kind::UpstreamFailed }, &error)
-            })?;
+        let answer = self.0.ask(operation, &report.model, Bytes::from(body)).await?;
         let status = answer.status().as_u16();
         report.status = Some(status);
         if answer.status().is_success() {
             return Ok(answer.into_body());
         }
         let error = family.codec().decode_error(status, answer.body());
-        Err(self.channel.classify(status, answer.headers(), error, self.clock.unix_ms()))
-    }
-
-    fn says(&self, kind: Kind, why: &dyn std::fmt::Display) -> GatewayError {
-        GatewayError::new(kind, format!("channel `{}`: {why}", self.channel.name()))
+        Err(self.0.channel.classify(status, answer.headers(), error, self.0.clock.unix_ms()))
     }
 
     fn unlike(&self, format: &dyn std::fmt::Display, error: &DecodeError) -> GatewayError {
-        self.says(Kind::UpstreamFailed, &format!("the answer is not what {format} looks like: {}", error.message))
+        self.0.says(Kind::UpstreamFailed, &format!("the answer is not what {format} looks like: {}", error.message))
     }
 }
 

@@ -22,8 +22,8 @@ mod strategy;
 
 pub use affinity::{Affinity, Place};
 pub use live::{
-    Breaker, BreakerView, ChannelLive, CredentialLive, DeploymentLive, Ended, FOR_GOOD, Failure, Fleet, How, LoadView,
-    Rule, Saved, SavedRow, Standing, Trouble,
+    Breaker, BreakerView, ChannelLive, CredentialLive, DeploymentLive, Ended, FOR_GOOD, Failure, Fleet, HeldKey, How,
+    KeyLive, LoadView, Rule, Saved, SavedRow, Spent, Standing, Trouble,
 };
 pub use name::offered;
 pub use pattern::Glob;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response};
 
 use super::listen::Way;
@@ -11,6 +12,15 @@ use crate::pipeline::{self, Call, ReplyBody, Services, pinned_profile, surface};
 
 /// Answers every address that is no other route's.
 pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> Response<Body> {
+    into_response(reply(services, request).await)
+}
+
+/// The same, with the body as the pipeline made it.
+pub(super) async fn reply<B>(services: Arc<Services>, request: Request<B>) -> pipeline::Reply
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (parts, body) = request.into_parts();
     let (pinned, path) = pinned_profile(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default();
@@ -24,10 +34,14 @@ pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> R
         loopback,
     };
     let format = call.surface.error_format();
-    into_response(pipeline::contain(format, answer(services, call, body)).await)
+    pipeline::contain(format, answer(services, call, body)).await
 }
 
-async fn answer(services: Arc<Services>, call: Call, body: Body) -> pipeline::Reply {
+async fn answer<B>(services: Arc<Services>, call: Call, body: B) -> pipeline::Reply
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     match pipeline::begin(services, call) {
         Err(refused) => {
             pipeline::discard(body).await;
@@ -39,11 +53,16 @@ async fn answer(services: Arc<Services>, call: Call, body: Body) -> pipeline::Re
 
 /// Answers what the guard refuses, in the format that the address suggests.
 pub(crate) fn turn_away(services: Arc<Services>, request: &Request<Body>, why: &str) -> Response<Body> {
+    into_response(refuse(services, request, why))
+}
+
+/// The same, with the body as the pipeline made it.
+pub(super) fn refuse<B>(services: Arc<Services>, request: &Request<B>, why: &str) -> pipeline::Reply {
     let uri = request.uri();
     let (_, path) = pinned_profile(uri.path());
     let surface = surface(request.method(), path, request.headers(), uri.query().unwrap_or_default());
     let error = GatewayError::new(Kind::Forbidden, why);
-    into_response(pipeline::turn_away(services, &surface, uri.path(), error))
+    pipeline::turn_away(services, &surface, uri.path(), error)
 }
 
 fn into_response(reply: pipeline::Reply) -> Response<Body> {

@@ -7,16 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tower::ServiceExt;
 
 /// A head that takes longer than this to arrive is given up: a guard against slow-loris clients.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,15 +72,20 @@ fn no_ipv6(address: &str, error: &io::Error) -> bool {
     address.starts_with("[::1]") && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
 }
 
-/// Serves `router` on `listener` until `stop` becomes true; then lets open answers finish for a while.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+/// Serves what `answer` gives on `listener` until `stop` becomes true; then lets open answers finish for a while.
+pub async fn serve<A, F, B>(listener: TcpListener, answer: A, mut stop: watch::Receiver<bool>)
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     let way = Way { loopback: listener.local_addr().is_ok_and(|own| own.ip().to_canonical().is_loopback()) };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, way, router.clone(), stop.clone()));
+                    connections.spawn(connection(stream, peer, way, answer.clone(), stop.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, or a client that was gone before it was accepted: neither ends the server.
@@ -102,20 +104,20 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, way: Way, router: Router, mut stop: watch::Receiver<bool>) {
-    // Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
+async fn connection<A, F, B>(stream: TcpStream, peer: SocketAddr, way: Way, answer: A, mut stop: watch::Receiver<bool>)
+where
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    hurry(&stream);
     let begun = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&begun);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        let router = router.clone();
         request.extensions_mut().insert(way);
-        async move {
-            Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
-        }
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -143,6 +145,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, way: Way, router: Route
     }
 }
 
+/// Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
+fn hurry(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+}
+
 /// Ready when nothing was asked in time: hyper's own limit on heads begins only when the version of HTTP is known.
 async fn silent(begun: &AtomicBool) {
     tokio::time::sleep(FIRST_REQUEST).await;
@@ -167,7 +176,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_stop, stopping) = watch::channel(false);
-        tokio::spawn(serve(listener, Router::new(), stopping));
+        tokio::spawn(serve(listener, |_| async { Response::new(http_body_util::Empty::<bytes::Bytes>::new()) }, stopping));
         // The second begins like HTTP/2 and like POST.
         for start in ["", "P"] {
             let mut client = TcpStream::connect(address).await.unwrap();
@@ -176,5 +185,15 @@ mod tests {
             let read = tokio::time::timeout(Duration::from_secs(300), client.read_to_end(&mut answer)).await;
             assert!(read.is_ok(), "{start:?}: still open after minutes");
         }
+    }
+
+    #[tokio::test]
+    async fn case_28_small_pieces_to_clients_wait_for_no_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
+            listener.accept().await.unwrap()
+        });
+        hurry(&accepted.0);
+        assert!(accepted.0.nodelay().unwrap());
     }
 }

@@ -4,10 +4,12 @@
 //! - [`admin`] is the API of console and CLI, with an admin token, or over [`socket`] without;
 //! - [`guard`] stands before every route;
 //! - [`listen`] accepts connections and lets them end gracefully;
+//! - [`front`] takes calls to models past the router;
 //! - `ui` (feature of the same name) serves the console.
 
 pub mod admin;
 mod cors;
+pub mod front;
 pub mod guard;
 pub mod health;
 mod inference;
@@ -60,7 +62,6 @@ struct Door {
 }
 
 /// Marks a request that came where the console is not served.
-#[cfg_attr(not(feature = "ui"), expect(dead_code, reason = "only the console looks"))]
 #[derive(Debug, Clone, Copy)]
 struct NoConsole;
 
@@ -87,7 +88,9 @@ async fn root(request: Request<Body>) -> Response {
 fn console(request: &Request<Body>) -> Option<Response> {
     use crate::pipeline::{Surface, pinned_profile, surface};
     let (method, headers) = (request.method(), request.headers());
-    if (method != http::Method::GET && method != http::Method::HEAD) || request.extensions().get::<NoConsole>().is_some() {
+    if (method != http::Method::GET && method != http::Method::HEAD)
+        || request.extensions().get::<NoConsole>().is_some()
+    {
         return None;
     }
     let path = request.uri().path();

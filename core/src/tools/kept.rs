@@ -210,7 +210,7 @@ impl Shelf<'_> {
     pub(super) fn backup(&self, name: &str) -> Result<Vec<u8>, ToolError> {
         let path = self.folder.join(name);
         let bytes = disk::read(&path).map_err(|why| self.error(&why))?;
-        bytes.filter(|bytes| hash(bytes) == name).ok_or_else(|| ToolError::NoBackup { path })
+        bytes.filter(|bytes| hash(bytes) == name).ok_or(ToolError::NoBackup { path })
     }
 
     /// Old copies that nothing refers to go.

@@ -19,10 +19,11 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// From the variables of a process. Nothing: they name no home.
-    pub fn new(variables: BTreeMap<String, String>) -> Option<Self> {
-        let home = variables.get("HOME").or_else(|| variables.get("USERPROFILE")).filter(|home| !home.is_empty())?;
-        Some(Self { home: PathBuf::from(home), variables, system: std::env::consts::OS })
+    /// From the variables of a process; `homeless` stands for the home if they name none.
+    pub fn new(variables: BTreeMap<String, String>, homeless: &Path) -> Self {
+        let home = variables.get("HOME").or_else(|| variables.get("USERPROFILE")).filter(|home| !home.is_empty());
+        let home = home.map_or_else(|| homeless.to_owned(), PathBuf::from);
+        Self { home, variables, system: std::env::consts::OS }
     }
 
     /// The same machine, as another system would lay it out.

@@ -62,8 +62,10 @@ fn place_with(system: &'static str, more: &[(&str, &str)]) -> Place {
     fs::create_dir(&home).unwrap();
     let mut variables = BTreeMap::from([("HOME".to_owned(), home.display().to_string())]);
     variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let machine = Machine::new(variables).unwrap().on(system);
-    let tools = Tools::new(machine, &dir.path().join("data"));
+    let machine = Machine::new(variables, Path::new("/")).on(system);
+    // Waiting for the disk proves nothing here and takes minutes.
+    let swift = Dying { left: AtomicUsize::new(usize::MAX) };
+    let tools = Tools::new(machine, &dir.path().join("data")).with_disk(Arc::new(swift));
     Place { dir, tools }
 }
 
@@ -252,7 +254,8 @@ fn repairing_after_a_change_keeps_that_change_through_a_restore() {
         // The value that somebody pointed elsewhere is theirs by now.
         // And a value that was put back is written in the quotes of whoever writes it.
         let kept: Vec<&str> = expected.lines().filter(|line| !line.contains("base") && !line.contains('\'')).collect();
-        let bare = |line: &str| line.trim().trim_end_matches(',').to_owned();
+        let bare = |line: &str| line.trim().trim_end_matches(',').replace('"', "");
+        let now = now.replace('"', "");
         assert!(kept.iter().all(|line| now.contains(&bare(line))), "{id}: {now}\n---\n{expected}");
     }
 }
@@ -289,6 +292,18 @@ fn a_file_that_cannot_be_read_is_refused_and_untouched() {
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "{what}: something was left");
         assert!(matches!(place.tools.restore(id), Err(ToolError::NotConnected(_))));
     }
+}
+
+#[test]
+fn the_real_disk_does_the_same() {
+    let place = place("linux");
+    let tools = place.tools.clone().with_disk(Arc::new(ThisDisk));
+    let tool = Tool::find("codex").unwrap();
+    let before = lay(&place, tool, 0, "crlf");
+    assert!(tools.connect("codex", &wanted(), &key(), 1).unwrap().changed);
+    assert_ne!(there(&place, tool), before);
+    tools.restore("codex").unwrap();
+    assert_eq!(there(&place, tool), before);
 }
 
 #[test]
@@ -340,9 +355,8 @@ impl Disk for Dying {
         }
         ThisDisk.write(file, bytes)
     }
-    fn sync(&self, file: &File) -> io::Result<()> {
-        self.step()?;
-        ThisDisk.sync(file)
+    fn sync(&self, _: &File) -> io::Result<()> {
+        self.step()
     }
     fn alike(&self, path: &Path, like: &fs::Metadata) -> io::Result<()> {
         self.step()?;
@@ -352,9 +366,8 @@ impl Disk for Dying {
         self.step()?;
         ThisDisk.rename(from, to)
     }
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.step()?;
-        ThisDisk.sync_folder(folder)
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        self.step()
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.step()?;
@@ -385,6 +398,14 @@ fn killed_between_any_two_calls_every_file_is_whole_and_can_be_taken_back() {
         let tool = Tool::find(id).unwrap();
         for variant in ["plain", "link", "absent"] {
             for act in [Act::Connect, Act::Again, Act::Restore] {
+                // The whole new text, as an undisturbed run writes it.
+                let goal = {
+                    let calm = self::place("linux");
+                    lay(&calm, tool, 0, variant);
+                    let wanted = if matches!(act, Act::Again) { other.clone() } else { wanted() };
+                    calm.tools.connect(id, &wanted, &key(), 1).unwrap();
+                    there(&calm, tool)
+                };
                 let mut survived = false;
                 for calls in 0..200 {
                     let place = place("linux");
@@ -401,14 +422,6 @@ fn killed_between_any_two_calls_every_file_is_whole_and_can_be_taken_back() {
                     };
                     let what = format!("{id}, {variant}, {act:?}, killed after {calls} calls: {done:?}");
                     let left = there(&place, tool);
-                    // The whole new text, as an undisturbed run writes it.
-                    let goal = {
-                        let calm = self::place("linux");
-                        lay(&calm, tool, 0, variant);
-                        let wanted = if matches!(act, Act::Again) { other.clone() } else { wanted() };
-                        calm.tools.connect(id, &wanted, &key(), 1).unwrap();
-                        there(&calm, tool)
-                    };
                     for (index, now) in left.iter().enumerate() {
                         let whole = [&first[index], &goal[index], &before[index]].contains(&now);
                         assert!(whole, "{what}: {:?}", now.as_deref().map(String::from_utf8_lossy));

@@ -416,3 +416,18 @@ fn tls_config() -> Result<ClientConfig, UpstreamError> {
     };
     Ok(SHARED.get_or_init(|| rooted.with_no_client_auth()).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use tower_service::Service as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn case_28_small_pieces_to_providers_wait_for_no_acknowledgement() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let (made, _accepted) = tokio::join!(tcp().call(to), listener.accept());
+        assert!(made.unwrap().inner().nodelay().unwrap());
+    }
+}

@@ -94,6 +94,25 @@ fn a_layer_imports_only_lower_ones() {
 }
 
 #[test]
+fn the_maps_name_every_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lib = fs::read_to_string(root.join("src/lib.rs")).expect("lib.rs");
+    let page = fs::read_to_string(root.join("../ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    for (rank, modules) in LAYERS.iter().enumerate() {
+        let line = format!("//! {rank} {}\n", modules.join(" "));
+        assert!(lib.contains(&line), "lib.rs lacks the line {line:?}");
+        let start = format!("| {rank} |");
+        let row = page.lines().find(|line| line.starts_with(&start)).expect("a row of layers");
+        for module in *modules {
+            assert!(row.contains(&format!("`{module}`")), "ARCHITECTURE.md lacks `{module}` in layer {rank}");
+        }
+    }
+    let code: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let lost: Vec<&&str> = code.iter().filter(|module| layer(module).is_none()).collect();
+    assert!(lost.is_empty(), "in no layer: {lost:?}");
+}
+
+#[test]
 fn each_outside_world_has_one_door() {
     let mut wrong = Vec::new();
     for (module, name, code) in sources() {

@@ -245,6 +245,13 @@ async fn wrong_addresses_and_methods_are_answered_in_the_format_they_suggest() {
         let told = body.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
         assert!((400..=405).contains(&status) && told, "{method} {path}: {status} {text}");
     }
+    for (method, path, allowed) in
+        [("GET", "/p/direct/v1/chat/completions", "POST"), ("POST", "/v1/responses/resp_1", "GET, DELETE")]
+    {
+        let answer = gateway.request(method, path).bearer_auth(&gateway.key).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, allowed), "{path}");
+        assert!(answer.text().await.unwrap().contains(&format!("{path} takes {allowed} only")), "{path}");
+    }
     still_answers(&gateway, "wrong addresses").await;
 }
 

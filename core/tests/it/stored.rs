@@ -72,6 +72,29 @@ async fn a_conversation_goes_on_by_id_over_providers_that_store_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_request_goes_on_from_is_counted_with_it() {
+    let (mock, gateway) = gateway(&["mistral", "responses"]).await;
+    for model in ["echo", "mistral/m", "responses/m"] {
+        let long = format!("remember: {}", "a rather long story ".repeat(50));
+        let first = respond(&gateway, json!({"model": model, "input": long}), false).await;
+        let mut body = json!({"model": model, "input": "go on"});
+        let (_, alone) = gateway.ask("/v1/responses/input_tokens", &body).await;
+        body["previous_response_id"] = first["id"].clone();
+        let (status, whole) = gateway.ask("/v1/responses/input_tokens", &body).await;
+        assert_eq!(status, 200, "{whole}");
+        if model == "responses/m" {
+            // The provider has the conversation and counts it.
+            assert_eq!(mock.last_request().unwrap().json()["previous_response_id"], first["id"]);
+        } else {
+            let count = |answer: &Value| answer["input_tokens"].as_u64().unwrap();
+            assert!(count(&whole) > count(&alone) + 100, "{model}: {alone} {whole}");
+        }
+        body["previous_response_id"] = json!("resp_of_nobody");
+        assert_eq!(gateway.ask("/v1/responses/input_tokens", &body).await.0, 404);
+    }
+}
+
+#[tokio::test]
 async fn case_26_another_key_s_response_is_forbidden_and_an_unknown_one_is_named() {
     let (_mock, gateway) = gateway(&["mistral", "responses"]).await;
     let stranger = gateway.another_key(NewKey { name: "stranger".into(), ..NewKey::default() }).await;
@@ -85,6 +108,7 @@ async fn case_26_another_key_s_response_is_forbidden_and_an_unknown_one_is_named
             ("GET", format!("{path}/input_items"), Value::Null),
             ("POST", "/v1/responses".to_owned(), go_on.clone()),
             ("POST", "/v1/responses/compact".to_owned(), go_on.clone()),
+            ("POST", "/v1/responses/input_tokens".to_owned(), go_on.clone()),
         ] {
             let mut request = gateway.request(method, &path).bearer_auth(&stranger);
             if !body.is_null() {

@@ -23,6 +23,14 @@ export const useProviders = () =>
     staleTime: Number.POSITIVE_INFINITY,
   });
 
+/** What is out of rotation, and how much each model is asked. */
+export const useHealth = () =>
+  useQuery({
+    queryKey: ["health"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/health", { signal })),
+    refetchInterval: 15_000,
+  });
+
 export const useKeys = () =>
   useQuery({ queryKey: ["keys"], queryFn: ({ signal }) => answer(api.GET("/api/v1/keys", { signal })) });
 

@@ -8,6 +8,7 @@ import { Dialog } from "@/components/ui/dialog";
 import { LANGUAGES, setLanguage, useT } from "@/i18n";
 import { useValue, value } from "@/lib/store";
 import { type Command, find } from "./commands";
+import { openHelp } from "./help";
 import { PLACES } from "./nav";
 import { setTheme } from "./theme";
 
@@ -145,6 +146,7 @@ function useCommands(): Command[] {
     make(t("palette.do"), t("keys.add"), () => void navigate({ to: "/keys", search: { add: true } })),
     make(t("palette.do"), t("profiles.add"), () => void navigate({ to: "/profiles", search: { add: true } })),
     make(t("palette.do"), t("routes.add"), () => void navigate({ to: "/routes", search: { add: true } })),
+    make(t("palette.do"), t("keys.shortcuts"), openHelp),
     ...(["system", "light", "dark"] as const).map((theme) =>
       make(t("palette.do"), t("theme.label", { theme: t(`theme.${theme}`) }), () => setTheme(theme)),
     ),

@@ -33,9 +33,10 @@ const text = (value: unknown) => (typeof value === "string" || typeof value === 
 const channels = createRoute({
   getParentRoute: () => root,
   path: "/channels",
-  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string } => ({
+  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string; look?: string } => ({
     add: text(raw.add),
     edit: text(raw.edit),
+    look: text(raw.look),
   }),
   component: lazyRouteComponent(() => import("@/features/channels/page"), "ChannelsPage"),
 });
@@ -53,9 +54,10 @@ const keys = createRoute({
 const profiles = createRoute({
   getParentRoute: () => root,
   path: "/profiles",
-  validateSearch: (raw: Record<string, unknown>): { edit?: string; like?: string; add?: boolean } => ({
+  validateSearch: (raw: Record<string, unknown>): { edit?: string; like?: string; preset?: string; add?: boolean } => ({
     edit: text(raw.edit),
     like: text(raw.like),
+    preset: text(raw.preset),
     add: flag(raw.add),
   }),
   component: lazyRouteComponent(() => import("@/features/profiles/page"), "ProfilesPage"),

@@ -9,6 +9,7 @@ import { Toasts } from "@/components/ui/toast";
 import { LoginPage } from "@/features/login/page";
 import { useT } from "@/i18n";
 import { useValue } from "@/lib/store";
+import { Help } from "./help";
 import { Logo } from "./logo";
 import { PLACES } from "./nav";
 import { openPalette, Palette } from "./palette";
@@ -67,6 +68,7 @@ export function Shell() {
         <Outlet />
       </main>
       <Palette />
+      <Help />
       <Toasts />
     </div>
   );

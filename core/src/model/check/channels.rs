@@ -55,6 +55,23 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
         problems.push(Problem::error(at("ca"), "is no certificate: write file:PATH, env:NAME or the PEM text itself"));
     }
     problems.extend(super::policy::retry(&at("retry"), &channel.retry));
+    for (index, rule) in channel.disable.iter().enumerate() {
+        let path = at(&format!("disable[{index}]"));
+        if rule.status.is_none() && rule.text.as_ref().is_none_or(|text| text.trim().is_empty()) {
+            problems.push(Problem::error(&path, "fits nothing: say a status, a text or both"));
+        }
+        if rule.status.is_some_and(|status| !(400..=599).contains(&status)) {
+            problems.push(Problem::error(format!("{path}.status"), "is no status of a failure (400 to 599)"));
+        }
+        if rule.minutes == Some(0) {
+            problems.push(Problem::error(format!("{path}.minutes"), "must be at least 1; absent: until it is reset"));
+        }
+    }
+    if let Some(probe) = &channel.probe
+        && !(5..=86_400).contains(&probe.every_seconds)
+    {
+        problems.push(Problem::error(at("probe.every_seconds"), "must be between 5 and 86400"));
+    }
     problems.extend(super::policy::overrides(&at("overrides"), &channel.overrides));
     for (index, tuning) in channel.for_models.iter().enumerate() {
         let path = at(&format!("for_models[{index}]"));

@@ -1,7 +1,7 @@
 //! Policies and overrides: sane numbers, known targets, readable paths and templates.
 
 use super::{Problem, routes};
-use crate::model::{CutStreams, Entities, FailureClass, Override, Policy, Retry, RetryAction};
+use crate::model::{CutStreams, Entities, FailureClass, KeyBreaker, Override, Policy, Retry, RetryAction};
 use crate::overrides::Overrides;
 
 /// No wait is longer: who waits that long has left.
@@ -37,6 +37,31 @@ pub fn policy(path: &str, policy: &Policy, entities: &Entities) -> Vec<Problem> 
     }
     if policy.cache.namespace.as_ref().is_some_and(|name| name.trim().is_empty()) {
         problems.push(Problem::error(at("cache.namespace"), "is empty"));
+    }
+    if let Some(breaker) = &policy.key_breaker {
+        problems.extend(key_breaker(&at("key_breaker"), breaker));
+    }
+    problems
+}
+
+/// Checks when a key is held back. Only the gateway and a key can say it.
+fn key_breaker(path: &str, breaker: &KeyBreaker) -> Vec<Problem> {
+    if !(path == "policy.key_breaker" || path.starts_with("keys.")) {
+        return vec![Problem::error(path, "only the gateway's policy and a key's can say when a key is held back")];
+    }
+    let at = |field: &str| format!("{path}.{field}");
+    let mut problems = Vec::new();
+    if breaker.error_percent.is_some_and(|percent| percent > 100) {
+        problems.push(Problem::error(at("error_percent"), "must be at most 100"));
+    }
+    if breaker.spend_times == Some(1) {
+        problems.push(Problem::error(at("spend_times"), "must be at least 2: once the usual is usual"));
+    }
+    if breaker.least_requests == Some(0) {
+        problems.push(Problem::error(at("least_requests"), "must be at least 1"));
+    }
+    if breaker.window_seconds.is_some_and(|seconds| !(10..=86_400).contains(&seconds)) {
+        problems.push(Problem::error(at("window_seconds"), "must be between 10 and 86400"));
     }
     problems
 }

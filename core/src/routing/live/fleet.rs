@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::{Blow, Breaker, BreakerView, SavedBreaker, Standing};
 use super::load::{Load, LoadView};
 use super::registry::{Named, Registry};
+use super::watch::{HeldKey, KeyLive, Spent};
 use super::{Failure, Scope};
 use crate::model::BreakerSettings;
 use crate::routing::Affinity;
@@ -23,6 +24,9 @@ pub struct Fleet {
     deployments: Registry<DeploymentLive>,
     credentials: Registry<CredentialLive>,
     channels: Registry<ChannelLive>,
+    keys: Registry<KeyLive>,
+    /// Some key is watched for what is out of the ordinary.
+    watches: AtomicBool,
     /// Where conversations are.
     pub affinity: Affinity,
     next: AtomicU32,
@@ -200,6 +204,9 @@ pub struct Saved {
     /// Those that are open.
     #[serde(default)]
     pub rows: Vec<SavedRow>,
+    /// Keys that are held back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<HeldKey>,
 }
 
 /// One breaker that is open.
@@ -244,6 +251,87 @@ impl Fleet {
         });
         found.position.store(position, Ordering::Relaxed);
         found
+    }
+
+    /// A virtual key, by its id.
+    pub fn key(&self, id: &str) -> Arc<KeyLive> {
+        self.keys.get((id, ""), || KeyLive::new(id))
+    }
+
+    /// Whether some key is watched for what is out of the ordinary.
+    pub(crate) fn watch_keys(&self, any: bool) {
+        self.watches.store(any, Ordering::Relaxed);
+    }
+
+    /// A request of a key is over. Tells if the key is held back from now on.
+    pub fn spent(&self, key: &str, spent: Spent) -> Option<HeldKey> {
+        if !self.watches.load(Ordering::Relaxed) {
+            return None;
+        }
+        let held = self.keys.find((key, ""))?.note(spent)?;
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        Some(held)
+    }
+
+    /// Every key that is held back now.
+    pub fn held_keys(&self, now_ms: u64) -> Vec<HeldKey> {
+        let mut held: Vec<HeldKey> = self.keys.all().iter().filter_map(|key| key.held(now_ms)).collect();
+        held.sort_by(|a, b| a.key.cmp(&b.key));
+        held
+    }
+
+    /// Lets a key go on; whether it was held back.
+    pub fn release_key(&self, key: &str, now_ms: u64) -> bool {
+        let released = self.keys.find((key, "")).is_some_and(|key| key.release(now_ms));
+        if released {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        released
+    }
+
+    /// A look from outside (no request of anybody) showed how a channel's address and one of its credentials are. `failure`: what is wrong, with
+    /// the provider's words and how long it asks to be left alone; only what it says about address and credential counts.
+    pub fn looked(
+        &self,
+        ended: &Ended<'_>,
+        failure: Option<(Failure, Option<Duration>, &str)>,
+        rules: &BreakerSettings,
+    ) -> Vec<Trouble> {
+        let channel = self.channel(ended.channel);
+        let mut changed = Vec::new();
+        match failure {
+            None => {
+                // It says nothing about money, models or the owner's rules.
+                let shown = |breaker: &Breaker, why: Failure| {
+                    breaker.standing(ended.now_ms) == Standing::HalfOpen
+                        && breaker.view(ended.now_ms).is_some_and(|view| view.why == why)
+                        && breaker.answered()
+                };
+                if shown(&channel.breaker, Failure::Unreachable) {
+                    changed.push(self.trouble(&channel.breaker, ended, false, false, false));
+                }
+                if let Some(own) = ended.credential.filter(|own| shown(&own.breaker, Failure::BadKey)) {
+                    changed.push(self.trouble(&own.breaker, ended, false, true, false));
+                }
+            }
+            Some((failure, wait, words)) => {
+                let words: String = words.chars().take(LONGEST).collect();
+                let blow = Blow { failure, wait, words: &words, recent: (0, 0), jitter: ended.jitter };
+                let (breaker, credential) = match (failure.effect().scope, ended.credential) {
+                    (Scope::Channel, _) => (&channel.breaker, false),
+                    (Scope::Credential, Some(own)) => (&own.breaker, true),
+                    _ => return changed,
+                };
+                breaker.release();
+                if breaker.failed(ended.now_ms, &blow, rules) {
+                    changed.push(self.trouble(breaker, ended, false, credential, true));
+                }
+            }
+        }
+        if !changed.is_empty() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        changed
     }
 
     /// An attempt begins.
@@ -449,11 +537,14 @@ impl Fleet {
                     .filter_map(|(mark, lane)| row(&own.channel, Some(&own.upstream), Some(*mark), lane)),
             );
         }
-        Saved { rows }
+        Saved { rows, keys: self.held_keys(0) }
     }
 
     /// Takes up what survived.
     pub fn restore(&self, saved: &Saved) {
+        for held in &saved.keys {
+            self.key(&held.key).restore(held);
+        }
         for SavedRow { channel, upstream, mark, breaker } in &saved.rows {
             match (upstream, mark) {
                 (None, None) => self.channel(channel).breaker.restore(breaker),

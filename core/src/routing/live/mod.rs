@@ -8,6 +8,7 @@ mod fleet;
 mod load;
 mod registry;
 mod rotor;
+mod watch;
 mod window;
 
 pub use breaker::{Breaker, BreakerView, FOR_GOOD, Standing};
@@ -16,3 +17,4 @@ pub(crate) use failure::Scope;
 pub use fleet::{ChannelLive, CredentialLive, DeploymentLive, Ended, Fleet, How, Rule, Saved, SavedRow, Trouble};
 pub use load::LoadView;
 pub(crate) use rotor::Rotor;
+pub use watch::{HeldKey, KeyLive, Spent};

@@ -15,8 +15,8 @@ use super::extract::{Named, Sent, given};
 use super::{Admin, Done};
 use crate::model::check::Problem;
 use crate::model::{
-    Channel, ChannelModel, ChannelState, Credential, DisableRule, Entities, ModelNames, ModelTuning, Multiplier,
-    Origin, Override, Retry, SecretSource, Timeouts,
+    Channel, ChannelModel, ChannelProbe, ChannelState, Credential, DisableRule, Entities, ModelNames, ModelTuning,
+    Multiplier, Origin, Override, Retry, SecretSource, Timeouts,
 };
 use crate::store::{Applied, Change, ChangeError};
 
@@ -39,6 +39,8 @@ pub struct ChannelView {
     pub names: ModelNames,
     /// Failures that take a credential or the channel out of rotation at once.
     pub disable: Vec<DisableRule>,
+    /// Looks by itself whether it works; `null`: only traffic shows it.
+    pub probe: Option<ChannelProbe>,
     /// Labels.
     pub tags: Vec<String>,
     /// Share among channels that list the same model.
@@ -90,6 +92,7 @@ impl From<&Channel> for ChannelView {
             listed: channel.listed.clone(),
             names: channel.names.clone(),
             disable: channel.disable.clone(),
+            probe: channel.probe.clone(),
             tags: channel.tags.clone(),
             weight: channel.weight,
             enabled: channel.enabled,
@@ -177,6 +180,9 @@ pub struct ChannelInput {
     /// Failures that take a credential or the channel out of rotation at once.
     #[serde(default)]
     pub disable: Vec<DisableRule>,
+    /// Looks by itself whether it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ChannelProbe>,
     /// Labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -253,6 +259,7 @@ impl From<ChannelInput> for Channel {
             models: input.models,
             names: input.names,
             disable: input.disable,
+            probe: input.probe,
             tags: input.tags,
             weight: input.weight.unwrap_or(1),
             enabled: input.enabled,
@@ -298,6 +305,10 @@ pub struct ChannelPatch {
     /// Failures that take a credential or the channel out of rotation at once, all anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disable: Option<Vec<DisableRule>>,
+    /// Looks by itself whether it works; `null`: only traffic shows it.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ChannelProbe>)]
+    pub probe: Option<Option<ChannelProbe>>,
     /// Labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
@@ -356,7 +367,7 @@ impl ChannelPatch {
         macro_rules! take {
             ($($field:ident),*) => { $( if let Some(value) = self.$field { channel.$field = value; } )* };
         }
-        take!(names, disable);
+        take!(names, disable, probe);
         take!(provider, base_urls, models, tags, weight, options, headers, dialect, timeouts, proxy, allow_link_local);
         take!(ca, retry, overrides, for_models, price_multiplier, prices_of);
         unmask(channel.overrides.iter_mut(), &old.0.iter().collect::<Vec<_>>());

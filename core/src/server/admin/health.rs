@@ -9,12 +9,16 @@ use super::Admin;
 use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::Sent;
-use crate::routing::{BreakerView, LoadView, Trouble};
+use crate::events::{Event, Level};
+use crate::routing::{BreakerView, HeldKey, LoadView, Trouble};
 
 /// How everything fares.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct HealthList {
     channels: Vec<ChannelHealth>,
+    /// Keys that are held back because their traffic was out of the ordinary.
+    #[serde(default)]
+    keys: Vec<HeldKey>,
 }
 
 /// How one channel fares.
@@ -63,6 +67,8 @@ pub(super) struct ResetInput {
     channel: Option<String>,
     /// The model, by the provider's name; absent: everything at the channel.
     model: Option<String>,
+    /// A key that is held back, by id or name; then nothing else is put back.
+    key: Option<String>,
 }
 
 /// What was forgotten.
@@ -103,10 +109,10 @@ pub(super) async fn list(State(admin): State<Admin>) -> Json<HealthList> {
     let now_ms = admin.services.clock.unix_ms();
     let entities = admin.services.store.entities();
     let channels = entities.channels.iter().map(|own| channel(&admin, &own.name, own.enabled, now_ms));
-    Json(HealthList { channels: channels.collect() })
+    Json(HealthList { channels: channels.collect(), keys: admin.services.fleet.held_keys(now_ms) })
 }
 
-/// Puts what is out of rotation back in, and forgets why it was out.
+/// Puts what is out of rotation back in, and forgets why it was out; or lets a key go on that is held back.
 #[utoipa::path(post, path = "/api/v1/health/reset", tag = "channels", operation_id = "reset_health", request_body = ResetInput,
     responses((status = 200, body = ResetDone), (status = 404, body = Failure)))]
 pub(super) async fn reset(
@@ -114,6 +120,21 @@ pub(super) async fn reset(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ResetInput>,
 ) -> Result<Json<ResetDone>, AdminError> {
+    let now_ms = admin.services.clock.unix_ms();
+    if let Some(key) = &input.key {
+        if input.channel.is_some() || input.model.is_some() {
+            return Err(AdminError::invalid("name a key, or a channel, not both"));
+        }
+        let entities = admin.services.store.entities();
+        let key = entities.key(key).ok_or_else(|| AdminError::missing("key", key))?;
+        let released = admin.services.fleet.release_key(&key.id, now_ms);
+        if released {
+            let message = format!("the key {} is released by {}", key.name, who.0);
+            let event = Event::new(now_ms, Level::Info, "key-released", key.name.as_str(), message);
+            admin.services.events.tell(event.with("key", key.id.clone()));
+        }
+        return Ok(Json(ResetDone { reset: usize::from(released) }));
+    }
     if let Some(name) = &input.channel
         && admin.services.store.entities().channel(name).is_none()
     {
@@ -121,6 +142,18 @@ pub(super) async fn reset(
     }
     let reset = admin.services.fleet.reset(input.channel.as_deref(), input.model.as_deref());
     tracing::info!(who = who.0, channel = input.channel, model = input.model, reset, "put back in rotation");
+    if reset > 0 {
+        let subject = input.channel.clone().unwrap_or_else(|| "all".to_owned());
+        let what = match (&input.channel, &input.model) {
+            (Some(channel), Some(model)) => format!("{channel}/{model} is"),
+            (Some(channel), None) => format!("everything at {channel} is"),
+            _ => "everything is".to_owned(),
+        };
+        let message = format!("{what} put back in rotation by {}", who.0);
+        let event = Event::new(now_ms, Level::Info, "breaker-closed", subject, message);
+        let event = event.with("channel", input.channel).with("model", input.model);
+        admin.services.events.tell(event.with("reset", reset));
+    }
     Ok(Json(ResetDone { reset }))
 }
 

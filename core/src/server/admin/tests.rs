@@ -355,7 +355,11 @@ async fn logs_are_listed_filtered_paged_and_followed() {
     assert_eq!((rest["records"].as_array().unwrap().len(), &rest["next"]), (2, &Value::Null));
     let by_name = world.get("/requests?key=k").await;
     assert_eq!(by_name["records"].as_array().unwrap().len(), 3, "a key's name stands for its id");
-    assert_eq!((&by_name["keys"], &live["keys"]), (&json!({ &id: "k" }), &json!({ &id: "k" })), "and is told with them");
+    assert_eq!(
+        (&by_name["keys"], &live["keys"]),
+        (&json!({ &id: "k" }), &json!({ &id: "k" })),
+        "and is told with them"
+    );
     assert_eq!(world.get("/requests?state=completed").await["records"], json!([]));
     assert_eq!(world.get(&format!("/requests/{}", record(3).id)).await["started"], json!(record(3).started));
     for wrong in ["/requests?state=odd", "/requests?before=x!", "/requests?limt=1", "/requests/live?after=x"] {

@@ -13,13 +13,16 @@ pub(super) const SCHEMA_ROW: &str = "schema";
 /// What is done with each row.
 type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), BackupError>;
 
+/// Key and value, as they are stored.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// One table.
 pub(super) struct Carried {
     pub(super) name: &'static str,
     /// It stands in the file of bodies.
     pub(super) beside: bool,
     pub(super) dump: fn(&ReadTransaction, Each<'_>) -> Result<(), BackupError>,
-    pub(super) put: fn(&WriteTransaction, &[(Vec<u8>, Vec<u8>)]) -> Result<(), BackupError>,
+    pub(super) put: fn(&WriteTransaction, &[Row]) -> Result<(), BackupError>,
 }
 
 macro_rules! carried {

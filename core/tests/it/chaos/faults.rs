@@ -25,6 +25,7 @@ pub enum Fault {
     AnswersWithHalfAValue,
     AnswersWithTheWrongValue,
     FailsInsideTheAnswer,
+    SaysNothing,
     Status(u16),
     LimitedWithout,
     LimitedSeconds,
@@ -148,6 +149,7 @@ impl Fault {
                 "application/json",
                 "{\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\",\"code\":null}}",
             ),
+            Self::SaysNothing => Some(Script::text("")),
             Self::Status(status) => Some(Script::error(status)),
             Self::LimitedWithout => Some(Script::error(429)),
             Self::LimitedSeconds => limited("retry-after", "30"),
@@ -254,9 +256,14 @@ impl Trouble {
     pub fn arm(&self, stream: bool) {
         // As many as one caller may make.
         for _ in 0..4 {
-            if let Some(script) = self.fault.script(stream) {
-                self.mock.script(script.provider("openai"));
-            }
+            self.arm_once(stream);
+        }
+    }
+
+    /// The next request at the bad channel meets the fault.
+    pub fn arm_once(&self, stream: bool) {
+        if let Some(script) = self.fault.script(stream) {
+            self.mock.script(script.provider("openai"));
         }
     }
 

@@ -8,7 +8,7 @@ mod storms;
 
 use std::time::Duration;
 
-use myelin_core::model::{RequestRecord, RequestState};
+use myelin_core::model::{FailureClass, RequestRecord, RequestState, RetryAction, Settings};
 use serde_json::{Value, json};
 
 use crate::support::TestGateway;
@@ -22,6 +22,10 @@ const ANSWER: &str = "You said: alpha bravo charlie delta echo foxtrot";
 
 /// A gateway whose model `mock` lies first at the channel with the fault; `good`: a second channel stands behind it.
 async fn gateway(trouble: &Trouble, good: bool, stream: bool) -> TestGateway {
+    gateway_with(trouble, good, stream, |_| {}).await
+}
+
+async fn gateway_with(trouble: &Trouble, good: bool, stream: bool, change: impl FnOnce(&mut Settings)) -> TestGateway {
     let mut bad = trouble.channel(stream);
     bad["timeouts"] = trouble.fault.timeouts();
     bad["weight"] = json!(1);
@@ -31,7 +35,11 @@ async fn gateway(trouble: &Trouble, good: bool, stream: bool) -> TestGateway {
         second["weight"] = json!(0);
         channels.push(second);
     }
-    TestGateway::with_settings(channels, |settings| settings.policy.retry.backoff_ms = Some(10)).await
+    TestGateway::with_settings(channels, |settings| {
+        settings.policy.retry.backoff_ms = Some(10);
+        change(settings);
+    })
+    .await
 }
 
 /// What a caller got.
@@ -241,6 +249,36 @@ async fn what_is_only_slow_or_oddly_cut_arrives_whole() {
         wrong
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_empty_answer_reaches_the_caller_as_it_is_unless_the_owner_wants_another() {
+    let trouble = Trouble::start(Fault::SaysNothing).await;
+    for stream in [true, false] {
+        for (action, expected, attempts) in [(None, "", 1), (Some(RetryAction::Elsewhere), ANSWER, 2)] {
+            let on = |settings: &mut Settings| {
+                // Each question is one of its own.
+                settings.affinity_seconds = 0;
+                settings.policy.retry.on = action.map(|action| (FailureClass::Empty, action)).into_iter().collect();
+            };
+            let gateway = gateway_with(&trouble, true, stream, on).await;
+            for client in CLIENTS {
+                all_is_forgotten(&gateway);
+                trouble.arm_once(stream);
+                let got = ask(&gateway, client, stream).await;
+                let label = format!("{client:?} stream={stream} {action:?}");
+                assert_eq!(got.status, 200, "{label}: {}", got.text);
+                assert_eq!(said(client, stream, &got).trim(), expected, "{label}: {}", got.text);
+                let record = gateway.last_record().await;
+                assert_eq!(record.attempts.len(), attempts, "{label}: {:?}", outcomes(&record));
+            }
+        }
+    }
+}
+
+/// What a fault taught about the channel is no matter of the next question.
+fn all_is_forgotten(gateway: &TestGateway) {
+    gateway.gateway.services().fleet.reset(None, None);
 }
 
 fn outcomes(record: &RequestRecord) -> Vec<String> {

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
-import { FileLock2, FlaskConical, KeyRound, Pencil, RefreshCw, ScrollText, Trash2 } from "lucide-react";
+import { FileLock2, FlaskConical, KeyRound, Pencil, RefreshCw, ScrollText, Tags, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { answer, api } from "@/api/client";
+import { type Api, answer, api } from "@/api/client";
 import { useChange } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
@@ -12,11 +12,18 @@ import { Ago } from "@/components/ui/moment";
 import { Notice } from "@/components/ui/notice";
 import { useT } from "@/i18n";
 import { type Channel, offered, type Provider, standing } from "./shape";
+import { Troubles } from "./health";
 import { TestResult } from "./test-result";
 
-type Props = { channel: Channel; provider?: Provider; edit: () => void };
+type Props = {
+  channel: Channel;
+  provider?: Provider;
+  health?: Api<"ChannelHealth">;
+  edit: () => void;
+  look: () => void;
+};
 
-export function ChannelCard({ channel, provider, edit }: Props) {
+export function ChannelCard({ channel, provider, health, edit, look }: Props) {
   const t = useT();
   const { name } = channel;
   const path = { params: { path: { name } } };
@@ -56,6 +63,7 @@ export function ChannelCard({ channel, provider, edit }: Props) {
           label={t("channels.more", { name })}
           items={[
             { label: t("edit"), icon: <Pencil />, run: edit },
+            { label: t("channels.look"), icon: <Tags />, run: look },
             { label: t("channels.sync"), icon: <RefreshCw />, run: () => sync.mutate(undefined) },
             !fixed && { label: t("delete"), icon: <Trash2 />, run: () => setLeaving(true), danger: true },
           ]}
@@ -82,6 +90,7 @@ export function ChannelCard({ channel, provider, edit }: Props) {
           <Badge icon={<KeyRound />}>{t("channels.credentials", { n: channel.credentials.length })}</Badge>
         )}
       </div>
+      {health && <Troubles health={health} />}
       {state.why && <p className="text-xs break-words text-bad">{state.why}</p>}
       <p className="line-clamp-2 text-xs text-muted" title={models.join(", ")}>
         {models.length === 0
@@ -101,6 +110,9 @@ export function ChannelCard({ channel, provider, edit }: Props) {
         </Button>
         <Button small icon={<Pencil className="size-3.5" />} onClick={edit}>
           {t("edit")}
+        </Button>
+        <Button small icon={<Tags className="size-3.5" />} onClick={look}>
+          {t("channels.look")}
         </Button>
         <Link
           to="/requests"

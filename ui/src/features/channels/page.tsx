@@ -1,7 +1,7 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Cable, Plus } from "lucide-react";
 import { useMemo, useState } from "react";
-import { useChannels, useProviders } from "@/api/queries";
+import { useChannels, useHealth, useProviders } from "@/api/queries";
 import { Button } from "@/components/ui/button";
 import { Empty } from "@/components/ui/empty";
 import { Input } from "@/components/ui/field";
@@ -12,16 +12,18 @@ import { useT } from "@/i18n";
 import { AddChannel } from "./add";
 import { ChannelCard } from "./card";
 import { EditChannel } from "./edit";
+import { Prices } from "./prices";
 
-export type ChannelsSearch = { add?: string; edit?: string };
+export type ChannelsSearch = { add?: string; edit?: string; look?: string };
 
 /** Accounts at providers. */
 export function ChannelsPage() {
   const t = useT();
   const navigate = useNavigate({ from: "/channels" });
-  const { add, edit } = useSearch({ from: "/channels" });
+  const { add, edit, look } = useSearch({ from: "/channels" });
   const channels = useChannels();
   const providers = useProviders();
+  const health = useHealth();
   const [text, setText] = useState("");
   const names = useMemo(
     () => new Map(providers.data?.providers.map((provider) => [provider.id, provider])),
@@ -77,7 +79,9 @@ export function ChannelsPage() {
             key={channel.name}
             channel={channel}
             provider={names.get(channel.provider)}
+            health={health.data?.channels.find((found) => found.channel === channel.name)}
             edit={() => open({ edit: channel.name })}
+            look={() => open({ look: channel.name })}
           />
         ))}
       </div>
@@ -92,6 +96,7 @@ export function ChannelsPage() {
           close={() => open({})}
         />
       )}
+      {look && <Prices key={look} channel={look} close={() => open({})} />}
       {edited && (
         <EditChannel key={edited.name} channel={edited} provider={names.get(edited.provider)} close={() => open({})} />
       )}

@@ -22,6 +22,7 @@ import { exactMoney, money } from "@/lib/money";
 import { rangeOf, zone } from "@/lib/range";
 import { download } from "@/lib/shell";
 import { RangeBar } from "./bar";
+import { Budgets } from "./budgets";
 import { Forecast } from "./forecast";
 import {
   type CostsSearch,
@@ -34,6 +35,7 @@ import {
   type Metric,
   TABS,
 } from "./search";
+import { WhatIf } from "./what-if";
 import { byGroup, cacheShare, type Group, measure, type Sums } from "./sums";
 
 const TimeSeries = lazy(() => import("@/components/charts/time-series").then((m) => ({ default: m.TimeSeries })));
@@ -81,7 +83,13 @@ export function CostsPage() {
       </RangeBar>
       {tab === "spend" && <Spend search={search} span={span} by={by} metric={metric} change={change} />}
       {tab === "hours" && <Hours search={search} span={span} metric={metric} />}
-      {tab === "forecast" && <Forecast search={search} by={by} />}
+      {tab === "whatif" && <Supposing search={search} span={span} by={by} change={change} />}
+      {tab === "forecast" && (
+        <>
+          <Budgets />
+          <Forecast search={search} by={by} />
+        </>
+      )}
     </Page>
   );
 }
@@ -174,8 +182,8 @@ function Ranking({
   const size = (group: Group) => measure(group as unknown as Sums, metric);
   const most = Math.max(...groups.map(size), 1);
   const own = Object.fromEntries(
-    ["model", "channel", "key", "tool"].flatMap((name) => {
-      const value = search[name as Filter];
+    FILTERS.flatMap((name) => {
+      const value = search[name];
       return value === undefined ? [] : [[name, value]];
     }),
   );
@@ -221,7 +229,7 @@ function Ranking({
           head: t("metric.requests"),
           right: true,
           cell: (group) =>
-            filter === "model" || filter === "channel" || filter === "key" || filter === "tool" ? (
+            filter ? (
               <Link
                 to="/requests"
                 search={{ ...own, [filter]: group.name, ...span }}
@@ -328,6 +336,30 @@ function Export({ groups, by, t }: { groups: Group[]; by: string; t: Translate }
           run: () => download(`costs-by-${by}.json`, "application/json", `${JSON.stringify(groups, null, 2)}\n`),
         },
       ]}
+    />
+  );
+}
+
+type SupposingProps = {
+  search: CostsSearch;
+  span: Span;
+  by: Dimension;
+  change: (next: Partial<CostsSearch>) => void;
+};
+
+/** What the same tokens would have cost elsewhere. */
+function Supposing({ search, span, by, change }: SupposingProps) {
+  const t = useT();
+  const usage = useUsage(by, span, search);
+  if (usage.isError) return <Failure error={usage.error} retry={() => void usage.refetch()} />;
+  if (!usage.data) return <Skeleton className="h-64 w-full" />;
+  if (usage.data.total.requests === 0) return <Nothing />;
+  return (
+    <WhatIf
+      groups={byGroup(usage.data.groups, "cost")}
+      what={t(`by.${by}`)}
+      target={search.as ?? ""}
+      change={(as) => change({ as })}
     />
   );
 }

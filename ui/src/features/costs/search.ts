@@ -14,8 +14,12 @@ export const DIMENSIONS = [
   "error",
   "tag",
   "owner",
+  "user",
   "team",
   "project",
+  "organisation",
+  "cache",
+  "status",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 
@@ -41,10 +45,10 @@ export const FILTERS = [
 export type Filter = (typeof FILTERS)[number];
 export type Filters = { [name in Filter]?: string };
 
-export const TABS = ["spend", "hours", "forecast"] as const;
+export const TABS = ["spend", "hours", "whatif", "forecast"] as const;
 export type Tab = (typeof TABS)[number];
 
-export type CostsSearch = RangeSearch & Filters & { by?: Dimension; metric?: Metric; tab?: Tab };
+export type CostsSearch = RangeSearch & Filters & { by?: Dimension; metric?: Metric; tab?: Tab; as?: string };
 
 export function cleanFilters(raw: Record<string, unknown>): Filters {
   const found: Filters = {};
@@ -62,6 +66,7 @@ export function cleanCosts(raw: Record<string, unknown>): CostsSearch {
     by: DIMENSIONS.find((name) => name === raw.by),
     metric: METRICS.find((name) => name === raw.metric),
     tab: TABS.find((name) => name === raw.tab),
+    as: typeof raw.as === "string" ? raw.as : undefined,
   };
 }
 

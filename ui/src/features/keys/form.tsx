@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { type Api, answer, api } from "@/api/client";
 import { useChange, useChannels, useModels, useProfiles } from "@/api/queries";
@@ -7,6 +8,7 @@ import { Check, Field, Input, Select } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
 import { say } from "@/components/ui/toast";
 import { WordsInput } from "@/components/ui/words-input";
+import { STRATEGIES, type Strategy } from "@/features/routes/strategies";
 import { useT } from "@/i18n";
 import { FORMATS, TOOLS } from "@/lib/known";
 import { fromLocal, toLocal } from "@/lib/time";
@@ -31,12 +33,23 @@ export function KeyForm({ value, close, made }: Props) {
   const [expires, setExpires] = useState(value?.expires ? toLocal(value.expires) : "");
   const [strict, setStrict] = useState(value?.strict ?? false);
 
+  const [owner, setOwner] = useState(value?.owner ?? "");
+  const [strategy, setStrategy] = useState<Strategy | "">(value?.strategy ?? "");
+  const [bodies, setBodies] = useState<Api<"BodyPolicy"> | "">(value?.bodies ?? "");
+  const owners = useQuery({
+    queryKey: ["owners"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/owners", { signal })),
+  });
+
   const fields = {
     name: name.trim(),
     tool: tool.trim() || null,
     profile: profile || null,
     expires: expires ? fromLocal(expires) : null,
     strict,
+    owner: owner.trim() || null,
+    strategy: strategy || null,
+    bodies: bodies || null,
     ...may,
   };
   const create = useChange(() => answer(api.POST("/api/v1/keys", { body: fields as Api<"KeyInput"> })), {
@@ -145,6 +158,45 @@ export function KeyForm({ value, close, made }: Props) {
             onChange={(event) => setExpires(event.target.value)}
           />
         </Field>
+        <details className="rounded-lg border border-line p-3">
+          <summary className="text-sm font-medium">{t("more")}</summary>
+          <div className="mt-3 space-y-4">
+            <Field label={t("keys.owner")} optional={t("optional")} hint={t("keys.ownerHint")}>
+              <Input list="owners" disabled={fixed} value={owner} onChange={(event) => setOwner(event.target.value)} />
+            </Field>
+            <datalist id="owners">
+              {owners.data?.owners.map((row) => (
+                <option key={row.owner} value={row.owner} />
+              ))}
+            </datalist>
+            <Field label={t("keys.strategy")}>
+              <Select
+                disabled={fixed}
+                value={strategy}
+                onChange={(event) => setStrategy(event.target.value as Strategy | "")}
+              >
+                <option value="">{t("keys.asGateway")}</option>
+                {STRATEGIES.map((word) => (
+                  <option key={word}>{word}</option>
+                ))}
+              </Select>
+            </Field>
+            <Field label={t("keys.bodies")}>
+              <Select
+                disabled={fixed}
+                value={bodies}
+                onChange={(event) => setBodies(event.target.value as Api<"BodyPolicy"> | "")}
+              >
+                <option value="">{t("keys.asGateway")}</option>
+                {(["off", "errors", "all"] as const).map((policy) => (
+                  <option key={policy} value={policy}>
+                    {t(`choice.${policy}`)}
+                  </option>
+                ))}
+              </Select>
+            </Field>
+          </div>
+        </details>
         <Check on={strict} disabled={fixed} onChange={setStrict} label={t("keys.strict")} />
       </form>
     </Dialog>

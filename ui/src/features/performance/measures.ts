@@ -1,24 +1,24 @@
 import type { Api } from "@/api/client";
 import { cleanFilters, type Filters } from "@/features/costs/search";
-import { duration, percent } from "@/lib/format";
+import { count, duration, percent } from "@/lib/format";
 import { cleanRange, type RangeSearch } from "@/lib/range";
 
-export const GROUPS = ["channel", "model", "upstream_model", "provider", "tool", "format"] as const;
+export const GROUPS = ["channel", "model", "upstream_model", "provider", "tool", "key", "profile", "format"] as const;
 export type Group = (typeof GROUPS)[number];
-export type PerformanceSearch = RangeSearch & Filters & { by?: Group; view?: "compare" | "time" };
+export type PerformanceSearch = RangeSearch & Filters & { by?: Group; view?: "compare" | "time" | "failures" };
 
 export function cleanPerformance(raw: Record<string, unknown>): PerformanceSearch {
   return {
     ...cleanRange(raw),
     ...cleanFilters(raw),
     by: GROUPS.find((name) => name === raw.by),
-    view: raw.view === "time" ? "time" : undefined,
+    view: raw.view === "time" || raw.view === "failures" ? raw.view : undefined,
   };
 }
 
 type Sums = Api<"SumsView">;
 type Measure = {
-  id: "ttft" | "total" | "speed" | "errors" | "attempts" | "overhead";
+  id: "ttft" | "total" | "speed" | "errors" | "attempts" | "retries" | "overhead";
   /** `undefined`: nothing is known, which is not zero. */
   value: (sums: Sums) => number | undefined;
   show: (value: number) => string;
@@ -42,6 +42,12 @@ export const MEASURES: Measure[] = [
     id: "attempts",
     value: (sums) => (sums.requests > 0 ? sums.attempts / sums.requests : undefined),
     show: (value) => value.toFixed(2),
+  },
+  {
+    id: "retries",
+    // A request that no deployment was asked for has no second try.
+    value: (sums) => (sums.requests > 0 ? Math.max(0, sums.attempts - sums.requests) : undefined),
+    show: count,
   },
   // No request takes nothing: zero is a time that nobody measured.
   { id: "overhead", value: (sums) => sums.overhead_us || undefined, show: duration },

@@ -17,6 +17,7 @@ import { filterQuery } from "@/features/costs/search";
 import { useT } from "@/i18n";
 import { count, duration, percent } from "@/lib/format";
 import { rangeOf, zone } from "@/lib/range";
+import { Failures } from "./failures-view";
 import { GROUPS, type Group, MEASURES, type PerformanceSearch, read } from "./measures";
 
 const TimeSeries = lazy(() => import("@/components/charts/time-series").then((m) => ({ default: m.TimeSeries })));
@@ -49,6 +50,7 @@ export function PerformancePage() {
   const views = [
     { id: "compare", label: t("perf.compare") },
     { id: "time", label: t("perf.time") },
+    { id: "failures", label: t("perf.failures") },
   ] as const;
   return (
     <Page
@@ -75,11 +77,9 @@ export function PerformancePage() {
       {usage.data && usage.data.total.requests > 0 && (
         <>
           <Totals total={usage.data.total} />
-          {view === "compare" ? (
-            <Compare rows={usage.data.groups} by={by} search={search} span={span} />
-          ) : (
-            <OverTime rows={usage.data.groups} span={span} />
-          )}
+          {view === "compare" && <Compare rows={usage.data.groups} by={by} search={search} span={span} />}
+          {view === "time" && <OverTime rows={usage.data.groups} span={span} />}
+          {view === "failures" && <Failures search={search} span={span} />}
         </>
       )}
     </Page>
@@ -92,7 +92,7 @@ type Span = { since: number; until: number };
 function Totals({ total }: { total: Api<"SumsView"> }) {
   const t = useT();
   return (
-    <dl className="grid grid-cols-2 gap-2 sm:grid-cols-3 xl:grid-cols-6">
+    <dl className="grid grid-cols-2 gap-2 sm:grid-cols-3 xl:grid-cols-7">
       {MEASURES.map(({ id, show, value }) => {
         const found = value(total);
         return (
@@ -143,7 +143,7 @@ function Compare({ rows, by, search, span }: CompareProps) {
                 search={{
                   ...span,
                   state: "failed",
-                  ...(by === "model" || by === "channel" ? { [by]: row.values[0] } : {}),
+                  [by]: row.values[0] ?? "",
                 }}
                 className={row.errors > 0 ? "text-bad hover:underline" : "text-muted"}
               >

@@ -1,6 +1,15 @@
 /** How one conversation is asked for in each client format. Pure: what is sent, not how. */
 
-export const FORMATS = ["openai-chat", "openai-responses", "anthropic-messages", "gemini", "ollama-chat"] as const;
+export const FORMATS = [
+  "openai-chat",
+  "openai-responses",
+  "anthropic-messages",
+  "gemini",
+  "ollama-chat",
+  "openai-completions",
+  "ollama-generate",
+  "dify",
+] as const;
 export type Format = (typeof FORMATS)[number];
 
 export type Turn = { role: "user" | "assistant"; text: string };
@@ -31,6 +40,12 @@ export function call(ask: Ask): Call {
 }
 
 const some = <T>(list: T[] | undefined): T[] | undefined => (list && list.length > 0 ? list : undefined);
+
+/** Formats without turns get the conversation as one text. */
+const asText = (turns: Turn[]): string =>
+  turns.length === 1
+    ? (turns[0]?.text ?? "")
+    : turns.map(({ role, text }) => `${role === "user" ? "User" : "Assistant"}: ${text}`).join("\n\n");
 
 const BUILDERS: { [format in Format]: (ask: Ask) => Call } = {
   "openai-chat": (ask) => ({
@@ -88,6 +103,39 @@ const BUILDERS: { [format in Format]: (ask: Ask) => Call } = {
           ? undefined
           : { temperature: ask.temperature, maxOutputTokens: ask.maxTokens },
       tools: some(ask.tools) && [{ functionDeclarations: ask.tools }],
+    },
+  }),
+  "openai-completions": (ask) => ({
+    path: "/v1/completions",
+    body: {
+      model: ask.model,
+      prompt: [ask.system, asText(ask.turns)].filter(Boolean).join("\n\n"),
+      stream: ask.stream || undefined,
+      temperature: ask.temperature,
+      max_tokens: ask.maxTokens,
+    },
+  }),
+  "ollama-generate": (ask) => ({
+    path: "/api/generate",
+    body: {
+      model: ask.model,
+      prompt: asText(ask.turns),
+      system: ask.system || undefined,
+      stream: ask.stream,
+      options:
+        ask.temperature === undefined && ask.maxTokens === undefined
+          ? undefined
+          : { temperature: ask.temperature, num_predict: ask.maxTokens },
+    },
+  }),
+  dify: (ask) => ({
+    path: "/dify/v1/chat-messages",
+    body: {
+      // The format names no model: what the name `dify` is mapped to answers, or the only model that the key may use.
+      inputs: {},
+      query: asText(ask.turns),
+      response_mode: ask.stream ? "streaming" : "blocking",
+      user: "playground",
     },
   }),
   "ollama-chat": (ask) => ({

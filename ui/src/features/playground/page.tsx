@@ -116,7 +116,7 @@ export function PlaygroundPage() {
     >
       <div className="grid min-h-0 flex-1 gap-4 lg:grid-cols-[16rem_1fr]">
         <aside className="space-y-3 lg:overflow-y-auto lg:pr-1">
-          <Field label={t("play.format")} hint={t("play.formatHint")}>
+          <Field label={t("play.format")} hint={format === "dify" ? t("play.difyHint") : t("play.formatHint")}>
             <Select value={format} onChange={(event) => change({ format: event.target.value as Format })}>
               {FORMATS.map((name) => (
                 <option key={name}>{name}</option>

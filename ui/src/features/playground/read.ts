@@ -117,6 +117,28 @@ const READERS: { [format in Format]: (answer: Answer, event: Json) => void } = {
     answer.input = whole(event.usageMetadata?.promptTokenCount) ?? answer.input;
     answer.output = whole(event.usageMetadata?.candidatesTokenCount) ?? answer.output;
   },
+  "openai-completions": (answer, event) => {
+    const choice = list(event.choices)[0];
+    answer.text += text(choice?.text);
+    answer.finish = text(choice?.finish_reason) || answer.finish;
+    answer.input = whole(event.usage?.prompt_tokens) ?? answer.input;
+    answer.output = whole(event.usage?.completion_tokens) ?? answer.output;
+  },
+  "ollama-generate": (answer, event) => {
+    answer.text += text(event.response);
+    answer.thinking += text(event.thinking);
+    answer.finish = text(event.done_reason) || answer.finish;
+    answer.input = whole(event.prompt_eval_count) ?? answer.input;
+    answer.output = whole(event.eval_count) ?? answer.output;
+  },
+  dify: (answer, event) => {
+    const kind = text(event.event);
+    if (kind === "error" || text(event.code)) answer.error = text(event.message) || text(event.code);
+    answer.text += text(event.answer);
+    const usage = event.metadata?.usage;
+    answer.input = whole(usage?.prompt_tokens) ?? answer.input;
+    answer.output = whole(usage?.completion_tokens) ?? answer.output;
+  },
   "ollama-chat": (answer, event) => {
     answer.text += text(event.message?.content);
     answer.thinking += text(event.message?.thinking);

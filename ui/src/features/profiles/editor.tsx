@@ -4,22 +4,28 @@ import { type Api, answer, api } from "@/api/client";
 import { useChange, useChannels, useModels, useRoutes } from "@/api/queries";
 import { Button, IconButton } from "@/components/ui/button";
 import { Dialog } from "@/components/ui/dialog";
-import { Field, Input, TextArea } from "@/components/ui/field";
+import { Field, Input, Select, TextArea } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Segmented } from "@/components/ui/tabs";
 import { WordsInput } from "@/components/ui/words-input";
+import { STRATEGIES, type Strategy } from "@/features/routes/strategies";
 import { useT } from "@/i18n";
 import { offered } from "@/features/channels/shape";
+import { ConditionsForm } from "./conditions";
 import { type Draft, draftOf, emptyDraft, moved, type Profile, ruleOf } from "./rules";
 
-type Props = { value?: Profile; like?: Profile; close: () => void };
+type Props = { value?: Profile; like?: Profile; name?: string; close: () => void };
 
 /** The rules of a profile, first match wins. */
-export function ProfileEditor({ value, like, close }: Props) {
+export function ProfileEditor({ value, like, name: wanted, close }: Props) {
   const t = useT();
   const fixed = value?.origin === "file";
-  const [name, setName] = useState(value?.name ?? (like ? `${like.name}-2` : ""));
+  const [name, setName] = useState(value?.name ?? wanted ?? (like ? `${like.name}-2` : ""));
   const [drafts, setDrafts] = useState<Draft[]>(() => (value ?? like)?.rules?.map(draftOf) ?? [emptyDraft()]);
+  const [description, setDescription] = useState((value ?? like)?.description ?? "");
+  const [only, setOnly] = useState((value ?? like)?.channels ?? []);
+  const [strategy, setStrategy] = useState((value ?? like)?.strategy ?? "");
+  const channels = useChannels();
   const [tried, setTried] = useState(false);
   const [warnings, setWarnings] = useState<Api<"Problem">[]>();
   const targets = useTargets();
@@ -30,9 +36,19 @@ export function ProfileEditor({ value, like, close }: Props) {
         const read = ruleOf(draft);
         return "rule" in read ? [read.rule] : [];
       });
-      return value
-        ? answer(api.PATCH("/api/v1/profiles/{name}", { params: { path: { name: value.name } }, body: { rules } }))
-        : answer(api.POST("/api/v1/profiles", { body: { name: name.trim(), rules } }));
+      const fields = {
+        rules,
+        description: description.trim() || null,
+        channels: only,
+        strategy: (strategy || null) as Strategy | null,
+      };
+      if (value) {
+        const path = { params: { path: { name: value.name } } };
+        return answer(api.PATCH("/api/v1/profiles/{name}", { ...path, body: fields }));
+      }
+      // What a profile holds beside its rules is copied too.
+      const { overrides, policy } = like ?? {};
+      return answer(api.POST("/api/v1/profiles", { body: { name: name.trim(), overrides, policy, ...fields } }));
     },
     {
       inPlace: true,
@@ -90,6 +106,35 @@ export function ProfileEditor({ value, like, close }: Props) {
             <Input autoFocus value={name} onChange={(event) => setName(event.target.value)} />
           </Field>
         )}
+        <details className="rounded-xl border border-line p-3">
+          <summary className="text-sm font-medium">{t("profiles.whole")}</summary>
+          <div className="mt-3 grid gap-3 md:grid-cols-2">
+            <Field label={t("profiles.description")} optional={t("optional")}>
+              <Input disabled={fixed} value={description} onChange={(event) => setDescription(event.target.value)} />
+            </Field>
+            <Field label={t("profiles.strategy")} optional={t("optional")}>
+              <Select
+                disabled={fixed}
+                value={strategy}
+                onChange={(event) => setStrategy(event.target.value as Strategy)}
+              >
+                <option value="">{t("profiles.routeStrategy")}</option>
+                {STRATEGIES.map((word) => (
+                  <option key={word}>{word}</option>
+                ))}
+              </Select>
+            </Field>
+            <WordsInput
+              label={t("profiles.onlyChannels")}
+              optional={t("optional")}
+              hint={t("profiles.onlyChannelsHint")}
+              values={only}
+              offers={channels.data?.channels.flatMap((row) => [row.name, ...row.tags.map((tag) => `tag:${tag}`)])}
+              disabled={fixed}
+              onChange={setOnly}
+            />
+          </div>
+        </details>
         <ol className="space-y-3">
           {drafts.map((draft, at) => (
             <li key={draft.id}>
@@ -217,6 +262,7 @@ function RuleForm({ draft, at, last, tried, fixed, targets, change, move, remove
           />
         </Field>
       </div>
+      <ConditionsForm value={draft.only} disabled={fixed} change={(only) => change({ only })} />
     </fieldset>
   );
 }

@@ -1,5 +1,6 @@
+import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { ArrowRight, CopyPlus, FileLock2, Pencil, Plus, Shuffle, Trash2 } from "lucide-react";
+import { ArrowRight, CopyPlus, FileLock2, Pencil, Plus, Shuffle, Sparkles, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { answer, api } from "@/api/client";
 import { useChange, useKeys, useProfiles } from "@/api/queries";
@@ -15,17 +16,25 @@ import { Skeleton } from "@/components/ui/spinner";
 import { Table } from "@/components/ui/table";
 import { useT } from "@/i18n";
 import { ProfileEditor } from "./editor";
-import { type Profile, patternOf } from "./rules";
+import { Explain } from "./explain";
+import { counted, type Profile, patternOf } from "./rules";
 import { ProfileCards } from "./switch";
 
-export type ProfilesSearch = { edit?: string; like?: string; add?: boolean };
+export type ProfilesSearch = { edit?: string; like?: string; preset?: string; add?: boolean };
 
 /** Who is sent where: named sets of rules, one of them active. */
 export function ProfilesPage() {
   const t = useT();
   const navigate = useNavigate({ from: "/profiles" });
-  const { edit, like, add } = useSearch({ from: "/profiles" });
+  const { edit, like, preset, add } = useSearch({ from: "/profiles" });
   const profiles = useProfiles();
+  const presets = useQuery({
+    queryKey: ["presets"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/profile-presets", { signal })),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const ready = presets.data?.presets ?? [];
+  const chosen = ready.find((row) => row.name === preset);
   const [leaving, setLeaving] = useState<Profile>();
   const open = (search: ProfilesSearch) => void navigate({ search });
   const remove = useChange(
@@ -40,9 +49,19 @@ export function ProfilesPage() {
       title={t("profiles.title")}
       hint={t("profiles.hint")}
       actions={
-        <Button look="primary" icon={<Plus className="size-4" />} onClick={() => open({ add: true })}>
-          {t("profiles.add")}
-        </Button>
+        <>
+          <Menu
+            label={t("profiles.presets")}
+            trigger={<Button icon={<Sparkles className="size-4" />}>{t("profiles.presets")}</Button>}
+            items={ready.map((row) => ({
+              label: row.needs.length > 0 ? `${row.name} (${row.needs.join(", ")})` : row.name,
+              run: () => open({ add: true, preset: row.name }),
+            }))}
+          />
+          <Button look="primary" icon={<Plus className="size-4" />} onClick={() => open({ add: true })}>
+            {t("profiles.add")}
+          </Button>
+        </>
       }
     >
       {profiles.isError && <Failure error={profiles.error} retry={() => void profiles.refetch()} />}
@@ -52,6 +71,7 @@ export function ProfilesPage() {
           <Card title={t("profiles.active")} hint={t("profiles.activeHint")}>
             <ProfileCards list={profiles.data} />
           </Card>
+          <Explain />
           <PerKey />
           {all.map((profile) => (
             <Card
@@ -67,7 +87,7 @@ export function ProfilesPage() {
                   )}
                 </span>
               }
-              hint={t("profiles.rules", { n: (profile.rules ?? []).length })}
+              hint={profile.description ?? t("profiles.rules", { n: (profile.rules ?? []).length })}
               actions={
                 <div className="flex items-center gap-1">
                   <Button small icon={<Pencil className="size-3.5" />} onClick={() => open({ edit: profile.name })}>
@@ -98,7 +118,9 @@ export function ProfilesPage() {
         </>
       )}
       {edited && <ProfileEditor key={edited.name} value={edited} close={() => open({})} />}
-      {add && <ProfileEditor like={model} close={() => open({})} />}
+      {add && (preset === undefined || chosen) && (
+        <ProfileEditor key={chosen?.name} like={chosen?.profile ?? model} name={chosen?.name} close={() => open({})} />
+      )}
       {leaving && (
         <Confirm
           title={t("profiles.remove", { name: leaving.name })}
@@ -129,7 +151,14 @@ function Rules({ profile }: { profile: Profile }) {
         {
           id: "pattern",
           head: t("profiles.asked"),
-          cell: ({ rule }) => <code className="text-xs">{patternOf(rule)}</code>,
+          cell: ({ rule }) => (
+            <span className="flex flex-wrap items-center gap-1.5">
+              <code className="text-xs">{patternOf(rule)}</code>
+              {counted(rule.if) > 0 && (
+                <Badge title={JSON.stringify(rule.if)}>{t("if.n", { n: counted(rule.if) })}</Badge>
+              )}
+            </span>
+          ),
         },
         {
           id: "to",

@@ -2,6 +2,7 @@ import type { Api } from "@/api/client";
 
 export type Profile = Api<"Profile">;
 export type Rule = Api<"ProfileRule">;
+export type Conditions = NonNullable<Rule["if"]>;
 
 /** A rule while it is edited: its pattern is one of two kinds, its fields are text. What the form does not show is kept in `rest`. */
 export type Draft = {
@@ -12,13 +13,15 @@ export type Draft = {
   to: string;
   fallback: string[];
   set: string;
+  /** What else must hold. */
+  only: Conditions;
   rest: Partial<Rule>;
 };
 
 let last = 0;
 
 export function draftOf(rule: Rule): Draft {
-  const { match, regex, to, fallback, set, ...rest } = rule;
+  const { match, regex, to, fallback, set, if: only, ...rest } = rule;
   last += 1;
   const fields = (set ?? {}) as Record<string, unknown>;
   return {
@@ -28,6 +31,7 @@ export function draftOf(rule: Rule): Draft {
     to: to ?? "",
     fallback: fallback ?? [],
     set: Object.keys(fields).length > 0 ? JSON.stringify(fields, null, 2) : "",
+    only: only ?? {},
     rest,
   };
 }
@@ -50,8 +54,23 @@ export function ruleOf(draft: Draft): { rule: Rule } | { wrong: "pattern" | "to"
     if (typeof set !== "object" || set === null || Array.isArray(set)) return { wrong: "set" };
   }
   const where = draft.kind === "regex" ? { regex: pattern } : { match: pattern };
-  return { rule: { ...draft.rest, ...where, to, fallback: draft.fallback, set } as Rule };
+  const only = clean(draft.only);
+  const condition = Object.keys(only).length > 0 ? { if: only } : {};
+  return { rule: { ...draft.rest, ...where, to, fallback: draft.fallback, set, ...condition } as Rule };
 }
+
+/** Without what asks nothing. */
+function clean(only: Conditions): Conditions {
+  const asks = (value: unknown) =>
+    value !== undefined &&
+    value !== null &&
+    !(Array.isArray(value) && value.length === 0) &&
+    !(typeof value === "object" && Object.keys(value).length === 0);
+  return Object.fromEntries(Object.entries(only).filter(([, value]) => asks(value)));
+}
+
+/** How many things a condition asks. */
+export const counted = (only: Conditions | undefined): number => Object.keys(clean(only ?? {})).length;
 
 /** Moves one entry of a list by one place. */
 export function moved<T>(list: readonly T[], from: number, by: -1 | 1): T[] {

@@ -11,7 +11,7 @@ import { Code } from "@/components/ui/code";
 import { Confirm } from "@/components/ui/confirm";
 import { CopyButton } from "@/components/ui/copy";
 import { Dialog } from "@/components/ui/dialog";
-import { Field, Input, Select, Switch } from "@/components/ui/field";
+import { Field, Input, Select, Switch, TextArea } from "@/components/ui/field";
 import { Ago } from "@/components/ui/moment";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
@@ -106,7 +106,8 @@ function Setting({ name, kind, choices, view }: SettingProps) {
   const label = t(`setting.${name}` as "setting.lan");
   const hint = t(`setting.${name}.hint` as "setting.lan.hint");
   const dirty = JSON.stringify(draft) !== JSON.stringify(stored);
-  const typed = kind === "words" || kind === "number" || kind === "text";
+  const broken = kind === "json" && typeof draft === "string" && parsed(draft) === undefined;
+  const typed = kind === "json" || kind === "words" || kind === "number" || kind === "text";
   return (
     <div className="grid gap-2 py-3 first:pt-0 last:pb-0 md:grid-cols-[1fr_22rem] md:gap-6">
       <div className="min-w-0">
@@ -140,7 +141,7 @@ function Setting({ name, kind, choices, view }: SettingProps) {
           >
             {choices?.map((choice) => (
               <option key={choice} value={choice}>
-                {t(`choice.${choice}` as "choice.off")}
+                {name === "strategy" ? choice : t(`choice.${choice}` as "choice.off")}
               </option>
             ))}
           </Select>
@@ -168,10 +169,30 @@ function Setting({ name, kind, choices, view }: SettingProps) {
             }}
           />
         )}
+        {kind === "json" && (
+          <>
+            <TextArea
+              mono
+              rows={3}
+              aria-label={label}
+              aria-invalid={broken}
+              disabled={fixed}
+              value={typeof draft === "string" ? draft : JSON.stringify(draft, null, 2)}
+              onChange={(event) => setDraft(event.target.value)}
+            />
+            {broken && <p className="text-xs text-bad">{t("profiles.badSet")}</p>}
+          </>
+        )}
         {change.isError && <Failure error={change.error} />}
         {typed && dirty && (
           <div className="flex gap-2">
-            <Button small look="primary" busy={change.isPending} onClick={() => change.mutate(draft)}>
+            <Button
+              small
+              look="primary"
+              disabled={broken}
+              busy={change.isPending}
+              onClick={() => change.mutate(kind === "json" && typeof draft === "string" ? parsed(draft) : draft)}
+            >
               {t("save")}
             </Button>
             <Button small icon={<RotateCcw className="size-3.5" />} onClick={() => setDraft(stored)}>
@@ -182,6 +203,16 @@ function Setting({ name, kind, choices, view }: SettingProps) {
       </div>
     </div>
   );
+}
+
+/** A JSON object that a field holds. */
+function parsed(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Who may administer. */

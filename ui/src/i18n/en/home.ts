@@ -27,4 +27,11 @@ export const home = {
   "setup.try": "Open the playground",
   "setup.tool": "Give a tool its key",
   "setup.toolText": "With a key of its own, its requests and costs have a name.",
+  "home.figures": "Today at a glance",
+  "home.today": "Spent today",
+  "home.month": "{cost} this month",
+  "home.budget": "Fullest budget",
+  "home.noBudget": "none set",
+  "home.requestsDay": "Requests, last 24 hours",
+  "home.alerts": "Worth a look",
 };

@@ -29,4 +29,5 @@ export const playground = {
   "play.thinking": "Thinking",
   "play.waiting": "Waiting for the first token…",
   "play.inspect": "Inspect",
+  "play.difyHint": "This format names no model: map “dify” in a profile or a route.",
 };

@@ -26,4 +26,11 @@ export const home = {
   "setup.try": "打开试验场",
   "setup.tool": "给工具一个密钥",
   "setup.toolText": "有了专属密钥，其请求与费用便有了名字。",
+  "home.figures": "今日概览",
+  "home.today": "今日花费",
+  "home.month": "本月 {cost}",
+  "home.budget": "最紧张的预算",
+  "home.noBudget": "未设置",
+  "home.requestsDay": "过去 24 小时请求",
+  "home.alerts": "需要留意",
 };

@@ -29,4 +29,5 @@ export const playground = {
   "play.thinking": "思考过程",
   "play.waiting": "等待首个词元…",
   "play.inspect": "检查",
+  "play.difyHint": "此格式不指定模型：请在配置方案或路由中映射“dify”。",
 };

@@ -1,0 +1,150 @@
+//! Other gateways that package registries carry: how each is started in front of the mock. `cargo xtask bench peers` installs them below `target/peers`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::scenario::peer_scenarios;
+use crate::shape::{Format, Shape, Wire};
+
+/// The key that peers which know keys are called with.
+const KEY: &str = "sk-bench-0123456789abcdefghijklmnop";
+
+/// A gateway of somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// LiteLLM's proxy (PyPI), one worker, no database.
+    LiteLlm,
+    /// Portkey's gateway (npm).
+    Portkey,
+    /// claude-code-router (npm); speaks Anthropic Messages to its clients and nothing else.
+    Ccr,
+    /// smg, the gateway that was SGLang's (PyPI; Rust): routes to workers of one kind, converts nothing.
+    Smg,
+}
+
+impl Peer {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::LiteLlm, Self::Portkey, Self::Ccr, Self::Smg];
+
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LiteLlm => "litellm",
+            Self::Portkey => "portkey",
+            Self::Ccr => "claude-code-router",
+            Self::Smg => "smg",
+        }
+    }
+
+    /// Whether it can answer clients of `format` from a provider that speaks Chat.
+    pub fn serves(self, format: Format) -> bool {
+        match self {
+            Self::LiteLlm => matches!(format, Format::Chat | Format::Messages),
+            Self::Portkey | Self::Smg => format == Format::Chat,
+            Self::Ccr => format == Format::Messages,
+        }
+    }
+
+    /// The key it is called with.
+    pub fn key(self) -> Option<String> {
+        (self != Self::Smg).then(|| KEY.to_owned())
+    }
+
+    /// Headers that each call needs.
+    pub fn headers(self, mock: SocketAddr) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Portkey => {
+                vec![
+                    ("x-portkey-provider", "openai".to_owned()),
+                    ("x-portkey-custom-host", format!("http://{mock}/v1")),
+                ]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The command that starts it. `installed`: the folder with all peers.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written.
+    pub fn command(self, address: SocketAddr, mock: SocketAddr, installed: &Path, folder: &Path) -> Result<Command> {
+        let home = installed.join(self.name());
+        let port = address.port().to_string();
+        let mut command = match self {
+            Self::LiteLlm => {
+                let file = folder.join("litellm.json");
+                std::fs::write(&file, litellm(mock))?;
+                let mut litellm = Command::new(home.join("venv/bin/litellm"));
+                litellm.arg("--config").arg(file).args(["--host", "127.0.0.1", "--port", &port, "--num_workers", "1"]);
+                litellm.envs([
+                    ("LITELLM_MASTER_KEY", KEY),
+                    ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
+                    ("LITELLM_LOG", "ERROR"),
+                    ("LITELLM_TELEMETRY", "False"),
+                ]);
+                litellm
+            }
+            Self::Portkey => {
+                let mut portkey = Command::new("node");
+                portkey.arg(home.join("node_modules/@portkey-ai/gateway/build/start-server.js"));
+                portkey.arg(format!("--port={port}")).arg("--headless");
+                portkey.env("TRUSTED_CUSTOM_HOSTS", format!("localhost,127.0.0.1,{mock}"));
+                portkey
+            }
+            Self::Ccr => {
+                let settings = folder.join(".claude-code-router");
+                std::fs::create_dir_all(&settings)?;
+                std::fs::write(settings.join("config.json"), ccr(address, mock))?;
+                let mut ccr = Command::new("node");
+                ccr.arg(home.join("node_modules/@musistudio/claude-code-router/dist/cli.js")).arg("start");
+                ccr
+            }
+            Self::Smg => {
+                let mut smg = Command::new(home.join("venv/bin/smg"));
+                smg.args(["launch", "--host", "127.0.0.1", "--port", &port, "--policy", "round_robin"]);
+                smg.args(["--worker-urls", &format!("http://{mock}"), "--log-level", "error"]);
+                smg
+            }
+        };
+        // Nothing of the machine's owner is read or written.
+        let folder = folder.canonicalize().context("the folder is gone")?;
+        command.env("HOME", &folder).current_dir(&folder);
+        Ok(command)
+    }
+}
+
+/// Every model that the scenarios ask for.
+fn models() -> BTreeSet<String> {
+    let ready = Shape { wire: Wire::Chat, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
+    peer_scenarios().iter().map(|scenario| scenario.shape).chain([ready]).map(|shape| shape.to_string()).collect()
+}
+
+fn litellm(mock: SocketAddr) -> String {
+    let models: Vec<_> = models()
+        .into_iter()
+        .map(|model| {
+            let params = json!({ "model": format!("openai/{model}"), "api_base": format!("http://{mock}/v1"), "api_key": "bench" });
+            json!({ "model_name": model, "litellm_params": params })
+        })
+        .collect();
+    // JSON is YAML.
+    json!({ "model_list": models, "litellm_settings": { "num_retries": 0 } }).to_string()
+}
+
+fn ccr(address: SocketAddr, mock: SocketAddr) -> String {
+    let models: Vec<_> = models().into_iter().collect();
+    let first = format!("mock,{}", models.first().map_or("", String::as_str));
+    json!({
+        "APIKEY": KEY, "HOST": "127.0.0.1", "PORT": address.port(), "LOG": false, "NON_INTERACTIVE_MODE": true,
+        "Providers": [{
+            "name": "mock", "api_base_url": format!("http://{mock}/v1/chat/completions"), "api_key": "bench", "models": models,
+        }],
+        "Router": { "default": first },
+    })
+    .to_string()
+}

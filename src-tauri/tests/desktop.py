@@ -1,0 +1,498 @@
+"""The desktop app as its owner meets it: tray, window, second start, quitting, under Xvfb with a session bus of its own.
+
+    dbus-run-session -- python desktop.py MYELIN_DESKTOP MYELIN FOLDER [PART…]
+"""
+
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from tray import Panel, Tray, session_bus
+
+KEY = "my-0123456789abcdef0123456789abcdef"
+# Pages and calls of every kind: each is refused to strangers.
+ROUTES = ["/", "/requests", "/v1/models", "/v1/chat/completions", "/anthropic/v1/messages", "/v1beta/models", "/api/tags",
+          "/api/v1/status", "/openapi.json", "/docs", "/health", "/health/live", "/nowhere"]
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """A provider that answers slowly, a word every tenth of a second, and remembers which models were asked for."""
+
+    asked = []
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        Upstream.asked.append(body["model"])
+        words = 20 if "long" in json.dumps(body["messages"]) else 1
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for count in range(words + 1):
+            delta = {"content": f"{body['model']}{count} "} if count < words else {}
+            reason = None if count < words else "stop"
+            chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": body["model"],
+                     "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+            self.wfile.flush()
+            if words > 1:
+                time.sleep(0.1)
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_):
+        pass
+
+
+class OwnerSocket(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(what, test, timeout=20):
+    end = time.monotonic() + timeout
+    while True:
+        value = test()
+        if value:
+            return value
+        assert time.monotonic() < end, f"{what}: not within {timeout} s"
+        time.sleep(0.03)
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def windows(title="Myelin"):
+    return output("xdotool", "search", "--onlyvisible", "--name", f"^{title}$").split()
+
+
+def children(pid):
+    """Every process below one: (pid, name)."""
+    rows = [line.split(None, 2) for line in output("ps", "-eo", "pid=,ppid=,comm=").splitlines()]
+    found, below = [], {str(pid)}
+    for _ in range(4):
+        found = [(row[0], row[2]) for row in rows if row[1] in below]
+        below |= {pid for pid, _ in found}
+    return found
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class App:
+    """One data directory, one address, and the app on it."""
+
+    def __init__(self, binary, folder, name, upstream, **settings):
+        self.binary, self.home, self.port = binary, folder / name, free_port()
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.data = self.home / "data"
+        runtime = self.home / "run"
+        runtime.mkdir(parents=True)
+        runtime.chmod(0o700)
+        self.environment = dict(os.environ, HOME=str(self.home), XDG_RUNTIME_DIR=str(runtime), NO_AT_BRIDGE="1")
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "MYELIN_CONFIG", "MYELIN_DATA_DIR"):
+            self.environment.pop(name, None)
+        self.config = self.home / "myelin.toml"
+        lines = [f'{name} = {json.dumps(value)}' for name, value in settings.items()]
+        lines += [
+            f'listen = ["127.0.0.1:{self.port}"]', 'active_profile = "first"', "[desktop]", "free_window_seconds = 1",
+            "[[channels]]", 'name = "slow"', 'provider = "openai-compatible"', f'base_url = "{upstream}/v1"',
+            'credentials = ["sk-test"]', 'models = ["one", "two"]',
+            "[[keys]]", 'name = "claude"', f'secret = "{KEY}"', 'tool = "claude-code"',
+            "[[profiles]]", 'name = "first"', 'rules = [{ match = "*", to = "slow/one" }]',
+            "[[profiles]]", 'name = "second"', 'rules = [{ match = "*", to = "slow/two" }]',
+        ]
+        self.config.write_text("\n".join(lines) + "\n")
+        self.errors = self.home / "stderr"
+        self.process = None
+
+    def command(self, *arguments):
+        return [str(self.binary), "--config", str(self.config), "--data-dir", str(self.data), *arguments]
+
+    def start(self, *arguments, env=None):
+        with self.errors.open("ab") as errors:
+            environment = dict(self.environment, **(env or {}))
+            self.process = subprocess.Popen(self.command(*arguments), env=environment, stderr=errors)
+        return self
+
+    def serves(self):
+        def live():
+            assert self.process.poll() is None, f"it ended: {self.errors.read_text()[-2000:]}"
+            try:
+                return self.http("GET", "/health/live")[0] == 200
+            except OSError:
+                return False
+        until("the gateway answers", live)
+        return self
+
+    def http(self, method, path, headers=None, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def owner(self, method, path, body=None):
+        connection = OwnerSocket(self.data / "myelin.sock")
+        connection.request(method, path, body and json.dumps(body), {"content-type": "application/json"})
+        return json.loads(connection.getresponse().read())
+
+    def active(self):
+        return self.owner("GET", "/api/v1/active-profile")["active"]
+
+    def chat(self, words="short"):
+        body = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": words}]}
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        return self.http("POST", "/v1/chat/completions", headers, json.dumps(body))
+
+    def ends(self, code=0, timeout=20):
+        assert self.process.wait(timeout) == code, f"ended with {self.process.returncode}: {self.errors.read_text()[-2000:]}"
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Parts:
+    def __init__(self, desktop, headless, folder):
+        self.desktop, self.headless, self.folder = desktop, headless, folder
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.upstream = f"http://127.0.0.1:{server.server_port}"
+        self.panel = Panel()
+        self.apps = []
+        self.notes = {}
+
+    def app(self, name, **settings):
+        app = App(self.desktop, self.folder, name, self.upstream, **settings)
+        self.apps.append(app)
+        self.panel.items.clear()
+        self.panel.notices.clear()
+        return app
+
+    def tray(self):
+        """The tray switches profiles: nothing in flight breaks, the next request goes elsewhere, the mark moves."""
+        app = self.app("tray").start("--hidden").serves()
+        tray = Tray(self.panel)
+        tray.wait("the address is shown", lambda tray: f"Running · 127.0.0.1:{app.port}" in [node[0] for node in tray.menu()])
+        assert [node[0] for node in tray.find("Profile")[4]] == ["direct", "first", "second"]
+        assert tray.checked("Profile") == ["first"] and not windows()
+
+        Upstream.asked.clear()
+        streams = [{} for _ in range(10)]
+        threads = [threading.Thread(target=lambda own=own: own.update(answer=app.chat("long"))) for own in streams]
+        for thread in threads:
+            thread.start()
+        until("ten streams are open", lambda: len(Upstream.asked) == 10)
+        idle = tray.icon()
+        until("the icon says so", lambda: tray.icon() != idle)
+        tray.click("Profile", "second")
+        until("the profile changed", lambda: app.active() == "second")
+        tray.wait("the mark moved", lambda tray: tray.checked("Profile") == ["second"])
+        status, _ = app.chat()
+        assert status == 200 and Upstream.asked[-1] == "two", Upstream.asked
+        for thread in threads:
+            thread.join(20)
+        for own in streams:
+            status, body = own["answer"]
+            assert status == 200 and b"one19" in body and b"two" not in body and b"[DONE]" in body, body[-300:]
+
+        # The mark of the one that is active stays, although menus toggle it by themselves.
+        tray.click("Profile", "second")
+        time.sleep(0.3)
+        tray.wait("the mark stays", lambda tray: tray.checked("Profile") == ["second"])
+
+        # A switch from elsewhere moves the mark too.
+        app.owner("PUT", "/api/v1/active-profile", {"profile": "first"})
+        tray.wait("the mark follows", lambda tray: tray.checked("Profile") == ["first"])
+
+        self.notes["click to effect"] = self.measured(app, tray)
+
+        # Per tool.
+        tray.click("Per tool", "claude-code", "second")
+        tray.wait("the tool's mark", lambda tray: tray.checked("Per tool", "claude-code") == ["second"])
+        assert app.active() == "first" and app.chat()[0] == 200 and Upstream.asked[-1] == "two"
+        tray.click("Per tool", "claude-code", "Follow the gateway")
+        tray.wait("it follows", lambda tray: tray.checked("Per tool", "claude-code") == ["Follow the gateway"])
+        assert app.chat()[0] == 200 and Upstream.asked[-1] == "one"
+
+        # Pausing. (Menus toggle marks by themselves, so the gateway is asked first.)
+        def paused():
+            return app.owner("GET", "/api/v1/settings")["settings"]["paused"]
+        tray.click("Pause routing")
+        until("the gateway is paused", paused)
+        tray.wait("it is paused", lambda tray: tray.find("Pause routing")[1])
+        status, body = app.chat()
+        assert status in (503, 529) and b"paused" in body, (status, body)
+        tray.click("Pause routing")
+        until("the gateway goes on", lambda: not paused())
+        tray.wait("it goes on", lambda tray: not tray.find("Pause routing")[1])
+        assert app.chat()[0] == 200
+
+        tray.click("Start at login")
+        entry = app.home / ".config" / "autostart" / "myelin-desktop.desktop"
+        until("it starts at login", entry.exists)
+        assert "--hidden" in entry.read_text()
+        tray.wait("it says so", lambda tray: tray.find("Start at login")[1])
+        tray.click("Start at login")
+        until("it no longer does", lambda: not entry.exists())
+
+        tray.click("Test channels now")
+        until("the test is told", lambda: any(title == "Channels" for title, _ in self.panel.notices))
+
+        # Quitting lets an answer finish.
+        last = {}
+        thread = threading.Thread(target=lambda: last.update(answer=app.chat("long")))
+        thread.start()
+        until("it is asked", lambda: Upstream.asked[-1] == "one")
+        time.sleep(0.5)
+        tray.click("Quit Myelin")
+        app.ends()
+        thread.join(10)
+        assert b"one19" in last["answer"][1] and b"[DONE]" in last["answer"][1]
+
+    def measured(self, app, tray):
+        """Milliseconds from the click to the moment from which requests go elsewhere."""
+        took, connection = [], OwnerSocket(app.data / "myelin.sock")
+        for turn in range(20):
+            wanted = ("second", "first")[turn % 2]
+            node = tray.find("Profile", wanted)
+            began = time.perf_counter()
+            tray.press(node)
+            while True:
+                connection.request("GET", "/api/v1/active-profile")
+                if json.loads(connection.getresponse().read())["active"] == wanted:
+                    break
+            took.append((time.perf_counter() - began) * 1000)
+            tray.wait("the mark moved", lambda tray: tray.checked("Profile") == [wanted])
+        median, worst = statistics.median(took), max(took)
+        assert median < 100, took
+        return f"median {median:.1f} ms, worst {worst:.1f} ms of {len(took)}"
+
+    def window(self):
+        """The window shows the console in-process; closing frees it; a second start and the tray bring it back."""
+        app = self.app("window").start().serves()
+        tray = Tray(self.panel)
+        until("the window is there", windows)
+        shot = self.folder / "console.png"
+        until("the console is painted", lambda: self.colours(shot) > 60, 40)
+        assert any("WebKitWebProces" in name for _, name in children(app.process.pid))
+        time.sleep(3)
+        assert self.colours(shot) > 60
+
+        def close():
+            subprocess.run(["xdotool", "windowactivate", "--sync", windows()[0], "key", "alt+F4"], check=True)
+            until("it is closed", lambda: not windows())
+        close()
+        until("it is said once where it went", lambda: any("keeps running" in title for title, _ in self.panel.notices))
+        until("the webview is gone", lambda: not any("WebKit" in name for _, name in children(app.process.pid)))
+        left = [name for _, name in children(app.process.pid)]
+        before, began = cpu_seconds(app.process.pid), time.monotonic()
+        time.sleep(6)
+        used = (cpu_seconds(app.process.pid) - before) / (time.monotonic() - began)
+        assert used < 0.03, f"idle takes {used:.1%} of a core"
+        self.notes["idle, window closed"] = f"{used:.2%} of a core; processes below: {left or 'none'}"
+        assert app.chat()[0] == 200, "the gateway goes on without its window"
+
+        second = subprocess.run(app.command(), env=app.environment, timeout=20, capture_output=True, text=True)
+        assert second.returncode == 0 and "runs already" in second.stderr, second
+        until("a second start shows the window", windows)
+        until("the console is painted again", lambda: self.colours(shot) > 60, 40)
+        close()
+        tray.click("Open Myelin")
+        until("the tray shows it", windows)
+        close()
+        tray.click("Settings…")
+        until("a page opens", windows)
+
+        # A link asks first; what is not said yes to does not happen.
+        for keys, then in ((["Escape"], "first"), (["Tab", "Return"], "second")):
+            subprocess.run(app.command("myelin://use/second"), env=app.environment, timeout=20, check=True)
+            dialog = until("it asks", lambda: [one for one in windows() if self.small(one)])[0]
+            subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", *keys], check=True)
+            until("it is answered", lambda: not [one for one in windows() if self.small(one)])
+            time.sleep(0.5)
+            assert app.active() == then, (keys, app.active())
+        app.process.send_signal(signal.SIGTERM)
+        app.ends()
+
+    @staticmethod
+    def small(window):
+        width = [line for line in output("xdotool", "getwindowgeometry", "--shell", window).splitlines() if "WIDTH" in line]
+        return bool(width) and int(width[0].split("=")[1]) < 900
+
+    @staticmethod
+    def colours(shot):
+        shown = windows()
+        if not shown:
+            return 0
+        subprocess.run(["import", "-window", shown[0], str(shot)], capture_output=True)
+        return int(output("identify", "-format", "%k", str(shot)) or 0)
+
+    def strangers(self):
+        """Pages of other origins and rebound names get 403 at every address; admin API and console are not on the port at all."""
+        app = self.app("strangers").start("--hidden").serves()
+        Tray(self.panel)
+        token = {"authorization": f"Bearer {KEY}"}
+        for path in ROUTES:
+            for method in ("GET", "POST", "OPTIONS"):
+                for headers in ({"origin": "https://evil.example"}, {"origin": "null"}, {"host": "evil.example"},
+                                {"host": f"127.0.0.1.evil.example:{app.port}"}):
+                    status, _ = app.http(method, path, dict(token, **headers))
+                    assert status == 403, (method, path, headers, status)
+        page = {"accept": "text/html"}
+        for path in ("/api/v1/status", "/api/v1/session", "/openapi.json", "/docs", "/requests", "/favicon.svg"):
+            status, body = app.http("GET", path, dict(token, **page))
+            assert status == 404, (path, status, body[:200])
+        assert b"<html" not in app.http("GET", "/", page)[1].lower()
+        app.owner("PATCH", "/api/v1/settings", {"console": True})
+        until("the console is switched on", lambda: app.http("GET", "/docs")[0] == 200)
+        assert app.http("GET", "/api/v1/status", token)[0] == 401, "virtual keys do not open it"
+        app.process.terminate()
+        app.ends()
+
+    def troubles(self):
+        """Each thing that can be in the way has one clear message."""
+        app = self.app("no-display")
+        blind = dict(app.environment)
+        blind.pop("DISPLAY", None)
+        ended = subprocess.run(app.command(), env=blind, capture_output=True, text=True, timeout=20)
+        assert ended.returncode == 1 and "there is no display" in ended.stderr, ended
+
+        app = self.app("port-taken")
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", app.port))
+            taken.listen()
+            app.start()
+            dialog = until("it says so", windows)[0]
+            words = app.errors.read_text()
+            assert f"127.0.0.1:{app.port} is taken by" in words and str(os.getpid()) in words and "myelin.toml" in words, words
+        # The port is free now: trying again works.
+        subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", "Return"], check=True)
+        app.serves()
+        Tray(self.panel)
+        app.process.terminate()
+        app.ends()
+
+        app = self.app("attach")
+        with open(app.home / "service.err", "wb") as errors:
+            service = subprocess.Popen([str(self.headless), "serve", "--config", str(app.config), "--data-dir", str(app.data)],
+                                       env=app.environment, stdout=errors, stderr=errors)
+        try:
+            app.process = service
+            app.serves()
+            until("the socket is there", (app.data / "myelin.sock").exists)
+            app.start()
+            tray = Tray(self.panel)
+            tray.wait("it is attached", lambda tray: tray.menu()[0][0].startswith("Attached to the service"))
+            until("the window is there", windows)
+            until("the console is painted over the socket", lambda: self.colours(self.folder / "attached.png") > 60, 40)
+            tray.click("Profile", "second")
+            until("the service switched", lambda: app.active() == "second")
+            tray.click("Quit Myelin")
+            app.ends()
+            assert service.poll() is None and app.chat()[0] == 200, "the service goes on"
+
+            # Locked, and nobody to ask.
+            (app.data / "myelin.sock").unlink()
+            app.start()
+            dialog = until("it says so", windows)[0]
+            words = app.errors.read_text()
+            assert "Another Myelin" in words and f"process {service.pid}" in words, words
+            subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", "Escape"], check=True)
+            app.ends(1)
+        finally:
+            service.kill()
+            service.wait()
+
+    def packaged(self):
+        """What was installed starts: the window in the app, the gateway in the server."""
+        app = self.app("packaged").start().serves()
+        until("the window is there", windows)
+        until("the console is painted", lambda: self.colours(self.folder / "packaged.png") > 60, 40)
+        Tray(self.panel).click("Quit Myelin")
+        app.ends()
+        app.process = subprocess.Popen([str(self.headless), "serve", "--config", str(app.config), "--data-dir", str(app.data)],
+                                       env=app.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        app.serves()
+        assert app.chat()[0] == 200
+        app.process.terminate()
+        app.ends()
+
+    def trayless(self):
+        """Where nothing shows tray icons, the window does not vanish into nowhere."""
+        self.panel.connection.close()
+        time.sleep(0.3)
+        app = self.app("trayless").start().serves()
+        main = until("the window is there", windows)[0]
+        time.sleep(1)
+        subprocess.run(["xdotool", "windowactivate", "--sync", main, "key", "alt+F4"], check=True)
+        dialog = until("it asks", lambda: [one for one in windows() if self.small(one)])[0]
+        subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", "Escape"], check=True)
+        app.ends()
+
+
+def main():
+    session_bus()
+    desktop, headless, folder = (pathlib.Path(word).resolve() for word in sys.argv[1:4])
+    folder.mkdir(parents=True, exist_ok=True)
+    screen = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", "1280x860x24", "-nolisten", "tcp"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    os.environ["DISPLAY"] = ":" + screen.stdout.readline().decode().strip()
+    os.environ.pop("WAYLAND_DISPLAY", None)
+    manager = subprocess.Popen(["openbox"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    parts = Parts(desktop, headless, folder)
+    names = sys.argv[4:] or ["tray", "window", "strangers", "troubles", "trayless"]
+    failed = False
+    try:
+        for name in names:
+            began = time.monotonic()
+            try:
+                getattr(parts, name)()
+                print(f"ok      {name} ({time.monotonic() - began:.1f} s): {getattr(parts, name).__doc__.splitlines()[0]}", flush=True)
+            except Exception as why:
+                failed = True
+                import traceback
+                traceback.print_exc()
+                subprocess.run(["import", "-window", "root", str(folder / f"failed-{name}.png")])
+                print(f"FAILED  {name}: {why}", flush=True)
+                for app in parts.apps:
+                    if app.process and app.process.poll() is None:
+                        print(f"  stderr: {app.errors.read_text()[-1500:]}")
+            for app in parts.apps:
+                app.kill()
+        for what, measure in parts.notes.items():
+            print(f"        {what}: {measure}")
+    finally:
+        manager.kill()
+        screen.kill()
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

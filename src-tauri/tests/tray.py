@@ -1,0 +1,139 @@
+"""A panel for tests: the watcher that tray icons register with, and a hand that reads and clicks their menus over D-Bus."""
+
+import os
+import threading
+import time
+
+from jeepney import DBusAddress, HeaderFields, MessageType, new_error, new_method_call, new_method_return, new_signal
+from jeepney.io.blocking import open_dbus_connection
+
+WATCHER = "org.kde.StatusNotifierWatcher"
+WATCHER_PATH = "/StatusNotifierWatcher"
+ITEM = "org.kde.StatusNotifierItem"
+MENU = "com.canonical.dbusmenu"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+NOTIFICATIONS = "org.freedesktop.Notifications"
+BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
+
+
+def ask(connection, address, member, signature=None, *body):
+    reply = connection.send_and_get_reply(new_method_call(address, member, signature, body), timeout=5)
+    if reply.header.message_type is MessageType.error:
+        raise RuntimeError(f"{member}: {reply.header.fields.get(HeaderFields.error_name)} {reply.body}")
+    return reply.body
+
+
+class Panel(threading.Thread):
+    """Serves the watcher's name, and takes notifications. What it has seen stays in `items` and `notices`."""
+
+    def __init__(self, tray=True):
+        super().__init__(daemon=True)
+        self.items, self.notices = [], []
+        self.connection = open_dbus_connection(bus="SESSION")
+        names = [NOTIFICATIONS] + ([WATCHER] if tray else [])
+        for name in names:
+            (got,) = ask(self.connection, BUS, "RequestName", "su", name, 4)
+            assert got == 1, f"{name} is taken"
+        self.start()
+
+    def run(self):
+        try:
+            while True:
+                self.handle(self.connection.receive())
+        except OSError:
+            pass
+
+    def handle(self, message):
+        if message.header.message_type is not MessageType.method_call:
+            return
+        fields = message.header.fields
+        member, sender = fields.get(HeaderFields.member), fields.get(HeaderFields.sender)
+        state = {
+            "RegisteredStatusNotifierItems": ("as", self.items),
+            "IsStatusNotifierHostRegistered": ("b", True),
+            "ProtocolVersion": ("i", 0),
+        }
+        if member == "RegisterStatusNotifierItem":
+            path = message.body[0] if message.body[0].startswith("/") else "/StatusNotifierItem"
+            self.items.append((sender, path))
+            reply = new_method_return(message)
+            address = DBusAddress(WATCHER_PATH, interface=WATCHER)
+            self.connection.send(new_signal(address, "StatusNotifierItemRegistered", "s", (sender + path,)))
+        elif member == "Notify":
+            self.notices.append((message.body[3], message.body[4]))
+            reply = new_method_return(message, "u", (len(self.notices),))
+        elif member == "GetAll":
+            reply = new_method_return(message, "a{sv}", (state,))
+        elif member == "Get" and message.body[1] in state:
+            reply = new_method_return(message, "v", (state[message.body[1]],))
+        elif member == "GetCapabilities":
+            reply = new_method_return(message, "as", (["body"],))
+        else:
+            reply = new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", "s", (member or "",))
+        self.connection.send(reply)
+
+
+class Tray:
+    """The newest tray icon that registered with a panel."""
+
+    def __init__(self, panel, timeout=20):
+        end = time.monotonic() + timeout
+        while not panel.items:
+            assert time.monotonic() < end, "no tray icon came"
+            time.sleep(0.05)
+        self.connection = open_dbus_connection(bus="SESSION")
+        self.bus, self.path = panel.items[-1]
+        values = ask(self.connection, DBusAddress(self.path, self.bus, PROPERTIES), "GetAll", "s", ITEM)[0]
+        self.properties = {name: value[1] for name, value in values.items()}
+        self.menu_address = DBusAddress(self.properties["Menu"], self.bus, MENU)
+
+    def icon(self):
+        name = ask(self.connection, DBusAddress(self.path, self.bus, PROPERTIES), "Get", "ss", ITEM, "IconName")[0][1]
+        return name
+
+    def menu(self):
+        """The menu as (label, checked or None, enabled, id, children)."""
+        return self._node(ask(self.connection, self.menu_address, "GetLayout", "iias", 0, -1, [])[1])[4]
+
+    def _node(self, raw):
+        ident, values, children = raw
+        values = {name: value[1] for name, value in values.items()}
+        label = values.get("label", "").replace("__", "\0").replace("_", "").replace("\0", "_")
+        checked = values.get("toggle-state") == 1 if values.get("toggle-type") else None
+        return label, checked, values.get("enabled", True), ident, [self._node(child) for _, child in children]
+
+    def find(self, *path):
+        nodes = self.menu()
+        for part in path:
+            hits = [node for node in nodes if node[0] == part]
+            assert len(hits) == 1, f"{part!r} is there {len(hits)} times among {[node[0] for node in nodes]}"
+            node, nodes = hits[0], hits[0][4]
+        return node
+
+    def checked(self, *path):
+        return [node[0] for node in (self.find(*path)[4] if path else self.menu()) if node[1]]
+
+    def click(self, *path):
+        node = self.find(*path)
+        assert node[2], f"{path} cannot be clicked"
+        self.press(node)
+
+    def press(self, node):
+        stamp = int(time.time()) & 0xFFFFFFFF
+        ask(self.connection, self.menu_address, "Event", "isvu", node[3], "clicked", ("i", 0), stamp)
+
+    def wait(self, what, test, timeout=10):
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                if test(self):
+                    return
+                seen = "not so"
+            except (AssertionError, RuntimeError) as why:
+                seen = why
+            assert time.monotonic() < end, f"{what}: {seen}; the menu: {[node[0] for node in self.menu()]}"
+            time.sleep(0.02)
+
+
+def session_bus():
+    assert os.environ.get("DBUS_SESSION_BUS_ADDRESS"), "run under dbus-run-session"

@@ -1,0 +1,47 @@
+import type { Api } from "@/api/client";
+
+type Event = Api<"Event">;
+
+/** A stretch of time in which something was out of rotation. */
+export type Outage = { what: string; why: string; from: number; /** `undefined`: it still is. */ to?: number };
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+
+/** What an event is about, in few words: `main/gpt-5 #2`. */
+function nameOf({ data, subject }: Event): string {
+  const model = text(data.model);
+  const credential = typeof data.credential === "number" ? ` #${data.credential + 1}` : "";
+  return `${subject}${model ? `/${model}` : ""}${credential}`;
+}
+
+/** Breakers that opened and closed as stretches of time, the newest first. One that opens again while open goes on. */
+export function outages(events: readonly Event[]): Outage[] {
+  const found: Outage[] = [];
+  const open = new Map<string, Outage>();
+  for (const event of events) {
+    const what = nameOf(event);
+    if (event.kind === "breaker-open") {
+      const there = open.get(what);
+      if (there) there.why = text(event.data.why) || there.why;
+      else {
+        const outage = { what, why: text(event.data.why), from: event.at };
+        open.set(what, outage);
+        found.push(outage);
+      }
+    } else if (event.kind === "breaker-closed") {
+      const there = open.get(what);
+      if (there) there.to = event.at;
+      open.delete(what);
+    }
+  }
+  return found.toReversed();
+}
+
+/** The part of an outage that lies in a stretch of time, in percent of it; `undefined`: none. */
+export function place(outage: Outage, since: number, until: number): { from: number; to: number } | undefined {
+  const from = Math.max(outage.from, since);
+  const to = Math.min(outage.to ?? until, until);
+  if (to < from || until <= since) return undefined;
+  const share = (at: number) => ((at - since) / (until - since)) * 100;
+  return { from: share(from), to: share(to) };
+}
