@@ -1,5 +1,4 @@
 //! What reserving and settling costs a request, in nanoseconds. `cargo bench -p myelin-core --bench limits` runs it.
-#![expect(missing_docs, reason = "criterion makes a public function of its own")]
 
 use std::hint::black_box;
 

@@ -557,7 +557,7 @@ async fn records_sums_and_counters_agree_whatever_happens_to_requests() {
         "[[error 500]]",
         "[[error 429]]",
         "cut [[cut-after 2]] one two three four",
-        "slow [[stall-after 2]] one two three four",
+        "slow [[pace 100]] one two three four five six seven",
     ];
     let mut asked = Vec::new();
     for (n, text) in texts.iter().cycle().take(42).enumerate() {
@@ -567,7 +567,7 @@ async fn records_sums_and_counters_agree_whatever_happens_to_requests() {
             body["temperature"] = json!(0);
         }
         // Some leave early.
-        let patience = if text.contains("stall") || n % 10 == 9 { 250 } else { 20_000 };
+        let patience = if text.contains("pace") || n % 10 == 9 { 250 } else { 20_000 };
         let request = gateway.post("/v1/chat/completions").json(&body).timeout(Duration::from_millis(patience));
         asked.push(tokio::spawn(async move {
             if let Ok(answer) = request.send().await {
