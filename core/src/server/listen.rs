@@ -183,7 +183,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_stop, stopping) = watch::channel(false);
-        tokio::spawn(serve(listener, |_| async { Response::new(http_body_util::Empty::<bytes::Bytes>::new()) }, stopping));
+        tokio::spawn(serve(
+            listener,
+            |_| async { Response::new(http_body_util::Empty::<bytes::Bytes>::new()) },
+            stopping,
+        ));
         // The second begins like HTTP/2 and like POST.
         for start in ["", "P"] {
             let mut client = TcpStream::connect(address).await.unwrap();
