@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, backup, cache, channel, completions, config, explain, export, history, import, key, limit, logs, owner, price,
-    profile, route, run, serve, tool, usage,
+    admin, backup, cache, channel, completions, config, explain, export, history, import, key, limit, logs, owner,
+    price, profile, route, run, serve, tool, usage,
 };
 
 /// One local address for every model.

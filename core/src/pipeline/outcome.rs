@@ -54,7 +54,9 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
     let source = failure.and_then(|error| error.source.as_ref()).map(ToString::to_string);
     let words = match (failure, &source) {
         // What callers may not read is for the owner.
-        (Some(error), Some(source)) if !error.public.message.contains(source.as_str()) => format!("{}: {source}", error.public.message),
+        (Some(error), Some(source)) if !error.public.message.contains(source.as_str()) => {
+            format!("{}: {source}", error.public.message)
+        }
         (Some(error), _) => error.public.message.clone(),
         (None, _) => String::new(),
     };
