@@ -41,7 +41,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .build()
         .context("no runtime")?;
     tauri::async_runtime::set(runtime.handle().clone());
-    let Some(Started { carrier, address, own }) = start::start(&runtime, &args, &paths)? else { return Ok(ExitCode::FAILURE) };
+    let Some(Started { carrier, address, own }) = start::start(&runtime, &args, &paths)? else {
+        return Ok(ExitCode::FAILURE);
+    };
 
     let door = Door::new(carrier.clone());
     let page = door.clone();

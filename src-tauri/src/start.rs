@@ -62,7 +62,7 @@ fn attempt(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Started, Str
     }
     let launched = {
         let _inside = runtime.enter();
-        launch::open(paths, Flags { listen: args.listen.clone() }).map_err(|why| cannot_open(&why))?
+        launch::open(paths, Flags { listen: args.listen.clone(), desktop: true }).map_err(|why| cannot_open(&why))?
     };
     for problem in &launched.warnings {
         tracing::warn!(%problem, "configuration");
