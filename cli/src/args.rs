@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, backup, cache, channel, completions, config, explain, export, history, key, limit, logs, owner, price,
-    profile, route, serve, usage,
+    admin, backup, bench, cache, channel, completions, config, explain, export, history, key, limit, logs, owner,
+    price, profile, route, serve, usage,
 };
 
 /// One local address for every model.
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     /// Admin tokens, for the console and the admin API.
     #[command(subcommand)]
     Admin(admin::Admin),
+    /// How fast the gateway is on this machine, in front of a provider that costs nothing. Touches neither your configuration nor your data.
+    Bench(bench::Bench),
     /// Looks for what is wrong or weak.
     Doctor,
     /// Completions for a shell.

@@ -39,14 +39,28 @@ fn with(home: &Home, passphrase: &str, words: &[&str]) -> (bool, String) {
 fn a_backup_of_a_running_gateway_comes_back_elsewhere_running_or_not() {
     let home = Home::new("");
     let laptop = key(&home, "laptop");
-    home.ok(&["channel", "add", "openai", "--name", "main", "--key", "sk-canary-0123456789", "--model", "gpt-5", "--force"]);
+    home.ok(&[
+        "channel",
+        "add",
+        "openai",
+        "--name",
+        "main",
+        "--key",
+        "sk-canary-0123456789",
+        "--model",
+        "gpt-5",
+        "--force",
+    ]);
     let server = home.serve();
     for n in 0..5 {
         assert_eq!(echo(&server.address, &laptop, &format!("number {n}")), 200);
     }
     let file = home.path().join("all.backup");
     let file = file.to_str().unwrap();
-    assert_eq!(with(&home, "short", &["backup", file]), (false, "error: the passphrase is too short: at least 8 characters\n".into()));
+    assert_eq!(
+        with(&home, "short", &["backup", file]),
+        (false, "error: the passphrase is too short: at least 8 characters\n".into())
+    );
     let (done, said) = with(&home, PASSPHRASE, &["backup", file]);
     assert!(done && said.contains("bytes"), "{said}");
     let bytes = std::fs::read(file).unwrap();
