@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, backup, cache, channel, completions, config, explain, export, history, import, key, limit, logs, owner,
-    price, profile, route, run, serve, tool, usage,
+    admin, backup, bench, cache, channel, completions, config, explain, export, history, import, key, limit, logs,
+    owner, price, profile, route, run, serve, tool, usage,
 };
 
 /// One local address for every model.
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     /// Admin tokens, for the console and the admin API.
     #[command(subcommand)]
     Admin(admin::Admin),
+    /// How fast the gateway is on this machine, in front of a provider that costs nothing. Touches neither your configuration nor your data.
+    Bench(bench::Bench),
     /// Looks for what is wrong or weak.
     Doctor,
     /// Completions for a shell.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::History(history) => commands::history::run(&place, &history),
         Command::Config(config) => commands::config::run(&place, config),
         Command::Admin(admin) => commands::admin::run(&place, admin),
+        Command::Bench(bench) => commands::bench::run(&place, &bench),
         Command::Doctor => commands::doctor::run(&place),
         Command::Completions(completions) => commands::completions::run(&completions),
     };

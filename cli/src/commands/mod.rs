@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod channel;
 pub(crate) mod completions;
