@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use crate::errors::ErrorShape;
 use crate::frame::Frame;
 use crate::operate::{Answer, Received, operate};
 use crate::provider::{KeyStyle, Provider, provider};
-use crate::refusal::{Refusal, Verdict, require};
+use crate::refusal::{Refusal, Verdict};
 use crate::route::{Endpoint, endpoint};
 use crate::script::{Delivery, Script};
 use crate::sigv4::{self, Signed};

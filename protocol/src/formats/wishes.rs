@@ -11,7 +11,7 @@ macro_rules! wishes {
 }
 
 wishes! {
-    CACHE = "cache", |request| marked(request);
+    CACHE = "cache", marked;
     CACHE_KEY = "cache_key", |request| request.cache_key.is_some();
     FREQUENCY_PENALTY = "sampling.frequency_penalty", |request| weighs(of(request).frequency_penalty);
     LOGIT_BIAS = "sampling.logit_bias", |request| of(request).logit_bias.as_ref().is_some_and(|bias| !bias.is_empty());
@@ -22,7 +22,7 @@ wishes! {
     N = "n", |request| request.n.is_some_and(|n| n > 1);
     OUTPUT = "output", |request| request.output.is_some();
     PARALLEL_CALLS = "parallel_tool_calls", |request| request.parallel_tool_calls == Some(false) && !request.tools.is_empty();
-    PART_CACHE = "messages[].parts[].cache", |request| marked(request);
+    PART_CACHE = "messages[].parts[].cache", marked;
     PRESENCE_PENALTY = "sampling.presence_penalty", |request| weighs(of(request).presence_penalty);
     PREVIOUS_RESPONSE = "previous_response_id", |request| request.previous_response_id.is_some();
     REASONING = "reasoning", |request| request.reasoning.is_some();

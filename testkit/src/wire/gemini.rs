@@ -1,7 +1,5 @@
 //! Gemini `generateContent`, `streamGenerateContent` and `countTokens`, on Google's own endpoint and Vertex AI.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::frame::Frame;
