@@ -50,7 +50,8 @@ export default defineConfig({
   },
   test: {
     include: ["src/**/*.test.{ts,tsx}"],
-    environment: "jsdom",
+    // What needs a document says so in its first line: `@vitest-environment jsdom`.
+    environment: "node",
     setupFiles: ["src/test/setup.ts"],
     testTimeout: 20_000,
   },

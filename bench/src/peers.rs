@@ -73,7 +73,8 @@ impl Peer {
     /// # Errors
     /// When its configuration cannot be written.
     pub fn command(self, address: SocketAddr, mock: SocketAddr, installed: &Path, folder: &Path) -> Result<Command> {
-        let home = installed.join(self.name());
+        let home =
+            installed.join(self.name()).canonicalize().with_context(|| format!("{} is not installed", self.name()))?;
         let port = address.port().to_string();
         let mut command = match self {
             Self::LiteLlm => {

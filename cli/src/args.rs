@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, backup, bench, cache, channel, completions, config, explain, export, history, key, limit, logs, owner,
-    price, profile, route, serve, usage,
+    admin, backup, bench, cache, channel, completions, config, explain, export, history, import, key, limit, logs,
+    owner, price, profile, route, run, serve, tool, usage,
 };
 
 /// One local address for every model.
@@ -40,6 +40,13 @@ pub(crate) struct Place {
 pub(crate) enum Command {
     /// Run the gateway in the foreground.
     Serve(serve::Serve),
+    /// Start a tool pointed here, with variables alone.
+    Run(run::Run),
+    /// Programs on this machine: which there are, pointing them here, and back.
+    #[command(subcommand)]
+    Tool(tool::Tool),
+    /// Take over keys and local servers of this machine, or another gateway's configuration.
+    Import(import::Import),
     /// How the running gateway is.
     Status,
     /// Profiles: which one is active, and what they map.

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     let Args { place, command } = Args::parse();
     let done = match command {
         Command::Serve(serve) => commands::serve::run(&place, serve),
+        Command::Run(run) => commands::run::run(&place, run),
+        Command::Tool(tool) => commands::tool::run(&place, tool),
+        Command::Import(import) => commands::import::run(&place, import),
         Command::Status => commands::status::run(&place),
         Command::Profile(profile) => commands::profile::run(&place, profile),
         Command::Channel(channel) => commands::channel::run(&place, channel),

@@ -13,7 +13,7 @@ use serde_json::json;
 pub(crate) const END: u64 = 1_800_000_000_000;
 const DAY: u64 = 86_400_000;
 /// Records that are handed over at once.
-const AT_ONCE: u64 = 5_000;
+const AT_ONCE: u64 = 20_000;
 
 const MODELS: [(&str, &str, &str, &str); 8] = [
     ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "anthropic-main", "anthropic"),

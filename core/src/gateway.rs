@@ -2,6 +2,7 @@
 //!
 //! The headless binary and the desktop app open the same [`Gateway`]; neither has a feature by a code path of its own.
 
+mod bench;
 mod desk;
 mod fares;
 mod notices;
@@ -29,6 +30,8 @@ use crate::server::{self, listen};
 use crate::snapshot::{Line, Snapshot};
 use crate::store::{Change, Store};
 use crate::upstream::{Clients, UpstreamError};
+
+pub use bench::{Bench, BenchError, ToolAsk};
 
 /// A running gateway. Cheap to clone.
 #[derive(Clone)]
@@ -123,6 +126,13 @@ impl Gateway {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.0.services.store
+    }
+
+    /// The tools of this machine, at this gateway's address. Reads the environment anew: cheap, but not for the hot path.
+    pub fn bench(&self) -> Bench {
+        let own = self.0.own.get().map(Vec::as_slice).unwrap_or_default();
+        let listen: Vec<String> = own.iter().map(ToString::to_string).collect();
+        Bench::new(self.0.services.clone(), &listen, crate::config::variables())
     }
 
     /// Every route of the gateway.

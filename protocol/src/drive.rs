@@ -62,6 +62,8 @@ pub struct StreamDriver {
     usage: Option<Usage>,
     finish: Option<Finish>,
     error: Option<ApiError>,
+    /// Ours, for failures.
+    request_id: Option<String>,
     id: Option<String>,
     body: Option<Vec<u8>>,
     at_start: bool,
@@ -95,6 +97,7 @@ impl StreamDriver {
             reader: Reader::new(upstream.codec().framing()),
             decoder: upstream.codec().stream_decoder(dialect),
             lifter: Lifter::new(names),
+            request_id: context.request_id.clone(),
             encoder: client.codec().stream_encoder(context),
             state: DriveState::Preamble,
             committed: false,
@@ -186,7 +189,8 @@ impl StreamDriver {
         if let Some(error) = self.error.clone()
             && !std::mem::replace(&mut self.error_written, true)
         {
-            self.encoder.push(&StreamEvent::Error(error), out);
+            let request_id = self.request_id.clone().or_else(|| error.request_id.clone());
+            self.encoder.push(&StreamEvent::Error(ApiError { request_id, ..error }), out);
         }
     }
 

@@ -106,6 +106,8 @@ pub struct ReplyContext {
     pub model: String,
     /// A unique token without prefix (hex), from which ids are made when the answer has none of this format's shape.
     pub id: String,
+    /// Our id of the request, written into failures inside of streams where the format has a place.
+    pub request_id: Option<String>,
     /// Seconds since 1970, for formats that tell the time when the answer does not.
     pub created: u64,
     /// The client asked for usage in the stream (Chat). Formats that always carry it ignore this.

@@ -41,7 +41,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .build()
         .context("no runtime")?;
     tauri::async_runtime::set(runtime.handle().clone());
-    let Some(Started { carrier, own }) = start::start(&runtime, &args, &paths)? else { return Ok(ExitCode::FAILURE) };
+    let Some(Started { carrier, address, own }) = start::start(&runtime, &args, &paths)? else {
+        return Ok(ExitCode::FAILURE);
+    };
 
     let door = Door::new(carrier.clone());
     let page = door.clone();
@@ -63,6 +65,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .setup(move |app| {
             let handle = app.handle().clone();
             let desk = Desk::new(handle.clone(), carrier, door, gateway, data);
+            desk.update(|facts| facts.address = address);
             app.manage(desk.clone());
             begin(&desk, &args, place);
             if let Some(own) = own {
@@ -142,17 +145,23 @@ fn follow_link(desk: &Desk, link: &str) {
     });
 }
 
+#[cfg_attr(not(target_os = "macos"), expect(unused_variables, reason = "only macOS brings an app back this way"))]
 fn handle(app: &AppHandle, event: &RunEvent) {
-    let Some(desk) = app.try_state::<Desk>() else { return };
     match event {
         // The last window is gone; the tray lives on.
         RunEvent::ExitRequested { api, code: None, .. } => api.prevent_exit(),
         #[cfg(target_os = "macos")]
-        RunEvent::Reopen { .. } => window::open(&desk, None),
-        #[cfg(target_os = "macos")]
-        RunEvent::Opened { urls } => urls.iter().for_each(|url| follow_link(&desk, url.as_str())),
-        _ => {
-            let _ = &desk;
+        RunEvent::Reopen { .. } => {
+            if let Some(desk) = app.try_state::<Desk>() {
+                window::open(&desk, None);
+            }
         }
+        #[cfg(target_os = "macos")]
+        RunEvent::Opened { urls } => {
+            if let Some(desk) = app.try_state::<Desk>() {
+                urls.iter().for_each(|url| follow_link(&desk, url.as_str()));
+            }
+        }
+        _ => {}
     }
 }

@@ -12,6 +12,8 @@ use tokio::runtime::Runtime;
 
 use crate::args::Args;
 use crate::carrier::Carrier;
+#[cfg(unix)]
+use crate::facts::list;
 use crate::{message, surroundings};
 
 /// What can be done about a start that fails.
@@ -21,6 +23,8 @@ const CHOICES: [&str; 2] = ["Try again", "Quit"];
 pub(crate) struct Started {
     /// The way to it.
     pub(crate) carrier: Carrier,
+    /// Where tools call it, `host:port`.
+    pub(crate) address: String,
     /// What lives in this process; `None`: a service has the gateway.
     pub(crate) own: Option<Own>,
 }
@@ -52,13 +56,13 @@ pub(crate) fn start(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Opt
 }
 
 fn attempt(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Started, String> {
-    if let Some(carrier) = service(runtime, &paths.data) {
+    if let Some((carrier, address)) = service(runtime, &paths.data) {
         tracing::info!("attached to the service that has {}", paths.data.display());
-        return Ok(Started { carrier, own: None });
+        return Ok(Started { carrier, address, own: None });
     }
     let launched = {
         let _inside = runtime.enter();
-        launch::open(paths, Flags { listen: args.listen.clone() }).map_err(|why| cannot_open(&why))?
+        launch::open(paths, Flags { listen: args.listen.clone(), desktop: true }).map_err(|why| cannot_open(&why))?
     };
     for problem in &launched.warnings {
         tracing::warn!(%problem, "configuration");
@@ -66,9 +70,9 @@ fn attempt(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Started, Str
     let gateway = launched.gateway.clone();
     gateway.set_desktop();
     match serve(runtime, &gateway) {
-        Ok(serving) => {
+        Ok((serving, address)) => {
             let carrier = Carrier::here(&gateway);
-            Ok(Started { carrier, own: Some(Own { gateway, serving, _launched: launched }) })
+            Ok(Started { carrier, address, own: Some(Own { gateway, serving, _launched: launched }) })
         }
         Err(why) => {
             let listen = gateway.store().entities().settings.listen.clone();
@@ -78,38 +82,40 @@ fn attempt(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Started, Str
     }
 }
 
-/// Serves; comes back once it listens, or with the reason why it cannot.
-fn serve(runtime: &Runtime, gateway: &Gateway) -> Result<JoinHandle<()>, String> {
+/// Serves; comes back with the first address once it listens, or with the reason why it cannot.
+fn serve(runtime: &Runtime, gateway: &Gateway) -> Result<(JoinHandle<()>, String), String> {
     let (ready_out, ready) = tokio::sync::oneshot::channel();
     let gateway = gateway.clone();
     let serving = tauri::async_runtime::spawn(async move {
         let told = std::sync::Mutex::new(Some(ready_out));
-        let tell = |outcome: Result<(), String>| {
+        let tell = |outcome: Result<String, String>| {
             let waiting = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             waiting.map(|waiting| waiting.send(outcome));
         };
-        let served = gateway.serve(|_| tell(Ok(()))).await;
+        let served = gateway.serve(|own| tell(Ok(own.first().map(ToString::to_string).unwrap_or_default()))).await;
         if let Err(why) = served {
             tell(Err(why.to_string()));
         }
     });
-    runtime.block_on(ready).unwrap_or_else(|_| Err("the gateway ended at once".to_owned()))?;
-    Ok(serving)
+    let address = runtime.block_on(ready).unwrap_or_else(|_| Err("the gateway ended at once".to_owned()))?;
+    Ok((serving, address))
 }
 
 /// A gateway that runs already on this data directory.
 #[cfg(unix)]
-fn service(runtime: &Runtime, data: &Path) -> Option<Carrier> {
+fn service(runtime: &Runtime, data: &Path) -> Option<(Carrier, String)> {
     let socket = data.join(myelin_core::server::socket::SOCKET);
     if !socket.exists() {
         return None;
     }
     let carrier = Carrier::socket(socket);
-    runtime.block_on(carrier.get("/api/v1/version")).ok().map(|_| carrier)
+    let status = runtime.block_on(carrier.get("/api/v1/status")).ok()?;
+    let address = list(&status, "/listen").first().and_then(|first| first.as_str()).unwrap_or_default().to_owned();
+    Some((carrier, address))
 }
 
 #[cfg(not(unix))]
-fn service(_: &Runtime, _: &Path) -> Option<Carrier> {
+fn service(_: &Runtime, _: &Path) -> Option<(Carrier, String)> {
     None
 }
 

@@ -55,11 +55,13 @@ fn build(desk: &Desk, page: &str) -> tauri::Result<()> {
     let app = desk.app();
     let Some(url) = address(page) else { return Ok(()) };
     let door = desk.door().clone();
+    let gateway = format!("http://{}", desk.facts().address);
     WebviewWindowBuilder::new(app, MAIN, WebviewUrl::CustomProtocol(url))
         .title("Myelin")
         .inner_size(1180.0, 780.0)
         .min_inner_size(380.0, 480.0)
         .initialization_script(SHIM)
+        .initialization_script(format!("window.myelinAddress = {};", serde_json::Value::from(gateway)))
         .on_navigation(|url| own(url) || leave(url))
         .on_new_window(|url, _| {
             leave(&url);

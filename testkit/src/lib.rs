@@ -21,6 +21,7 @@ mod delivery;
 mod errors;
 mod frame;
 pub mod model;
+mod operate;
 pub mod provider;
 mod refusal;
 mod route;

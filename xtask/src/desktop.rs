@@ -81,8 +81,9 @@ pub(crate) fn test() -> Result<()> {
         setup::apt_install("what the desktop app's tests need", &DRIVE)?;
     }
     console::build_if_possible()?;
-    let app = build(false)?;
-    process::run(process::cargo().args(["build", "--locked", "-p", "myelin"]))?;
+    // With the tests, as the run before has built them: by itself the app would be built a second time, with features of its own.
+    process::run(process::cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
+    let app = setup::built_binary(PACKAGE, "debug");
     let python = setup::python_environment("desktop")?;
     let tests = process::root().join("src-tauri").join("tests");
     let folder = process::root().join("target").join("desktop");

@@ -33,6 +33,8 @@ const KINDS: [Kind; 7] = [
 /// What is packed.
 struct Build {
     debug: bool,
+    /// Cargo has built it already.
+    built: bool,
     /// Where packages go.
     out: PathBuf,
 }
@@ -45,6 +47,9 @@ impl Build {
     /// Builds a package of the workspace and gives its binary.
     fn binary(&self, package: &str) -> Result<PathBuf> {
         let profile = if self.debug { "dev" } else { "release" };
+        if self.built {
+            return Ok(setup::built_binary(package, self.profile()));
+        }
         process::run(process::cargo().args(["build", "--locked", "--profile", profile, "-p", package]))?;
         Ok(setup::built_binary(package, self.profile()))
     }
@@ -61,7 +66,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
     console::build_if_possible()?;
-    let build = Build { debug, out: process::root().join("target").join("dist") };
+    let build = Build { debug, built: false, out: folder() };
+    make(&build, named)
+}
+
+/// Where packages go.
+fn folder() -> PathBuf {
+    process::root().join("target").join("dist")
+}
+
+fn make(build: &Build, named: &[String]) -> Result<()> {
     fs::create_dir_all(&build.out).with_context(|| build.out.display().to_string())?;
     for kind in &KINDS {
         let wanted = if named.is_empty() { kind.usual } else { named.iter().any(|name| name == kind.name) };
@@ -74,7 +88,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             }
             continue;
         }
-        let made = (kind.make)(&build).with_context(|| kind.name)?;
+        let made = (kind.make)(build).with_context(|| kind.name)?;
         let size = fs::metadata(&made).map_or(0, |found| found.len());
         eprintln!("{:<12} {} ({} KiB)", kind.name, made.display(), size / 1024);
     }
@@ -220,14 +234,15 @@ fn place(source: &Path, to: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Packs debug builds, looks into the packages, and where it may installs both, starts them, and takes them away again.
+/// Packs the debug builds that the tests have made, looks into the packages, and where it may installs both, starts them, and takes them away again.
 pub(crate) fn test() -> Result<()> {
     if setup::on_path(&"dpkg-deb").is_none() {
         eprintln!("packages: skipped, this is no Debian");
         return Ok(());
     }
-    run(&["--debug".to_owned(), "server-tar".to_owned(), "server-deb".to_owned(), "deb".to_owned(), "rpm".to_owned()])?;
-    let out = process::root().join("target").join("dist");
+    let out = folder();
+    let build = Build { debug: true, built: true, out: out.clone() };
+    make(&build, &["server-tar", "server-deb", "deb", "rpm"].map(str::to_owned))?;
     let (version, architecture) = (version()?, architecture());
     let server = out.join(format!("myelin_{version}_{architecture}.deb"));
     let app = out.join(format!("myelin-desktop_{version}_{architecture}.deb"));

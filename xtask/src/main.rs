@@ -56,8 +56,8 @@ const TASKS: [Task; 12] = [
     },
     Task {
         name: "soak",
-        arguments: "[--rounds N]",
-        help: "kill the gateway under load, 50 times unless told otherwise: nothing that was answered may be lost",
+        arguments: "[--rounds N | --traffic [MINUTES]]",
+        help: "kill the gateway under load, 50 times unless told otherwise: nothing that was answered may be lost; --traffic: mixed traffic with faults, memory stays",
         run: soak::run,
     },
     Task {

@@ -21,7 +21,7 @@ pub(crate) struct Export {
     file: Option<PathBuf>,
     /// How they are written.
     #[arg(long = "as", value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
+    shape: Option<Format>,
     /// From this day or moment on: 2026-01-31, 2026-01-31T12:00:00Z, or so long ago: 12h, 30d.
     #[arg(long)]
     from: Option<String>,
@@ -69,7 +69,7 @@ impl Format {
 
 /// Does it.
 pub(crate) fn run(place: &Place, export: &Export) -> anyhow::Result<()> {
-    let format = match (export.format, &export.file) {
+    let format = match (export.shape, &export.file) {
         (Some(format), _) => format,
         (None, Some(file)) => Format::of(file).with_context(|| {
             format!("{} does not end in .csv, .jsonl or .parquet: --as says what it is to be", file.display())

@@ -18,7 +18,9 @@ pub(super) fn show(answer: &Value, name: Option<&str>) -> anyhow::Result<()> {
         for trouble in list(channel, "/troubles") {
             rows.push(row(&own, trouble));
         }
-        for model in list(channel, "/models") {
+        // Those that were only planned with have nothing to tell.
+        let asked = |model: &&Value| ["/calls", "/in_flight"].iter().any(|count| text(model, count) != "0");
+        for model in list(channel, "/models").iter().filter(asked) {
             rows.push(numbers(&own, model));
         }
     }

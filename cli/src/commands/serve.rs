@@ -22,7 +22,7 @@ pub(crate) struct Serve {
 pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
     log_to_stderr();
     let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
-    let launched = launch(&paths, Flags { listen: serve.listen })?;
+    let launched = launch(&paths, Flags { listen: serve.listen, ..Flags::default() })?;
     for problem in &launched.warnings {
         eprintln!("warning: {problem}");
     }
@@ -103,7 +103,9 @@ fn greeting(addresses: &[SocketAddr], launched: &Launched) -> String {
   curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\
        -d '{body}'
   ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello
-  myelin channel add deepseek --key sk-…\n"
+  myelin channel add deepseek --key sk-…
+  myelin import                        (keys and local servers that are here already)
+  myelin tool connect claude-code      (`myelin tool list` names the others)\n"
         ));
     }
     text

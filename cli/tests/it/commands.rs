@@ -55,9 +55,21 @@ impl Home {
         err
     }
 
+    /// A second one with a data directory of its own.
+    pub(super) fn serve_beside(&self) -> Server {
+        let beside = self.path().join("beside");
+        self.serve_with(&[("MYELIN_DATA_DIR", beside.to_str().unwrap())])
+    }
+
     pub(super) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// With variables of its own.
+    pub(super) fn serve_with(&self, variables: &[(&str, &str)]) -> Server {
         let mut child = self
             .command(&["serve", "--listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -142,6 +154,10 @@ fn keys_are_changed_in_place_and_what_they_name_in_vain_is_told() {
     let key = &home.json(&["key", "list"])["keys"][0];
     assert!(key["profile"].is_null() && key["tool"].is_null() && key["expires"].is_null(), "{key}");
     assert!(key["channels"] == json!([]) && key["blocked"] == false && key["strict"] == true, "{key}");
+    home.ok(&["key", "set", "desk", "--expires", "2020-01-01"]);
+    let listed = home.ok(&["key", "list"]);
+    assert!(cells(&listed)[1].contains(&"expired"), "{listed}");
+    home.ok(&["key", "set", "desk", "--expires", "never"]);
     assert!(home.fails(&["key", "set", "desk"]).contains("nothing is to be changed"));
     assert!(home.fails(&["key", "set", "laptop", "--follow"]).contains("there is no key 'laptop'"));
     home.ok(&["key", "rotate", "desk"]);

@@ -6,4 +6,6 @@ mod commands;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod vault;

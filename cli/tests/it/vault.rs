@@ -96,7 +96,8 @@ fn a_backup_of_a_running_gateway_comes_back_elsewhere_running_or_not() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         assert_eq!((echo(&there.address, &laptop, "hi"), echo(&there.address, &own, "hi")), (200, 401));
-        assert!(other.json(&["usage"])["total"]["requests"].as_u64().unwrap() >= 7);
+        let counted = || other.json(&["usage"])["total"]["requests"].as_u64().unwrap();
+        assert!((0..50).any(|_| counted() >= 7), "{}", counted());
         let history = other.ok(&["history"]);
         assert!(history.contains("restore backup") && history.contains("create channel"), "{history}");
     }
@@ -160,11 +161,12 @@ fn changes_are_listed_shown_and_taken_back() {
 #[test]
 fn case_57_it_needs_nothing_but_itself() {
     let home = Home::new("");
-    std::fs::remove_file(home.path().join("myelin.toml")).unwrap();
     let key = key(&home, "laptop");
+    std::fs::remove_file(home.path().join("myelin.toml")).unwrap();
     let mut command = home.command(&["serve", "--listen", "127.0.0.1:0"]);
-    // No program to call, no home, no database: the binary and a folder.
-    command.env_remove("PATH").env_remove("TZ").stdout(Stdio::piped()).stderr(Stdio::null());
+    // No program to call, no configuration, no database: the binary and a folder.
+    command.env_remove("PATH").env_remove("TZ").env_remove("MYELIN_CONFIG").env("HOME", home.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();

@@ -27,7 +27,9 @@ pub(super) fn of_process() -> Vec<(String, String)> {
 
 /// Every variable of this process that is text. For those who look at what beats other programs' files; it holds secrets.
 pub fn variables() -> std::collections::BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Sets what the variables say.

@@ -22,6 +22,8 @@ use crate::model::{Declared, DeclaredKey, Entities, Limit, LimitSpec, Origin, Se
 pub struct Flags {
     /// `--listen`, in place of all other addresses.
     pub listen: Vec<String>,
+    /// The desktop app starts: what usually is otherwise there counts where nobody says anything.
+    pub desktop: bool,
 }
 
 /// Reads the configuration, as often as wanted.
@@ -171,6 +173,9 @@ impl Loader {
         if !self.flags.listen.is_empty() {
             declared.settings.listen.clone_from(&self.flags.listen);
             declared.fixed_settings.insert("listen".to_owned());
+        }
+        if self.flags.desktop {
+            declared.settings.take_desktop_defaults(&declared.fixed_settings);
         }
         self.read_key_secrets(&mut declared, key_sources, &mut problems);
         let master_key = self.secret("master_key", declared.settings.master_key.as_ref(), &mut problems);

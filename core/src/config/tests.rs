@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::check::{Problem, Severity};
-use crate::model::{Origin, Strategy};
+use crate::model::{BodyPolicy, Origin, Strategy};
 
 const SAMPLE: &str = r#"
 listen = ["127.0.0.1:6935"]
@@ -400,7 +400,7 @@ fn flags_win_over_everything() {
     let path = dir.path().join(FILE_NAME);
     std::fs::write(&path, SAMPLE).unwrap();
     let paths = Paths { config: path.clone(), config_required: true, data: dir.path().to_owned() };
-    let flags = Flags { listen: vec!["127.0.0.1:9".into()] };
+    let flags = Flags { listen: vec!["127.0.0.1:9".into()], ..Flags::default() };
     let loader = Loader::new(&paths, flags, Arc::new(|_: &str| true))
         .with_variables(vec![("MYELIN__LISTEN".into(), "127.0.0.1:8".into())])
         .with_secrets(Arc::clone(self::loader(&path).secrets()));
@@ -464,4 +464,19 @@ fn the_reference_page_is_fresh() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/config.md");
     let committed = std::fs::read_to_string(&page).unwrap_or_default().replace("\r\n", "\n");
     assert!(committed == reference(), "run: cargo run -p myelin -- config reference > docs/reference/config.md");
+}
+
+#[test]
+fn the_desktop_app_keeps_all_bodies_unless_somebody_says_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    for (text, desktop, kept) in
+        [("", false, BodyPolicy::Errors), ("", true, BodyPolicy::All), ("bodies = \"off\"\n", true, BodyPolicy::Off)]
+    {
+        std::fs::write(&path, text).unwrap();
+        let paths = Paths { config: path.clone(), config_required: true, data: dir.path().to_owned() };
+        let flags = Flags { desktop, ..Flags::default() };
+        let loaded = Loader::new(&paths, flags, Arc::new(|_: &str| true)).with_variables(Vec::new()).load().unwrap();
+        assert_eq!(loaded.declared.settings.bodies, kept, "{text:?} {desktop}");
+    }
 }

@@ -36,6 +36,16 @@ impl Desk for Gateway {
         Box::pin(async move { gateway.sync_models(&name).await })
     }
 
+    fn probe(&self, channel: crate::model::Channel) -> Later<Result<Vec<String>, String>> {
+        let gateway = self.clone();
+        Box::pin(async move {
+            let line = gateway.connect(&channel).map_err(|error| error.to_string())?;
+            let listed = list_models(&line.channel, line.client.as_ref(), gateway.services().clock.as_ref()).await;
+            let listed = listed.map_err(|error| error.public.message.clone())?;
+            Ok(listed.into_iter().map(|model| model.id).collect())
+        })
+    }
+
     fn facts(&self) -> Facts {
         let own = self.0.own.get().map(Vec::as_slice).unwrap_or_default();
         Facts {

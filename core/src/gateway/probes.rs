@@ -18,6 +18,21 @@ use crate::store::Change;
 /// How often it is looked whether something is due.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Time between two looks at what is half open, in milliseconds.
+const BETWEEN_MS: u64 = 5_000;
+
+/// Whether a look can show that a trouble is over. One that cannot would be made again and again for nothing.
+fn settles(line: &Line, probe: &ChannelProbe, trouble: &Trouble, why: Failure) -> bool {
+    match probe.how {
+        ProbeHow::Models => trouble.upstream.is_none() && matches!(why, Failure::Unreachable | Failure::BadKey),
+        ProbeHow::Talk => {
+            let own = line.channel.config.models.as_ref().and_then(|models| models.first());
+            let asked = probe.model.as_deref().or(own.map(|model| model.upstream()));
+            trouble.upstream.is_none() || trouble.upstream.as_deref() == asked
+        }
+    }
+}
+
 /// When a channel was looked at last, and with which credential.
 #[derive(Debug, Clone, Copy, Default)]
 struct Last {
@@ -74,11 +89,13 @@ impl Gateway {
         let troubles = fleet.troubles(name, now_ms);
         // What is half open is tried by a look rather than by somebody's request.
         let judged = |trouble: &&Trouble| {
-            trouble.view.as_ref().is_some_and(|view| view.state == "half-open")
-                && (trouble.upstream.is_none() || probe.how == ProbeHow::Talk)
+            trouble
+                .view
+                .as_ref()
+                .is_some_and(|view| view.state == "half-open" && settles(line, probe, trouble, view.why))
         };
         if let Some(half_open) = troubles.iter().find(judged)
-            && now_ms.saturating_sub(before.at_ms) >= 1_000
+            && now_ms.saturating_sub(before.at_ms) >= BETWEEN_MS
         {
             let credential = half_open.credential.and_then(|credential| usize::try_from(credential).ok());
             return Some(credential.unwrap_or_default());

@@ -72,6 +72,16 @@ pub struct Settings {
     pub master_key: Option<super::SecretSource>,
 }
 
+impl Settings {
+    /// What the desktop app does where nobody says anything: the bodies of all requests are kept, since they are the owner's own. `fixed`: names of settings that
+    /// somebody set.
+    pub fn take_desktop_defaults(&mut self, fixed: &std::collections::BTreeSet<String>) {
+        if !fixed.contains("bodies") {
+            self.bodies = BodyPolicy::All;
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

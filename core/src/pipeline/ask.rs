@@ -249,6 +249,7 @@ pub(crate) fn reply_context(job: &Job, ask: &Ask, tree: Option<Arc<ChatRequest>>
     ReplyContext {
         model: ask.model.clone(),
         id: record.id.trim_start_matches("req_").to_owned(),
+        request_id: Some(record.id.clone()),
         created: record.started / 1_000,
         include_usage: ask.include_usage,
         json_array: ask.json_array,

@@ -123,7 +123,8 @@ impl Early {
     /// Writes keep-alives, and the failure if all attempts fail.
     fn encoder(self, format: ApiFormat) -> Box<dyn StreamEncoder> {
         let Self { id, started, model, include_usage, json_array, .. } = self;
-        let context = ReplyContext { model, id, created: started / 1_000, include_usage, json_array, request: None };
+        let created = started / 1_000;
+        let context = ReplyContext { model, id, created, include_usage, json_array, ..ReplyContext::default() };
         format.codec().stream_encoder(context)
     }
 }

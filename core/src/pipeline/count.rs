@@ -50,8 +50,9 @@ async fn read(
 ) -> Result<(ChatRequest, Follow), GatewayError> {
     if format == ApiFormat::Gemini {
         let hints = AddressHints { model: path_model.as_deref(), stream: Some(false) };
-        let request = gemini::decode_count_request(&body, hints)
-            .map_err(|error| GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message)))?;
+        let request = gemini::decode_count_request(&body, hints).map_err(|error| {
+            GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message))
+        })?;
         return Ok((request, Follow::Fresh));
     }
     let mut ask = Ask::read(format, body, path_model, Some(false), "")?;

@@ -124,7 +124,7 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
             return Ok(explanation);
         }
         Ok(Found::Unknown(targets)) => {
-            explanation.refused = Some(format!("no enabled channel offers {}", targets.join(", ")));
+            explanation.refused = Some(format!("no enabled channel offers {:?}", targets.join(", ")));
             explanation.targets = targets;
             return Ok(explanation);
         }

@@ -24,7 +24,12 @@ impl Run {
             tracing::warn!(to = mirror.to, "nobody can serve the mirror");
             return;
         }
-        let copy = self.copy(Deployments { candidates, ..self.deployments.clone() });
+        let Some(reserved) = self.job.reserve_copy(&candidates) else {
+            tracing::debug!(to = mirror.to, "a limit has no room for a copy");
+            return;
+        };
+        let mut copy = self.copy(Deployments { candidates, ..self.deployments.clone() });
+        copy.job.hold_copy(reserved);
         tokio::spawn(async move {
             let (_, mut body) = answer(copy).await.into_parts();
             // Read to its end, so that its time and its tokens are known.

@@ -54,8 +54,10 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
     let source = failure.and_then(|error| error.source.as_ref()).map(ToString::to_string);
     let words = match (failure, &source) {
         // What callers may not read is for the owner.
-        (Some(error), Some(source)) => format!("{}: {source}", error.public.message),
-        (Some(error), None) => error.public.message.clone(),
+        (Some(error), Some(source)) if !error.public.message.contains(source.as_str()) => {
+            format!("{}: {source}", error.public.message)
+        }
+        (Some(error), _) => error.public.message.clone(),
         (None, _) => String::new(),
     };
     let how = how(&snapshot, outcome, &words, now_ms);
@@ -119,6 +121,10 @@ fn how<'a>(snapshot: &Snapshot, outcome: &Outcome<'_>, words: &'a str, now_ms: u
             _ => How::Nothing,
         };
     };
+    if matches!(error.kind, Kind::RateLimited | Kind::BudgetExceeded) {
+        // A limit of ours held it back: that says nothing about who would have been asked, whatever the owner's rules look for.
+        return How::Nothing;
+    }
     let rule = rule(snapshot, attempt, words, now_ms);
     match (Failure::of(error, attempt.status), rule) {
         (Some(failure), rule) => How::Failed { failure, wait: Failure::wait(error), words, rule },

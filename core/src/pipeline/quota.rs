@@ -124,6 +124,9 @@ impl Quota {
     }
 }
 
+/// What was reserved for a copy of a request.
+pub(super) struct CopyQuota(Quota);
+
 /// A request that used nothing that is known.
 const ONE_REQUEST: Amounts = Amounts { requests: 1, tokens: 0, money: 0 };
 
@@ -180,6 +183,24 @@ impl Job {
             Err(mut refusal) => return Err(self.refused_by(&mut refusal)),
         }
         Ok(())
+    }
+
+    /// What a copy that goes to others reserves: it is no caller's, but the gateway pays for it, so it counts against what holds for everybody. Nobody waits
+    /// for it; `None`: there is no room, and no copy is made.
+    pub(super) fn reserve_copy(&self, candidates: &[Candidate]) -> Option<CopyQuota> {
+        let record = self.settle.record();
+        let caller = limits::Caller { model: &record.model, profile: &self.caller.profile.name, ..Default::default() };
+        let chain = self.snapshot.limits.for_caller(caller);
+        let Quota { tokens_in, tokens_out, .. } = *self.settle.quota();
+        let money = self.estimate(candidates.iter().take(1), tokens_in, tokens_out);
+        let need = Amounts { requests: 1, tokens: tokens_in.saturating_add(tokens_out), money };
+        let reserved = chain.reserve(&need, self.services.clock.unix_ms(), None);
+        Some(CopyQuota(Quota { caller: Some(reserved.ok()?), tokens_in, tokens_out, planned: 1, ..Quota::default() }))
+    }
+
+    /// Gives a copy what was reserved for it.
+    pub(super) fn hold_copy(&mut self, reserved: CopyQuota) {
+        *self.settle.quota_mut() = reserved.0;
     }
 
     /// The same for one request to a channel: a channel at its limit is skipped like one that fails. Only the last one is waited for.

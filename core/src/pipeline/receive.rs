@@ -176,7 +176,7 @@ impl Run {
             let encoder = client.stream_encoder(reply_context(&self.job, &self.ask, None));
             let tap = StreamTap::new(accepted.format, &accepted.dialect);
             let tap = if self.ask.include_usage { tap } else { tap.hide_usage() };
-            return Ok(Relay::Pass(Box::new(Pass::new(tap, encoder))));
+            return Ok(Relay::Pass(Box::new(Pass::new(tap, encoder, self.job.settle.record().id.clone()))));
         };
         let tree = self.ask.tree()?;
         let context = reply_context(&self.job, &self.ask, Some(tree));

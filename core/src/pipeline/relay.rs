@@ -92,6 +92,8 @@ pub(crate) struct Pass {
     tap: StreamTap,
     /// Writes keep-alives and error events, nothing else.
     encoder: Box<dyn StreamEncoder>,
+    /// Ours, for those events.
+    request_id: String,
     /// What the tap lets through, before it is queued.
     passed: Vec<Bytes>,
     /// The bytes are no frames, or they ended too early.
@@ -99,9 +101,9 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// `encoder` writes the client's format.
-    pub(crate) fn new(tap: StreamTap, encoder: Box<dyn StreamEncoder>) -> Self {
-        Self { tap, encoder, passed: Vec::new(), broken: None }
+    /// `encoder` writes the client's format; `request_id` is ours.
+    pub(crate) fn new(tap: StreamTap, encoder: Box<dyn StreamEncoder>, request_id: String) -> Self {
+        Self { tap, encoder, request_id, passed: Vec::new(), broken: None }
     }
 
     fn interrupt(&mut self, error: &ApiError, out: &mut Output) {
@@ -110,7 +112,8 @@ impl Pass {
             // The client is inside a frame: end it, so that ours is read.
             bytes.extend_from_slice(b"\n\n");
         }
-        self.encoder.push(&StreamEvent::Error(error.clone()), &mut bytes);
+        let told = ApiError { request_id: Some(self.request_id.clone()), ..error.clone() };
+        self.encoder.push(&StreamEvent::Error(told), &mut bytes);
         push(out, bytes);
     }
 }

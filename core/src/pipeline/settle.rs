@@ -229,6 +229,11 @@ impl Settle {
         u32::try_from(self.record.attempts.len()).ok()?.checked_sub(1).filter(|_| of_attempt)
     }
 
+    /// What it holds of its limits, to look at.
+    pub(crate) fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
     /// What it holds of its limits.
     pub(crate) fn quota_mut(&mut self) -> &mut Quota {
         &mut self.quota

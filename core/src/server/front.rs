@@ -118,7 +118,12 @@ mod tests {
 
     #[test]
     fn calls_to_models_go_past_the_router_and_nothing_else_does() {
-        for path in ["/v1/chat/completions", "/v1beta/models/x:generateContent", "/p/cheap/v1/messages", "/anthropic/v1/messages"] {
+        for path in [
+            "/v1/chat/completions",
+            "/v1beta/models/x:generateContent",
+            "/p/cheap/v1/messages",
+            "/anthropic/v1/messages",
+        ] {
             assert!(plain(Method::POST, path, false), "{path}");
             assert!(!plain(Method::GET, path, false) && !plain(Method::OPTIONS, path, false), "{path}");
             assert!(!plain(Method::POST, path, true), "{path}: a page needs its headers");

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::holder;
+
 /// A head that takes longer than this to arrive is given up: a guard against slow-loris clients.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection on which nothing was asked after this long is closed.
@@ -35,7 +37,7 @@ pub(super) struct Way {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", explain(.source))]
+#[error("cannot listen on {address}: {}", explain(.address, .source))]
 pub struct ListenError {
     /// The address as configured.
     pub address: String,
@@ -43,10 +45,15 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-fn explain(error: &io::Error) -> String {
+fn explain(address: &str, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "the port is taken, perhaps by another Myelin (`myelin status`); set `listen` in myelin.toml or pass --listen to use another".to_owned()
+            let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+            let holder = port.and_then(holder::of).map_or_else(
+                || ", perhaps by another Myelin (`myelin status`)".to_owned(),
+                |holder| format!(" by {holder}"),
+            );
+            format!("the port is taken{holder}; set `listen` in myelin.toml or pass --listen to use another")
         }
         io::ErrorKind::PermissionDenied => format!("{error}; ports below 1024 need privileges"),
         _ => error.to_string(),
@@ -176,7 +183,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_stop, stopping) = watch::channel(false);
-        tokio::spawn(serve(listener, |_| async { Response::new(http_body_util::Empty::<bytes::Bytes>::new()) }, stopping));
+        tokio::spawn(serve(
+            listener,
+            |_| async { Response::new(http_body_util::Empty::<bytes::Bytes>::new()) },
+            stopping,
+        ));
         // The second begins like HTTP/2 and like POST.
         for start in ["", "P"] {
             let mut client = TcpStream::connect(address).await.unwrap();

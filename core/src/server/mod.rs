@@ -12,6 +12,7 @@ mod cors;
 pub mod front;
 pub mod guard;
 pub mod health;
+mod holder;
 mod inference;
 pub mod listen;
 #[cfg(unix)]
@@ -62,7 +63,6 @@ struct Door {
 }
 
 /// Marks a request that came where the console is not served.
-#[cfg_attr(not(feature = "ui"), expect(dead_code, reason = "only the console looks"))]
 #[derive(Debug, Clone, Copy)]
 struct NoConsole;
 

@@ -114,6 +114,26 @@ mod tests {
         assert!(copy.begin_read().unwrap().open_table(META).unwrap().get("mark").unwrap().is_none());
     }
 
+    fn breaks_off(txn: &WriteTransaction) -> Result<(), StoreError> {
+        mark(txn)?;
+        Err(StoreError::Closed)
+    }
+
+    #[test]
+    fn case_54_a_migration_that_breaks_off_changes_nothing_and_is_done_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.redb");
+        drop(migrate(open(&path).unwrap(), &path, open, &[]).unwrap());
+        for _ in 0..2 {
+            assert!(migrate(open(&path).unwrap(), &path, open, &[breaks_off]).is_err());
+            let same = open(&path).unwrap();
+            assert_eq!(version(&same).unwrap(), Some(1));
+            assert!(same.begin_read().unwrap().open_table(META).unwrap().get("mark").unwrap().is_none());
+        }
+        let database = migrate(open(&path).unwrap(), &path, open, &[mark]).unwrap();
+        assert_eq!(version(&database).unwrap(), Some(2));
+    }
+
     #[test]
     fn a_newer_file_is_refused_untouched() {
         let dir = tempfile::tempdir().unwrap();

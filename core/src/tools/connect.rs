@@ -57,7 +57,7 @@ impl Tools {
     pub fn preview(&self, id: &str, wanted: &Wanted, key: Option<&Secret>) -> Result<Connected, ToolError> {
         let tool = self.find(id)?;
         let kept = self.shelf(tool).load()?;
-        let stand_in = Secret::new(format!("{}(a key made for it)", super::KEY_PREFIX));
+        let stand_in = Secret::new("{a key of its own}");
         let planned = self.plan(tool, wanted, key.unwrap_or(&stand_in), kept.as_ref())?;
         Ok(self.told(tool, &planned, Vec::new()))
     }

@@ -8,6 +8,8 @@ pub mod diff;
 pub mod disk;
 mod drift;
 pub mod edit;
+pub mod find;
+pub mod import;
 mod kept;
 pub mod machine;
 mod pins;
@@ -164,7 +166,16 @@ impl Tools {
         match key {
             Some(key) => shelf.put(KEY_FILE, format!("{}\n", key.expose()).as_bytes()),
             None => {
-                let _ = self.disk.remove(&shelf.folder.join(KEY_FILE));
+                // What `myelin run` wrote holds it too.
+                let holds = |name: &std::ffi::OsStr| {
+                    name.to_str().is_some_and(|name| name == KEY_FILE || name.starts_with("run-"))
+                };
+                let entries = std::fs::read_dir(&shelf.folder).into_iter().flatten().filter_map(Result::ok);
+                for entry in entries.filter(|entry| holds(&entry.file_name())) {
+                    self.disk
+                        .remove(&entry.path())
+                        .map_err(|why| ToolError::Disk { path: entry.path(), why: why.to_string() })?;
+                }
                 Ok(())
             }
         }

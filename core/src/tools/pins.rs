@@ -30,7 +30,10 @@ impl Tools {
         let path = self.folder.join(FILE);
         let failed = |why: String| ToolError::Memory { path: path.clone(), why };
         let bytes = disk::read(&path).map_err(|why| failed(why.to_string()))?;
-        bytes.map_or_else(|| Ok(Vec::new()), |bytes| serde_json::from_slice(&bytes).map_err(|why| failed(why.to_string())))
+        bytes.map_or_else(
+            || Ok(Vec::new()),
+            |bytes| serde_json::from_slice(&bytes).map_err(|why| failed(why.to_string())),
+        )
     }
 
     /// Binds a folder to a profile; without a profile the binding goes. Says whether anything changed.
@@ -55,7 +58,8 @@ impl Tools {
         if pins == before {
             return Ok(false);
         }
-        let bytes = serde_json::to_vec_pretty(&pins).map_err(|why| ToolError::Memory { path: self.folder.clone(), why: why.to_string() })?;
+        let bytes = serde_json::to_vec_pretty(&pins)
+            .map_err(|why| ToolError::Memory { path: self.folder.clone(), why: why.to_string() })?;
         shelf.put(FILE, &bytes)?;
         Ok(true)
     }

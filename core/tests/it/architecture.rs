@@ -33,7 +33,7 @@ const DOORS: [(&str, &[&str]); 6] = [
     ("hyper_util::client", &["upstream"]),
     ("hyper_rustls", &["upstream"]),
     ("notify", &["config"]),
-    ("toml", &["config", "providers"]),
+    ("toml", &["config", "providers", "tools"]),
 ];
 
 fn source_files(dir: &Path, found: &mut Vec<PathBuf>) {

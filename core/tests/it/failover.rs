@@ -90,6 +90,36 @@ async fn case_15_after_content_a_stream_ends_in_a_typed_error_and_is_never_repea
 }
 
 #[tokio::test]
+async fn a_failure_inside_of_a_stream_names_the_request_in_every_format() {
+    let mock = MockServer::start().await.unwrap();
+    let channels = ["openai", "anthropic", "gemini"].map(|name| mock_channel(&mock, name, name, name));
+    let gateway = TestGateway::start(channels.into()).await;
+    let text = "one two three four five six seven eight nine ten [[cut-after 6]]";
+    let contents = json!({"contents": [{"role": "user", "parts": [{"text": text}]}]});
+    for channel in ["openai", "anthropic", "gemini"] {
+        let model = format!("{channel}/mock");
+        let talk =
+            json!({"model": model, "stream": true, "max_tokens": 100, "messages": [{"role": "user", "content": text}]});
+        let gemini = format!("/v1beta/models/{channel}%2Fmock:streamGenerateContent");
+        for (path, body) in [
+            ("/v1/chat/completions".to_owned(), talk.clone()),
+            ("/v1/completions".to_owned(), json!({"model": model, "stream": true, "prompt": text})),
+            ("/v1/messages".to_owned(), talk.clone()),
+            ("/v1/responses".to_owned(), json!({"model": model, "stream": true, "input": text})),
+            (format!("{gemini}?alt=sse"), contents.clone()),
+            (gemini, contents.clone()),
+            ("/api/chat".to_owned(), talk.clone()),
+        ] {
+            let answer = gateway.post(&path).json(&body).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path} over {channel}");
+            let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+            let text = answer.text().await.unwrap();
+            assert!(text.contains("error") && text.contains(&id), "{path} over {channel}, {id}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_provider_s_no_stays_what_it_is() {
     let mock = MockServer::start().await.unwrap();
     let gateway = TestGateway::start(vec![mock_channel(&mock, "only", "openai", "openai")]).await;

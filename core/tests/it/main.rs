@@ -55,4 +55,5 @@ mod support;
 mod thinking;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
 mod watching;

@@ -491,7 +491,11 @@ async fn who_follows_the_events_hears_of_a_budget_at_once() {
 
 #[tokio::test]
 async fn an_attempt_that_a_limit_held_back_is_no_failure_of_its_channel() {
-    let (_mock, gateway) = gateway().await;
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = priced(&mock, "openai", "openai");
+    // What its owner says about the provider's refusals does not look at ours.
+    channel["disable"] = json!([{"text": "narrow", "whole_channel": true}]);
+    let gateway = TestGateway::start(vec![channel]).await;
     limit(&gateway, json!({"name": "narrow", "on": "channel:openai", "requests": 1, "per": "1h"})).await;
     assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200);
     // More often than any breaker waits.
@@ -518,7 +522,11 @@ async fn case_42_what_decides_is_what_is_shown_and_nothing_is_refused_without_a_
     for round in 0..2 {
         for used in 0..3 {
             assert_eq!(shown().await, json!(used), "round {round}");
-            assert_eq!(gateway.ask("/v1/chat/completions", &chat("hello")).await.0, 200, "there is room by what is shown");
+            assert_eq!(
+                gateway.ask("/v1/chat/completions", &chat("hello")).await.0,
+                200,
+                "there is room by what is shown"
+            );
             settled(&gateway, "few").await;
         }
         assert_eq!(shown().await, json!(3));
@@ -549,7 +557,7 @@ async fn records_sums_and_counters_agree_whatever_happens_to_requests() {
         "[[error 500]]",
         "[[error 429]]",
         "cut [[cut-after 2]] one two three four",
-        "slow [[stall-after 2]] one two three four",
+        "slow [[pace 100]] one two three four five six seven",
     ];
     let mut asked = Vec::new();
     for (n, text) in texts.iter().cycle().take(42).enumerate() {
@@ -559,7 +567,7 @@ async fn records_sums_and_counters_agree_whatever_happens_to_requests() {
             body["temperature"] = json!(0);
         }
         // Some leave early.
-        let patience = if text.contains("stall") || n % 10 == 9 { 250 } else { 20_000 };
+        let patience = if text.contains("pace") || n % 10 == 9 { 250 } else { 20_000 };
         let request = gateway.post("/v1/chat/completions").json(&body).timeout(Duration::from_millis(patience));
         asked.push(tokio::spawn(async move {
             if let Ok(answer) = request.send().await {
@@ -594,7 +602,10 @@ async fn records_sums_and_counters_agree_whatever_happens_to_requests() {
     assert_eq!(in_file, spent + settled(&gateway, "calls").await, "and what stands in the file");
     assert!(calls > 20 && cost > 0);
     let hits = records.iter().filter(|record| record.cache == CacheOutcome::Hit);
-    assert!(hits.clone().count() > 0 && hits.clone().all(|hit| hit.cost == Some(NanoUsd(0)) && hit.saved > Some(NanoUsd(0))));
+    assert!(
+        hits.clone().count() > 0
+            && hits.clone().all(|hit| hit.cost == Some(NanoUsd(0)) && hit.saved > Some(NanoUsd(0)))
+    );
     assert!(records.iter().any(|record| record.tags.iter().any(|tag| tag == "mirror")));
     assert!(records.iter().any(|record| record.attempts.iter().any(|attempt| attempt.hedged)));
     assert!(records.iter().any(|record| record.state == RequestState::Canceled));

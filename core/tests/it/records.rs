@@ -169,3 +169,32 @@ async fn usage_is_summed_and_tasks_are_put_together() {
         assert_eq!(owner(&gateway, "GET", &format!("/api/v1/usage?{wrong}")).await.0, 400, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn case_51_one_request_tells_a_whole_page_and_one_poll_all_that_came() {
+    let mock = MockServer::start().await.unwrap();
+    let gateway = TestGateway::start(providers::all(&mock)).await;
+    let (_, before) = owner(&gateway, "GET", "/api/v1/requests/live").await;
+    for n in 0..60 {
+        let body = chat("chat/m", &format!("[[usage input={n} output=5]] hi"), n % 2 == 0);
+        assert_eq!(gateway.post("/v1/chat/completions").json(&body).send().await.unwrap().status(), 200);
+    }
+    gateway.records(60).await;
+    let (_, page) = owner(&gateway, "GET", "/api/v1/requests?limit=60").await;
+    let rows = page["records"].as_array().unwrap();
+    assert_eq!(rows.len(), 60);
+    // Everything that a list shows of a row is in it: nobody asks again for each.
+    for row in rows {
+        let attempts = row["attempts"].as_array().unwrap();
+        assert!(row["usage"]["input"].is_u64() && row["duration_us"].is_u64() && attempts.len() == 1, "{row}");
+        assert!(row["channel"] == "chat" && row["model"] == "chat/m" && row["state"] == "completed", "{row}");
+    }
+    let after = &before["next"];
+    let (_, came) = owner(&gateway, "GET", &format!("/api/v1/requests/live?after={after}&limit=1000&wait=5")).await;
+    assert_eq!((came["records"].as_array().unwrap().len(), &came["gap"]), (60, &json!(false)));
+    // Who follows waits on the gateway's side: it answers when something comes, and costs nothing until then.
+    let next = &came["next"];
+    let begun = tokio::time::Instant::now();
+    let (_, none) = owner(&gateway, "GET", &format!("/api/v1/requests/live?after={next}&wait=1")).await;
+    assert!(none["records"].as_array().unwrap().is_empty() && begun.elapsed() >= Duration::from_millis(900));
+}

@@ -143,11 +143,12 @@ async fn a_bad_key_benches_one_key_and_a_reset_brings_it_back() {
     let mut channel = mock_channel(&mock, "main", "openai", "openai");
     channel["credentials"] = json!(["mock-bad-key-0123456789", myelin_testkit::KEY]);
     let gateway = TestGateway::start(vec![channel]).await;
-    let body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}]});
-    for _ in 0..12 {
+    // Conversations of their own, each of which begins at any of the two keys: all but surely one begins at the bad one.
+    for number in 0..24 {
+        let body = json!({"model": "mock", "messages": [{"role": "user", "content": format!("hi {number}")}]});
         assert_eq!(gateway.ask("/v1/chat/completions", &body).await.0, 200);
     }
-    let records = gateway.records(12).await;
+    let records = gateway.records(24).await;
     let failed: usize = records.iter().map(|record| record.attempts.len() - 1).sum();
     assert_eq!(failed, 1, "the bad key was tried once");
     let record = &records[0];

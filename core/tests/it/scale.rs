@@ -10,7 +10,7 @@ use myelin_core::clock::SystemClock;
 use myelin_core::store::{Dimension, Filter, MasterKey, Store, UsageQuery};
 
 /// Enough for many pages and slots, few enough for the test run.
-const COUNT: u64 = 60_000;
+const COUNT: u64 = 200_000;
 const DAYS: u64 = 30;
 /// Bytes of the file for each record, indexes, sums and the room that redb holds in reserve included.
 const MOST_BYTES_PER_RECORD: u64 = 1_300;
@@ -20,7 +20,7 @@ fn open(dir: &Path) -> Store {
 }
 
 #[tokio::test]
-async fn questions_read_little_of_much() {
+async fn case_50_and_case_53_questions_read_little_of_much() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     traffic::fill(&store, COUNT, traffic::END, DAYS, |_| {}).unwrap();

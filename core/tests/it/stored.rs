@@ -170,6 +170,45 @@ async fn case_25_a_response_that_a_provider_stores_is_bound_to_its_channel_and_c
 }
 
 #[tokio::test]
+async fn case_25_encrypted_reasoning_goes_back_to_the_credential_that_made_it_and_to_no_other() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = providers::channel(&mock, "responses");
+    channel["credentials"] = json!(["mock-key-one", "mock-key-two", "mock-key-three"]);
+    let gateway = TestGateway::start(vec![channel]).await;
+    let ask = async |input: Value, key: Option<&str>| {
+        let mut body = json!({"model": "m", "input": input, "store": false, "reasoning": {"effort": "low"},
+            "include": ["reasoning.encrypted_content"]});
+        if let Some(key) = key {
+            body["prompt_cache_key"] = json!(key);
+        }
+        let response = respond(&gateway, body, false).await;
+        let seen = mock.last_request().unwrap();
+        (response, seen.header("authorization").map(str::to_owned), String::from_utf8_lossy(&seen.body).into_owned())
+    };
+    let (mut kept, mut moved) = (0, 0);
+    for round in 0..12 {
+        let question = json!({"role": "user", "content": format!("question {round}: think")});
+        let (first, maker, _) = ask(json!([question]), None).await;
+        let output = first["output"].as_array().unwrap().clone();
+        let blob = output.iter().find_map(|item| item["encrypted_content"].as_str()).expect("encrypted reasoning");
+        let mut talk = vec![question];
+        talk.extend(output.iter().cloned());
+        talk.push(json!({"role": "user", "content": "go on"}));
+        // The same talk, and the same items under another session, which may land at any credential.
+        for session in [None, Some(format!("elsewhere-{round}"))] {
+            let (_, key, sent) = ask(json!(talk), session.as_deref()).await;
+            assert!(key == maker || !sent.contains(blob), "round {round}: {key:?} got what {maker:?} made");
+            if session.is_none() {
+                kept += usize::from(sent.contains(blob));
+            }
+            moved += usize::from(key != maker);
+        }
+    }
+    assert_eq!(kept, 12, "a talk stays with the credential that can read it");
+    println!("{moved} of 24 went to another credential");
+}
+
+#[tokio::test]
 async fn case_60_a_conversation_is_compacted_by_the_provider_or_by_a_summary() {
     let (mock, gateway) = gateway(&["responses", "mistral", "anthropic"]).await;
     for channel in ["responses", "mistral", "anthropic"] {

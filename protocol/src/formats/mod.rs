@@ -19,6 +19,7 @@ pub(crate) mod think_tags;
 pub(crate) mod timestamp;
 pub(crate) mod transcript;
 mod turns;
+mod wishes;
 
 use crate::{ApiFormat, FormatCodec};
 

@@ -11,6 +11,7 @@ pub(crate) mod completions;
 pub(crate) mod dify;
 pub(crate) mod embeddings;
 pub(crate) mod gemini;
+pub(crate) mod gemini_rules;
 pub(crate) mod gemini_schema;
 pub(crate) mod models;
 pub(crate) mod ollama;

@@ -57,6 +57,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Everything as one encrypted file: configuration with its secrets, records, sums, counters, history, bodies. Traffic goes on. */
+        post: operations["make_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cache": {
         parameters: {
             query?: never;
@@ -308,7 +325,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Puts what is out of rotation back in, and forgets why it was out. */
+        /** Puts what is out of rotation back in, and forgets why it was out; or lets a key go on that is held back. */
         post: operations["reset_health"];
         delete?: never;
         options?: never;
@@ -639,6 +656,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/requests/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Request records as a file, newest first. `format` of a record is the client's; here `format=csv|jsonl|parquet` is the file's, and `client_format` the other. */
+        get: operations["export_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/requests/facets": {
         parameters: {
             query?: never;
@@ -718,6 +752,27 @@ export interface paths {
         put?: never;
         /** Stops a request in flight. Its client gets an error, its deployment is no longer listened to, and what was used is booked. */
         post: operations["stop_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Puts a backup in place of everything. The body is `application/octet-stream`: one line of JSON, `{"passphrase": "…"}`, then the backup's bytes. Nothing
+         *     is changed unless all of it is right; what was there before lies in `before-restore.redb` afterwards. What the configuration file says stays. Admin tokens are
+         *     those of the backup from then on.
+         */
+        post: operations["restore_backup"];
         delete?: never;
         options?: never;
         head?: never;
@@ -967,6 +1022,38 @@ export interface components {
             upstream_request_id?: string | null;
             /** @description Tokens that it used, where that is known of this attempt apart. */
             usage?: Record<string, unknown> | null;
+        };
+        /** @description What is in a backup. */
+        BackupSummary: {
+            /**
+             * Format: int64
+             * @description Requests with kept bodies.
+             */
+            bodies: number;
+            /**
+             * Format: int64
+             * @description When it was made; milliseconds since 1970.
+             */
+            made: number;
+            /**
+             * Format: int64
+             * @description Rows of everything else.
+             */
+            other: number;
+            /**
+             * Format: int64
+             * @description Request records.
+             */
+            records: number;
+            /** @description The program that made it. */
+            version: string;
+        };
+        /** @description What a backup is to be. */
+        BackupWish: {
+            /** @description Kept bodies too (the default). */
+            bodies?: boolean;
+            /** @description Opens it again; at least eight characters. It is kept nowhere. */
+            passphrase: string;
         };
         /** @description How the keeping of bodies goes. Counters are since the start of the process. */
         BodiesHealth: {
@@ -1253,6 +1340,7 @@ export interface components {
             price_multiplier?: number;
             /** @description The provider whose price list holds; absent: its own. */
             prices_of?: string | null;
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy. */
@@ -1343,6 +1431,8 @@ export interface components {
              * @default null
              */
             prices_of?: string | null;
+            /** @default null */
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /**
              * @description Row of the provider catalog.
              * @default null
@@ -1368,6 +1458,25 @@ export interface components {
              * @default null
              */
             weight?: number | null;
+        };
+        /** @description Looking whether a channel works, beside what traffic shows. */
+        ChannelProbe: {
+            /**
+             * Format: int32
+             * @description Time between two looks.
+             * @default 60
+             */
+            every_seconds?: number;
+            /**
+             * @description How it is looked.
+             * @default models
+             */
+            how?: components["schemas"]["ProbeHow"];
+            /**
+             * @description The model to talk to, by the provider's name; absent: as for a test.
+             * @default null
+             */
+            model?: string | null;
         };
         /** @description What the last test or traffic said about a channel. */
         ChannelState: {
@@ -1458,6 +1567,7 @@ export interface components {
             price_multiplier: number;
             /** @description The provider whose price list holds; `null`: its own. */
             prices_of?: string | null;
+            probe?: components["schemas"]["ChannelProbe"] | null;
             /** @description Row of the provider catalog. */
             provider: string;
             /** @description Proxy; a password in it is masked. */
@@ -1703,7 +1813,10 @@ export interface components {
              * @description Position: rises by one with each event. Begins anew when the gateway starts.
              */
             id: number;
-            /** @description What kind of event: `limit-mark`, `limit-reached` … */
+            /**
+             * @description What kind of event: `limit-mark`, `limit-reached`, `spend-spike`, `profile-switched`, `profile-changed`, `channel-state`, `channel-added`,
+             *     `channel-removed`, `breaker-open`, `breaker-closed`, `key-held`, `key-released` …
+             */
             kind: string;
             /** @description How much it matters. */
             level: components["schemas"]["Level"];
@@ -1930,6 +2043,25 @@ export interface components {
         /** @description How everything fares. */
         HealthList: {
             channels: components["schemas"]["ChannelHealth"][];
+            /** @description Keys that are held back because their traffic was out of the ordinary. */
+            keys?: components["schemas"]["HeldKey"][];
+        };
+        /** @description A key that is held back. */
+        HeldKey: {
+            /** @description Id of the key. */
+            key: string;
+            /**
+             * Format: int64
+             * @description Since when; milliseconds since 1970.
+             */
+            since: number;
+            /**
+             * Format: int64
+             * @description Up to when; `null`: until it is released.
+             */
+            until?: number | null;
+            /** @description What was out of the ordinary. */
+            why: string;
         };
         /** @description A list was taken. */
         ImportDone: {
@@ -1962,6 +2094,45 @@ export interface components {
             /** Format: int64 */
             version: number;
             who: string;
+        };
+        /** @description When a virtual key whose traffic is out of the ordinary is held back. What says nothing is not watched. */
+        KeyBreaker: {
+            /**
+             * Format: int32
+             * @description Of a hundred of its requests so many were wrong: refused by the provider or by us for what they ask. 0 or absent: not watched.
+             * @default null
+             */
+            error_percent?: number | null;
+            /**
+             * Format: int32
+             * @description For how long it is held back, in seconds; 0: until it is released. 600 unless said otherwise.
+             * @default null
+             */
+            hold_seconds?: number | null;
+            /**
+             * Format: int32
+             * @description With fewer requests nothing is said about errors. 20 unless said otherwise.
+             * @default null
+             */
+            least_requests?: number | null;
+            /**
+             * Format: int32
+             * @description Less spend than this is no spike, in cents of a dollar. 100 unless said otherwise.
+             * @default null
+             */
+            least_spend_cents?: number | null;
+            /**
+             * Format: int32
+             * @description It spends more than so many times what it usually does. 0 or absent: not watched.
+             * @default null
+             */
+            spend_times?: number | null;
+            /**
+             * Format: int32
+             * @description The time that is looked at, in seconds. 300 unless said otherwise.
+             * @default null
+             */
+            window_seconds?: number | null;
         };
         /** @description A key that was changed. */
         KeyChanged: components["schemas"]["KeyView"] & {
@@ -2722,6 +2893,8 @@ export interface components {
              */
             hedge_after_ms?: number | null;
             /** @default null */
+            key_breaker?: components["schemas"]["KeyBreaker"] | null;
+            /** @default null */
             mirror?: components["schemas"]["Mirror"] | null;
             /**
              * Format: int32
@@ -2776,6 +2949,11 @@ export interface components {
          * @enum {string}
          */
         PriceOrigin: "channel" | "deployment" | "model" | "imported" | "bundled" | "no-bill" | "none";
+        /**
+         * @description How it is looked whether a channel works.
+         * @enum {string}
+         */
+        ProbeHow: "models" | "talk";
         /** @description One thing that is wrong. */
         Problem: {
             /** @description Line in the file, from 1, where it is known. */
@@ -3173,10 +3351,26 @@ export interface components {
              */
             channel?: string | null;
             /**
+             * @description A key that is held back, by id or name; then nothing else is put back.
+             * @default null
+             */
+            key?: string | null;
+            /**
              * @description The model, by the provider's name; absent: everything at the channel.
              * @default null
              */
             model?: string | null;
+        };
+        /** @description The first line of a restore. */
+        RestoreHead: {
+            /** @description What the backup was made with. */
+            passphrase: string;
+        };
+        /** @description A backup was put back. */
+        Restored: {
+            /** @description What was in it. */
+            backup: components["schemas"]["BackupSummary"];
+            ok: boolean;
         };
         /** @description Second tries. */
         Retry: {
@@ -3997,6 +4191,38 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    make_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupWish"];
+            };
+        };
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5770,6 +5996,81 @@ export interface operations {
             };
         };
     };
+    export_requests: {
+        parameters: {
+            query: {
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description `csv`, `jsonl` or `parquet`. */
+                format: string;
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+                /** @description Requests of one task. */
+                trace?: string;
+                /** @description Tasks of one conversation. */
+                thread?: string;
+                /** @description Session of the client. */
+                session?: string;
+                /** @description Text in the record's own words. */
+                q?: string;
+                /** @description Took at least so many milliseconds. */
+                min_ms?: number;
+                /** @description Cost at least so many nanodollars. */
+                min_cost?: number;
+                /** @description Kept bodies too, as `kept`; JSON lines only. */
+                with_bodies?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     request_facets: {
         parameters: {
             query?: {
@@ -5942,6 +6243,45 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    restore_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": components["schemas"]["RestoreHead"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restored"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

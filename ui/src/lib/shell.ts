@@ -1,8 +1,11 @@
 /** What the desktop window can do beyond a browser. The only file that knows about it; in a browser it says so and does nothing. */
 
-type Host = { __TAURI_INTERNALS__?: unknown };
+type Host = { __TAURI_INTERNALS__?: unknown; myelinAddress?: string };
 
 export const inWindow = (): boolean => typeof window !== "undefined" && "__TAURI_INTERNALS__" in (window as Host);
+
+/** Where tools call the gateway. The window's own address means nothing to them, so the app tells. */
+export const gatewayAddress = (): string => (window as Host).myelinAddress ?? location.origin;
 
 /** Copies text. Browsers allow the clipboard only on secure pages, which a server in the local network is not. */
 export async function copy(text: string): Promise<boolean> {

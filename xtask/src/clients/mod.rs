@@ -34,7 +34,7 @@ enum Runtime {
     Node,
 }
 
-const CLIENTS: [Client; 7] = [
+const CLIENTS: [Client; 8] = [
     Client {
         name: "openai-py",
         runtime: Runtime::Python("sdks"),
@@ -70,6 +70,13 @@ const CLIENTS: [Client; 7] = [
         script: "aider_cli.py",
         direct: true,
         limit: minutes(10),
+    },
+    Client {
+        name: "duckdb",
+        runtime: Runtime::Python("data"),
+        script: "duckdb_reader.py",
+        direct: false,
+        limit: minutes(5),
     },
     Client { name: "cli", runtime: Runtime::Node, script: "clis.mjs", direct: false, limit: minutes(12) },
 ];

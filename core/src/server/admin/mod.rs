@@ -6,6 +6,7 @@
 mod auth;
 mod cache;
 mod channels;
+mod discover;
 mod docs;
 pub mod error;
 mod events;
@@ -29,6 +30,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod tools;
 mod usage;
 mod vault;
 mod version;
@@ -62,6 +64,11 @@ pub trait Desk: Send + Sync {
 
     /// Fetches the provider's model list of a channel and keeps it.
     fn sync_models(&self, name: String) -> Later<Result<Vec<String>, String>>;
+
+    /// Asks a channel that is not configured for its models: whether anyone is there. An error: nobody is, or nobody can be asked.
+    fn probe(&self, channel: crate::model::Channel) -> Later<Result<Vec<String>, String>> {
+        Box::pin(async move { Err(format!("{} cannot be asked here", channel.name)) })
+    }
 
     /// Where the gateway is.
     fn facts(&self) -> Facts;
@@ -161,6 +168,18 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::remove))
+        .routes(routes!(tools::list))
+        .routes(routes!(tools::one))
+        .routes(routes!(tools::preview))
+        .routes(routes!(tools::connect))
+        .routes(routes!(tools::repair))
+        .routes(routes!(tools::restore))
+        .routes(routes!(tools::key))
+        .routes(routes!(tools::snippet))
+        .routes(routes!(tools::pins, tools::pin))
+        .routes(routes!(discover::discover))
+        .routes(routes!(discover::adopt))
+        .routes(routes!(discover::import_config))
 }
 
 /// The API's description, as it is served and committed.

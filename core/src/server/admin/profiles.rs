@@ -256,3 +256,9 @@ pub(super) struct PresetList {
 pub(super) async fn ready_made() -> Json<PresetList> {
     Json(PresetList { presets: presets() })
 }
+
+/// A name that no profile has.
+pub(super) fn free_name(entities: &Entities, wanted: &str) -> String {
+    let mut names = std::iter::once(wanted.to_owned()).chain((2..).map(|number| format!("{wanted}-{number}")));
+    names.find(|name| entities.profile(name).is_none()).unwrap_or_else(|| wanted.to_owned())
+}

@@ -153,7 +153,7 @@ impl Bodies {
         let shared = &self.shared;
         BodiesHealth {
             kept: shared.kept.load(Ordering::Relaxed),
-            dropped: shared.dropped.load(Ordering::Relaxed),
+            dropped: shared.dropped.load(Ordering::Acquire),
             bytes: shared.bytes.load(Ordering::Relaxed),
             failing: shared.failing.load(Ordering::Relaxed),
             last_error: shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -294,8 +294,9 @@ impl Worker {
                 self.shared.failing.store(false, Ordering::Relaxed);
             }
             Err(why) => {
-                self.shared.dropped.fetch_add(group.len() as u64, Ordering::Relaxed);
+                // Why first: who sees the count must find the reason.
                 self.failed(&why);
+                self.shared.dropped.fetch_add(group.len() as u64, Ordering::Release);
             }
         }
     }

@@ -1,7 +1,5 @@
 //! A backup is everything, opens with its passphrase only, and is taken whole or not at all.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::model::Charge;
 

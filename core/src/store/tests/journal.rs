@@ -112,7 +112,7 @@ async fn a_killed_process_loses_no_record_that_it_had_handed_over() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_stops_no_traffic_and_loses_nothing_that_fits_the_journal() {
+async fn case_55_a_disk_that_fails_stops_no_traffic_and_loses_nothing_that_fits_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     append_durably(&store, [record(0)]).await;

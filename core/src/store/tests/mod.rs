@@ -6,8 +6,10 @@ mod history;
 mod journal;
 mod keeping;
 mod records;
+mod scale;
 mod sums;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

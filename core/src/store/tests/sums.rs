@@ -178,7 +178,7 @@ const OLD_FILE: &[u8] = include_bytes!("../testdata/schema1.redb.zst");
 const OLD_KEY: &[u8] = include_bytes!("../testdata/schema1.seal.key");
 
 #[tokio::test]
-async fn a_file_of_the_previous_schema_opens_with_everything_in_it() {
+async fn case_54_a_file_of_the_previous_schema_opens_with_everything_in_it() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("myelin.redb"), zstd::decode_all(OLD_FILE).unwrap()).unwrap();
     fs::write(dir.path().join("seal.key"), OLD_KEY).unwrap();

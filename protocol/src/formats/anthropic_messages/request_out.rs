@@ -10,6 +10,7 @@ use super::{schema, tools_out};
 use crate::format::Lossy;
 use crate::formats::body::Body;
 use crate::formats::turns::{Arranged, Piece, Rules, Speaker, arrange};
+use crate::formats::wishes;
 use crate::ir::{ChatRequest, Loss, OutputFormat, Sampling};
 use crate::json::{List, Object};
 use crate::{DecodeError, Dialect};
@@ -288,22 +289,20 @@ fn envelope(body: &mut Body, request: &ChatRequest, dialect: &Dialect, losses: &
 
 /// Fields of the unified model without a place on this wire.
 fn unknown_here(request: &ChatRequest, losses: &mut Vec<Loss>) {
-    let sampling = &request.sampling;
-    let fields = [
-        ("n", request.n.is_some_and(|n| n > 1)),
-        ("cache_key", request.cache_key.is_some()),
-        ("store", request.store == Some(true)),
-        ("previous_response_id", request.previous_response_id.is_some()),
-        ("metadata", request.metadata.as_ref().is_some_and(|metadata| !metadata.is_empty())),
-        ("verbosity", request.verbosity.is_some()),
-        ("sampling.min_p", sampling.min_p.is_some()),
-        ("sampling.seed", sampling.seed.is_some()),
-        ("sampling.frequency_penalty", sampling.frequency_penalty.is_some_and(|value| value != 0.0)),
-        ("sampling.presence_penalty", sampling.presence_penalty.is_some_and(|value| value != 0.0)),
-        ("sampling.logprobs", sampling.logprobs == Some(true)),
-        ("sampling.top_logprobs", sampling.top_logprobs.is_some_and(|value| value > 0)),
-        ("sampling.logit_bias", sampling.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty())),
+    let wished = [
+        wishes::N,
+        wishes::CACHE_KEY,
+        wishes::STORE,
+        wishes::PREVIOUS_RESPONSE,
+        wishes::METADATA,
+        wishes::VERBOSITY,
+        wishes::MIN_P,
+        wishes::SEED,
+        wishes::FREQUENCY_PENALTY,
+        wishes::PRESENCE_PENALTY,
+        wishes::LOGPROBS,
+        wishes::TOP_LOGPROBS,
+        wishes::LOGIT_BIAS,
     ];
-    let said = fields.into_iter().filter(|(_, said)| *said);
-    losses.extend(said.map(|(name, _)| Loss::no_equivalent(name, FORMAT)));
+    wishes::lost(request, &wished, |field| Loss::no_equivalent(field, FORMAT), losses);
 }

@@ -11,6 +11,7 @@ use crate::formats::anthropic_messages::schema;
 use crate::formats::anthropic_messages::thinking::{self, Mode, Plan};
 use crate::formats::body::Body;
 use crate::formats::turns::{Arranged, Piece, Rules, Speaker, Turn, arrange};
+use crate::formats::wishes;
 use crate::ir::{CacheMark, ChatRequest, Content, Effort, Loss, MediaKind, OutputFormat, Part, Reasoning};
 use crate::json::{List, object};
 use crate::{DecodeError, Dialect};
@@ -358,22 +359,20 @@ fn effort(wish: &Reasoning) -> Option<Effort> {
 
 /// Fields of the unified model without a place on this wire.
 fn unknown_here(request: &ChatRequest, losses: &mut Vec<Loss>) {
-    let sampling = &request.sampling;
-    let fields = [
-        ("n", request.n.is_some_and(|n| n > 1)),
-        ("user", request.user.is_some()),
-        ("cache_key", request.cache_key.is_some()),
-        ("store", request.store == Some(true)),
-        ("previous_response_id", request.previous_response_id.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("sampling.min_p", sampling.min_p.is_some()),
-        ("sampling.seed", sampling.seed.is_some()),
-        ("sampling.frequency_penalty", sampling.frequency_penalty.is_some_and(|value| value != 0.0)),
-        ("sampling.presence_penalty", sampling.presence_penalty.is_some_and(|value| value != 0.0)),
-        ("sampling.logprobs", sampling.logprobs == Some(true)),
-        ("sampling.top_logprobs", sampling.top_logprobs.is_some_and(|value| value > 0)),
-        ("sampling.logit_bias", sampling.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty())),
+    let wished = [
+        wishes::N,
+        wishes::USER,
+        wishes::CACHE_KEY,
+        wishes::STORE,
+        wishes::PREVIOUS_RESPONSE,
+        wishes::VERBOSITY,
+        wishes::MIN_P,
+        wishes::SEED,
+        wishes::FREQUENCY_PENALTY,
+        wishes::PRESENCE_PENALTY,
+        wishes::LOGPROBS,
+        wishes::TOP_LOGPROBS,
+        wishes::LOGIT_BIAS,
     ];
-    let said = fields.into_iter().filter(|(_, said)| *said);
-    losses.extend(said.map(|(name, _)| Loss::no_equivalent(name, FORMAT)));
+    wishes::lost(request, &wished, |field| Loss::no_equivalent(field, FORMAT), losses);
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::request_in::KINDS;
 use crate::format::Lossy;
 use crate::formats::transcript;
+use crate::formats::wishes;
 use crate::ir::{ChatRequest, Content, Extras, Loss, Media, MediaSource, Message, Part, Role};
 use crate::{ApiFormat, Dialect};
 
@@ -138,38 +139,34 @@ pub(super) fn is_uuid(id: &str) -> bool {
 }
 
 fn report_unsayable(request: &ChatRequest, losses: &mut Vec<Loss>) {
-    let sampling = &request.sampling;
-    let unsayable = [
-        ("tools", !request.tools.is_empty()),
-        ("tool_choice", request.tool_choice.is_some()),
-        ("parallel_tool_calls", request.parallel_tool_calls == Some(false)),
-        ("sampling.temperature", sampling.temperature.is_some()),
-        ("sampling.top_p", sampling.top_p.is_some()),
-        ("sampling.top_k", sampling.top_k.is_some()),
-        ("sampling.min_p", sampling.min_p.is_some()),
-        ("sampling.seed", sampling.seed.is_some()),
-        ("sampling.frequency_penalty", sampling.frequency_penalty.is_some()),
-        ("sampling.presence_penalty", sampling.presence_penalty.is_some()),
-        ("sampling.stop", sampling.stop.is_some()),
-        ("sampling.logprobs", sampling.logprobs == Some(true)),
-        ("sampling.logit_bias", sampling.logit_bias.is_some()),
-        ("max_tokens", request.max_tokens.is_some()),
-        ("reasoning", request.reasoning.is_some()),
-        ("output", request.output.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("n", request.n.is_some_and(|n| n > 1)),
-        ("cache_key", request.cache_key.is_some()),
-        ("service_tier", request.service_tier.is_some()),
-        ("store", request.store == Some(true)),
-        ("previous_response_id", request.previous_response_id.is_some()),
-        ("metadata", request.metadata.is_some()),
-        (
-            "messages[].parts[].cache",
-            request.messages.iter().flat_map(|one| &one.parts).any(|part| part.cache.is_some()),
-        ),
+    let wished = [
+        wishes::TOOLS,
+        wishes::TOOL_CHOICE,
+        wishes::PARALLEL_CALLS,
+        wishes::TEMPERATURE,
+        wishes::TOP_P,
+        wishes::TOP_K,
+        wishes::MIN_P,
+        wishes::SEED,
+        wishes::FREQUENCY_PENALTY,
+        wishes::PRESENCE_PENALTY,
+        wishes::STOP,
+        wishes::LOGPROBS,
+        wishes::LOGIT_BIAS,
+        wishes::MAX_TOKENS,
+        wishes::REASONING,
+        wishes::OUTPUT,
+        wishes::VERBOSITY,
+        wishes::N,
+        wishes::CACHE_KEY,
+        wishes::SERVICE_TIER,
+        wishes::STORE,
+        wishes::PREVIOUS_RESPONSE,
+        wishes::METADATA,
+        wishes::PART_CACHE,
     ];
     let why = "the app decides this and not the caller";
-    losses.extend(unsayable.into_iter().filter(|(_, said)| *said).map(|(field, _)| Loss::new(field, DIFY, why)));
+    wishes::lost(request, &wished, |field| Loss::new(field, DIFY, why), losses);
     losses.extend(foreign(&request.extras));
 }
 

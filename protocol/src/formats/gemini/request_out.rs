@@ -7,6 +7,7 @@ use super::write::{Writer, flush_media};
 use super::{config, signature, tools};
 use crate::format::Lossy;
 use crate::formats::pairing::Ids;
+use crate::formats::wishes;
 use crate::ir::{ChatRequest, Content, Loss, Message, Role};
 use crate::{ApiFormat, Dialect};
 
@@ -146,19 +147,18 @@ fn write_tools(
 
 /// What a request may say that this wire has no word for.
 fn report_unsayable(request: &ChatRequest, losses: &mut Vec<Loss>) {
-    let sampling = &request.sampling;
-    let unsayable = [
-        ("parallel_tool_calls", request.parallel_tool_calls == Some(false) && !request.tools.is_empty()),
-        ("sampling.min_p", sampling.min_p.is_some()),
-        ("sampling.logit_bias", sampling.logit_bias.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("cache_key", request.cache_key.is_some()),
-        ("user", request.user.is_some()),
-        ("store", request.store == Some(true)),
-        ("previous_response_id", request.previous_response_id.is_some()),
-        ("metadata", request.metadata.is_some()),
+    let wished = [
+        wishes::PARALLEL_CALLS,
+        wishes::MIN_P,
+        wishes::LOGIT_BIAS,
+        wishes::VERBOSITY,
+        wishes::CACHE_KEY,
+        wishes::USER,
+        wishes::STORE,
+        wishes::PREVIOUS_RESPONSE,
+        wishes::METADATA,
     ];
-    losses.extend(unsayable.into_iter().filter(|(_, said)| *said).map(|(field, _)| Loss::no_equivalent(field, GEMINI)));
+    wishes::lost(request, &wished, |field| Loss::no_equivalent(field, GEMINI), losses);
     losses.extend(tools::foreign(&request.extras, "extras"));
     let marks = request.messages.iter().flat_map(|message| &message.parts).filter(|part| {
         let inner = match &part.content {

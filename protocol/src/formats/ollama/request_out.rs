@@ -6,9 +6,10 @@ use crate::format::Lossy;
 use crate::formats::fields::{number, set};
 use crate::formats::pairing::Ids;
 use crate::formats::transcript;
+use crate::formats::wishes;
 use crate::ir::{
-    ChatRequest, Content, Effort, Extras, Loss, Media, MediaKind, MediaSource, Message, OutputFormat, Part, Reasoning,
-    Role, Tool, ToolChoice, ToolKind, ToolResult,
+    ChatRequest, Content, Effort, Extras, Loss, Media, MediaKind, MediaSource, Message, OutputFormat, Reasoning, Role,
+    Tool, ToolChoice, ToolKind, ToolResult,
 };
 use crate::{ApiFormat, Dialect};
 
@@ -342,25 +343,21 @@ impl<'r> Writer<'r> {
 
     fn finish(mut self, mut body: Map<String, Value>) -> Lossy<Map<String, Value>> {
         let request = self.request;
-        let sampling = &request.sampling;
-        let has_cache = |part: &Part| part.cache.is_some();
-        let unsayable = [
-            ("parallel_tool_calls", request.parallel_tool_calls == Some(false) && !request.tools.is_empty()),
-            ("sampling.logit_bias", sampling.logit_bias.is_some()),
-            ("verbosity", request.verbosity.is_some()),
-            ("n", request.n.is_some_and(|n| n > 1)),
-            ("cache_key", request.cache_key.is_some()),
-            ("user", request.user.is_some()),
-            ("service_tier", request.service_tier.as_deref().is_some_and(|tier| tier != "auto" && tier != "default")),
-            ("store", request.store == Some(true)),
-            ("previous_response_id", request.previous_response_id.is_some()),
-            ("metadata", request.metadata.is_some()),
-            ("messages[].parts[].cache", request.messages.iter().flat_map(|message| &message.parts).any(has_cache)),
+        let wished = [
+            wishes::PARALLEL_CALLS,
+            wishes::LOGIT_BIAS,
+            wishes::VERBOSITY,
+            wishes::N,
+            wishes::CACHE_KEY,
+            wishes::USER,
+            wishes::SERVICE_TIER,
+            wishes::STORE,
+            wishes::PREVIOUS_RESPONSE,
+            wishes::METADATA,
+            wishes::PART_CACHE,
         ];
         let format = self.format;
-        self.losses.extend(
-            unsayable.into_iter().filter(|(_, said)| *said).map(|(field, _)| Loss::no_equivalent(field, format)),
-        );
+        wishes::lost(request, &wished, |field| Loss::no_equivalent(field, format), &mut self.losses);
         self.losses.extend(
             request.extras.foreign_to(format).map(|name| Loss::no_equivalent(format!("extras.{name}"), format)),
         );

@@ -262,7 +262,7 @@ fn signatures_and_what_has_no_word_are_reported() {
     let request = ChatRequest {
         n: Some(2),
         user: Some("u".into()),
-        metadata: Some(Map::new()),
+        metadata: Some(Map::from_iter([("run".to_owned(), "7".into())])),
         ..request("m", vec![Message::new(Role::Assistant, vec![Part::new(Content::Reasoning(thinking))])])
     };
     let (wire, losses) = write(chat_codec(), &request, &Dialect::default());

@@ -9,6 +9,7 @@ use super::content::{Side, fields_of, lose_foreign};
 use super::items::{self, Item, Place, Turns};
 use super::take::{self, FORMAT, Fields};
 use super::{history, tools, usage};
+use crate::formats::wishes;
 use crate::ir::{ChatRequest, Effort, Extras, Loss, Message, OutputFormat, Part, Reasoning, Role, Sampling};
 use crate::{DecodeError, Dialect};
 
@@ -358,22 +359,21 @@ fn least_output(request: &ChatRequest) -> u64 {
 
 /// What this format has no word for.
 fn lose_unknown(request: &ChatRequest, losses: &mut Vec<Loss>) {
-    let sampling = &request.sampling;
     if request.max_tokens.is_some_and(|limit| limit < least_output(request)) {
         losses.push(Loss::new("max_tokens", FORMAT, "raised to the least that hosts take"));
     }
-    let unknown: [(&'static str, bool); 9] = [
-        ("sampling.top_k", sampling.top_k.is_some()),
-        ("sampling.min_p", sampling.min_p.is_some()),
-        ("sampling.seed", sampling.seed.is_some()),
-        ("sampling.frequency_penalty", sampling.frequency_penalty.is_some_and(|penalty| penalty != 0.0)),
-        ("sampling.presence_penalty", sampling.presence_penalty.is_some_and(|penalty| penalty != 0.0)),
-        ("sampling.stop", sampling.stop.as_ref().is_some_and(|stop| !stop.is_empty())),
-        ("sampling.logit_bias", sampling.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty())),
-        ("n", request.n.is_some_and(|n| n > 1)),
-        ("cache", request.messages.iter().flat_map(|message| &message.parts).any(|part| part.cache.is_some())),
+    let wished = [
+        wishes::TOP_K,
+        wishes::MIN_P,
+        wishes::SEED,
+        wishes::FREQUENCY_PENALTY,
+        wishes::PRESENCE_PENALTY,
+        wishes::STOP,
+        wishes::LOGIT_BIAS,
+        wishes::N,
+        wishes::CACHE,
     ];
-    losses.extend(unknown.iter().filter(|(_, set)| *set).map(|(field, _)| Loss::no_equivalent(*field, FORMAT)));
+    wishes::lost(request, &wished, |field| Loss::no_equivalent(field, FORMAT), losses);
 }
 
 /// Writes back what only this format knows; objects of which a part is typed are merged.

@@ -137,6 +137,7 @@ impl Encoder {
         let mut event = fields_of(nested.clone());
         event.shift_remove("type");
         event.insert("error".to_owned(), nested);
+        event.extend(error.request_id.as_ref().map(|id| ("request_id".to_owned(), id.as_str().into())));
         self.writer.fields(out, "error", event.iter());
         let produced = Produced { error: error::failed(error), ..Produced::nothing("failed") };
         self.terminal("response.failed", produced, out);

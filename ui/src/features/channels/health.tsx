@@ -9,6 +9,11 @@ import { useT } from "@/i18n";
 
 type Health = Api<"ChannelHealth">;
 
+const MOST_WORDS = 90;
+
+/** The beginning of what a provider said; all of it is in the title. */
+const short = (words: string) => (words.length > MOST_WORDS ? `${words.slice(0, MOST_WORDS)}…` : words);
+
 /** What of a channel is out of rotation, why and until when; and the way back. */
 export function Troubles({ health }: { health: Health }) {
   const t = useT();
@@ -45,7 +50,9 @@ export function Troubles({ health }: { health: Health }) {
             <li key={`${trouble.model}${trouble.credential}`}>
               {what.length > 0 && <b className="font-medium">{what.join(", ")}: </b>}
               {trouble.reason}
-              {trouble.breaker.words && ` (${trouble.breaker.words})`}
+              {trouble.breaker.words && (
+                <span title={trouble.breaker.words}>{` (${short(trouble.breaker.words)})`}</span>
+              )}
               {" · "}
               {trouble.breaker.until ? (
                 <>

@@ -1,11 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
-import { Tags } from "lucide-react";
+import { Pencil, Tags } from "lucide-react";
 import { useState } from "react";
 import { type Api, answer, api } from "@/api/client";
 import { useChange } from "@/api/queries";
 import { queries } from "@/app/query";
 import { Badge } from "@/components/ui/badge";
-import { Button } from "@/components/ui/button";
+import { Button, IconButton } from "@/components/ui/button";
 import { Dialog } from "@/components/ui/dialog";
 import { Empty } from "@/components/ui/empty";
 import { Field, Input } from "@/components/ui/field";
@@ -74,9 +74,9 @@ export function Prices({ channel, close }: { channel: string; close: () => void 
               head: <span className="sr-only">{t("edit")}</span>,
               right: true,
               cell: (row) => (
-                <Button small aria-label={t("prices.set", { model: row.model })} onClick={() => setSetting(row)}>
-                  {t("edit")}
-                </Button>
+                <IconButton label={t("prices.set", { model: row.model })} onClick={() => setSetting(row)}>
+                  <Pencil />
+                </IconButton>
               ),
             },
           ]}

@@ -66,6 +66,11 @@ export function WhatIf({ groups, what, target, change }: Props) {
             <Figure label={t("whatif.difference")} nano={would - was} signed />
           </dl>
         )}
+        {prices.isSuccess && target && !chosen && (
+          <Notice tone="warn" className="mt-3">
+            {t("whatif.noPrice", { model: target })}
+          </Notice>
+        )}
         {unknown > 0 && (
           <Notice tone="warn" className="mt-3">
             {t("whatif.unknown", { n: unknown })}

@@ -17,6 +17,7 @@ import { Flights } from "@/features/requests/flights";
 import { merge, STATE_TONES } from "@/features/requests/shape";
 import { useT } from "@/i18n";
 import { count, duration } from "@/lib/format";
+import { gatewayAddress } from "@/lib/shell";
 import { Alerts } from "./alerts";
 import { Figures } from "./figures";
 import { SetUp } from "./set-up";
@@ -62,7 +63,10 @@ const ADDRESSES = [
 
 function Strip({ status }: { status: Api<"Status"> }) {
   const t = useT();
-  const well = !status.ledger.failing && status.problems.every((problem) => problem.severity !== "error");
+  const well =
+    !status.ledger.failing &&
+    status.degraded.length === 0 &&
+    status.problems.every((problem) => problem.severity !== "error");
   return (
     <section aria-label={t("home.state")} className="rounded-xl border border-line bg-surface p-4">
       <div className="flex flex-wrap items-center gap-x-6 gap-y-3">
@@ -87,8 +91,8 @@ function Strip({ status }: { status: Api<"Status"> }) {
         {ADDRESSES.map(({ label, path }) => (
           <div key={label} className="flex min-w-0 items-center gap-2 rounded-lg bg-sunken py-1 pr-1 pl-3">
             <span className="w-18 shrink-0 text-xs text-muted">{label}</span>
-            <code className="min-w-0 flex-1 truncate text-xs">{location.origin + path}</code>
-            <CopyButton text={location.origin + path} label={t("home.copyAddress", { format: label })} />
+            <code className="min-w-0 flex-1 truncate text-xs">{gatewayAddress() + path}</code>
+            <CopyButton text={gatewayAddress() + path} label={t("home.copyAddress", { format: label })} />
           </div>
         ))}
       </div>

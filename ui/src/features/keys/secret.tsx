@@ -5,12 +5,13 @@ import { Dialog } from "@/components/ui/dialog";
 import { Notice } from "@/components/ui/notice";
 import { Tabs } from "@/components/ui/tabs";
 import { useT } from "@/i18n";
+import { gatewayAddress } from "@/lib/shell";
 
 /** A secret, once. It is in no other answer and is forgotten when this closes. */
 export function SecretShown({ issued, close }: { issued: Api<"NewSecret">; close: () => void }) {
   const t = useT();
   const secret = issued.secret ?? "";
-  const gateway = location.origin;
+  const gateway = gatewayAddress();
   const ways = [
     {
       id: "curl",

@@ -20,6 +20,18 @@ test("openings and closings become stretches of time, each of its own", () => {
   ]);
 });
 
+test("what is put back by hand ends everything that it names", () => {
+  const open = [
+    event(1, "breaker-open", { why: "x" }),
+    event(2, "breaker-open", { model: "m", why: "x" }),
+    event(3, "breaker-open", { credential: 0, why: "x" }),
+  ];
+  const ends = (data: object) => outages([...open, event(4, "breaker-closed", data)]).map((outage) => outage.to);
+  expect(ends({ channel: "main", reset: 3 })).toEqual([4000, 4000, 4000]);
+  expect(ends({ reset: 3 })).toEqual([4000, 4000, 4000]);
+  expect(ends({ channel: "other", reset: 1 })).toEqual([undefined, undefined, undefined]);
+});
+
 test("only what lies in the stretch is drawn", () => {
   expect(place({ what: "", why: "", from: 10, to: 20 }, 0, 100)).toEqual({ from: 10, to: 20 });
   expect(place({ what: "", why: "", from: -50 }, 0, 100)).toEqual({ from: 0, to: 100 });

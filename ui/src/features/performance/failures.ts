@@ -28,6 +28,15 @@ export function outages(events: readonly Event[]): Outage[] {
         open.set(what, outage);
         found.push(outage);
       }
+    } else if (event.kind === "breaker-closed" && event.data.reset !== undefined) {
+      // Put back by hand: everything, or everything at a channel or a model of it.
+      const [channel, model] = [text(event.data.channel), text(event.data.model)];
+      for (const [name, outage] of open) {
+        const own = !channel || name === channel || name.startsWith(model ? `${channel}/${model}` : `${channel}/`);
+        if (!own && !name.startsWith(`${channel} #`)) continue;
+        outage.to = event.at;
+        open.delete(name);
+      }
     } else if (event.kind === "breaker-closed") {
       const there = open.get(what);
       if (there) there.to = event.at;

@@ -17,7 +17,7 @@ import { Table } from "@/components/ui/table";
 import { Tabs } from "@/components/ui/tabs";
 import { useLanguage, useT } from "@/i18n";
 import { bytes } from "@/lib/format";
-import { download } from "@/lib/shell";
+import { gatewayAddress, download } from "@/lib/shell";
 import { absolute } from "@/lib/time";
 import { Bodies, useBodies } from "./bodies";
 import { Cost } from "./cost";
@@ -46,6 +46,8 @@ export function Inspector({ id, close, keyNames, older, newer, show }: Props) {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const record = found.data;
+  // The next request is looked at from the same side.
+  const [tab, setTab] = useState("overview");
   const state = record?.state ?? "failed";
   return (
     <Dialog
@@ -87,12 +89,14 @@ export function Inspector({ id, close, keyNames, older, newer, show }: Props) {
           <Skeleton className="h-40 w-full" />
         </div>
       )}
-      {record && <Found record={record} keyName={keyNames.get(record.key ?? "")} />}
+      {record && <Found key={id} record={record} keyName={keyNames.get(record.key ?? "")} tab={tab} choose={setTab} />}
     </Dialog>
   );
 }
 
-function Found({ record, keyName }: { record: RequestRecord; keyName?: string }) {
+type FoundProps = { record: RequestRecord; keyName?: string; tab: string; choose: (tab: string) => void };
+
+function Found({ record, keyName, tab, choose }: FoundProps) {
   const t = useT();
   return (
     <div className="space-y-4">
@@ -103,6 +107,8 @@ function Found({ record, keyName }: { record: RequestRecord; keyName?: string })
       )}
       <Tabs
         label={t("inspect.title")}
+        value={tab}
+        onChange={choose}
         tabs={[
           { id: "overview", label: t("inspect.overview"), content: <Overview record={record} keyName={keyName} /> },
           { id: "talk", label: t("inspect.talk"), content: <Bodies record={record} view="talk" /> },
@@ -168,7 +174,7 @@ function Overview({ record, keyName }: { record: RequestRecord; keyName?: string
         <Button small icon={<RotateCw className="size-4" />} onClick={() => setReplaying(true)}>
           {t("replay.title")}
         </Button>
-        <CopyButton text={curl(record, location.origin, received)} words={t("inspect.curl")} />
+        <CopyButton text={curl(record, gatewayAddress(), received)} words={t("inspect.curl")} />
         <Button
           small
           icon={<Download className="size-4" />}

@@ -10,6 +10,7 @@ import { Page } from "@/components/ui/page";
 import { useT } from "@/i18n";
 import { queries } from "@/app/query";
 import { useShortcuts } from "@/app/shortcuts";
+import { gatewayAddress } from "@/lib/shell";
 import { Filters } from "./filters";
 import { Flights } from "./flights";
 import { Inspector } from "./inspector";
@@ -146,7 +147,7 @@ export function RequestsPage() {
 /** The step that makes the first row. */
 function FirstRequest() {
   const t = useT();
-  const command = `curl ${location.origin}/v1/chat/completions \\
+  const command = `curl ${gatewayAddress()}/v1/chat/completions \\
   -H "authorization: Bearer my-…" -H "content-type: application/json" \\
   -d '{"model": "echo", "messages": [{"role": "user", "content": "hello"}]}'`;
   return (

@@ -4,7 +4,7 @@ import { STRATEGIES } from "@/features/routes/strategies";
 export type Settings = Api<"Settings">;
 
 /** How a setting is edited. Settings that are not listed are shown in the full list and changed in the file. */
-export type Kind = "switch" | "number" | "words" | "choice" | "text" | "json";
+export type Kind = "switch" | "number" | "words" | "choice" | "text" | "json" | "maybe";
 type Row = { name: keyof Settings & string; kind: Kind; choices?: readonly string[] };
 type Section = { id: "server" | "privacy" | "routing"; rows: Row[] };
 
@@ -15,11 +15,15 @@ export const SECTIONS: Section[] = [
     rows: [
       { name: "listen", kind: "words" },
       { name: "lan", kind: "switch" },
+      { name: "console", kind: "maybe" },
+      { name: "paused", kind: "switch" },
       { name: "allowed_hosts", kind: "words" },
       { name: "allowed_origins", kind: "words" },
+      { name: "console", kind: "switch" },
       { name: "anonymous_key", kind: "text" },
       { name: "max_body_bytes", kind: "number" },
       { name: "body_idle_seconds", kind: "number" },
+      { name: "desktop", kind: "json" },
     ],
   },
   {
@@ -37,6 +41,7 @@ export const SECTIONS: Section[] = [
   {
     id: "routing",
     rows: [
+      { name: "paused", kind: "switch" },
       { name: "strategy", kind: "choice", choices: STRATEGIES },
       { name: "affinity_seconds", kind: "number" },
       { name: "max_attempts", kind: "number" },
@@ -47,6 +52,7 @@ export const SECTIONS: Section[] = [
       { name: "timeouts", kind: "json" },
       { name: "breaker", kind: "json" },
       { name: "policy", kind: "json" },
+      { name: "desktop", kind: "json" },
     ],
   },
 ];

@@ -146,6 +146,18 @@ function Setting({ name, kind, choices, view }: SettingProps) {
             ))}
           </Select>
         )}
+        {kind === "maybe" && (
+          <Select
+            aria-label={label}
+            value={String(stored ?? "")}
+            disabled={fixed || change.isPending}
+            onChange={(event) => change.mutate(event.target.value === "" ? null : event.target.value === "true")}
+          >
+            <option value="">{t("channels.usual")}</option>
+            <option value="true">{t("yes")}</option>
+            <option value="false">{t("no")}</option>
+          </Select>
+        )}
         {kind === "words" && (
           <WordsInput
             hideLabel

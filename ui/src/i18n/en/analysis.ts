@@ -152,4 +152,5 @@ export const analysis = {
   "perf.until": "To",
   "perf.still": "still out",
   "measure.retries": "Second tries",
+  "whatif.noPrice": "No price is known for {model}.",
 };

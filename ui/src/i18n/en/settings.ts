@@ -48,6 +48,13 @@ export const settings = {
   "setting.anonymous_key": "Key for callers without one",
   "setting.anonymous_key.hint":
     "Name of a virtual key; only on this machine's own addresses. For tools that send none.",
+  "setting.console": "Console in the browser",
+  "setting.console.hint":
+    "This console and the admin API on the addresses above, behind an admin token. A server has them unless told otherwise, the desktop app does not.",
+  "setting.paused": "Pause routing",
+  "setting.paused.hint": "Requests for models get a clear 503 until this is taken back.",
+  "setting.desktop": "Desktop app",
+  "setting.desktop.hint": "Notifications, how long a closed window is kept, shortcuts that work everywhere.",
   "setting.max_body_bytes": "Largest request",
   "setting.max_body_bytes.hint": "In bytes.",
   "setting.bodies": "Bodies to keep",
@@ -98,4 +105,11 @@ export const settings = {
   "setting.breaker.hint": "After how many failures, and for how long.",
   "setting.policy": "Retries, hedges, cache",
   "setting.policy.hint": "What holds for every request unless key, profile or route says otherwise.",
+  "setting.console": "Console over TCP",
+  "setting.console.hint":
+    "Whether the addresses serve this console and the admin API. As usual: a server does, the desktop app does not. Switched off, this page ends.",
+  "setting.paused": "Pause",
+  "setting.paused.hint": "Requests for models are refused until this is taken back.",
+  "setting.desktop": "Desktop app",
+  "setting.desktop.hint": "What the window and its tray do.",
 };

@@ -150,4 +150,5 @@ export const analysis = {
   "perf.until": "结束",
   "perf.still": "仍未恢复",
   "measure.retries": "重试次数",
+  "whatif.noPrice": "不知道 {model} 的价格。",
 };

@@ -105,6 +105,12 @@ fn object() -> impl Strategy<Value = Value> {
             {
                 fields.insert("call_id".to_owned(), json!("a"));
             }
+            // So is thinking, and under an id of ours thinking of other makers is shown: its summary is read as open thinking.
+            if fields.get("type") == Some(&json!("reasoning"))
+                && fields.get("id").and_then(Value::as_str).is_none_or(str::is_empty)
+            {
+                fields.insert("id".to_owned(), json!("rs_1"));
+            }
         }
         object
     })
