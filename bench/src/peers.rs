@@ -11,8 +11,8 @@ use tokio::process::Command;
 use crate::scenario::peer_scenarios;
 use crate::shape::{Format, Shape, Wire};
 
-/// The key that peers which know keys are called with.
-const KEY: &str = "sk-bench-0123456789abcdefghijklmnop";
+/// The key that peers are called with.
+pub const KEY: &str = "sk-bench-0123456789abcdefghijklmnop";
 
 /// A gateway of somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,11 @@ pub enum Peer {
     Portkey,
     /// claude-code-router (npm); speaks Anthropic Messages to its clients and nothing else.
     Ccr,
-    /// smg, the gateway that was SGLang's (PyPI; Rust): routes to workers of one kind, converts nothing.
-    Smg,
 }
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::LiteLlm, Self::Portkey, Self::Ccr, Self::Smg];
+    pub const ALL: [Self; 3] = [Self::LiteLlm, Self::Portkey, Self::Ccr];
 
     /// Its name in the report.
     pub fn name(self) -> &'static str {
@@ -37,7 +35,6 @@ impl Peer {
             Self::LiteLlm => "litellm",
             Self::Portkey => "portkey",
             Self::Ccr => "claude-code-router",
-            Self::Smg => "smg",
         }
     }
 
@@ -45,14 +42,9 @@ impl Peer {
     pub fn serves(self, format: Format) -> bool {
         match self {
             Self::LiteLlm => matches!(format, Format::Chat | Format::Messages),
-            Self::Portkey | Self::Smg => format == Format::Chat,
+            Self::Portkey => format == Format::Chat,
             Self::Ccr => format == Format::Messages,
         }
-    }
-
-    /// The key it is called with.
-    pub fn key(self) -> Option<String> {
-        (self != Self::Smg).then(|| KEY.to_owned())
     }
 
     /// Headers that each call needs.
@@ -73,7 +65,8 @@ impl Peer {
     /// # Errors
     /// When its configuration cannot be written.
     pub fn command(self, address: SocketAddr, mock: SocketAddr, installed: &Path, folder: &Path) -> Result<Command> {
-        let home = installed.join(self.name());
+        let home =
+            installed.join(self.name()).canonicalize().with_context(|| format!("{} is not installed", self.name()))?;
         let port = address.port().to_string();
         let mut command = match self {
             Self::LiteLlm => {
@@ -103,12 +96,6 @@ impl Peer {
                 let mut ccr = Command::new("node");
                 ccr.arg(home.join("node_modules/@musistudio/claude-code-router/dist/cli.js")).arg("start");
                 ccr
-            }
-            Self::Smg => {
-                let mut smg = Command::new(home.join("venv/bin/smg"));
-                smg.args(["launch", "--host", "127.0.0.1", "--port", &port, "--policy", "round_robin"]);
-                smg.args(["--worker-urls", &format!("http://{mock}"), "--log-level", "error"]);
-                smg
             }
         };
         // Nothing of the machine's owner is read or written.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
 
 use crate::load::{Pressure, Whom, press};
-use crate::peers::Peer;
+use crate::peers::{self, Peer};
 use crate::scenario::{Scenario, peer_scenarios, scenarios};
 use crate::shape::{Format, Shape, Wire, ask};
 use crate::{now_ns, process};
@@ -143,7 +143,7 @@ impl Running {
             None => None,
         };
         let (key, headers) = match kind {
-            Kind::Other(peer) => (peer.key(), peer.headers(mock)),
+            Kind::Other(peer) => (Some(peers::KEY.to_owned()), peer.headers(mock)),
             _ => (kind.is_gateway().then(|| KEY.to_owned()), Vec::new()),
         };
         let whom = Whom { address: if child.is_some() { address } else { mock }, key, headers };

@@ -12,13 +12,13 @@ const NPM: [(&str, &str); 2] = [
     // As npm resolves it without these two, its server answers every stream with 500.
     (
         "portkey",
-        r#"{"private":true,"dependencies":{"@portkey-ai/gateway":"1.15.2"},"overrides":{"@hono/node-server":"1.19.5","hono":"4.9.8"}}"#,
+        r#"{"private":true,"dependencies":{"@portkey-ai/gateway":"1.15.2"},"overrides":{"@hono/node-server":"1.13.8","hono":"4.9.8"}}"#,
     ),
     ("claude-code-router", r#"{"private":true,"dependencies":{"@musistudio/claude-code-router":"2.0.0"}}"#),
 ];
 
 /// Python packages: the peer's folder, and what pip is asked for.
-const PYPI: [(&str, &str); 2] = [("litellm", "litellm[proxy]==1.106.2"), ("smg", "smg==1.13.0")];
+const PYPI: [(&str, &str); 1] = [("litellm", "litellm[proxy]==1.106.2")];
 
 /// Installs what is missing; gives the folder with all of them.
 pub(super) fn install() -> Result<PathBuf> {
