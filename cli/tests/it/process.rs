@@ -177,7 +177,7 @@ fn open_files(server: &Server) -> usize {
 }
 
 /// Mixed traffic with faults from some clients at once, until so many requests were made or the time is over.
-fn mixed_traffic(server: &Server, requests: u64, until: Option<std::time::Instant>) -> u64 {
+fn mixed_traffic(server: &Server, requests: u64, until: Option<tokio::time::Instant>) -> u64 {
     const TEXTS: [&str; 7] = [
         "plain words",
         "a longer one [[usage input=5000 output=900]]",
@@ -193,7 +193,7 @@ fn mixed_traffic(server: &Server, requests: u64, until: Option<std::time::Instan
             let (made, address) = (made.clone(), server.address.clone());
             std::thread::spawn(move || loop {
                 let n = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let over = until.map_or(n >= requests, |until| std::time::Instant::now() >= until);
+                let over = until.map_or(n >= requests, |until| tokio::time::Instant::now() >= until);
                 if over {
                     return;
                 }
@@ -229,11 +229,12 @@ fn case_48_memory_stays_where_it_is_under_traffic_with_faults_and_nothing_is_lef
         return;
     };
     // `cargo xtask soak --traffic` asks for minutes of it.
-    let minutes: Option<u64> = std::env::var("MYELIN_SOAK_MINUTES").ok().map(|minutes| minutes.parse().unwrap());
+    let minutes: Option<u64> =
+        std::env::var_os("MYELIN_SOAK_MINUTES").map(|minutes| minutes.to_str().unwrap().parse().unwrap());
     let round = |server: &Server| match minutes {
         None => mixed_traffic(server, 600, None),
         Some(minutes) => {
-            let end = std::time::Instant::now() + Duration::from_secs(minutes * 60 / 6);
+            let end = tokio::time::Instant::now() + Duration::from_secs(minutes * 60 / 6);
             mixed_traffic(server, u64::MAX, Some(end))
         }
     };
