@@ -248,6 +248,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/discover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is already on this machine: provider keys in variables and tools' files, local servers, configurations of other gateways. */
+        get: operations["discover"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/discover/adopt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes over what was found: a channel each, which takes part once its test passes. */
+        post: operations["adopt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -327,6 +361,23 @@ export interface paths {
         put?: never;
         /** Puts what is out of rotation back in, and forgets why it was out; or lets a key go on that is held back. */
         post: operations["reset_health"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads the configuration of another gateway: shows what it becomes here, or takes it over. */
+        post: operations["import_config"];
         delete?: never;
         options?: never;
         head?: never;
@@ -493,6 +544,24 @@ export interface paths {
         head?: never;
         /** Moves an owner below another one. */
         patch: operations["patch_owner"];
+        trace?: never;
+    };
+    "/api/v1/pins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Folders that are bound to profiles: `myelin run` inside one uses it. */
+        get: operations["list_pins"];
+        /** Binds a folder to a profile, or frees it. */
+        put: operations["pin_folder"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/prices": {
@@ -869,6 +938,142 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every tool of this system, as it stands. */
+        get: operations["list_tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One tool, as it stands. */
+        get: operations["get_tool"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connects a tool: its files point here, with a key of its own. A second time changes nothing. */
+        post: operations["connect_tool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the tool's key if it has none that works. The secret is not in the answer: it lies below the data directory, for the owner alone. */
+        post: operations["make_tool_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What connecting would change: the diff of each file, secrets masked. Changes nothing. */
+        post: operations["preview_tool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}/repair": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connects a tool again as it was connected, at the address of now: after a drift. */
+        post: operations["repair_tool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a tool's files back: byte for byte, or only our values where somebody changed a file since. */
+        post: operations["restore_tool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tools/{tool}/snippet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Text for people to paste where no file can be changed, or on another machine. */
+        get: operations["tool_snippet"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/traces/{id}": {
         parameters: {
             query?: never;
@@ -930,6 +1135,32 @@ export interface components {
             active: string;
             /** @description Keys with a profile of their own. */
             keys: components["schemas"]["KeyProfile"][];
+        };
+        /** @description What is to be taken over. */
+        AdoptInput: {
+            /**
+             * @description Keys, by their ids.
+             * @default []
+             */
+            keys?: string[];
+            /**
+             * @description Local servers, by their providers.
+             * @default []
+             */
+            servers?: string[];
+        };
+        /** @description A channel that was made, and what its test showed. */
+        Adopted: {
+            /** @description The channel. */
+            name: string;
+            /** @description Its provider. */
+            provider: string;
+            /** @description The test; it takes part once that passes. */
+            test: components["schemas"]["ChannelTest"];
+        };
+        /** @description Channels that were made. */
+        AdoptedList: {
+            channels: components["schemas"]["Adopted"][];
         };
         /**
          * @description How an attempt went.
@@ -1706,6 +1937,19 @@ export interface components {
              */
             tool?: string[];
         };
+        /** @description What connecting did, or would do. */
+        Connected: {
+            /** @description Whether anything changes. */
+            changed: boolean;
+            /** @description When the tool sees it. */
+            effect: string;
+            /** @description Its files. */
+            files: components["schemas"]["FileDiff"][];
+            /** @description The tool. */
+            tool: string;
+            /** @description What people should know of how it went. */
+            warnings: string[];
+        };
         /**
          * @description Where a cost is from.
          * @enum {string}
@@ -1784,6 +2028,15 @@ export interface components {
              */
             whole_channel?: boolean;
         };
+        /** @description What is already on this machine. */
+        Discovered: {
+            /** @description Configurations of other gateways. */
+            configs: components["schemas"]["FoundConfig"][];
+            /** @description Provider keys. */
+            keys: components["schemas"]["KeyFound"][];
+            /** @description Local servers. */
+            servers: components["schemas"]["ServerFound"][];
+        };
         /** @description An answer that says only that it was done. */
         Done: {
             /** @description Always true. */
@@ -1791,6 +2044,22 @@ export interface components {
             /** @description What was taken but is surely not as meant. */
             warnings?: string[];
         };
+        /** @description Something that is not as we left it. */
+        Drift: {
+            /** @description Which value; empty: the whole file. */
+            at: string;
+            /** @description What is there now; secrets are masked. */
+            found?: string | null;
+            /** @description What is with it. */
+            kind: components["schemas"]["DriftKind"];
+            /** @description In which file. */
+            path: string;
+        };
+        /**
+         * @description What is not as we left it.
+         * @enum {string}
+         */
+        DriftKind: "missing" | "changed" | "returned" | "no-file" | "unreadable" | "address" | "key";
         /** @description Letting a channel take part. */
         EnableInput: {
             /**
@@ -1940,6 +2209,15 @@ export interface components {
             /** @description Each thing that is wrong with what was sent. */
             problems?: components["schemas"]["Problem"][];
         };
+        /** @description A file that is, or would be, changed. */
+        FileDiff: {
+            /** @description The change, in lines with `+` and `-`; empty: nothing changes. Secrets are masked. */
+            diff: string;
+            /** @description It is not there yet. */
+            new: boolean;
+            /** @description Which. */
+            path: string;
+        };
         /** @description One request in flight. */
         FlightView: {
             /**
@@ -2004,6 +2282,13 @@ export interface components {
              */
             until: number;
         };
+        /** @description Another gateway's configuration that can be imported. */
+        FoundConfig: {
+            /** @description What `myelin import` calls it. */
+            kind: components["schemas"]["Kind"];
+            /** @description Where it is. */
+            path: string;
+        };
         /** @description Changes of headers. Order: rename, copy, delete, default, set. */
         HeaderChanges: {
             /**
@@ -2063,6 +2348,11 @@ export interface components {
             /** @description What was out of the ordinary. */
             why: string;
         };
+        /**
+         * @description How a file was taken back.
+         * @enum {string}
+         */
+        How: "original" | "removed" | "ours-only" | "untouched";
         /** @description A list was taken. */
         ImportDone: {
             /**
@@ -2077,6 +2367,30 @@ export interface components {
              * @description The number that records name it by.
              */
             version: number;
+        };
+        /** @description A configuration of another gateway. */
+        ImportInput: {
+            /** @description Take it over; else it is only shown. */
+            apply?: boolean;
+            /** @description Its bytes in base64, where it is no text. */
+            base64?: string | null;
+            /** @description Whose it is. */
+            kind: components["schemas"]["Kind"];
+            /** @description Its text. */
+            text?: string | null;
+        };
+        /** @description What an import makes, or would make. */
+        ImportView: {
+            /** @description It was taken over. */
+            applied: boolean;
+            /** @description Channels; secrets are masked. They are off until a test passes. */
+            channels: components["schemas"]["ChannelView"][];
+            /** @description What was not taken over, or not as it was. */
+            notes: string[];
+            /** @description Profiles. */
+            profiles: components["schemas"]["Profile"][];
+            /** @description Routes. */
+            routes: components["schemas"]["Route"][];
         };
         /** @description An imported list. */
         ImportedView: {
@@ -2138,6 +2452,21 @@ export interface components {
         KeyChanged: components["schemas"]["KeyView"] & {
             /** @description What was taken but is surely not as meant. */
             warnings: components["schemas"]["Problem"][];
+        };
+        /** @description A provider's key that was found. */
+        KeyFound: {
+            /** @description Its own address, where one was beside it. */
+            base_url?: string | null;
+            /** @description Where it is. */
+            from: string;
+            /** @description What may be seen of it. */
+            hint: string;
+            /** @description Names it in `adopt`. */
+            id: string;
+            /** @description A channel of that provider is there already. */
+            known: boolean;
+            /** @description Row of the catalog. */
+            provider: string;
         };
         /** @description A new virtual key. */
         KeyInput: {
@@ -2287,6 +2616,11 @@ export interface components {
             /** @description The tool that the key belongs to. */
             tool?: string | null;
         };
+        /**
+         * @description What can be imported.
+         * @enum {string}
+         */
+        Kind: "cc-switch" | "claude-code-router" | "litellm" | "llmux";
         /** @description How the writing of records goes. Counters are since the start of the process. */
         LedgerHealth: {
             /**
@@ -2640,9 +2974,35 @@ export interface components {
             /** @description Media that it writes. */
             writes: string[];
         };
-        /** @description Names that can be asked for. */
+        /** @description Under which names a channel offers its models. */
         ModelNames: {
-            models: components["schemas"]["ModelView"][];
+            /**
+             * @description Further names, with the model that each one means.
+             * @default {}
+             */
+            aliases?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Models that have another name are not offered under their own.
+             * @default false
+             */
+            hide_originals?: boolean;
+            /**
+             * @description Names are offered in lower case.
+             * @default false
+             */
+            lowercase?: boolean;
+            /**
+             * @description Offered as `prefix/model` too.
+             * @default null
+             */
+            prefix?: string | null;
+            /**
+             * @description Beginnings that are taken off: with `models/` the model `models/x` is offered as `x` too.
+             * @default []
+             */
+            trim?: string[];
         };
         /** @description What holds for some models of a channel. */
         ModelTuning: {
@@ -2682,6 +3042,11 @@ export interface components {
             /** @description There is a route for it. */
             routed: boolean;
         };
+        /**
+         * @description How much a tool asks of the models that it is told.
+         * @enum {string}
+         */
+        Models: "own" | "one" | "all";
         /**
          * Format: int64
          * @description 10⁻⁹ US dollars: the unit of spend and budgets.
@@ -2845,6 +3210,28 @@ export interface components {
         };
         /** @description One text or several, of which one must fit. */
         Patterns: string[];
+        /** @description A folder, and all below it, that is bound to a profile. */
+        Pin: {
+            /** @description The folder. */
+            folder: string;
+            /** @description The profile. */
+            profile: string;
+            /** @description For this tool only; nothing: for every tool. */
+            tool?: string | null;
+        };
+        /** @description A binding. */
+        PinInput: {
+            /** @description The folder; all below it is bound too. */
+            folder: string;
+            /** @description The profile; `null`: the binding goes. */
+            profile?: string | null;
+            /** @description For this tool only; absent: for every tool. */
+            tool?: string | null;
+        };
+        /** @description Folders that are bound to profiles. */
+        PinList: {
+            pins: components["schemas"]["Pin"][];
+        };
         /** @description A deployment that was planned for a request, with the reason for its place. */
         PlannedDeployment: {
             /**
@@ -3366,11 +3753,31 @@ export interface components {
             /** @description What the backup was made with. */
             passphrase: string;
         };
-        /** @description A backup was put back. */
+        /** @description How to take a tool back. */
+        RestoreInput: {
+            /**
+             * @description Its key goes too: whatever still uses it is refused from then on.
+             * @default false
+             */
+            remove_key?: boolean;
+        };
+        /** @description What a restore did. */
         Restored: {
-            /** @description What was in it. */
-            backup: components["schemas"]["BackupSummary"];
-            ok: boolean;
+            /** @description Its files. */
+            files: components["schemas"]["RestoredFile"][];
+            /** @description The tool. */
+            tool: string;
+            /** @description What people should know of how it went. */
+            warnings: string[];
+        };
+        /** @description A file that was taken back. */
+        RestoredFile: {
+            /** @description How. */
+            how: components["schemas"]["How"];
+            /** @description Values that were ours and that somebody changed since: they were left. */
+            left: string[];
+            /** @description Which. */
+            path: string;
         };
         /** @description Second tries. */
         Retry: {
@@ -3508,6 +3915,19 @@ export interface components {
             rule: string;
             /** @description Why it did not. */
             why?: string | null;
+        };
+        /** @description A local server that answered. */
+        ServerFound: {
+            /** @description Where it is. */
+            base_url: string;
+            /** @description A channel of that provider is there already. */
+            known: boolean;
+            /** @description What it has. */
+            models: string[];
+            /** @description For people. */
+            name: string;
+            /** @description Row of the catalog; names it in `adopt`. */
+            provider: string;
         };
         /** @description Settings of the gateway itself: file, then environment (`MYELIN__SECTION__KEY`), then flags. */
         Settings: {
@@ -3695,6 +4115,23 @@ export interface components {
          * @enum {string}
          */
         Severity: "warning" | "error";
+        /** @description Text for people to paste. */
+        Snippet: {
+            /** @description What people should know. */
+            notes: string[];
+            /** @description The text, with `KEY` where the key belongs. */
+            text: string;
+            /** @description The tool. */
+            tool: string;
+        };
+        /** @description Where something stands that beats the tool's files. */
+        Source: "environment" | {
+            /** @description In a file that a shell reads, with the line. */
+            shell: string;
+        } | {
+            /** @description In a file of the project. */
+            project: string;
+        };
         /** @description An hour that stands out. */
         SpikeView: {
             /**
@@ -3709,6 +4146,11 @@ export interface components {
             /** @description Of which group; empty: of all together. */
             values: string[];
         };
+        /**
+         * @description How a tool stands.
+         * @enum {string}
+         */
+        State: "absent" | "available" | "connected" | "drifted" | "overridden" | "unreadable" | "by-hand";
         /** @description How the gateway is. */
         Status: components["schemas"]["Facts"] & {
             /** @description The gateway's active profile. */
@@ -3962,6 +4404,50 @@ export interface components {
             /** @description Unique name. */
             name: string;
         };
+        /** @description How a tool is to be connected. */
+        ToolAsk: {
+            /**
+             * @description The address that is written; absent: this gateway's own.
+             * @default null
+             */
+            base?: string | null;
+            /**
+             * @description The model that it is told; absent: the first that can be asked for, where it must be told one.
+             * @default null
+             */
+            model?: string | null;
+            /**
+             * @description The models that it offers, for tools that do not ask; absent: all that can be asked for.
+             * @default null
+             */
+            models?: string[] | null;
+            /**
+             * @description Pins a profile by its path, for this tool; absent: its key's, else the gateway's.
+             * @default null
+             */
+            profile?: string | null;
+        };
+        /** @description The tool's key was made, or is there. */
+        ToolKey: {
+            /** @description Name of the key. */
+            key: string;
+        };
+        /** @description Tools. */
+        ToolList: {
+            /** @description The address that is written into their files, without a path. */
+            base: string;
+            /** @description All that run on this system. */
+            tools: components["schemas"]["ToolView"][];
+        };
+        /** @description A tool with its key. */
+        ToolView: components["schemas"]["View"] & {
+            /** @description Name of its key, if that works. */
+            key?: string | null;
+            /** @description First six and last four characters of the key. */
+            key_hint?: string | null;
+            /** @description The key's own active profile; `null` follows the gateway's. */
+            profile?: string | null;
+        };
         /** @description Requests that belong together. */
         TraceView: {
             /** @description What they share: `trace`, `thread` or `session`. */
@@ -4045,6 +4531,46 @@ export interface components {
              * @description Changes with every change of the configuration, and when the gateway starts again.
              */
             version: number;
+        };
+        /** @description A tool as it stands. */
+        View: {
+            /** @description The address that was written into its files. */
+            base?: string | null;
+            /** @description Its files can be changed. */
+            can_connect: boolean;
+            /** @description It can be started with nothing changed: `myelin run`. */
+            can_run: boolean;
+            /**
+             * Format: int64
+             * @description When it was connected; milliseconds since 1970.
+             */
+            connected?: number | null;
+            /** @description What is not as we left it. */
+            drift: components["schemas"]["Drift"][];
+            /** @description When it sees a change. */
+            effect: string;
+            /** @description The files that are, or would be, changed. */
+            files: string[];
+            /** @description What shows that it is there. */
+            found?: string | null;
+            /** @description What it is called here. */
+            id: string;
+            /** @description The model that it was told. */
+            model?: string | null;
+            /** @description What it must be told of models. */
+            models: components["schemas"]["Models"];
+            /** @description What people call it. */
+            name: string;
+            /** @description What people should know. */
+            notes: string[];
+            /** @description What beats its files. */
+            overrides: components["schemas"]["Override"][];
+            /** @description Another program that its files point at. */
+            points_at?: string | null;
+            /** @description How it stands. */
+            state: components["schemas"]["State"];
+            /** @description The format that it speaks to us. */
+            wire: string;
         };
     };
     responses: never;
@@ -4705,6 +5231,72 @@ export interface operations {
             };
         };
     };
+    discover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Discovered"];
+                };
+            };
+        };
+    };
+    adopt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdoptInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdoptedList"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     follow_events: {
         parameters: {
             query?: {
@@ -4909,6 +5501,45 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    import_config: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportView"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5525,6 +6156,56 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    list_pins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PinList"];
+                };
+            };
+        };
+    };
+    pin_folder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PinInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6595,6 +7276,285 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Status"];
+                };
+            };
+        };
+    };
+    list_tools: {
+        parameters: {
+            query?: {
+                /** @description A project's folder, whose files may beat the tools' own. */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolList"];
+                };
+            };
+        };
+    };
+    get_tool: {
+        parameters: {
+            query?: {
+                /** @description A project's folder, whose files may beat the tools' own. */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    connect_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToolAsk"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Connected"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    make_tool_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolKey"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    preview_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToolAsk"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Connected"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    repair_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Connected"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    restore_tool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restored"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    tool_snippet: {
+        parameters: {
+            query?: {
+                /** @description The model to name in it. */
+                model?: string;
+                /** @description Pins a profile by its path. */
+                profile?: string;
+                /** @description The address by which the other machine reaches this one. */
+                base?: string;
+            };
+            header?: never;
+            path: {
+                tool: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snippet"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
