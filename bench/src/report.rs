@@ -427,11 +427,11 @@ mod tests {
     fn the_page_keeps_what_people_wrote() {
         let folder = tempfile::tempdir().unwrap();
         let page = folder.path().join("performance.md");
-        std::fs::write(&page, "words\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nmore\n<!-- peers: begin -->\n<!-- peers: end -->\n").unwrap();
+        std::fs::write(&page, "words\n<!-- figures: begin -->\nformer\n<!-- figures: end -->\nmore\n<!-- peers: begin -->\n<!-- peers: end -->\n").unwrap();
         report().write_docs(folder.path()).unwrap();
         report().write_peers(folder.path()).unwrap();
         let text = std::fs::read_to_string(&page).unwrap();
-        assert!(text.starts_with("words\n") && text.contains("-->\nmore\n<!--") && !text.contains("old"), "{text}");
+        assert!(text.starts_with("words\n") && text.contains("-->\nmore\n<!--") && !text.contains("former"), "{text}");
         assert!(folder.path().join("images/performance-cpu.svg").exists());
     }
 }
