@@ -101,7 +101,7 @@ pub(crate) struct Ask {
     /// Pin a profile by the address, whatever is active elsewhere.
     #[arg(long)]
     pub(crate) profile: Option<String>,
-    /// Another address of this gateway, as https://gateway.example.
+    /// Another address of this gateway, as `https://gateway.example`.
     #[arg(long, value_name = "URL")]
     pub(crate) base: Option<String>,
 }

@@ -19,7 +19,6 @@ export const SECTIONS: Section[] = [
       { name: "paused", kind: "switch" },
       { name: "allowed_hosts", kind: "words" },
       { name: "allowed_origins", kind: "words" },
-      { name: "console", kind: "switch" },
       { name: "anonymous_key", kind: "text" },
       { name: "max_body_bytes", kind: "number" },
       { name: "body_idle_seconds", kind: "number" },
@@ -41,7 +40,6 @@ export const SECTIONS: Section[] = [
   {
     id: "routing",
     rows: [
-      { name: "paused", kind: "switch" },
       { name: "strategy", kind: "choice", choices: STRATEGIES },
       { name: "affinity_seconds", kind: "number" },
       { name: "max_attempts", kind: "number" },
@@ -52,7 +50,6 @@ export const SECTIONS: Section[] = [
       { name: "timeouts", kind: "json" },
       { name: "breaker", kind: "json" },
       { name: "policy", kind: "json" },
-      { name: "desktop", kind: "json" },
     ],
   },
 ];

@@ -105,11 +105,4 @@ export const settings = {
   "setting.breaker.hint": "After how many failures, and for how long.",
   "setting.policy": "Retries, hedges, cache",
   "setting.policy.hint": "What holds for every request unless key, profile or route says otherwise.",
-  "setting.console": "Console over TCP",
-  "setting.console.hint":
-    "Whether the addresses serve this console and the admin API. As usual: a server does, the desktop app does not. Switched off, this page ends.",
-  "setting.paused": "Pause",
-  "setting.paused.hint": "Requests for models are refused until this is taken back.",
-  "setting.desktop": "Desktop app",
-  "setting.desktop.hint": "What the window and its tray do.",
 };

@@ -102,10 +102,4 @@ export const settings = {
   "setting.breaker.hint": "失败多少次后退出，以及持续多久。",
   "setting.policy": "重试、对冲与缓存",
   "setting.policy.hint": "除非密钥、方案或路由另有规定，对所有请求生效。",
-  "setting.console": "TCP 控制台",
-  "setting.console.hint": "各地址是否提供此控制台和管理 API。默认：服务器提供，桌面应用不提供。关闭后此页面将失效。",
-  "setting.paused": "暂停",
-  "setting.paused.hint": "在取消之前拒绝所有模型请求。",
-  "setting.desktop": "桌面应用",
-  "setting.desktop.hint": "窗口和托盘的行为。",
 };
