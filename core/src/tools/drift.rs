@@ -105,6 +105,7 @@ pub enum Source {
 
 /// Something that beats the tool's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ToolOverride)]
 pub struct Override {
     /// The variable or the value.
     pub name: String,

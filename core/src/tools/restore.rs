@@ -34,6 +34,7 @@ pub struct RestoredFile {
 
 /// What a restore did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ToolRestored)]
 pub struct Restored {
     /// The tool.
     pub tool: String,

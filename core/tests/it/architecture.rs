@@ -146,3 +146,23 @@ fn protocol_does_no_io() {
         }
     }
 }
+
+#[test]
+fn the_described_types_have_names_of_their_own() {
+    let mut seen = std::collections::BTreeMap::new();
+    for (_, name, code) in sources() {
+        for piece in code.split("ToSchema)]").skip(1) {
+            let head: String = piece.chars().take_while(|c| *c != '{' && *c != ';' && *c != '(').collect();
+            // `#[schema(as = Other)]` gives another name.
+            if piece.trim_start().starts_with("#[schema(as = ") {
+                continue;
+            }
+            let words: Vec<&str> = head.split_whitespace().collect();
+            let Some(at) = words.iter().position(|word| matches!(*word, "struct" | "enum")) else { continue };
+            if let Some(other) = words.get(at + 1).and_then(|own| seen.insert((*own).to_owned(), name.clone())) {
+                assert_eq!(other, name, "two described types are called {}: in {other} and {name}", words[at + 1]);
+            }
+        }
+    }
+    assert!(seen.len() > 50, "the derive is written otherwise: {}", seen.len());
+}

@@ -3068,6 +3068,10 @@ export interface components {
             /** @description The token: shown now and never again. */
             token: string;
         };
+        /** @description Names that can be asked for. */
+        OfferedModels: {
+            models: components["schemas"]["ModelView"][];
+        };
         /**
          * @description Where an entity is declared. What the file declares is read-only elsewhere.
          * @enum {string}
@@ -3761,14 +3765,11 @@ export interface components {
              */
             remove_key?: boolean;
         };
-        /** @description What a restore did. */
+        /** @description A backup was put back. */
         Restored: {
-            /** @description Its files. */
-            files: components["schemas"]["RestoredFile"][];
-            /** @description The tool. */
-            tool: string;
-            /** @description What people should know of how it went. */
-            warnings: string[];
+            /** @description What was in it. */
+            backup: components["schemas"]["BackupSummary"];
+            ok: boolean;
         };
         /** @description A file that was taken back. */
         RestoredFile: {
@@ -4439,6 +4440,24 @@ export interface components {
             /** @description All that run on this system. */
             tools: components["schemas"]["ToolView"][];
         };
+        /** @description Something that beats the tool's files. */
+        ToolOverride: {
+            /** @description Where it is set. */
+            from: components["schemas"]["Source"];
+            /** @description The variable or the value. */
+            name: string;
+            /** @description To what; secrets are masked. */
+            value: string;
+        };
+        /** @description What a restore did. */
+        ToolRestored: {
+            /** @description Its files. */
+            files: components["schemas"]["RestoredFile"][];
+            /** @description The tool. */
+            tool: string;
+            /** @description What people should know of how it went. */
+            warnings: string[];
+        };
         /** @description A tool with its key. */
         ToolView: components["schemas"]["View"] & {
             /** @description Name of its key, if that works. */
@@ -4564,7 +4583,7 @@ export interface components {
             /** @description What people should know. */
             notes: string[];
             /** @description What beats its files. */
-            overrides: components["schemas"]["Override"][];
+            overrides: components["schemas"]["ToolOverride"][];
             /** @description Another program that its files point at. */
             points_at?: string | null;
             /** @description How it stands. */
@@ -5987,7 +6006,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ModelNames"];
+                    "application/json": components["schemas"]["OfferedModels"];
                 };
             };
         };
@@ -7502,7 +7521,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Restored"];
+                    "application/json": components["schemas"]["ToolRestored"];
                 };
             };
             404: {

@@ -22,7 +22,7 @@ pub(super) struct ModelView {
 
 /// Names that can be asked for.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(super) struct ModelNames {
+pub(super) struct OfferedModels {
     models: Vec<ModelView>,
 }
 
@@ -56,8 +56,8 @@ pub(super) struct ProviderList {
 }
 
 /// Every name that can be asked for now.
-#[utoipa::path(get, path = "/api/v1/models", tag = "models", operation_id = "list_models", responses((status = 200, body = ModelNames)))]
-pub(super) async fn models(State(admin): State<Admin>) -> Json<ModelNames> {
+#[utoipa::path(get, path = "/api/v1/models", tag = "models", operation_id = "list_models", responses((status = 200, body = OfferedModels)))]
+pub(super) async fn models(State(admin): State<Admin>) -> Json<OfferedModels> {
     let snapshot = admin.services.snapshot.load();
     let routing = &snapshot.routing;
     let mut models: Vec<ModelView> = routing
@@ -70,7 +70,7 @@ pub(super) async fn models(State(admin): State<Admin>) -> Json<ModelNames> {
         })
         .collect();
     models.push(ModelView { name: ECHO.to_owned(), routed: false, channels: Vec::new() });
-    Json(ModelNames { models })
+    Json(OfferedModels { models })
 }
 
 /// Every provider of the catalog.
