@@ -76,6 +76,11 @@ pub(crate) fn warnings(answer: &Value) {
     }
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn now() -> anyhow::Result<u64> {
+    Ok(u64::try_from(jiff::Timestamp::now().as_millisecond())?)
+}
+
 /// A moment in local time.
 pub(crate) fn time(unix_ms: u64) -> String {
     let stamp = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());

@@ -234,11 +234,13 @@ fn secret(answer: &Value) -> String {
 }
 
 fn show_list(answer: &Value, health: &Value) -> anyhow::Result<()> {
+    let now = output::now()?;
     let held = |id: Option<&Value>| list(health, "/keys").iter().find(|held| held.pointer("/key") == id).cloned();
     let row = |key: &Value| {
         let at = |pointer| key.pointer(pointer).and_then(Value::as_u64);
         let state = match held(key.pointer("/id")) {
             _ if key.pointer("/blocked") == Some(&json!(true)) => "blocked".to_owned(),
+            _ if at("/expires").is_some_and(|expires| expires <= now) => "expired".to_owned(),
             Some(held) => format!("held back: {}", text(&held, "/why")),
             None => "-".to_owned(),
         };

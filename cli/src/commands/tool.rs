@@ -236,7 +236,7 @@ impl<'c> Desk<'c> {
             bail!("nothing was changed");
         }
         let key = self.key(tool)?;
-        let done = self.tools.connect(tool, &wanted, &key, now()?)?;
+        let done = self.tools.connect(tool, &wanted, &key, output::now()?)?;
         self.told(place, tool, &done, "points here now")
     }
 
@@ -247,7 +247,7 @@ impl<'c> Desk<'c> {
         let fresh = self.wanted(&Ask { model: kept.model.clone(), profile, base: None })?;
         let models = if fresh.models.is_empty() { kept.models } else { fresh.models.clone() };
         let key = self.key(tool)?;
-        let done = self.tools.connect(tool, &Wanted { models, ..fresh }, &key, now()?)?;
+        let done = self.tools.connect(tool, &Wanted { models, ..fresh }, &key, output::now()?)?;
         if !place.json {
             diffs(&done)?;
         }
@@ -361,11 +361,6 @@ impl<'c> Desk<'c> {
             None => format!("{} is bound to no profile", folder.display()),
         })
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> anyhow::Result<u64> {
-    Ok(u64::try_from(jiff::Timestamp::now().as_millisecond())?)
 }
 
 fn shown(place: &Place, preview: &Connected) -> anyhow::Result<()> {

@@ -263,7 +263,7 @@ fn a_channel_that_fails_its_test_is_kept_off_and_shows_no_secret() {
     assert!(home.fails(&["channel", "enable", "dead"]).contains("no test"));
     home.ok(&["channel", "enable", "dead", "--force"]);
     let listed = home.ok(&["channel", "list"]);
-    assert_eq!(cells(&listed)[1], ["dead", "openai-compatible", "on", "failing", "1", "-", "store"]);
+    assert_eq!(cells(&listed)[1], ["dead", "openai-compatible", "on", "failing", "sound", "1", "-", "store"]);
     let doctor = home.run(&["doctor"]);
     assert!(!doctor.status.success() && texts(&doctor).0.contains("bad   the last test of dead failed"));
     home.ok(&["channel", "remove", "dead"]);

@@ -4,6 +4,7 @@
 //! bytes; a stream answers a request for a whole answer and the other way round.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -165,7 +166,7 @@ async fn lead(mut job: Job, body: Bytes, plan: Plan, flight: Arc<Flight>, reader
     let format = job.call.surface.error_format();
     let making = flight.clone();
     let task = tokio::spawn(async move {
-        let reply = contain(format, job.answer_anew(body)).await;
+        let reply = contain(format, pin!(job.answer_anew(body))).await;
         let (parts, mut body) = reply.into_parts();
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let content_type = content_type.to_owned();

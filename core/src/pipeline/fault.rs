@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 use http::header::CONTENT_TYPE;
@@ -18,8 +18,9 @@ use crate::error::Kind;
 const WORDS: &str = "the gateway has a fault and could not answer; its log has the details";
 
 /// Answers by `future`, and with a 500 in `format` if it panics.
-pub async fn contain(format: ApiFormat, future: impl Future<Output = Reply>) -> Reply {
-    let mut future = pin!(future);
+///
+/// It is taken where it lies: handed over by value it would take its room twice, and it is large.
+pub async fn contain(format: ApiFormat, mut future: Pin<&mut impl Future<Output = Reply>>) -> Reply {
     // What a panic left behind is dropped with the future and never looked at again.
     let answered = std::future::poll_fn(|cx| match caught(|| future.as_mut().poll(cx)) {
         Some(poll) => poll.map(Some),
@@ -50,6 +51,8 @@ fn broken(format: ApiFormat) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
@@ -61,11 +64,11 @@ mod tests {
             (ApiFormat::OllamaChat, "/error"),
             (ApiFormat::Dify, "/message"),
         ] {
-            let reply = contain(format, async {
+            let failing = pin!(async {
                 tokio::task::yield_now().await;
                 panic!("secret detail")
-            })
-            .await;
+            });
+            let reply = contain(format, failing).await;
             assert_eq!(reply.status(), 500);
             let ReplyBody::Whole(body) = reply.into_body() else { panic!("a whole body") };
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -76,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_passes_unchanged() {
-        let reply = contain(ApiFormat::OpenaiChat, async { http::Response::new(ReplyBody::Empty) }).await;
+        let reply = contain(ApiFormat::OpenaiChat, pin!(async { http::Response::new(ReplyBody::Empty) })).await;
         assert_eq!(reply.status(), 200);
     }
 }

@@ -270,7 +270,7 @@ impl Admitted {
         if arriving::may_stream(&job) && intake.announced().is_none_or(|length| length > intake::SMALL) {
             match intake.read_to(intake::SMALL).await {
                 Ok(true) => {}
-                Ok(false) => return arriving::run(job, intake.boxed()).await,
+                Ok(false) => return Box::pin(arriving::run(job, intake.boxed())).await,
                 Err(error) => return job.fail(error),
             }
         }
@@ -289,30 +289,30 @@ impl Job {
         job.settle.kept_head(crate::store::BodyKind::ReceivedHead, &job.call.headers, false);
         job.settle.received(&body);
         match job.cache_plan(&body) {
-            Some(plan) => cached::answer(job, body, plan).await,
+            Some(plan) => Box::pin(cached::answer(job, body, plan)).await,
             None => job.answer_anew(body).await,
         }
     }
 
-    /// Answers without the cache.
+    /// Answers without the cache. What a conversation does not go through is boxed: every call would carry the room for it.
     async fn answer_anew(self, body: Bytes) -> Reply {
         let job = self;
         match job.call.surface.clone() {
-            Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => dify::run(job, body).await,
+            Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => Box::pin(dify::run(job, body)).await,
             Surface::Chat { format, model, stream } => {
                 chat::run(job, format, body, chat::Path { model, stream }, None).await
             }
-            Surface::CountTokens { format, model } => count::run(job, format, body, model).await,
+            Surface::CountTokens { format, model } => Box::pin(count::run(job, format, body, model)).await,
             Surface::Embeddings { format, model, .. } => embed::run(job, format, body, model).await,
             Surface::Models { format } => models::list(job, format),
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),
             Surface::OllamaVersion => models::ollama_version(job),
             Surface::OllamaLoaded => models::ollama_loaded(job),
-            Surface::StoredResponse { id, action } => responses::run(job, &id, action).await,
+            Surface::StoredResponse { id, action } => Box::pin(responses::run(job, &id, action)).await,
             Surface::Aside(aside) => aside::run(job, aside, body).await,
             Surface::DifyMessages => dify::messages(job).await,
-            Surface::Compact => responses::compact(job, body).await,
+            Surface::Compact => Box::pin(responses::compact(job, body)).await,
             Surface::Unknown { .. } => job.nowhere(),
         }
     }

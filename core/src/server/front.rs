@@ -54,7 +54,8 @@ impl Front {
         };
         let reply = match refused {
             Some(refusal) => inference::refuse(services, &request, refusal.message()),
-            None => inference::reply(services, request).await,
+            // Boxed: an idle connection would keep the room for a whole call.
+            None => Box::pin(inference::reply(services, request)).await,
         };
         reply.map(Outgoing::Product)
     }

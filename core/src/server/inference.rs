@@ -1,5 +1,6 @@
 //! From an HTTP request to a [`Call`] of the pipeline: path, query, head.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use crate::pipeline::{self, Call, ReplyBody, Services, pinned_profile, surface};
 
 /// Answers every address that is no other route's.
 pub(crate) async fn handle(services: Arc<Services>, request: Request<Body>) -> Response<Body> {
-    into_response(reply(services, request).await)
+    into_response(Box::pin(reply(services, request)).await)
 }
 
 /// The same, with the body as the pipeline made it.
@@ -34,7 +35,7 @@ where
         loopback,
     };
     let format = call.surface.error_format();
-    pipeline::contain(format, answer(services, call, body)).await
+    pipeline::contain(format, pin!(answer(services, call, body))).await
 }
 
 async fn answer<B>(services: Arc<Services>, call: Call, body: B) -> pipeline::Reply

@@ -84,6 +84,7 @@ const SETS: &[(Format, &str, &str, &str, &str, bool)] = &[
         false,
     ),
     (Format::Yaml, "", "a/b", "1", "a:\n  b: 1\n", true),
+    (Format::Yaml, "a: |\n    text\n\n  # far\nb: 1\n", "a", "2", "  # far\nb: 1\na: 2\n", false),
     (
         Format::Yaml,
         "models:\n  - name: a\n    roles: [chat]\n  # tail\nother: 1\n",

@@ -355,6 +355,9 @@ impl<'t> Builder<'t> {
                 let untagged = style == ScalarStyle::Plain && tag.is_none();
                 node.block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 node.flow = false;
+                if node.block {
+                    node.end = block_end(self.text, node.end);
+                }
                 node.value = if untagged { typed(&text) } else { text.into_owned().into() };
                 anchor
             }
@@ -401,6 +404,12 @@ impl<'t> Builder<'t> {
         }
         Ok(node)
     }
+}
+
+/// Where a block of text ends: the parser counts in the blanks before a comment that follows.
+fn block_end(text: &str, end: usize) -> usize {
+    let line = lines::start_of(text, end);
+    if text.get(line..end).is_some_and(|before| before.trim().is_empty()) { line } else { end }
 }
 
 fn size(value: &Value) -> usize {
