@@ -233,11 +233,12 @@ class Parts:
         self.notes["click to effect"] = self.measured(app, tray)
 
         # Per tool.
-        tray.click("Per tool", "claude-code", "second")
-        tray.wait("the tool's mark", lambda tray: tray.checked("Per tool", "claude-code") == ["second"])
+        tool = ("Tools", tray.tool("claude-code", "Claude Code"))
+        tray.click(*tool, "second")
+        tray.wait("the tool's mark", lambda tray: tray.checked(*tool) == ["second"])
         assert app.active() == "first" and app.chat()[0] == 200 and Upstream.asked[-1] == "two"
-        tray.click("Per tool", "claude-code", "Follow the gateway")
-        tray.wait("it follows", lambda tray: tray.checked("Per tool", "claude-code") == ["Follow the gateway"])
+        tray.click(*tool, "Follow the gateway")
+        tray.wait("it follows", lambda tray: tray.checked(*tool) == ["Follow the gateway"])
         assert app.chat()[0] == 200 and Upstream.asked[-1] == "one"
 
         # Pausing. (Menus toggle marks by themselves, so the gateway is asked first.)
@@ -292,6 +293,62 @@ class Parts:
         median, worst = statistics.median(took), max(took)
         assert median < 100, took
         return f"median {median:.1f} ms, worst {worst:.1f} ms of {len(took)}"
+
+    def tools(self):
+        """A tool is connected from the tray after its change was shown, switched, mended and put back byte for byte."""
+        app = self.app("tools")
+        settings = app.home / ".claude" / "settings.json"
+        settings.parent.mkdir()
+        before = b'\xef\xbb\xbf{\r\n  // mine\r\n  "theme": "dark"\r\n}\r\n'
+        settings.write_bytes(before)
+        app.start("--hidden").serves()
+        tray = Tray(self.panel)
+
+        def stands(words):
+            tray.wait(words, lambda tray: f"Claude Code · {words}" in [node[0] for node in tray.find("Tools")[4]], 30)
+
+        def deed(state, verb, *keys):
+            """Clicks, and answers the question by keys."""
+            tray.click("Tools", f"Claude Code · {state}", verb)
+            dialog = until("it asks", lambda: [one for one in windows() if self.small(one)])[0]
+            shot = self.folder / f"asks-{verb.strip('…').lower()}.png"
+            time.sleep(0.3)
+            subprocess.run(["import", "-window", dialog, str(shot)], capture_output=True)
+            subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", *keys], check=True)
+            until("it is answered", lambda: not [one for one in windows() if self.small(one)])
+        yes = ("Tab", "Return")
+        stands("not connected")
+        deed("not connected", "Connect…", "Escape")
+        time.sleep(0.5)
+        assert settings.read_bytes() == before, "nobody said yes"
+        deed("not connected", "Connect…", *yes)
+        stands("connected")
+        written = settings.read_bytes()
+        assert f"http://127.0.0.1:{app.port}/anthropic".encode() in written and b"// mine\r\n" in written, written
+        until("it is told", lambda: any(title == "Claude Code" and "points here now" in words for title, words in self.panel.notices))
+
+        # The key that was made for it follows the profile that is chosen for the tool.
+        key = written.split(b'"ANTHROPIC_AUTH_TOKEN": "')[1].split(b'"')[0].decode()
+        tray.click("Tools", "Claude Code · connected", "second")
+        tray.wait("the tool's mark", lambda tray: tray.checked("Tools", "Claude Code · connected") == ["second"])
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        body = {"model": "claude-x", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "short"}]}
+        status, answer = app.http("POST", "/anthropic/v1/messages", headers, json.dumps(body))
+        assert status == 200 and Upstream.asked[-1] == "two", (status, answer[:300])
+
+        # Somebody else changes the file: it is noticed by itself, told, and mended.
+        settings.write_bytes(written.replace(b"/anthropic", b"/elsewhere"))
+        tray.wait("it is noticed", lambda tray: tray.find("Tools", "Claude Code · drifted"), 90)
+        until("it is told", lambda: any(title == "A tool was changed" for title, _ in self.panel.notices))
+        assert any("has another" in node[0] for node in tray.find("Tools", "Claude Code · drifted")[4])
+        deed("drifted", "Repair…", *yes)
+        stands("connected")
+        assert settings.read_bytes() == written
+        deed("connected", "Restore…", *yes)
+        stands("not connected")
+        assert settings.read_bytes() == before
+        app.process.terminate()
+        app.ends()
 
     def window(self):
         """The window shows the console in-process; closing frees it; a second start and the tray bring it back."""
@@ -467,7 +524,7 @@ def main():
     os.environ.pop("WAYLAND_DISPLAY", None)
     manager = subprocess.Popen(["openbox"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = Parts(desktop, headless, folder)
-    names = sys.argv[4:] or ["tray", "window", "strangers", "troubles", "trayless"]
+    names = sys.argv[4:] or ["tray", "tools", "window", "strangers", "troubles", "trayless"]
     failed = False
     try:
         for name in names:

@@ -110,6 +110,11 @@ class Tray:
             node, nodes = hits[0], hits[0][4]
         return node
 
+    def tool(self, ident, name):
+        """The line of a tool, whatever is said of its state: by its name where it was found, else by its id."""
+        lines = [node[0] for node in self.find("Tools")[4]]
+        return next(line for line in lines if line in (ident, name) or line.startswith(f"{name} · "))
+
     def checked(self, *path):
         return [node[0] for node in (self.find(*path)[4] if path else self.menu()) if node[1]]
 
