@@ -136,15 +136,18 @@ fn cannot_open(error: &LaunchError) -> String {
 /// The key that the store's secrets are sealed with is in the keychain, and stays there.
 fn cannot_unseal(name: &str, why: &KeychainError) -> String {
     let (head, advice) = match why {
-        KeychainError::Locked => ("The keychain is locked.", "Unlock it and try again."),
-        KeychainError::Absent(_) => ("No keychain answers.", "Start your desktop's keychain and try again."),
+        KeychainError::Locked => ("The keychain is locked.", "Unlock it and try again.".to_owned()),
+        KeychainError::Absent(why) => {
+            ("No keychain answers.", format!("It says: {why}.\nStart your desktop's keychain and try again."))
+        }
         KeychainError::Missing => (
             "The keychain has lost Myelin's key.",
-            "Bring the entry back and try again, or name another data directory and restore a backup into it.",
+            "Bring the entry back and try again, or name another data directory and restore a backup into it."
+                .to_owned(),
         ),
-        KeychainError::Refused(_) => ("The keychain refuses.", "Mend that and try again."),
+        KeychainError::Refused(why) => ("The keychain refuses.", format!("It says: {why}.")),
     };
-    format!("{head}\nThe secrets of your providers are sealed with its entry '{name}': {why}.\n{advice}")
+    format!("{head}\nThe secrets of your providers are sealed with its entry '{name}'.\n{advice}")
 }
 
 fn cannot_listen(why: &str, listen: &[String], paths: &Paths) -> String {

@@ -528,16 +528,22 @@ class Parts:
         """A new store is sealed by the keychain; locked, it is asked for, and a no is told in one message."""
         chain = self.chain
         chain.refuses = False
-        app = self.app("keychain").start("--hidden").serves()
-        Tray(self.panel)
+        app = self.app("keychain")
+
+        def stop():
+            # Until its tray is there, an order to stop ends it as it would end any program.
+            Tray(self.panel)
+            self.panel.items.clear()
+            app.process.terminate()
+            app.ends()
+        app.start("--hidden").serves()
         note = (app.data / "seal.keychain").read_text().strip()
         (attributes, secret), = chain.entries.values()
         assert attributes == {"service": "myelin", "username": note} and len(secret) == 64, chain.entries
         assert not (app.data / "seal.key").exists()
         channel = {"name": "sealed", "provider": "openai", "credentials": ["sk-canary-0123456789"], "models": ["m"]}
         app.owner("POST", "/api/v1/channels", channel)
-        app.process.terminate()
-        app.ends()
+        stop()
         for file in app.data.rglob("*"):
             assert not file.is_file() or (secret not in (bytes_ := file.read_bytes()) and b"sk-canary" not in bytes_), file
 
@@ -545,8 +551,7 @@ class Parts:
         chain.locked, chain.agrees, chain.asked = True, True, 0
         app.start("--hidden").serves()
         assert chain.asked == 1 and not windows()
-        app.process.terminate()
-        app.ends()
+        stop()
 
         # Locked, and the person says no: one message; then it is open, and trying again works.
         chain.locked, chain.agrees, chain.asked = True, False, 0
@@ -558,8 +563,7 @@ class Parts:
         chain.locked = False
         subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", "Return"], check=True)
         app.serves()
-        app.process.terminate()
-        app.ends()
+        stop()
 
         # The command line opens the same store, or says the same.
         def listed():
