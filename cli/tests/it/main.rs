@@ -3,7 +3,8 @@
 
 #[cfg(test)]
 mod commands;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod killed;
 #[cfg(test)]
 mod process;

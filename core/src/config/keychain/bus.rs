@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::wire::{Reader, Value};
+use crate::clock::{Clock as _, SystemClock};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -72,6 +73,7 @@ pub(super) struct Bus {
     serial: u32,
     /// Signals that came while an answer was waited for.
     signals: VecDeque<Message>,
+    clock: SystemClock,
 }
 
 impl Bus {
@@ -101,7 +103,7 @@ impl Bus {
             }
         }
         stream.write_all(b"BEGIN\r\n")?;
-        let mut bus = Self { stream, serial: 0, signals: VecDeque::new() };
+        let mut bus = Self { stream, serial: 0, signals: VecDeque::new(), clock: SystemClock::new() };
         bus.call(&BUS, "Hello", &[])?;
         Ok(bus)
     }
@@ -111,7 +113,7 @@ impl Bus {
         self.serial += 1;
         let message = call(self.serial, at, member, arguments);
         self.stream.write_all(&message)?;
-        let until = Instant::now() + PATIENCE;
+        let until = self.after(PATIENCE);
         loop {
             let message = self.receive(until)?;
             let ours = message.field(REPLY_TO) == Some(&Value::U32(self.serial));
@@ -135,7 +137,7 @@ impl Bus {
 
     /// The next signal of an object, for at most so long.
     pub(super) fn signal(&mut self, path: &str, member: &str, wait: Duration) -> Result<Vec<Value>, BusError> {
-        let until = Instant::now() + wait;
+        let until = self.after(wait);
         loop {
             let message = match self.signals.pop_front() {
                 Some(message) => message,
@@ -147,9 +149,17 @@ impl Bus {
         }
     }
 
-    fn receive(&mut self, until: Instant) -> Result<Message, BusError> {
-        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.stream.set_read_timeout(Some(left))?;
+    /// The moment so long from now, in microseconds of our clock.
+    fn after(&self, wait: Duration) -> u64 {
+        self.clock.monotonic_us() + u64::try_from(wait.as_micros()).unwrap_or_default()
+    }
+
+    fn receive(&mut self, until: u64) -> Result<Message, BusError> {
+        let left = until.saturating_sub(self.clock.monotonic_us());
+        if left == 0 {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+        self.stream.set_read_timeout(Some(Duration::from_micros(left)))?;
         let mut head = [0_u8; 16];
         self.stream.read_exact(&mut head)?;
         let strange = || BusError::Gone("the bus says what is no message".to_owned());

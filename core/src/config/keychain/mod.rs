@@ -10,15 +10,16 @@ mod service;
 #[cfg(target_os = "linux")]
 mod wire;
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::clock::{Clock, SystemClock};
 use crate::model::Secret;
 
 /// The service that all entries belong to.
 const SERVICE: &str = "myelin";
-/// So long nobody is asked again after a keychain did not open: a file may name many entries, and each would wait or ask anew.
-const LATCH: Duration = Duration::from_secs(10);
+/// So long nobody is asked again after a keychain did not open: a file may name many entries, and each would wait or ask anew. In
+/// microseconds.
+const LATCH: u64 = 10_000_000;
 
 /// What a keychain does.
 pub trait Keychain: Send + Sync {
@@ -53,10 +54,17 @@ pub enum KeychainError {
 }
 
 /// The keychain of this system.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemKeychain {
+    clock: Arc<dyn Clock>,
     /// Why it did not open the last time, and when.
-    shut: Mutex<Option<(Instant, KeychainError)>>,
+    shut: Mutex<Option<(u64, KeychainError)>>,
+}
+
+impl Default for SystemKeychain {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), shut: Mutex::new(None) }
+    }
 }
 
 impl SystemKeychain {
@@ -67,12 +75,14 @@ impl SystemKeychain {
 
     fn latched<T>(&self, ask: impl FnOnce() -> Result<T, KeychainError>) -> Result<T, KeychainError> {
         let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, why)) = shut.as_ref().filter(|(at, _)| at.elapsed() < LATCH) {
+        if let Some((_, why)) = shut.as_ref().filter(|(at, _)| self.clock.monotonic_us().saturating_sub(*at) < LATCH) {
             return Err(why.clone());
         }
         let answer = ask();
         *shut = match &answer {
-            Err(why @ (KeychainError::Absent(_) | KeychainError::Locked)) => Some((Instant::now(), why.clone())),
+            Err(why @ (KeychainError::Absent(_) | KeychainError::Locked)) => {
+                Some((self.clock.monotonic_us(), why.clone()))
+            }
             _ => None,
         };
         answer
@@ -134,7 +144,8 @@ mod tests {
 
     #[test]
     fn one_that_does_not_open_is_not_asked_again_at_once_and_one_that_lacks_an_entry_is() {
-        let keychain = SystemKeychain::new();
+        let clock = crate::clock::TestClock::default();
+        let keychain = SystemKeychain { clock: Arc::new(clock.clone()), ..SystemKeychain::new() };
         let asked = std::cell::Cell::new(0);
         let ask = |answer: KeychainError| {
             keychain.latched(|| {
@@ -146,5 +157,7 @@ mod tests {
         assert_eq!(ask(KeychainError::Locked), Err(KeychainError::Locked));
         assert_eq!(ask(KeychainError::Missing), Err(KeychainError::Locked), "the first answer stands");
         assert_eq!(asked.get(), 2);
+        clock.advance_ms(10_001);
+        assert_eq!(ask(KeychainError::Missing), Err(KeychainError::Missing), "later it may be open");
     }
 }
