@@ -15,13 +15,13 @@
 //!
 //! Pure: bytes in, bytes out. Timeouts, lost connections and leaving clients are the caller's ([`StreamDriver::fail`]).
 
+use crate::dialect::Prefill;
 use crate::fold::{Fold, Folded, unfold};
 use crate::framing::{Frame, Framing, FramingError, Reader};
 use crate::ir::{Finish, Loss, StreamEvent, Usage};
 use crate::laws::{BrokenLaw, Laws};
 use crate::lower::{Lifter, NameMap};
 use crate::resume::{Said, Splice};
-use crate::dialect::Prefill;
 use crate::{
     ApiError, ApiErrorKind, ApiFormat, DecodeError, Dialect, ReplyContext, StreamDecoder, StreamEncoder, answer,
 };

@@ -177,6 +177,10 @@ impl Listener {
             // The client got it, and nobody knows what it was.
             self.said.bar("an event could not be read");
         }
+        // A frame that tells of a failure does not reach the client, whatever else the decoder says with it.
+        if events.iter().any(|event| matches!(event, StreamEvent::Error(_))) {
+            events.clear();
+        }
         events.drain(..).for_each(|event| self.said.note(&event));
         self.events = events;
     }

@@ -131,7 +131,8 @@ fn a_driver_goes_on_where_another_way_of_writing_stopped_and_a_failing_one_leave
         let before = || Usage { input: Some(1), output: Some(1), ..Usage::default() };
         let chat = ApiFormat::OpenaiChat;
         driver.go_on(chat, &Dialect::default(), NameMap::default(), before());
-        driver.feed(b"data: {\"id\":\"y\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n", &mut out);
+        driver
+            .feed(b"data: {\"id\":\"y\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n", &mut out);
         driver.finish(&mut out);
         assert!(out.is_empty() && driver.error().is_some_and(|error| error.kind == ApiErrorKind::Upstream), "{client}");
         driver.go_on(chat, &Dialect::default(), NameMap::default(), before());

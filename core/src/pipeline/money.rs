@@ -49,7 +49,8 @@ impl Money {
         let usage = record.usage.as_ref();
         let tokens = |pick: fn(&Usage) -> Option<u64>| usage.and_then(pick).unwrap_or(0);
         let quote = self.quote.as_ref();
-        let worth = quote.and_then(|quote| quote.estimate(tokens(|one| one.input), tokens(|one| one.output), record.started));
+        let worth =
+            quote.and_then(|quote| quote.estimate(tokens(|one| one.input), tokens(|one| one.output), record.started));
         worth.map_or(0, |worth| u64::try_from(worth.0).unwrap_or(0))
     }
 
@@ -67,7 +68,10 @@ impl Money {
             self.lose(record, last, usage, quote);
         }
         for attempt in &record.attempts {
-            let gave = matches!(attempt.outcome, AttemptOutcome::Interrupted | AttemptOutcome::Answered | AttemptOutcome::Canceled);
+            let gave = matches!(
+                attempt.outcome,
+                AttemptOutcome::Interrupted | AttemptOutcome::Answered | AttemptOutcome::Canceled
+            );
             let Some(usage) = attempt.usage.as_ref().filter(|_| gave) else { continue };
             match &mut record.usage {
                 Some(sum) => sum.add(usage),

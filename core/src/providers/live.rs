@@ -196,7 +196,8 @@ impl LiveChannel {
                 }
         };
         let serving = || self.endpoints.iter().enumerate().filter(|(_, endpoint)| able(endpoint));
-        let (index, endpoint) = serving().find(|(_, endpoint)| endpoint.format == client).or_else(|| serving().next())?;
+        let (index, endpoint) =
+            serving().find(|(_, endpoint)| endpoint.format == client).or_else(|| serving().next())?;
         let dialect = Arc::clone(endpoint.dialect(upstream_model));
         let invented = self.invented(endpoint.format);
         Some(Accepted { format: endpoint.format, dialect, native: false, invented, endpoint: index })
