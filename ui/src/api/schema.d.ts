@@ -1236,6 +1236,11 @@ export interface components {
              */
             reason?: string | null;
             /**
+             * @description It went on with an answer that had broken off in the attempt before: the caller got one text of both.
+             * @default false
+             */
+            resumed?: boolean;
+            /**
              * Format: int32
              * @description HTTP status of the upstream.
              * @default null
@@ -1959,7 +1964,7 @@ export interface components {
          * @description What follows when a stream breaks off.
          * @enum {string}
          */
-        CutStreams: "off" | "retry";
+        CutStreams: "off" | "retry" | "resume";
         /** @description What one deployment costs. */
         DeploymentPrice: {
             channel: string;
