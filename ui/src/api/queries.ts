@@ -64,7 +64,18 @@ export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, aft
       if (!inPlace) say(error.message, true);
     },
     onSettled: () => {
-      const configured = ["status", "channels", "keys", "profiles", "routes", "models", "settings", "changes"];
+      const configured = [
+        "status",
+        "channels",
+        "keys",
+        "profiles",
+        "routes",
+        "models",
+        "settings",
+        "changes",
+        "tools",
+        "pins",
+      ];
       for (const name of configured) void queries.invalidateQueries({ queryKey: [name] });
     },
   });

@@ -945,7 +945,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every tool of this system, as it stands. */
+        /** Every tool of this system as it stands, and what it can be told: one answer for one page. */
         get: operations["list_tools"];
         put?: never;
         post?: never;
@@ -2374,6 +2374,8 @@ export interface components {
             apply?: boolean;
             /** @description Its bytes in base64, where it is no text. */
             base64?: string | null;
+            /** @description Instead of both: a file of the gateway's machine that `discover` found, by the path it gave. */
+            found?: string | null;
             /** @description Whose it is. */
             kind: components["schemas"]["Kind"];
             /** @description Its text. */
@@ -3235,6 +3237,10 @@ export interface components {
         /** @description Folders that are bound to profiles. */
         PinList: {
             pins: components["schemas"]["Pin"][];
+            /** @description Profiles that a folder can be bound to, beside `direct`. */
+            profiles: string[];
+            /** @description Tools that `myelin run` can start. */
+            tools: string[];
         };
         /** @description A deployment that was planned for a request, with the reason for its place. */
         PlannedDeployment: {
@@ -4435,8 +4441,14 @@ export interface components {
         };
         /** @description Tools. */
         ToolList: {
+            /** @description The gateway's active profile: what tools without one of their own follow. */
+            active: string;
             /** @description The address that is written into their files, without a path. */
             base: string;
+            /** @description Models that can be asked for, at most 100: what tools that offer a list are told. */
+            models: string[];
+            /** @description Profiles that a tool can have of its own, beside `direct`. */
+            profiles: string[];
             /** @description All that run on this system. */
             tools: components["schemas"]["ToolView"][];
         };
