@@ -13,7 +13,7 @@ function write(gateway: Gateway, path: string, text: string): string {
 
 const SETTINGS = '// mine\r\n{\r\n    "theme":"dark", /* keep */\r\n  "env": { "OWN": "1" }\r\n}\r\n';
 
-test("a tool is connected after its change was shown, drifts, is repaired and restored byte for byte", async ({
+test("a tool is connected after its change was shown, switched without its file, and restored byte for byte", async ({
   logIn,
   gateway,
 }) => {
@@ -47,8 +47,24 @@ test("a tool is connected after its change was shown, drifts, is repaired and re
   expect((await ask()).status).toBe(200);
   expect(readFileSync(file, "utf8"), "a switch writes no file").toBe(written);
 
+  await card.getByRole("button", { name: "Restore Claude Code" }).click();
+  await dialog.getByText("Delete its key too").click();
+  await dialog.getByRole("button", { name: "Restore", exact: true }).click();
+  await expect(dialog.getByText("byte for byte as it was")).toBeVisible();
+  await dialog.getByRole("button", { name: "Done" }).click();
+  expect(readFileSync(file, "utf8")).toBe(SETTINGS);
+  expect((await ask()).status).toBe(401);
+  await expect(card.getByText("not connected", { exact: true })).toBeVisible();
+});
+
+test("a value that was changed since is told, and repaired after the change was shown", async ({ logIn, gateway }) => {
+  const file = write(gateway, ".claude/settings.json", SETTINGS);
+  await gateway.admin("POST", "/tools/claude-code/connect", { model: "claude-sonnet-4-5" });
+  const written = readFileSync(file, "utf8");
   writeFileSync(file, written.replace(`${gateway.url}/anthropic`, "https://elsewhere.example"));
-  await page.reload();
+  const page = await logIn("/tools");
+  const card = page.getByRole("article", { name: "Claude Code" });
+  const dialog = page.getByRole("dialog");
   await expect(card.getByText("drifted", { exact: true })).toBeVisible();
   await expect(card.getByText(/ANTHROPIC_BASE_URL is now https:\/\/elsewhere\.example/)).toBeVisible();
   await accessible(page, "drifted tool");
@@ -58,15 +74,7 @@ test("a tool is connected after its change was shown, drifts, is repaired and re
   await expect(dialog.getByText("Claude Code is as it should be")).toBeVisible();
   await dialog.getByRole("button", { name: "Done" }).click();
   expect(readFileSync(file, "utf8")).toBe(written);
-
-  await card.getByRole("button", { name: "Restore Claude Code" }).click();
-  await dialog.getByText("Delete its key too").click();
-  await dialog.getByRole("button", { name: "Restore", exact: true }).click();
-  await expect(dialog.getByText("byte for byte as it was")).toBeVisible();
-  await dialog.getByRole("button", { name: "Done" }).click();
-  expect(readFileSync(file, "utf8")).toBe(SETTINGS);
-  expect((await ask()).status).toBe(401);
-  await expect(card.getByText("not connected", { exact: true })).toBeVisible();
+  await expect(card.getByText("connected", { exact: true })).toBeVisible();
 });
 
 test("what beats a tool's file, and a file that cannot be read, are told with their place", async ({
