@@ -232,14 +232,16 @@ impl Desk {
                 continue;
             };
             let version = number(&answer, "/version");
-            if known.replace(version) != Some(version) {
+            let last = known.replace(version);
+            if last != Some(version) {
                 let before = self.facts();
                 self.refresh().await;
                 let after = self.facts();
                 if before.wanted != after.wanted {
                     shortcuts::set(&self, &after.wanted);
                 }
-                if before.active != after.active && !before.active.is_empty() {
+                // A tool's own profile is no fact of the tray's: every change counts but the first look.
+                if last.is_some() || before.active != after.active && !before.active.is_empty() {
                     window::tell_page(self.app(), "configuration");
                 }
             }

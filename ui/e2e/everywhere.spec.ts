@@ -7,6 +7,7 @@ const PAGES = [
   "/costs",
   "/costs?tab=hours",
   "/costs?tab=forecast",
+  "/costs?tab=caches",
   "/costs?tab=whatif&as=main%2Fgpt-5-mini",
   "/performance",
   "/performance?view=time",

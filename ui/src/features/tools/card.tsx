@@ -205,8 +205,8 @@ function RunOnce({ tool }: { tool: Tool }) {
   const command = runCommand(tool.id);
   return (
     <div className="flex min-w-0 items-center gap-2 rounded-lg bg-sunken py-0.5 pr-0.5 pl-3" title={t("tools.run")}>
-      <code className="min-w-0 flex-1 truncate text-xs">{command}</code>
-      <span className="hidden text-2xs text-muted sm:block">{t("tools.run")}</span>
+      <code className="min-w-0 shrink-0 text-xs">{command}</code>
+      <span className="min-w-0 flex-1 truncate text-right text-2xs text-muted">{t("tools.run")}</span>
       <CopyButton text={command} />
     </div>
   );
