@@ -46,10 +46,14 @@ def parquet_csv_and_json_lines_hold_the_same_rows(target):
         columns = "id, status, model, channel, input, output, duration_us, epoch_ms(started)"
         wanted = duckdb.sql(f"select {columns} from '{parquet}' order by id").fetchall()
         equal(len(wanted) >= 5, True, "rows")
-        equal(duckdb.sql(f"select {columns} from read_csv('{csv}', header=true) order by id").fetchall(), wanted, "csv")
+        # Other clients are at work: what has come since is in the later files only.
+        then = {row[0] for row in wanted}
+        rows = duckdb.sql(f"select {columns} from read_csv('{csv}', header=true) order by id").fetchall()
+        equal([row for row in rows if row[0] in then], wanted, "csv")
         with open(lines, encoding="utf-8") as text:
             records = sorted((json.loads(line) for line in text), key=lambda record: record["id"])
-        found = [(record["id"], record["status"], record["model"], record["started"]) for record in records]
+        told = [record for record in records if record["id"] in then]
+        found = [(record["id"], record["status"], record["model"], record["started"]) for record in told]
         equal(found, [(row[0], row[1], row[2], row[7]) for row in wanted], "json lines")
         newest = duckdb.sql(f"select max(started) > now() - interval 1 hour from '{parquet}'").fetchall()
         equal(newest, [(True,)], "times")
