@@ -239,7 +239,8 @@ impl Desk {
                 continue;
             };
             let version = number(&answer, "/version");
-            if known.replace(version) != Some(version) {
+            let last = known.replace(version);
+            if last != Some(version) {
                 let before = self.facts();
                 self.refresh().await;
                 let after = self.facts();
