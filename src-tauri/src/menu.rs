@@ -172,13 +172,14 @@ fn choices(facts: &Facts, holds: &str, action: impl Fn(&str) -> Action) -> Vec<E
     entries
 }
 
-/// What can be done to a tool's files, by how they stand.
-const DEEDS: [(State, &[Deed]); 5] = [
-    (State::Available, &[Deed::Connect]),
-    (State::Connected, &[Deed::Restore]),
-    (State::Drifted, &[Deed::Repair, Deed::Restore]),
-    (State::Overridden, &[Deed::Restore]),
-    (State::Unreadable, &[Deed::Restore]),
+/// What can be done to a tool's files, by how they stand, and what the console's page shows of it at once.
+const DEEDS: [(State, &[Deed], &str); 6] = [
+    (State::Available, &[Deed::Connect], "connect"),
+    (State::Connected, &[Deed::Restore], ""),
+    (State::Drifted, &[Deed::Repair, Deed::Restore], "repair"),
+    (State::Overridden, &[Deed::Restore], ""),
+    (State::Unreadable, &[Deed::Restore], ""),
+    (State::ByHand, &[], "snippet"),
 ];
 
 fn tools(facts: &Facts) -> Vec<Entry> {
@@ -193,11 +194,11 @@ fn tools(facts: &Facts) -> Vec<Entry> {
 
 fn tool(facts: &Facts, tool: &Tool) -> Entry {
     let mut entries: Vec<Entry> = tool.amiss.iter().map(|line| words(name(line))).collect();
-    let deeds = DEEDS.iter().find(|(state, _)| *state == tool.state).map_or(&[][..], |(_, deeds)| deeds);
-    let offer = |deed: &Deed| item(&format!("{}…", deed.verb()), Action::AskTool(*deed, tool.id.clone()));
-    entries.extend(deeds.iter().map(offer));
-    if tool.state != State::Absent {
-        let page = format!("/tools?tool={}", crate::carrier::segment(&tool.id));
+    if let Some((_, deeds, shows)) = DEEDS.iter().find(|(state, ..)| *state == tool.state) {
+        let offer = |deed: &Deed| item(&format!("{}…", deed.verb()), Action::AskTool(*deed, tool.id.clone()));
+        entries.extend(deeds.iter().map(offer));
+        let id = crate::carrier::segment(&tool.id);
+        let page = if shows.is_empty() { "/tools".to_owned() } else { format!("/tools?{shows}={id}") };
         entries.push(item("Details…", Action::Page(page)));
     }
     if tool.keyed {
@@ -333,6 +334,17 @@ mod tests {
         let drifted = Tool { amiss: vec!["~/f misses a & b".into()], ..tool(State::Drifted) };
         let menu = entries(&Facts { tools: vec![drifted], ..facts() });
         assert_eq!(sub(&menu, &["Tools", "Claude Code · drifted"])[0], words("~/f misses a && b".into()));
+        let page = |state: State| {
+            let menu = entries(&Facts { tools: vec![tool(state)], ..facts() });
+            let Entry::Sub { entries, .. } = sub(&menu, &["Tools"])[0].clone() else { panic!("no menu of its own") };
+            entries.into_iter().find_map(|entry| match entry {
+                Entry::Item { text, action: Some(Action::Page(page)) } if text == "Details…" => Some(page),
+                _ => None,
+            })
+        };
+        assert_eq!(page(State::ByHand).as_deref(), Some("/tools?snippet=claude-code"));
+        assert_eq!(page(State::Connected).as_deref(), Some("/tools"));
+        assert_eq!(page(State::Absent), None);
         let none = entries(&Facts { tools: Vec::new(), ..facts() });
         assert_eq!(sub(&none, &["Tools"])[0], words("No tool was found".into()));
     }
