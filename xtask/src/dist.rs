@@ -253,8 +253,24 @@ pub(crate) fn test() -> Result<()> {
     let server = out.join(format!("myelin_{version}_{architecture}.deb"));
     let app = out.join(format!("myelin-desktop_{version}_{architecture}.deb"));
     for (package, wanted) in [
-        (&server, &["usr/bin/myelin", "lib/systemd/system/myelin.service", "etc/myelin/myelin.toml"][..]),
-        (&app, &["usr/bin/myelin-desktop", ".desktop", "/icons/hicolor/128x128/apps/"][..]),
+        (
+            &server,
+            &[
+                "usr/bin/myelin",
+                "lib/systemd/system/myelin.service",
+                "usr/lib/systemd/user/myelin.service",
+                "etc/myelin/myelin.toml",
+            ][..],
+        ),
+        (
+            &app,
+            &[
+                "usr/bin/myelin-desktop",
+                "usr/share/applications/myelin-desktop.desktop",
+                "/icons/hicolor/128x128/apps/",
+                "usr/share/doc/myelin-desktop/LICENSE",
+            ][..],
+        ),
     ] {
         let listing = process::run_quietly(process::command("dpkg-deb").arg("-c").arg(package))?;
         // Bundlers differ in whether paths begin with a dot.
