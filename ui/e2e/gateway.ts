@@ -12,9 +12,18 @@ const MOCK = process.env.MOCK_UPSTREAM_BIN ?? join(built, `mock-upstream${ending
 
 type Child = ChildProcessByStdio<null, Readable, null>;
 
+/** Variables that programs need to run at all. Whoever runs the tests may have keys and tools of their own: those stay out. */
+const NEEDED = ["PATH", "SystemRoot", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH"];
+
 /** Starts a program and waits until its output holds what the pattern wants. */
-async function start(program: string, words: string[], ready: RegExp): Promise<{ child: Child; said: string }> {
-  const env = { ...process.env, RUST_LOG: "error", NO_PROXY: "*" };
+async function start(
+  program: string,
+  words: string[],
+  ready: RegExp,
+  own: Record<string, string> = {},
+): Promise<{ child: Child; said: string }> {
+  const needed = NEEDED.map((name) => [name, process.env[name]]).filter(([, value]) => value !== undefined);
+  const env = { ...Object.fromEntries(needed), RUST_LOG: "error", NO_PROXY: "*", ...own };
   const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"], env });
   let said = "";
   await new Promise<void>((resolve, reject) => {
@@ -58,11 +67,13 @@ export class Mock {
   stop = () => stop(this.child);
 }
 
-/** A gateway on a free port with a store of its own. */
+/** A gateway on a free port with a store and a home of its own. */
 export class Gateway {
   private constructor(
     private readonly child: Child,
     private readonly folder: string,
+    /** Where it looks for tools and their files. */
+    readonly home: string,
     readonly url: string,
     readonly token: string,
     readonly key: string,
@@ -71,11 +82,12 @@ export class Gateway {
   /** `data`: a folder whose copy it starts on. */
   static async start(data?: string): Promise<Gateway> {
     const folder = mkdtempSync(join(tmpdir(), "myelin-e2e-"));
+    const home = mkdtempSync(join(tmpdir(), "myelin-e2e-home-"));
     if (data) cpSync(data, folder, { recursive: true });
     const words = ["serve", "--data-dir", folder, "--listen", "127.0.0.1:0"];
-    const { child, said } = await start(MYELIN, words, /Try:[^]*\n/);
+    const { child, said } = await start(MYELIN, words, /Try:[^]*\n/, { HOME: home, USERPROFILE: home });
     const find = (pattern: RegExp) => pattern.exec(said)?.[0] ?? "";
-    return new Gateway(child, folder, find(/http:\/\/[\d.]+:\d+/), find(/mya-\w+/), find(/my-\w+/));
+    return new Gateway(child, folder, home, find(/http:\/\/[\d.]+:\d+/), find(/mya-\w+/), find(/my-\w+/));
   }
 
   /** Calls the admin API. */
@@ -103,7 +115,7 @@ export class Gateway {
 
   async stop() {
     await stop(this.child);
-    rmSync(this.folder, { recursive: true, force: true });
+    for (const folder of [this.folder, this.home]) rmSync(folder, { recursive: true, force: true });
   }
 }
 

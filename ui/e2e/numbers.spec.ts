@@ -1,3 +1,4 @@
+import { accessible } from "./accessibility";
 import { expect, test } from "./gateway";
 
 test("costs lead to their requests, bodies are kept and shown as text, a limit refuses and says so", async ({
@@ -74,4 +75,66 @@ test("a request in flight is seen and stopped", async ({ logIn, gateway, mock })
   await slow.catch(() => undefined);
   await expect(page.getByText("1 request in flight")).toBeHidden();
   await expect(page.getByRole("row").filter({ hasText: "gpt-5-mini" })).toHaveCount(1);
+});
+
+test("what the provider's prompt cache saved is told by channel and model", async ({ logIn, gateway, mock }) => {
+  await gateway.admin("POST", "/channels", {
+    name: "claude",
+    provider: "anthropic",
+    base_urls: [mock.address("anthropic")],
+    credentials: [mock.key],
+    models: ["claude-sonnet-4-5"],
+    enabled: true,
+  });
+  const price = { input: 3, cache_read: 0.3, cache_write: 3.75, output: 15 };
+  await gateway.admin("PUT", "/prices", { channel: "claude", model: "claude-sonnet-4-5", price });
+  const page = await logIn("/costs?tab=caches");
+  await expect(page.getByText("No prompt cache was used")).toBeVisible();
+  const system = `${Date.now()} ${"a long and steady prompt ".repeat(2_000)}`;
+  for (const text of ["one", "two", "three"]) {
+    const response = await fetch(`${gateway.url}/anthropic/v1/messages`, {
+      method: "POST",
+      headers: { "x-api-key": gateway.key, "content-type": "application/json", "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({
+        model: "claude/claude-sonnet-4-5",
+        max_tokens: 50,
+        system: [{ type: "text", text: system, cache_control: { type: "ephemeral" } }],
+        messages: [{ role: "user", content: text }],
+      }),
+    });
+    expect(response.status, await response.text()).toBe(200);
+  }
+  await page.reload();
+  const row = page.getByRole("region", { name: "Saved by channel and model" }).getByRole("row").nth(1);
+  await expect(row).toContainText("claude/claude-sonnet-4-5");
+  await expect(page.locator("dt", { hasText: "Saved by reading" }).locator("..")).toContainText(/\$0\.0\d+/);
+  await accessible(page, "prompt caches");
+  // Read twice at a tenth of the price, written once a quarter dearer.
+  const found = (await gateway.admin("GET", "/usage/caches")) as { saved: number; surcharge: number };
+  expect(found.saved / found.surcharge).toBeCloseTo((2 * 2.7) / 0.75, 3);
+});
+
+test("a page asks once for all that it shows, then only for what is new", async ({ logIn, gateway }) => {
+  await gateway.chat("echo", "hello");
+  const page = await logIn("/settings");
+  for (const [path, wanted, ready] of [
+    ["/", "/api/v1/overview", "Active profile"],
+    ["/tools", "/api/v1/tools", "Set up by hand"],
+    ["/tools?view=folders", "/api/v1/pins", "No folder is bound to a profile"],
+    ["/costs?tab=caches", "/api/v1/usage/caches", "No prompt cache was used"],
+    ["/performance?view=failures", "/api/v1/usage/failures", "Failed requests by kind"],
+  ] as const) {
+    const asked: string[] = [];
+    const note = (request: { url: () => string }) => {
+      const { pathname } = new URL(request.url());
+      // What is followed from then on: requests in flight and those that end.
+      if (pathname.startsWith("/api/v1/") && !/\/requests\/(active|live)$/.test(pathname)) asked.push(pathname);
+    };
+    page.on("request", note);
+    await page.goto(gateway.url + path);
+    await expect(page.getByText(ready, { exact: true }).first()).toBeVisible();
+    await page.waitForTimeout(300);
+    page.off("request", note);
+    expect(asked, path).toEqual([wanted]);
+  }
 });

@@ -44,3 +44,29 @@ test("requests arrive while the page is open", async ({ logIn, gateway }) => {
   await expect(page).toHaveURL(/state=failed/);
   await accessible(page, "requests");
 });
+
+test("two requests stand side by side: figures, what was asked, what came back", async ({ logIn, gateway }) => {
+  await gateway.admin("PATCH", "/settings", { bodies: "all" });
+  await gateway.chat("echo", "short");
+  await gateway.chat("echo", "a good deal longer than the other one");
+  const page = await logIn("/requests");
+  const boxes = page.getByRole("checkbox", { name: "Pick echo to compare" });
+  await boxes.nth(1).check();
+  await expect(page.getByRole("button", { name: "Compare" })).toBeDisabled();
+  await boxes.nth(0).check();
+  await page.getByRole("button", { name: "Compare" }).click();
+  const dialog = page.getByRole("dialog", { name: "Two requests side by side" });
+  await expect(dialog.getByRole("row").filter({ hasText: "Input, everything read" })).toContainText("+");
+  await expect(page).toHaveURL(/compare=/);
+  await accessible(page, "two requests");
+  await dialog.getByRole("tab", { name: "What was asked" }).click();
+  await expect(dialog.getByText("a good deal longer", { exact: false })).toBeVisible();
+  await dialog.getByRole("tab", { name: "What came back" }).click();
+  await expect(dialog.getByRole("region", { name: "First" })).toContainText("short");
+  await expect(dialog.getByRole("region", { name: "Second" })).toContainText("a good deal longer");
+  await page.reload();
+  await dialog.getByRole("button", { name: "Swap" }).click();
+  await expect(dialog.getByRole("row").filter({ hasText: "Input, everything read" })).toContainText("−");
+  await page.keyboard.press("Escape");
+  await expect(page).not.toHaveURL(/compare=/);
+});

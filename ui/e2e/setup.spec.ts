@@ -80,6 +80,15 @@ test("a profile is built, checked and switched to; the next request follows", as
   expect((await gateway.chat("claude-sonnet-4-5", "hi")).status).toBe(404);
 });
 
+test("what the app switches from its tray is shown without a reload", async ({ logIn, gateway }) => {
+  await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "a", to: "echo" }] });
+  const page = await logIn("/");
+  await expect(page.getByRole("radio", { name: /^direct/ })).toBeChecked();
+  await gateway.admin("PUT", "/active-profile", { profile: "cheap" });
+  await page.evaluate(() => dispatchEvent(new CustomEvent("myelin", { detail: "configuration" })));
+  await expect(page.getByRole("radio", { name: /^cheap/ })).toBeChecked();
+});
+
 test("a route names an order of deployments", async ({ logIn, gateway, mock }) => {
   await channel(gateway, mock, "main", "openai");
   const page = await logIn("/routes");

@@ -2,14 +2,17 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { refreshConfigured } from "./api/queries";
 import { queries } from "./app/query";
 import { router } from "./app/router";
 import { startTheme } from "./app/theme";
 import { startLanguage } from "./i18n";
+import { onChangedElsewhere } from "./lib/shell";
 import "./styles.css";
 
 startTheme();
 await startLanguage();
+onChangedElsewhere(refreshConfigured);
 
 const root = document.getElementById("root");
 if (root) {

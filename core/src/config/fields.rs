@@ -131,8 +131,8 @@ pub const FIELDS: &[Field] = fields! {
             "Most bytes that kept bodies take on disk, compressed; the oldest go first.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
-        "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
-            "Seals the provider secrets in the store: `env:NAME` or `file:PATH`, long and random. Read at start. Naming one later seals everything anew.";
+        "master_key": Text = "an entry of the system's keychain for stores that the desktop app begins, else a key file with mode 0600 in the data directory", "\"file:master.key\"",
+            "Seals the provider secrets in the store: `env:NAME`, `file:PATH` or `keychain:NAME`, long and random. Read at start. Naming one later seals everything anew.";
         "timeouts": Table = "", "{ idle_ms = 60000 }",
             "Limits on waiting, for every channel that has none of its own.";
         "policy": Table = "", "{ hedge_after_ms = 2000 }",

@@ -152,6 +152,45 @@ fn units(usage: &Usage) -> Option<(PriceClass, u64)> {
     }
 }
 
+/// What prompt caches made of the input of many answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Caching {
+    /// By how much reading from the cache was cheaper than reading the same anew.
+    pub read: PicoUsd,
+    /// By how much writing to the cache was dearer than reading without one; below zero where it is cheaper.
+    pub write: PicoUsd,
+}
+
+/// What prompt caches saved and cost, of sums over `requests` answers. Tiers go by the mean prompt, services by their standard rates.
+///
+/// `None`: a cache was used and there is no rate to hold it against. Unknown is never zero.
+pub fn caching(price: &Price, sums: &Usage, requests: u64) -> Option<Caching> {
+    use PriceClass::{
+        AudioCacheRead, AudioInput, CacheRead, CacheWrite, CacheWrite1h, ImageCacheRead, ImageInput, Input,
+    };
+    let prompt = sums.input.unwrap_or(0) / requests.max(1);
+    let rate = |class: PriceClass| price.rate(class, prompt, crate::model::Service::Standard);
+    let known = |class: PriceClass| rate(class).or_else(|| kindred(class).iter().copied().find_map(rate));
+    let (counts, _) = counts(sums, price);
+    let mut out = Caching::default();
+    for (class, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let (plain, reads) = match class {
+            CacheRead => (Input, true),
+            AudioCacheRead => (AudioInput, true),
+            ImageCacheRead => (ImageInput, true),
+            CacheWrite | CacheWrite1h => (Input, false),
+            _ => continue,
+        };
+        let (plain, charged) = (i128::from(known(plain)?), i128::from(known(class)?));
+        if reads {
+            out.read.0 += i128::from(count) * (plain - charged);
+        } else {
+            out.write.0 += i128::from(count) * (charged - plain);
+        }
+    }
+    Some(out)
+}
+
 /// What a request may come to at most, before it is sent: all of its input uncached (or written to the cache, if that is dearer), all of its output used.
 pub fn estimate(price: &Price, multiplier: Multiplier, tokens_in: u64, max_out: u64, at: u64) -> Option<NanoUsd> {
     let service = price.service(None, at);

@@ -11,7 +11,7 @@ mod record;
 mod table;
 
 pub use book::{Book, PriceOrigin, Quote};
-pub use cost::{Bill, Line, bill, estimate, total};
+pub use cost::{Bill, Caching, Line, bill, caching, estimate, total};
 pub use import::{ImportError, Imported, bundle};
 pub use limits::ModelLimits;
 pub use record::{reprice, settle};

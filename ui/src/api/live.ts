@@ -12,16 +12,19 @@ type Live = { state: "off" | "following" | "lost" };
 
 /**
  * Follows finished requests by long polls, oldest first. Stops while the page is hidden and goes on where it was; what is no longer remembered
- * is reported as a gap. One poll is open at a time.
+ * is reported as a gap. One poll is open at a time. `from`: the position to begin after, where another answer told it already.
  */
 export function useLive(
   on: boolean,
   came: (records: RequestRecord[], gap: boolean, keys: Record<string, string>) => void,
+  from?: number,
 ): Live {
   const [state, setState] = useState<Live["state"]>("off");
   const tell = useRef(came);
+  const begin = useRef(from);
   useEffect(() => {
     tell.current = came;
+    begin.current = from;
   });
   useEffect(() => {
     if (!on) {
@@ -29,7 +32,7 @@ export function useLive(
       return;
     }
     let running: AbortController | undefined;
-    let after: number | undefined;
+    let after = begin.current;
     const follow = async (stop: AbortController) => {
       let trouble = 0;
       while (!stop.signal.aborted) {

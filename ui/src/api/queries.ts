@@ -51,6 +51,26 @@ type Told<Out> = {
   inPlace?: boolean;
 };
 
+/** What shows configuration, by the names under which it is asked for. */
+const CONFIGURED = [
+  "overview",
+  "status",
+  "channels",
+  "keys",
+  "profiles",
+  "routes",
+  "models",
+  "settings",
+  "changes",
+  "tools",
+  "pins",
+];
+
+/** Reads what is shown of the configuration again; what is not shown, when it is shown next. */
+export function refreshConfigured() {
+  for (const name of CONFIGURED) void queries.invalidateQueries({ queryKey: [name] });
+}
+
 /** A write. Whatever is shown of the configuration is read again afterwards: one change can touch several lists. */
 export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, after, inPlace }: Told<Out> = {}) {
   return useMutation({
@@ -63,9 +83,6 @@ export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, aft
     onError: (error) => {
       if (!inPlace) say(error.message, true);
     },
-    onSettled: () => {
-      const configured = ["status", "channels", "keys", "profiles", "routes", "models", "settings", "changes"];
-      for (const name of configured) void queries.invalidateQueries({ queryKey: [name] });
-    },
+    onSettled: refreshConfigured,
   });
 }

@@ -12,6 +12,7 @@ const KEYS: { keys: string[]; label: Key }[] = [
   { keys: ["J", "K"], label: "keys.rows" },
   { keys: ["/"], label: "keys.search" },
   { keys: ["P"], label: "keys.pause" },
+  { keys: ["X", "C"], label: "keys.compare" },
   { keys: ["Esc"], label: "keys.close" },
   { keys: ["Enter"], label: "keys.send" },
   { keys: ["?"], label: "keys.help" },

@@ -11,6 +11,7 @@ import {
   Settings,
   Shuffle,
   Split,
+  SquareTerminal,
 } from "lucide-react";
 import type { Key } from "@/i18n";
 
@@ -26,6 +27,7 @@ export type Place = {
     | "/keys"
     | "/profiles"
     | "/routes"
+    | "/tools"
     | "/playground";
   label: Key;
   icon: LucideIcon;
@@ -45,6 +47,7 @@ export const PLACES: Place[][] = [
     { to: "/routes", label: "nav.routes", icon: Split },
     { to: "/channels", label: "nav.channels", icon: Cable },
     { to: "/keys", label: "nav.keys", icon: KeyRound },
+    { to: "/tools", label: "nav.tools", icon: SquareTerminal },
   ],
   [
     { to: "/playground", label: "nav.playground", icon: FlaskConical },

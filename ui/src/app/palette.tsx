@@ -143,9 +143,11 @@ function useCommands(): Command[] {
       make(t("palette.profile"), name === profiles.data?.active ? `${name} ✓` : name, () => change.mutate(name)),
     ),
     make(t("palette.do"), t("channels.add"), () => void navigate({ to: "/channels", search: { add: "" } })),
+    make(t("palette.do"), t("discover.open"), () => void navigate({ to: "/channels", search: { found: true } })),
     make(t("palette.do"), t("keys.add"), () => void navigate({ to: "/keys", search: { add: true } })),
     make(t("palette.do"), t("profiles.add"), () => void navigate({ to: "/profiles", search: { add: true } })),
     make(t("palette.do"), t("routes.add"), () => void navigate({ to: "/routes", search: { add: true } })),
+    make(t("palette.do"), t("pins.add"), () => void navigate({ to: "/tools", search: { view: "folders" } })),
     make(t("palette.do"), t("keys.shortcuts"), openHelp),
     ...(["system", "light", "dark"] as const).map((theme) =>
       make(t("palette.do"), t("theme.label", { theme: t(`theme.${theme}`) }), () => setTheme(theme)),

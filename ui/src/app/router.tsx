@@ -33,10 +33,11 @@ const text = (value: unknown) => (typeof value === "string" || typeof value === 
 const channels = createRoute({
   getParentRoute: () => root,
   path: "/channels",
-  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string; look?: string } => ({
+  validateSearch: (raw: Record<string, unknown>): { add?: string; edit?: string; look?: string; found?: boolean } => ({
     add: text(raw.add),
     edit: text(raw.edit),
     look: text(raw.look),
+    found: flag(raw.found),
   }),
   component: lazyRouteComponent(() => import("@/features/channels/page"), "ChannelsPage"),
 });
@@ -71,6 +72,21 @@ const routes = createRoute({
     add: flag(raw.add),
   }),
   component: lazyRouteComponent(() => import("@/features/routes/page"), "RoutesPage"),
+});
+
+const tools = createRoute({
+  getParentRoute: () => root,
+  path: "/tools",
+  validateSearch: (
+    raw: Record<string, unknown>,
+  ): { view?: "folders"; connect?: string; repair?: string; restore?: string; snippet?: string } => ({
+    view: raw.view === "folders" ? "folders" : undefined,
+    connect: text(raw.connect),
+    repair: text(raw.repair),
+    restore: text(raw.restore),
+    snippet: text(raw.snippet),
+  }),
+  component: lazyRouteComponent(() => import("@/features/tools/page"), "ToolsPage"),
 });
 
 const playground = createRoute({
@@ -113,6 +129,7 @@ export const router = createRouter({
     keys,
     profiles,
     routes,
+    tools,
     playground,
     settings,
     costs,

@@ -7,6 +7,15 @@ export const inWindow = (): boolean => typeof window !== "undefined" && "__TAURI
 /** Where tools call the gateway. The window's own address means nothing to them, so the app tells. */
 export const gatewayAddress = (): string => (window as Host).myelinAddress ?? location.origin;
 
+/** Calls when the app around the window says that the configuration was changed elsewhere, as from the tray. Returns the way to stop. */
+export function onChangedElsewhere(changed: () => void): () => void {
+  const hear = (event: Event) => {
+    if (event instanceof CustomEvent && event.detail === "configuration") changed();
+  };
+  addEventListener("myelin", hear);
+  return () => removeEventListener("myelin", hear);
+}
+
 /** Copies text. Browsers allow the clipboard only on secure pages, which a server in the local network is not. */
 export async function copy(text: string): Promise<boolean> {
   try {

@@ -26,6 +26,41 @@ fn case_29_the_cached_part_of_the_input_is_billed_once_at_the_read_rate() {
 }
 
 #[test]
+fn what_the_prompt_cache_saved_is_held_against_the_full_price_of_input() {
+    let sums = Usage {
+        input: Some(2_000_000),
+        cache_read: Some(1_000_000),
+        cache_write: Some(400_000),
+        cache_write_1h: Some(100_000),
+        ..Usage::default()
+    };
+    let caching = caching(&opus(), &sums, 100).expect("all rates are known");
+    let nano = |sum| total(&[(sum, Multiplier::ONE)]).0;
+    // A million read at 0.5 instead of 5; 300k written at 6.25 and 100k at 10 instead of 5.
+    assert_eq!(nano(caching.read), 4_500_000_000);
+    assert_eq!(nano(caching.write), 375_000_000 + 500_000_000);
+}
+
+#[test]
+fn a_cache_without_a_rate_of_its_own_saves_nothing_and_one_without_any_is_unknown() {
+    let sums = Usage { input: Some(10), cache_read: Some(5), ..Usage::default() };
+    assert_eq!(caching(&price(json!({"input": 2, "output": 8})), &sums, 1), Some(Caching::default()));
+    assert_eq!(caching(&price(json!({"output": 8})), &sums, 1), None);
+    let plain = Usage { input: Some(10), ..Usage::default() };
+    assert_eq!(caching(&price(json!({"output": 8})), &plain, 1), Some(Caching::default()));
+}
+
+#[test]
+fn the_mean_prompt_decides_which_tier_the_cache_is_held_against() {
+    let tiered =
+        price(json!({"input": 1, "cache_read": 0.1, "output": 1, "above_200k": {"input": 2, "cache_read": 0.2}}));
+    let sums = Usage { input: Some(1_000_000), cache_read: Some(1_000_000), ..Usage::default() };
+    let saved = |requests| total(&[(caching(&tiered, &sums, requests).expect("priced").read, Multiplier::ONE)]).0;
+    assert_eq!(saved(10), 900_000_000);
+    assert_eq!(saved(1), 1_800_000_000);
+}
+
+#[test]
 fn case_30_a_price_of_ones_own_has_every_class() {
     let own = price(json!({"input": 2, "cache_read": 0.2, "cache_write": 2.5, "cache_write_1h": 4, "output": 8}));
     let usage = Usage {

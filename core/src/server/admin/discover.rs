@@ -109,6 +109,9 @@ pub(super) struct ImportInput {
     /// Its bytes in base64, where it is no text.
     #[serde(default)]
     base64: Option<String>,
+    /// Instead of both: a file of the gateway's machine that `discover` found, by the path it gave.
+    #[serde(default)]
+    found: Option<String>,
     /// Take it over; else it is only shown.
     #[serde(default)]
     apply: bool,
@@ -243,12 +246,13 @@ pub(super) async fn import_config(
     Sent(input): Sent<ImportInput>,
 ) -> Result<Json<ImportView>, AdminError> {
     let wrong = |why: String| AdminError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", why);
-    let bytes = match (input.text, input.base64) {
-        (Some(text), None) => text.into_bytes(),
-        (None, Some(text)) => base64::engine::general_purpose::STANDARD
+    let bytes = match (input.text, input.base64, input.found) {
+        (Some(text), None, None) => text.into_bytes(),
+        (None, None, Some(path)) => read_found(&admin, input.kind, path).await?,
+        (None, Some(text), None) => base64::engine::general_purpose::STANDARD
             .decode(text)
             .map_err(|_| wrong("base64: it is none".to_owned()))?,
-        _ => return Err(wrong("give either text or base64".to_owned())),
+        _ => return Err(wrong("give one of text, base64 and found".to_owned())),
     };
     let mut imported = import::read(input.kind, &bytes).map_err(|why| wrong(why.to_string()))?;
     rename(&admin, &mut imported);
@@ -271,6 +275,18 @@ pub(super) async fn import_config(
         notes: imported.notes,
         applied: input.apply,
     }))
+}
+
+/// The bytes of a configuration that was found. No other file can be read this way.
+async fn read_found(admin: &Admin, kind: Kind, path: String) -> Result<Vec<u8>, AdminError> {
+    let bench = admin.bench();
+    let read = move || {
+        let found = bench.tools().configs_found().into_iter().find(|found| found.kind == kind && found.path == path);
+        let found = found.ok_or_else(|| AdminError::missing("configuration found", &path))?;
+        std::fs::read(&found.path)
+            .map_err(|why| AdminError::new(StatusCode::CONFLICT, "refused", format!("{}: {why}", found.path)))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| BenchError::Stopped)?
 }
 
 /// Names that are taken get a number; profiles follow.

@@ -5,6 +5,7 @@
 
 mod auth;
 mod cache;
+mod caching;
 mod channels;
 mod discover;
 mod docs;
@@ -19,6 +20,7 @@ mod keys;
 mod limits;
 mod logs;
 mod models;
+mod overview;
 mod owners;
 mod pipe;
 mod prices;
@@ -164,6 +166,9 @@ fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(requests::stop))
         .routes(routes!(requests::trace))
         .routes(routes!(usage::usage))
+        .routes(routes!(caching::caches))
+        .routes(routes!(overview::failures))
+        .routes(routes!(overview::overview))
         .routes(routes!(usage::forecast))
         .routes(routes!(settings::read, settings::patch))
         .routes(routes!(tokens::list, tokens::create))

@@ -35,6 +35,12 @@ pub(super) struct ToolList {
     base: String,
     /// All that run on this system.
     tools: Vec<ToolView>,
+    /// The gateway's active profile: what tools without one of their own follow.
+    active: String,
+    /// Profiles that a tool can have of its own, beside `direct`.
+    profiles: Vec<String>,
+    /// Models that can be asked for, at most 100: what tools that offer a list are told.
+    models: Vec<String>,
 }
 
 /// Where tools are looked at.
@@ -89,6 +95,10 @@ pub(super) struct ToolKey {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct PinList {
     pins: Vec<Pin>,
+    /// Profiles that a folder can be bound to, beside `direct`.
+    profiles: Vec<String>,
+    /// Tools that `myelin run` can start.
+    tools: Vec<String>,
 }
 
 /// A binding.
@@ -144,14 +154,22 @@ fn with_key(bench: &Bench, tool: View) -> ToolView {
     }
 }
 
-/// Every tool of this system, as it stands.
+/// Every tool of this system as it stands, and what it can be told: one answer for one page.
 #[utoipa::path(get, path = "/api/v1/tools", tag = "tools", operation_id = "list_tools", params(ToolQuery), responses((status = 200, body = ToolList)))]
 pub(super) async fn list(State(admin): State<Admin>, Asked(query): Asked<ToolQuery>) -> Json<ToolList> {
     let bench = admin.bench();
     let base = bench.base().to_owned();
+    let models = bench.wanted(&ToolAsk::default()).models;
     let read =
         move || bench.list(query.project.map(PathBuf::from)).into_iter().map(|tool| with_key(&bench, tool)).collect();
-    Json(ToolList { base, tools: tokio::task::spawn_blocking(read).await.unwrap_or_default() })
+    let entities = admin.services.store.entities();
+    Json(ToolList {
+        base,
+        tools: tokio::task::spawn_blocking(read).await.unwrap_or_default(),
+        active: entities.active_profile.clone(),
+        profiles: entities.profiles.iter().map(|profile| profile.name.clone()).collect(),
+        models,
+    })
 }
 
 /// One tool, as it stands.
@@ -246,8 +264,10 @@ pub(super) async fn snippet(
 #[utoipa::path(get, path = "/api/v1/pins", tag = "tools", operation_id = "list_pins", responses((status = 200, body = PinList)))]
 pub(super) async fn pins(State(admin): State<Admin>) -> Result<Json<PinList>, AdminError> {
     let bench = admin.bench();
+    let tools = bench.tools().table().filter(|tool| tool.run.is_some()).map(|tool| tool.id.clone()).collect();
     let pins = tokio::task::spawn_blocking(move || bench.tools().pins()).await.map_err(|_| BenchError::Stopped)??;
-    Ok(Json(PinList { pins }))
+    let profiles = admin.services.store.entities().profiles.iter().map(|profile| profile.name.clone()).collect();
+    Ok(Json(PinList { pins, profiles, tools }))
 }
 
 /// Binds a folder to a profile, or frees it.

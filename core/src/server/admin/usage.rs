@@ -191,7 +191,7 @@ fn groupings(by: &str, query: &mut UsageQuery) -> Result<Vec<String>, AdminError
 }
 
 /// Reads filter, range, grouping and zone. What is left over is an error.
-fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(UsageQuery, Vec<String>), AdminError> {
+pub(super) fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(UsageQuery, Vec<String>), AdminError> {
     let (filter, rest) = filter::read(pairs, &admin.services.store.entities())?;
     let now = admin.services.clock.unix_ms();
     let mut query = UsageQuery {
@@ -217,7 +217,7 @@ fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(UsageQuery, 
 }
 
 /// `None`: UTC, whose days are summed up already.
-fn zone(name: &str) -> Result<Option<TimeZone>, AdminError> {
+pub(super) fn zone(name: &str) -> Result<Option<TimeZone>, AdminError> {
     if name.is_empty() || name == "UTC" {
         return Ok(None);
     }
@@ -246,9 +246,14 @@ pub(super) async fn usage(
     Asked(pairs): Asked<Pairs>,
 ) -> Result<Json<UsageView>, AdminError> {
     let (query, by) = question(&admin, pairs, "")?;
+    Ok(Json(add_up(&admin, query, by).await?))
+}
+
+/// The answer to a question. `by`: the words for what it groups by.
+pub(super) async fn add_up(admin: &Admin, query: UsageQuery, by: Vec<String>) -> Result<UsageView, AdminError> {
     let groupings = query.by.clone();
     let mut answer = admin.services.store.ledger().usage(query).await?;
-    name_keys(&admin, &mut answer, &groupings);
+    name_keys(admin, &mut answer, &groupings);
     let more = answer.groups.len() > MOST_GROUPS;
     answer.groups.truncate(MOST_GROUPS);
     let groups = answer.groups.into_iter().map(|group| UsageRow {
@@ -256,7 +261,7 @@ pub(super) async fn usage(
         values: group.values,
         sums: (&group.sums).into(),
     });
-    Ok(Json(UsageView { by, groups: groups.collect(), total: (&answer.total).into(), rounded: answer.rounded, more }))
+    Ok(UsageView { by, groups: groups.collect(), total: (&answer.total).into(), rounded: answer.rounded, more })
 }
 
 /// Where spend is going.

@@ -1,6 +1,6 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Cable, Plus } from "lucide-react";
-import { useMemo, useState } from "react";
+import { Cable, Plus, Radar } from "lucide-react";
+import { lazy, Suspense, useMemo, useState } from "react";
 import { useChannels, useHealth, useProviders } from "@/api/queries";
 import { Button } from "@/components/ui/button";
 import { Empty } from "@/components/ui/empty";
@@ -14,13 +14,15 @@ import { ChannelCard } from "./card";
 import { EditChannel } from "./edit";
 import { Prices } from "./prices";
 
-export type ChannelsSearch = { add?: string; edit?: string; look?: string };
+const Discover = lazy(() => import("@/features/discover/dialog").then((m) => ({ default: m.Discover })));
+
+export type ChannelsSearch = { add?: string; edit?: string; look?: string; found?: boolean };
 
 /** Accounts at providers. */
 export function ChannelsPage() {
   const t = useT();
   const navigate = useNavigate({ from: "/channels" });
-  const { add, edit, look } = useSearch({ from: "/channels" });
+  const { add, edit, look, found } = useSearch({ from: "/channels" });
   const channels = useChannels();
   const providers = useProviders();
   const health = useHealth();
@@ -52,6 +54,9 @@ export function ChannelsPage() {
               onChange={(event) => setText(event.target.value)}
             />
           )}
+          <Button icon={<Radar className="size-4" />} onClick={() => open({ found: true })}>
+            {t("discover.open")}
+          </Button>
           <Button look="primary" icon={<Plus className="size-4" />} onClick={() => open({ add: "" })}>
             {t("channels.add")}
           </Button>
@@ -65,9 +70,12 @@ export function ChannelsPage() {
           icon={<Cable />}
           title={t("channels.none")}
           action={
-            <Button look="primary" onClick={() => open({ add: "" })}>
-              {t("channels.addFirst")}
-            </Button>
+            <>
+              <Button look="primary" onClick={() => open({ add: "" })}>
+                {t("channels.addFirst")}
+              </Button>
+              <Button onClick={() => open({ found: true })}>{t("discover.open")}</Button>
+            </>
           }
         >
           {t("channels.noneHint")}
@@ -95,6 +103,11 @@ export function ChannelsPage() {
           choose={(provider) => open({ add: provider })}
           close={() => open({})}
         />
+      )}
+      {found && (
+        <Suspense fallback={null}>
+          <Discover close={() => open({})} />
+        </Suspense>
       )}
       {look && <Prices key={look} channel={look} close={() => open({})} />}
       {edited && (

@@ -23,6 +23,7 @@ import { rangeOf, zone } from "@/lib/range";
 import { download } from "@/lib/shell";
 import { RangeBar } from "./bar";
 import { Budgets } from "./budgets";
+import { Caches } from "./caches";
 import { Forecast } from "./forecast";
 import {
   type CostsSearch,
@@ -83,6 +84,7 @@ export function CostsPage() {
       </RangeBar>
       {tab === "spend" && <Spend search={search} span={span} by={by} metric={metric} change={change} />}
       {tab === "hours" && <Hours search={search} span={span} metric={metric} />}
+      {tab === "caches" && <Caches search={search} span={span} />}
       {tab === "whatif" && <Supposing search={search} span={span} by={by} change={change} />}
       {tab === "forecast" && (
         <>

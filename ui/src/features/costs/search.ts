@@ -45,7 +45,7 @@ export const FILTERS = [
 export type Filter = (typeof FILTERS)[number];
 export type Filters = { [name in Filter]?: string };
 
-export const TABS = ["spend", "hours", "whatif", "forecast"] as const;
+export const TABS = ["spend", "hours", "caches", "whatif", "forecast"] as const;
 export type Tab = (typeof TABS)[number];
 
 export type CostsSearch = RangeSearch & Filters & { by?: Dimension; metric?: Metric; tab?: Tab; as?: string };

@@ -51,3 +51,6 @@ export function byGroup(rows: readonly Row[], metric: Metric): Group[] {
 export function cacheShare(sums: { input?: number; cache_read?: number }): number | undefined {
   return sums.input ? (sums.cache_read ?? 0) / sums.input : undefined;
 }
+
+/** What caches saved, less what writing to them cost more; below zero: caching did not pay. */
+export const netSaved = (sums: { saved: number; surcharge: number }): number => sums.saved - sums.surcharge;

@@ -1,49 +1,30 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { answer, api } from "@/api/client";
+import type { Api } from "@/api/client";
 import { timesOf } from "@/components/charts/shape";
 import { Sparkline } from "@/components/charts/sparkline";
-import { useNow } from "@/components/ui/moment";
-import { Failure } from "@/components/ui/notice";
-import { Skeleton } from "@/components/ui/spinner";
 import { fullness } from "@/features/limits/shape";
 import { useT } from "@/i18n";
 import { count, duration, percent } from "@/lib/format";
 import { exactMoney, money } from "@/lib/money";
-import { rangeOf, zone } from "@/lib/range";
 
 /** Spend of today and of this month, and the last day's course. Every number leads to its page. */
-export function Figures() {
+export function Figures({ overview }: { overview: Api<"Overview"> }) {
   const t = useT();
-  const now = useNow();
-  const today = new Date(now).setHours(0, 0, 0, 0);
-  const month = new Date(new Date(now).getFullYear(), new Date(now).getMonth(), 1).getTime();
-  const day = rangeOf({}, "day", now);
-  const hours = useUsage("hour", day.since, day.until);
-  const days = useUsage("day", month, day.until);
-  const limits = useQuery({
-    queryKey: ["limits"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/limits", { signal })),
-    staleTime: 30_000,
-  });
-  if (hours.isError) return <Failure error={hours.error} retry={() => void hours.refetch()} />;
-  if (!hours.data || !days.data) return <Skeleton className="h-24 w-full" />;
-  const spent = (since: number) =>
-    (days.data?.groups ?? []).reduce((sum, row) => ((row.from ?? 0) >= since ? sum + row.cost : sum), 0);
-  const budget = (limits.data?.limits ?? [])
+  const { hours, today, month, limits, since, until } = overview;
+  const budget = limits.limits
     .filter((limit) => limit.measure === "money")
     .toSorted((a, b) => fullness(b) - fullness(a))[0];
-  const found = new Map(hours.data.groups.map((row) => [row.from, row]));
-  const rows = timesOf(day.since, day.until, "hour").map((time) => found.get(time));
-  const { total } = hours.data;
-  const last = { ...day };
+  const found = new Map(hours.groups.map((row) => [row.from, row]));
+  const rows = timesOf(since, until, "hour").map((time) => found.get(time));
+  const { total } = hours;
+  const last = { since, until };
   return (
     <section aria-label={t("home.figures")} className="grid grid-cols-2 gap-2 lg:grid-cols-5">
       <Tile
         label={t("home.today")}
-        value={<span title={exactMoney(spent(today))}>{money(spent(today))}</span>}
-        under={t("home.month", { cost: money(spent(month)) })}
+        value={<span title={exactMoney(today)}>{money(today)}</span>}
+        under={t("home.month", { cost: money(month) })}
         link={<Link to="/costs" className="absolute inset-0 rounded-xl" aria-label={t("nav.costs")} />}
       />
       <Tile
@@ -93,17 +74,6 @@ export function Figures() {
       />
     </section>
   );
-}
-
-function useUsage(by: string, since: number, until: number) {
-  const query = { by, since, until, zone: zone() };
-  return useQuery({
-    queryKey: ["usage", query],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/usage", { params: { query }, signal })),
-    staleTime: 15_000,
-    refetchInterval: 30_000,
-    placeholderData: (before) => before,
-  });
 }
 
 type TileProps = { label: string; value: ReactNode; under: ReactNode; link: ReactNode };

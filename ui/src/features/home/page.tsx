@@ -4,7 +4,6 @@ import { ArrowRight, CircleCheck, FlaskConical, TriangleAlert } from "lucide-rea
 import { useCallback, useState } from "react";
 import { type Api, answer, api } from "@/api/client";
 import { type RequestRecord, useLive } from "@/api/live";
-import { useProfiles, useStatus } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Card } from "@/components/ui/card";
 import { CopyButton } from "@/components/ui/copy";
@@ -14,28 +13,44 @@ import { Page } from "@/components/ui/page";
 import { Skeleton } from "@/components/ui/spinner";
 import { ProfileCards } from "@/features/profiles/switch";
 import { Flights } from "@/features/requests/flights";
-import { merge, STATE_TONES } from "@/features/requests/shape";
+import { latest, merge, STATE_TONES } from "@/features/requests/shape";
 import { useT } from "@/i18n";
 import { count, duration } from "@/lib/format";
+import { zone } from "@/lib/range";
 import { gatewayAddress } from "@/lib/shell";
 import { Alerts } from "./alerts";
 import { Figures } from "./figures";
 import { SetUp } from "./set-up";
 
-/** Is it working, where do requests go, what happened last? */
+const PACE_MS = 15_000;
+
+/** Is it working, where do requests go, what happened last? One answer holds all of it; then only what is new is followed. */
 export function HomePage() {
   const t = useT();
-  const status = useStatus(10_000);
-  const profiles = useProfiles();
+  const found = useQuery({
+    queryKey: ["overview"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/overview", { params: { query: { zone: zone() } }, signal })),
+    refetchInterval: PACE_MS,
+  });
   return (
     <Page title={t("home.title")}>
-      {status.isError && <Failure error={status.error} retry={() => void status.refetch()} />}
-      {status.isPending && <Skeleton className="h-20 w-full" />}
-      {status.data && <Strip status={status.data} />}
-      {status.data && (status.data.channels === 0 || status.data.requests === 0) && <SetUp status={status.data} />}
-      {status.data && <Troubles status={status.data} />}
-      <Alerts />
-      {status.data && status.data.requests > 0 && <Figures />}
+      {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
+      {found.isPending && <Skeleton className="h-64 w-full" />}
+      {found.data && <Shown overview={found.data} />}
+    </Page>
+  );
+}
+
+function Shown({ overview }: { overview: Api<"Overview"> }) {
+  const t = useT();
+  const { status, profiles, alerts, flights } = overview;
+  return (
+    <>
+      <Strip status={status} />
+      {(status.channels === 0 || status.requests === 0) && <SetUp status={status} />}
+      <Troubles status={status} />
+      <Alerts events={alerts} />
+      {status.requests > 0 && <Figures overview={overview} />}
       <Card
         title={t("profiles.active")}
         hint={t("profiles.hint")}
@@ -45,11 +60,11 @@ export function HomePage() {
           </Link>
         }
       >
-        {profiles.data ? <ProfileCards list={profiles.data} /> : <Skeleton className="h-16 w-full" />}
+        <ProfileCards list={profiles} />
       </Card>
-      <Flights />
-      <Latest />
-    </Page>
+      <Flights first={flights} />
+      <Latest listed={overview.latest} next={overview.next} />
+    </>
   );
 }
 
@@ -135,18 +150,15 @@ function Troubles({ status }: { status: Api<"Status"> }) {
 const SHOWN = 8;
 
 /** The last requests, as they end. */
-function Latest() {
+function Latest({ listed, next }: { listed: RequestRecord[]; next: number }) {
   const t = useT();
-  const first = useQuery({
-    queryKey: ["requests", "latest"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/requests", { params: { query: { limit: SHOWN } }, signal })),
-  });
   const [fresh, setFresh] = useState<RequestRecord[]>([]);
   useLive(
     true,
     useCallback((came: RequestRecord[]) => setFresh((there) => merge(came, there, SHOWN)), []),
+    next,
   );
-  const rows = merge(fresh.toReversed(), first.data?.records ?? [], SHOWN);
+  const rows = latest(fresh, listed, SHOWN);
   return (
     <Card
       flush
@@ -157,8 +169,7 @@ function Latest() {
         </Link>
       }
     >
-      {first.isError && <Failure error={first.error} />}
-      {rows.length === 0 && first.isSuccess && (
+      {rows.length === 0 && (
         <p className="flex items-center gap-2 p-4 text-sm text-muted">
           <FlaskConical aria-hidden className="size-4" /> {t("home.noRequests")}
         </p>

@@ -9,6 +9,9 @@ import { useT } from "@/i18n";
 const LINK =
   "inline-flex h-8 items-center rounded-lg bg-accent px-3 text-xs font-medium text-on-accent hover:bg-accent-strong";
 
+const PLAIN =
+  "inline-flex h-8 items-center rounded-lg border border-line-strong bg-surface px-3 text-xs font-medium hover:bg-sunken";
+
 /** From nothing to the first answer, as steps that tick themselves off. */
 export function SetUp({ status }: { status: Api<"Status"> }) {
   const t = useT();
@@ -18,9 +21,14 @@ export function SetUp({ status }: { status: Api<"Status"> }) {
       title: t("setup.channel"),
       text: t("setup.channelText"),
       act: (
-        <Link to="/channels" search={{ add: "" }} className={LINK}>
-          {t("channels.addFirst")}
-        </Link>
+        <span className="flex flex-wrap gap-2">
+          <Link to="/channels" search={{ add: "" }} className={LINK}>
+            {t("channels.addFirst")}
+          </Link>
+          <Link to="/channels" search={{ found: true }} className={PLAIN}>
+            {t("discover.open")}
+          </Link>
+        </span>
       ),
     },
     {
@@ -38,9 +46,14 @@ export function SetUp({ status }: { status: Api<"Status"> }) {
       title: t("setup.tool"),
       text: t("setup.toolText"),
       act: (
-        <Link to="/keys" search={{ add: true }} className={LINK}>
-          {t("keys.add")}
-        </Link>
+        <span className="flex flex-wrap gap-2">
+          <Link to="/tools" className={LINK}>
+            {t("setup.tools")}
+          </Link>
+          <Link to="/keys" search={{ add: true }} className={PLAIN}>
+            {t("keys.add")}
+          </Link>
+        </span>
       ),
     },
   ];

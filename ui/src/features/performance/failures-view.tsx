@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { lazy, Suspense, useMemo } from "react";
-import { answer, api } from "@/api/client";
+import { type Api, answer, api } from "@/api/client";
 import { bucketFor, pivot, timesOf } from "@/components/charts/shape";
 import { Badge } from "@/components/ui/badge";
 import { Card } from "@/components/ui/card";
@@ -24,41 +24,44 @@ const MOST_ROWS = 100;
 
 type Props = { search: PerformanceSearch; span: { since: number; until: number } };
 
-/** What failed and when, and what was left alone because of it. */
+/** What failed and when, and what was left alone because of it: one answer for both. */
 export function Failures({ search, span }: Props) {
+  const { since, until } = span;
+  const bucket = bucketFor(since, until);
+  const query = { by: `error,${bucket}`, since, until, zone: zone(), ...filterQuery(search) };
+  const found = useQuery({
+    queryKey: ["usage-failures", query],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/usage/failures", { params: { query }, signal })),
+    placeholderData: keepPreviousData,
+    staleTime: 15_000,
+    refetchInterval: 15_000,
+  });
+  if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
+  if (!found.data) return <Skeleton className="h-64 w-full" />;
   return (
     <>
-      <Kinds search={search} span={span} />
-      <Breakers span={span} />
+      <Kinds usage={found.data.usage} span={span} bucket={bucket} />
+      <Breakers events={found.data.events} span={span} />
     </>
   );
 }
 
-function Kinds({ search, span }: Props) {
+type KindsProps = { usage: Api<"UsageView">; span: Props["span"]; bucket: ReturnType<typeof bucketFor> };
+
+function Kinds({ usage, span, bucket }: KindsProps) {
   const t = useT();
   const { since, until } = span;
-  const bucket = bucketFor(since, until);
-  const query = { by: `error,${bucket}`, since, until, zone: zone(), ...filterQuery(search) };
-  const usage = useQuery({
-    queryKey: ["usage", query],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/usage", { params: { query }, signal })),
-    placeholderData: keepPreviousData,
-    staleTime: 15_000,
-    refetchInterval: 60_000,
-  });
   const points = useMemo(
     () =>
-      (usage.data?.groups ?? []).flatMap((row) => {
+      usage.groups.flatMap((row) => {
         const group = row.values[0] ?? "";
         return group && row.errors > 0 ? [{ from: row.from ?? 0, group, value: row.errors }] : [];
       }),
-    [usage.data],
+    [usage],
   );
   const chart = useMemo(() => pivot(points, timesOf(since, until, bucket), MOST_KINDS), [points, since, until, bucket]);
   const sums = new Map<string, number>();
   for (const { group, value } of points) sums.set(group, (sums.get(group) ?? 0) + value);
-  if (usage.isError) return <Failure error={usage.error} retry={() => void usage.refetch()} />;
-  if (!usage.data) return <Skeleton className="h-64 w-full" />;
   return (
     <Card title={t("perf.byError")}>
       {points.length === 0 ? (
@@ -89,25 +92,18 @@ function Kinds({ search, span }: Props) {
   );
 }
 
-function Breakers({ span }: { span: { since: number; until: number } }) {
+function Breakers({ events, span }: { events: Api<"Event">[]; span: Props["span"] }) {
   const t = useT();
   const language = useLanguage();
   const now = useNow();
-  const events = useQuery({
-    queryKey: ["events"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/events", { params: { query: { after: 0, limit: 500 } }, signal })),
-    refetchInterval: 15_000,
-  });
-  const all = useMemo(() => outages(events.data?.events ?? []), [events.data]);
+  const all = useMemo(() => outages(events), [events]);
   const rows = all.flatMap((outage) => {
     const bar = place(outage, span.since, Math.min(span.until, Math.max(now, outage.to ?? 0)));
     return bar ? [{ outage, bar }] : [];
   });
-  if (events.isError) return <Failure error={events.error} retry={() => void events.refetch()} />;
   return (
     <Card flush title={t("perf.breakers")} hint={t("perf.breakersHint")}>
-      {events.isPending && <Skeleton className="m-4 h-16" />}
-      {events.isSuccess && rows.length === 0 && <p className="px-4 py-3 text-sm text-muted">{t("perf.noBreakers")}</p>}
+      {rows.length === 0 && <p className="px-4 py-3 text-sm text-muted">{t("perf.noBreakers")}</p>}
       {rows.length > 0 && (
         <Table
           label={t("perf.breakers")}

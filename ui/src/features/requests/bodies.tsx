@@ -147,7 +147,8 @@ function Sides({ bodies, stream }: { bodies: Body[]; stream: boolean }) {
   );
 }
 
-function Diff({ before, after }: { before: string; after: string }) {
+/** One text beside another, line by line. */
+export function Diff({ before, after }: { before: string; after: string }) {
   const t = useT();
   const lines = useMemo(() => folded(diff(pretty(before), pretty(after))), [before, after]);
   if (lines.every((line) => line.kind === "fold")) return <Notice tone="good">{t("bodies.same")}</Notice>;

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { OctagonX } from "lucide-react";
-import { answer, api } from "@/api/client";
+import { type Api, answer, api } from "@/api/client";
 import { useChange } from "@/api/queries";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -11,13 +11,15 @@ import { count, duration } from "@/lib/format";
 
 const PACE_MS = 1_000;
 
-/** Requests that are being answered now. Takes no room while there are none. */
-export function Flights() {
+/** Requests that are being answered now. Takes no room while there are none. `first`: what another answer told already. */
+export function Flights({ first }: { first?: Api<"FlightsView"> }) {
   const t = useT();
   const flights = useQuery({
     queryKey: ["flights"],
     queryFn: ({ signal }) => answer(api.GET("/api/v1/requests/active", { signal })),
     refetchInterval: PACE_MS,
+    initialData: first,
+    staleTime: PACE_MS,
   });
   const stop = useChange((id: string) => answer(api.POST("/api/v1/requests/{id}/stop", { params: { path: { id } } })), {
     done: () => t("flights.stopped"),

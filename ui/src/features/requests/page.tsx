@@ -1,8 +1,8 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Pause, Play, ScrollText } from "lucide-react";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { Columns2, Pause, Play, ScrollText, X } from "lucide-react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { type RequestRecord, useLive } from "@/api/live";
-import { Button } from "@/components/ui/button";
+import { Button, IconButton } from "@/components/ui/button";
 import { CopyButton } from "@/components/ui/copy";
 import { Empty } from "@/components/ui/empty";
 import { Failure } from "@/components/ui/notice";
@@ -11,14 +11,17 @@ import { useT } from "@/i18n";
 import { queries } from "@/app/query";
 import { useShortcuts } from "@/app/shortcuts";
 import { gatewayAddress } from "@/lib/shell";
+import { pair, pick } from "./compare";
 import { Filters } from "./filters";
 import { Flights } from "./flights";
 import { Inspector } from "./inspector";
 import { useRecords } from "./queries";
-import type { RequestsSearch } from "./search";
+import { filterOf, type RequestsSearch } from "./search";
 import { matches, merge } from "./shape";
 import { RequestTable } from "./table";
 import { Export, Views } from "./views";
+
+const Compare = lazy(() => import("./compare-dialog").then((m) => ({ default: m.Compare })));
 
 /** Records that came live and are kept before the list is read again. */
 const MOST_FRESH = 2000;
@@ -27,7 +30,11 @@ export function RequestsPage() {
   const t = useT();
   const search = useSearch({ from: "/requests" });
   const navigate = useNavigate({ from: "/requests" });
-  const { open: _, ...filter } = search;
+  const filter = filterOf(search);
+  const comparing = pair(search.compare);
+  const [picked, setPicked] = useState<string[]>([]);
+  // One function for all rows and for good: rows that did not change are not drawn again.
+  const pickOne = useCallback((id: string) => setPicked((there) => pick(there, id)), []);
   const records = useRecords(filter);
   const [following, setFollowing] = useState(true);
   const [fresh, setFresh] = useState<RequestRecord[]>([]);
@@ -75,10 +82,15 @@ export function RequestsPage() {
   const filtered = Object.keys(filter).length > 0;
   const show = (open: string | undefined) =>
     void navigate({ search: ({ open: _, ...rest }) => (open ? { ...rest, open } : rest), resetScroll: false });
+  const compare = (ids: string) => {
+    if (pair(ids)) void navigate({ search: { ...filter, compare: ids }, resetScroll: false });
+  };
   const beside = (by: -1 | 1) => rows[rows.findIndex((record) => record.id === search.open) + by]?.id;
   useShortcuts({
     j: () => show(search.open ? (beside(1) ?? search.open) : rows[0]?.id),
     k: () => search.open && show(beside(-1) ?? search.open),
+    x: () => search.open && setPicked(pick(picked, search.open)),
+    c: () => compare(picked.join(",")),
     p: () => setFollowing((on) => !on),
     "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
   });
@@ -104,6 +116,9 @@ export function RequestsPage() {
     >
       <Filters search={search} change={change} live={live.state} />
       <Flights />
+      {picked.length > 0 && (
+        <Picked picked={picked} compare={() => compare(picked.join(","))} clear={() => setPicked([])} />
+      )}
       {records.isError && <Failure error={records.error} retry={() => void records.refetch()} />}
       {records.isSuccess && rows.length === 0 ? (
         filtered ? (
@@ -128,7 +143,21 @@ export function RequestsPage() {
           more={records.hasNextPage ? () => void records.fetchNextPage() : undefined}
           fetching={records.isFetchingNextPage}
           opened={search.open}
+          picked={picked}
+          pick={pickOne}
         />
+      )}
+      {comparing && (
+        <Suspense fallback={null}>
+          <Compare
+            key={search.compare}
+            ids={comparing}
+            known={rows}
+            close={() => void navigate({ search: filter, resetScroll: false })}
+            turn={() => compare(comparing.toReversed().join(","))}
+            open={(id) => void navigate({ search: { ...filter, open: id }, resetScroll: false })}
+          />
+        </Suspense>
       )}
       {search.open && (
         <Inspector
@@ -141,6 +170,31 @@ export function RequestsPage() {
         />
       )}
     </Page>
+  );
+}
+
+/** What was picked to be compared. */
+function Picked({ picked, compare, clear }: { picked: string[]; compare: () => void; clear: () => void }) {
+  const t = useT();
+  return (
+    <div
+      role="status"
+      className="flex flex-wrap items-center gap-2 rounded-xl border border-accent bg-accent-soft py-1.5 pr-1.5 pl-4 text-sm"
+    >
+      <span className="min-w-0 flex-1">{picked.length === 1 ? t("compare.another") : t("compare.two")}</span>
+      <Button
+        small
+        look="primary"
+        icon={<Columns2 className="size-3.5" />}
+        disabled={picked.length < 2}
+        onClick={compare}
+      >
+        {t("compare.go")}
+      </Button>
+      <IconButton label={t("compare.clear")} onClick={clear}>
+        <X />
+      </IconButton>
+    </div>
   );
 }
 

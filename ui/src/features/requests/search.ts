@@ -34,7 +34,14 @@ export type RequestsSearch = { [name in Narrowed | (typeof LINKS)[number]]?: str
   until?: number;
   /** The request that the inspector shows. */
   open?: string;
+  /** Two requests that stand side by side: `id,id`. */
+  compare?: string;
 };
+
+/** What an address shows beside its rows: no filter, and not part of a view. */
+export function filterOf({ open: _, compare: __, ...filter }: RequestsSearch): RequestsSearch {
+  return filter;
+}
 
 /** Reads an address that anyone may have written. */
 export function cleanRequests(raw: Record<string, unknown>): RequestsSearch {
@@ -57,13 +64,14 @@ export function cleanRequests(raw: Record<string, unknown>): RequestsSearch {
     since: number("since"),
     until: number("until"),
     open: text("open") || undefined,
+    compare: text("compare") || undefined,
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
 
 /** The filters as the API's query takes them. */
 export function listQuery(search: RequestsSearch) {
-  const { open: _, state, q, bodies, min_ms, since, until, trace, thread, session } = search;
+  const { state, q, bodies, min_ms, since, until, trace, thread, session } = search;
   const some = (value: string | undefined) => (value === undefined ? undefined : [value]);
   const narrowed = Object.fromEntries(NARROWED.map((name) => [name, some(search[name])])) as {
     [name in Narrowed]?: string[];

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { RequestRecord } from "@/api/live";
 import { cleanRequests } from "./search";
-import { cacheShare, matches, merge, speed } from "./shape";
+import { cacheShare, latest, matches, merge, speed } from "./shape";
 
 const record = (fields: Partial<RequestRecord>): RequestRecord => ({ ...({} as RequestRecord), ...fields });
 
@@ -52,4 +52,10 @@ test("whatever an address says, the filters are sound", () => {
     since: 1700000000000,
     model: "5",
   });
+});
+
+test("the newest of what was listed and of what came are shown once each", () => {
+  const at = (id: string, started: number) => ({ id, started }) as RequestRecord;
+  const rows = latest([at("c", 3), at("b", 2)], [at("b", 2), at("d", 4), at("a", 1)], 3);
+  expect(rows.map((row) => row.id)).toEqual(["d", "c", "b"]);
 });

@@ -116,3 +116,13 @@ export function merge(came: RequestRecord[], there: RequestRecord[], most: numbe
   if (fresh.length === 0) return there;
   return [...fresh.toReversed(), ...there].slice(0, most);
 }
+
+/** The newest of what was listed and of what came since, each once: a list that is read anew may hold either. Ids sort by time. */
+export function latest(
+  came: readonly RequestRecord[],
+  listed: readonly RequestRecord[],
+  most: number,
+): RequestRecord[] {
+  const all = new Map([...came, ...listed].map((record) => [record.id, record]));
+  return [...all.values()].toSorted((a, b) => (b.id ?? "").localeCompare(a.id ?? "")).slice(0, most);
+}

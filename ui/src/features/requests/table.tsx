@@ -24,6 +24,9 @@ type Props = {
   more?: () => void;
   fetching: boolean;
   opened?: string;
+  /** Requests that are to be compared. */
+  picked: readonly string[];
+  pick: (id: string) => void;
 };
 
 const COLUMNS: { label: Key; className: string; right?: boolean }[] = [
@@ -43,7 +46,7 @@ const TALL_ROW = 63;
 
 /** Thousands of rows, of which the screen's are in the document. */
 export function RequestTable(props: Props) {
-  const { rows, loading, keyNames, waiting, reveal, atTop, more, fetching, opened } = props;
+  const { rows, loading, keyNames, waiting, reveal, atTop, more, fetching, opened, picked, pick } = props;
   const t = useT();
   const box = useRef<HTMLDivElement>(null);
   const narrow = useNarrow();
@@ -92,6 +95,9 @@ export function RequestTable(props: Props) {
       >
         <div role="rowgroup" className="sticky top-0 z-[1] hidden border-b border-line bg-sunken md:block">
           <div role="row" className="flex min-w-max items-center gap-3 px-4 text-2xs font-medium text-muted">
+            <span role="columnheader" className="w-4 shrink-0">
+              <span className="sr-only">{t("compare.go")}</span>
+            </span>
             {COLUMNS.map((column) => (
               <span
                 key={column.label}
@@ -128,6 +134,8 @@ export function RequestTable(props: Props) {
                   narrow={narrow}
                   now={now}
                   opened={opened === record.id}
+                  picked={picked.includes(record.id ?? "")}
+                  pick={pick}
                 />
               </div>
             );
@@ -143,9 +151,17 @@ export function RequestTable(props: Props) {
   );
 }
 
-type RowProps = { record: RequestRecord; caller?: string; narrow: boolean; opened: boolean; now: number };
+type RowProps = {
+  record: RequestRecord;
+  caller?: string;
+  narrow: boolean;
+  opened: boolean;
+  now: number;
+  picked: boolean;
+  pick: (id: string) => void;
+};
 
-const Row = memo(({ record, caller, narrow, opened, now }: RowProps) => {
+const Row = memo(({ record, caller, narrow, opened, now, picked, pick }: RowProps) => {
   const t = useT();
   const language = useLanguage();
   const usage = usageOf(record);
@@ -176,10 +192,21 @@ const Row = memo(({ record, caller, narrow, opened, now }: RowProps) => {
     "has-[a:focus-visible]:outline-2 has-[a:focus-visible]:-outline-offset-2 has-[a:focus-visible]:outline-accent",
     opened && "bg-accent-soft",
   );
+  const box = (
+    <input
+      type="checkbox"
+      // Above the link that covers the row.
+      className="relative z-[1] size-4 shrink-0 accent-accent"
+      aria-label={t("compare.pick", { model: record.model || record.path || "" })}
+      checked={picked}
+      onChange={() => record.id && pick(record.id)}
+    />
+  );
   if (narrow) {
     return (
       <div className={clsx(look, "space-y-1 px-3 py-2")}>
         <div role="cell" className="flex items-center gap-2">
+          {box}
           <span className="min-w-0 flex-1 truncate text-sm">
             <Model record={record} />
           </span>
@@ -209,6 +236,9 @@ const Row = memo(({ record, caller, narrow, opened, now }: RowProps) => {
   ];
   return (
     <div className={clsx(look, "flex min-w-max items-center gap-3 px-4")}>
+      <span role="cell" className="flex w-4 shrink-0">
+        {box}
+      </span>
       {COLUMNS.map((column, at) => (
         <span
           key={column.label}

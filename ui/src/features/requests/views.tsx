@@ -13,7 +13,7 @@ import { exact } from "@/lib/format";
 import { download } from "@/lib/shell";
 import { kept, useValue, value } from "@/lib/store";
 import { everyRecord } from "./queries";
-import { cleanRequests, type RequestsSearch } from "./search";
+import { cleanRequests, filterOf, type RequestsSearch } from "./search";
 import { exported } from "./shape";
 
 type View = { name: string; search: RequestsSearch };
@@ -48,7 +48,7 @@ export function Views({ search, go }: Props) {
   const all = useValue(views);
   const [naming, setNaming] = useState(false);
   const [name, setName] = useState("");
-  const { open: _, ...filter } = search;
+  const filter = filterOf(search);
   const current = all.find((view) => JSON.stringify(view.search) === JSON.stringify(filter));
   return (
     <>

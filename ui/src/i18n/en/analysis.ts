@@ -153,4 +153,19 @@ export const analysis = {
   "perf.still": "still out",
   "measure.retries": "Second tries",
   "whatif.noPrice": "No price is known for {model}.",
+  "costs.caches": "Prompt caches",
+  "caches.saved": "Saved by reading",
+  "caches.surcharge": "Paid for writing",
+  "caches.net": "Saved in all",
+  "caches.netHint": "Against the full price of input, at the prices of now.",
+  "caches.share": "Input from caches",
+  "caches.read": "Tokens read",
+  "caches.written": "Tokens written",
+  "caches.table": "Saved by channel and model",
+  "caches.tableHint":
+    "Tokens are exact. Their price of then is not kept by class, so the prices of now are used; where a price has tiers, the mean prompt decides.",
+  "caches.none": "No prompt cache was used",
+  "caches.noneHint":
+    "Providers give back part of the price where a prompt begins as an earlier one did. Long, steady system prompts and few changes of the channel help.",
+  "caches.unpriced": "{n} token of a cache has no known price|{n} tokens of caches have no known price",
 };

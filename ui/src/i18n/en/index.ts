@@ -7,6 +7,7 @@ import { playground } from "./playground";
 import { requests } from "./requests";
 import { routing } from "./routing";
 import { settings } from "./settings";
+import { tools } from "./tools";
 
 /** Every word of the console. `{name}` is a value; `one|many` chooses by `{n}`. */
 export const en = {
@@ -19,4 +20,5 @@ export const en = {
   ...requests,
   ...routing,
   ...settings,
+  ...tools,
 };

@@ -50,6 +50,7 @@ export const keys = {
   "keys.rows": "Next and previous request",
   "keys.search": "Search requests",
   "keys.pause": "Pause or follow requests",
+  "keys.compare": "Pick the open request, compare the two picked",
   "keys.close": "Close what is open",
   "keys.send": "Send, in the playground",
   "keys.help": "This list",

@@ -8,6 +8,7 @@ import { playground } from "./playground";
 import { requests } from "./requests";
 import { routing } from "./routing";
 import { settings } from "./settings";
+import { tools } from "./tools";
 
 export const zh: Catalogue = {
   ...analysis,
@@ -19,4 +20,5 @@ export const zh: Catalogue = {
   ...requests,
   ...routing,
   ...settings,
+  ...tools,
 };

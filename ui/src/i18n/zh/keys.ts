@@ -49,6 +49,7 @@ export const keys = {
   "keys.rows": "下一个和上一个请求",
   "keys.search": "搜索请求",
   "keys.pause": "暂停或跟踪请求",
+  "keys.compare": "选取当前请求，比较选中的两个",
   "keys.close": "关闭当前窗口",
   "keys.send": "在试验场中发送",
   "keys.help": "此列表",
