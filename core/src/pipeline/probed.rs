@@ -14,7 +14,7 @@ const TAG: &str = "probe";
 
 /// Books what a conversation with one credential of a channel came to. One that nobody answered costs nothing and has no record.
 pub(crate) fn probed(services: &Arc<Services>, line: &Line, credential: usize, report: &TestReport) {
-    if report.usage.is_none() && !report.status.is_some_and(|status| status < 300) {
+    if report.usage.is_none() && report.status.is_none_or(|status| status >= 300) {
         return;
     }
     let channel = &line.channel;
