@@ -86,6 +86,8 @@ pub struct Dialect {
     pub efforts: Vec<String>,
     /// Dify: the app is an agent and only streams; `blocking` is refused.
     pub stream_only: bool,
+    /// How the host is asked to go on from the beginning of an answer.
+    pub prefill: Prefill,
 }
 
 impl Dialect {
@@ -163,6 +165,25 @@ pub enum ReasoningRequest {
     TemplateKwargs,
     /// Not at all: dropped with a loss.
     None,
+}
+
+/// How a host is asked to go on from the beginning of an answer: the conversation ends with it, as the assistant's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prefill {
+    /// Not at all, or nobody knows.
+    #[default]
+    None,
+    /// Nothing else is needed (Claude up to 4.5 without thinking, Ollama, llama.cpp).
+    Plain,
+    /// Chat: the turn says `prefix: true` (DeepSeek).
+    Prefix,
+    /// Chat: the same, and the answer begins with what was sent (Mistral).
+    PrefixRepeated,
+    /// Chat: the turn says `partial: true` (Kimi, Qwen).
+    Partial,
+    /// Chat: the request says `continue_final_message: true` and `add_generation_prompt: false` (vLLM).
+    ContinueFinalMessage,
 }
 
 /// What ids of tool calls must look like.

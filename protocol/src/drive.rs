@@ -15,11 +15,13 @@
 //!
 //! Pure: bytes in, bytes out. Timeouts, lost connections and leaving clients are the caller's ([`StreamDriver::fail`]).
 
+use crate::dialect::Prefill;
 use crate::fold::{Fold, Folded, unfold};
 use crate::framing::{Frame, Framing, FramingError, Reader};
 use crate::ir::{Finish, Loss, StreamEvent, Usage};
 use crate::laws::{BrokenLaw, Laws};
 use crate::lower::{Lifter, NameMap};
+use crate::resume::{Said, Splice};
 use crate::{
     ApiError, ApiErrorKind, ApiFormat, DecodeError, Dialect, ReplyContext, StreamDecoder, StreamEncoder, answer,
 };
@@ -70,6 +72,10 @@ pub struct StreamDriver {
     error_written: bool,
     /// Bytes of text, thoughts and arguments that were written.
     text_bytes: u64,
+    /// What the client has seen, if the answer may be gone on with elsewhere.
+    said: Option<Box<Said>>,
+    /// Another deployment goes on with it.
+    splice: Option<Box<Splice>>,
 }
 
 impl std::fmt::Debug for StreamDriver {
@@ -116,7 +122,53 @@ impl StreamDriver {
             at_start: true,
             error_written: false,
             text_bytes: 0,
+            said: None,
+            splice: None,
         }
+    }
+
+    /// Remembers what was said, so that the answer can [go on](Self::go_on) elsewhere if it breaks off. A failure after content is then not written
+    /// until [`write_error`](Self::write_error) is called.
+    pub fn remembering(mut self) -> Self {
+        self.said = Some(Box::default());
+        self
+    }
+
+    /// A driver for an answer of which `said` reached the client by other ways and which then broke off. It writes nothing before it [goes on](Self::go_on).
+    pub fn after(said: Said, client: ApiFormat, context: ReplyContext) -> Self {
+        let mut driver = Self::new(client, &Dialect::default(), NameMap::default(), client, context);
+        let mut known = Vec::new();
+        said.replay(|event| driver.encoder.push(event, &mut known));
+        driver.encoder.losses();
+        driver.state = DriveState::Failed;
+        driver.committed = true;
+        driver.spoke = true;
+        driver.said = Some(Box::new(said));
+        driver
+    }
+
+    /// The answer broke off; from here on the bytes of another deployment come, which was asked to go on with what was [said](Self::said). Until that
+    /// shows content it may fail without the client noticing, and yet another one may go on. The client reads `before` as part of what was used.
+    pub fn go_on(&mut self, upstream: ApiFormat, dialect: &Dialect, names: NameMap, before: Usage) {
+        let Some(said) = &self.said else { return };
+        let repeats = dialect.prefill == Prefill::PrefixRepeated;
+        self.splice = Some(Box::new(Splice::new(said, before, repeats)));
+        self.upstream = upstream;
+        self.dialect = dialect.for_answers();
+        self.reader = Reader::new(upstream.codec().framing());
+        self.decoder = upstream.codec().stream_decoder(dialect);
+        self.lifter = Lifter::new(names);
+        self.laws = Laws::default();
+        self.state = DriveState::Preamble;
+        self.committed = false;
+        self.held.clear();
+        (self.usage, self.finish, self.error, self.body) = (None, None, None, None);
+        (self.at_start, self.error_written, self.text_bytes) = (true, false, 0);
+    }
+
+    /// What the client has seen, if it is [remembered](Self::remembering).
+    pub fn said(&self) -> Option<&Said> {
+        self.said.as_deref()
     }
 
     /// Keeps the answer as the client sees it, for [`folded`](Self::folded): for callers that store or cache it.
@@ -196,7 +248,8 @@ impl StreamDriver {
 
     /// Writes something that keeps the connection to the client alive.
     pub fn keep_alive(&mut self, out: &mut Vec<u8>) {
-        if !self.is_over() {
+        let may_go_on = self.state == DriveState::Failed && self.said.is_some() && !self.error_written;
+        if !self.is_over() || may_go_on {
             self.encoder.keep_alive(out);
         }
     }
@@ -304,20 +357,39 @@ impl StreamDriver {
             StreamEvent::Error(error) => return self.break_off(error.clone(), out),
             _ => {}
         }
+        match &mut self.splice {
+            None => self.pass(event, out),
+            Some(splice) => {
+                let mut spliced = Vec::new();
+                splice.event(event, &mut spliced);
+                spliced.into_iter().for_each(|event| self.pass(event, out));
+            }
+        }
+    }
+
+    /// Passes an event on to the client, or holds it until there is content.
+    fn pass(&mut self, event: StreamEvent, out: &mut Vec<u8>) {
         let ends = event == StreamEvent::End;
         self.spoke |= event.is_content() && !matches!(event, StreamEvent::Finish { .. });
         if self.committed {
-            self.encoder.push(&event, out);
+            self.write(event, out);
         } else if ends || event.is_content() {
             self.committed = true;
             self.state = DriveState::Content;
             let held = std::mem::take(&mut self.held);
-            held.iter().chain([&event]).for_each(|event| self.encoder.push(event, out));
+            held.into_iter().chain([event]).for_each(|event| self.write(event, out));
         } else {
-            self.held.push(event.clone());
+            self.held.push(event);
         }
         if ends {
             self.state = DriveState::Ended;
+        }
+    }
+
+    fn write(&mut self, event: StreamEvent, out: &mut Vec<u8>) {
+        self.encoder.push(&event, out);
+        if let Some(said) = &mut self.said {
+            said.note(&event);
         }
         if let Some(fold) = &mut self.fold {
             fold.push(event);
@@ -327,11 +399,13 @@ impl StreamDriver {
     fn break_off(&mut self, error: ApiError, out: &mut Vec<u8>) {
         self.state = DriveState::Failed;
         self.held = Vec::new();
-        if let Some(fold) = &mut self.fold {
+        if let Some(fold) = &mut self.fold
+            && self.said.is_none()
+        {
             fold.push(StreamEvent::Error(error.clone()));
         }
         self.error = Some(error);
-        if self.committed {
+        if self.committed && self.said.is_none() {
             self.write_error(out);
         }
     }

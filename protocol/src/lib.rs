@@ -11,6 +11,7 @@
 //! - [`envelope`] and [`tap`] serve the path on which nothing is converted: borrow the model's name, splice it, watch usage go by;
 //! - [`lower`] fits a request to what a target can take (names, namespaces, free-text tools) and lifts the answer back;
 //! - [`drive`] turns a provider's stream into a client's: the one place with a policy for what goes wrong in a stream; [`answer`] judges whole answers;
+//! - [`resume`] knows what of an answer was said and puts the rest of it, from elsewhere, behind;
 //! - [`dialect`] says in data how hosts of one wire differ.
 //!
 //! Invariants: no IO, no async, no clock, no randomness; no panic on any bytes; nothing is dropped without a [`ir::Loss`].
@@ -30,6 +31,7 @@ mod json;
 pub mod laws;
 pub mod lower;
 pub mod opaque;
+pub mod resume;
 pub mod tap;
 pub mod tokens;
 

@@ -44,6 +44,10 @@ pub struct StreamTap {
     decoder: Box<dyn StreamDecoder>,
     markers: &'static [Marker],
     hide_usage: bool,
+    /// Only whole frames pass, and none that tells of a failure.
+    guarded: bool,
+    /// With `guarded`: the frames that tell of a failure, and what came behind them.
+    withheld: Vec<Bytes>,
     state: TapState,
     committed: bool,
     /// Something was said before the end.
@@ -82,6 +86,8 @@ impl StreamTap {
             decoder: codec.stream_decoder(dialect),
             markers: markers(format),
             hide_usage: false,
+            guarded: false,
+            withheld: Vec::new(),
             state: TapState::Preamble,
             committed: false,
             spoke: false,
@@ -104,6 +110,17 @@ impl StreamTap {
     pub fn hide_usage(mut self) -> Self {
         self.hide_usage = matches!(self.format, ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions);
         self
+    }
+
+    /// Lets only whole frames pass, and none that tells of a failure: for a stream that may be gone on with by other means if it breaks off.
+    pub fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
+    }
+
+    /// The frames that told of the failure, if the tap is [guarded](Self::guarded).
+    pub fn take_withheld(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.withheld)
     }
 
     /// Takes the next bytes of the stream and appends what goes to the client to `out`. As long as the tap is not [committed](Self::committed) the
@@ -131,7 +148,7 @@ impl StreamTap {
                 Ok(Some(frame)) => {
                     let hidden = self.frame(&frame);
                     let to = chunk.len() - input.len();
-                    if self.hide_usage {
+                    if self.by_frame() {
                         self.let_go(chunk.slice(from..to), hidden, out);
                         from = to;
                     }
@@ -141,11 +158,11 @@ impl StreamTap {
             }
         };
         self.reader = reader;
-        if !self.hide_usage {
+        if !self.by_frame() {
             out.push(chunk.clone());
         } else if from < chunk.len() {
             self.held.extend_from_slice(chunk.get(from..).unwrap_or_default());
-            if outcome.is_err() || matches!(&self.reader, Reader::Sse(reader) if reader.is_idle()) {
+            if outcome.is_err() && !self.guarded || matches!(&self.reader, Reader::Sse(reader) if reader.is_idle()) {
                 out.push(self.held.split().freeze());
             }
         }
@@ -160,13 +177,26 @@ impl StreamTap {
         }
         let mut reader = std::mem::replace(&mut self.reader, Reader::new(Framing::NdJson));
         let hidden = matches!(reader.finish(), Ok(Some(frame)) if self.frame(&frame));
-        if !hidden && !self.held.is_empty() {
-            out.push(self.held.split().freeze());
-        }
         let mut events = std::mem::take(&mut self.events);
         self.decoder.finish(&mut events);
         self.events = events;
         self.take_events();
+        // A torn frame is nothing that somebody could go on behind.
+        let torn = self.guarded && self.state != TapState::Ended;
+        let held = self.held.split().freeze();
+        if held.is_empty() {
+            return;
+        }
+        if self.guarded && self.state == TapState::Failed {
+            self.withheld.push(held);
+        } else if !hidden && !torn {
+            out.push(held);
+        }
+    }
+
+    /// Whether frames are looked at one by one before they pass.
+    fn by_frame(&self) -> bool {
+        self.hide_usage || self.guarded
     }
 
     /// Between two frames: something else may be written to the client here.
@@ -222,7 +252,7 @@ impl StreamTap {
     /// Judges one frame. `true`: it is to be left out.
     fn frame(&mut self, frame: &Frame<'_>) -> bool {
         if matches!(self.state, TapState::Ended | TapState::Failed) {
-            return false;
+            return self.guarded && self.state == TapState::Failed;
         }
         if self.committed && !is_marked(self.markers, frame) {
             return false;
@@ -232,7 +262,7 @@ impl StreamTap {
         drop(self.decoder.feed(frame, &mut events));
         self.events = events;
         self.take_events();
-        self.hide_usage && is_usage_alone(frame.data)
+        self.guarded && self.state == TapState::Failed || self.hide_usage && is_usage_alone(frame.data)
     }
 
     fn take_events(&mut self) {
@@ -271,6 +301,7 @@ impl StreamTap {
     fn is_plain_content(&self, chunk: &[u8]) -> bool {
         let Reader::Sse(reader) = &self.reader else { return false };
         self.committed
+            && !(self.guarded && self.state == TapState::Failed)
             && self.held.is_empty()
             && reader.is_idle()
             && (chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n"))
@@ -279,7 +310,10 @@ impl StreamTap {
 
     fn let_go(&mut self, bytes: Bytes, hidden: bool, out: &mut Vec<Bytes>) {
         if hidden {
-            self.held.clear();
+            let held = self.held.split().freeze();
+            if self.state == TapState::Failed {
+                self.withheld.extend([held, bytes]);
+            }
             return;
         }
         if !self.held.is_empty() {

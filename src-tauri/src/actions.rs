@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::carrier::{Failure, segment};
 use crate::desk::Desk;
 use crate::facts::{self, list, text};
-use crate::{autostart, message, quit, surroundings, window};
+use crate::tools::Deed;
+use crate::{autostart, message, quit, surroundings, tools, window};
 
 /// Name of the key that "copy environment" makes.
 const SHELL: &str = "shell";
@@ -27,6 +28,10 @@ pub(crate) enum Action {
         /// Its own profile.
         profile: Option<String>,
     },
+    /// Asks, with what would be changed, whether it shall be done to a tool.
+    AskTool(Deed, String),
+    /// Does it.
+    DoTool(Deed, String),
     /// Switches to the profile after the active one.
     NextProfile,
     /// Pauses, or goes on.
@@ -66,6 +71,8 @@ async fn act(desk: &Desk, action: Action) -> anyhow::Result<()> {
         Action::Page(path) => window::open(desk, Some(path)),
         Action::Use(profile) => facts::switch(carrier, Some(&profile), None).await?,
         Action::UseFor { tool, profile } => facts::switch(carrier, profile.as_deref(), Some(&tool)).await?,
+        Action::AskTool(deed, tool) => tools::ask(desk, deed, &tool).await?,
+        Action::DoTool(deed, tool) => tools::act(desk, deed, &tool).await?,
         Action::NextProfile => {
             if let Some(next) = desk.facts().next_profile() {
                 facts::switch(carrier, Some(&next), None).await?;

@@ -9,13 +9,15 @@ use serde_json::Value;
 use tauri::AppHandle;
 
 use crate::carrier::{Carrier, Failure};
-use crate::facts::{Facts, Reach, list, number, text};
+use crate::facts::{self, Facts, Reach, list, number, text};
 use crate::scheme::Door;
 use crate::tray::Tray;
 use crate::{notify, shortcuts, window};
 
 /// How often numbers are read: today's cost, channels out of rotation.
 const NUMBERS: Duration = Duration::from_secs(15);
+/// So many rounds of numbers later, tools' files are looked at again.
+const TOOLS: u32 = 4;
 /// How often it is looked whether answers are on their way, for the icon.
 const FLIGHTS: Duration = Duration::from_secs(2);
 /// How long one long poll waits, in seconds.
@@ -139,9 +141,14 @@ impl Desk {
     /// Reads what is configured and shows it.
     pub(crate) async fn refresh(&self) {
         let mut facts = self.facts();
+        let before = facts.tools.clone();
         let read = facts.read_configuration(self.carrier()).await;
         self.heard(&read);
         if read.is_ok() {
+            for tool in facts::newly_drifted(&before, &facts.tools) {
+                let words = format!("{} no longer points here as it did. Tools in the menu mends it.", tool.name);
+                self.notify("A tool was changed", words);
+            }
             self.update(|known| {
                 let (reach, before) = (known.reach.clone(), known.clone());
                 *known = Facts { reach, degraded: before.degraded, in_flight: before.in_flight, ..facts };
@@ -240,17 +247,19 @@ impl Desk {
                 if before.wanted != after.wanted {
                     shortcuts::set(&self, &after.wanted);
                 }
-                // A tool's own profile is no fact of the tray's: every change counts but the first look.
-                if last.is_some() || before.active != after.active && !before.active.is_empty() {
-                    window::tell_page(self.app(), "configuration");
-                }
+                // Whoever changed it: the tray's own clicks have been read already, so comparing would miss them.
+                window::tell_page(self.app(), "configuration");
             }
         }
     }
 
     async fn follow_numbers(self) {
-        loop {
+        for round in 0_u32.. {
             self.refresh_numbers().await;
+            // Other programs change tools' files, and no version tells of it.
+            if round % TOOLS == 1 {
+                self.refresh().await;
+            }
             let rounds = NUMBERS.as_secs() / FLIGHTS.as_secs();
             for _ in 0..rounds {
                 tokio::time::sleep(FLIGHTS).await;

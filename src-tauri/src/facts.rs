@@ -2,6 +2,7 @@
 
 use http::Method;
 use jiff::Zoned;
+use myelin_core::tools::{Override, State, View};
 use serde_json::{Value, json};
 
 use crate::carrier::{Carrier, Failure};
@@ -23,13 +24,23 @@ pub(crate) enum Reach {
     Gone,
 }
 
-/// A tool with a key of its own.
+/// A tool that was found on this machine, or that has a key of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tool {
-    /// Its name, as keys say it.
+    /// As keys and commands say it.
+    pub(crate) id: String,
+    /// As people say it.
     pub(crate) name: String,
+    /// How its files stand.
+    pub(crate) state: State,
+    /// It has a key, so it can have a profile.
+    pub(crate) keyed: bool,
     /// Its own profile; `None`: it follows the gateway.
     pub(crate) profile: Option<String>,
+    /// What is not as it was connected, or beats its files: a line each.
+    pub(crate) amiss: Vec<String>,
+    /// `myelin run` starts it.
+    pub(crate) runs: bool,
 }
 
 /// A request that failed.
@@ -101,7 +112,8 @@ impl Facts {
         self.profiles = std::iter::once("direct".to_owned())
             .chain(list(&profiles, "/profiles").iter().map(|profile| text(profile, "/name")))
             .collect();
-        self.tools = tools(&keys);
+        let found = carrier.get("/api/v1/tools").await?;
+        self.tools = tools(&keys, &found);
         self.paused = settings.pointer("/settings/paused").and_then(Value::as_bool).unwrap_or_default();
         let wanted = settings.pointer("/settings/desktop").cloned().unwrap_or_default();
         self.wanted = serde_json::from_value(wanted).unwrap_or_default();
@@ -144,20 +156,56 @@ pub(crate) async fn switch(carrier: &Carrier, profile: Option<&str>, tool: Optio
     carrier.tell(&Method::PUT, "/api/v1/active-profile", &body).await.map(drop)
 }
 
-/// Tools in the order of their names. The console's own key is none.
-fn tools(keys: &Value) -> Vec<Tool> {
-    let mut tools: Vec<Tool> = Vec::new();
+/// Tools in the order of their names: those that were found, and whatever else has a key. The console's own key is no tool's.
+fn tools(keys: &Value, found: &Value) -> Vec<Tool> {
+    let views = list(found, "/tools").iter().filter_map(|view| serde_json::from_value::<View>(view.clone()).ok());
+    let mut tools: Vec<Tool> = views.map(tool).collect();
     for key in list(keys, "/keys") {
-        let Some(name) = key.pointer("/tool").and_then(Value::as_str).filter(|name| *name != "playground") else {
+        let Some(id) = key.pointer("/tool").and_then(Value::as_str).filter(|id| *id != "playground") else {
             continue;
         };
-        if !tools.iter().any(|tool| tool.name == name) {
-            let profile = key.pointer("/profile").and_then(Value::as_str).map(str::to_owned);
-            tools.push(Tool { name: name.to_owned(), profile });
+        let place = tools.iter().position(|tool| tool.id == id).unwrap_or_else(|| {
+            tools.push(Tool {
+                id: id.to_owned(),
+                name: id.to_owned(),
+                state: State::Absent,
+                keyed: false,
+                profile: None,
+                amiss: Vec::new(),
+                runs: true,
+            });
+            tools.len() - 1
+        });
+        // The first of a tool's keys says its profile; a switch sets them all.
+        if let Some(tool) = tools.get_mut(place).filter(|tool| !tool.keyed) {
+            tool.keyed = true;
+            tool.profile = key.pointer("/profile").and_then(Value::as_str).map(str::to_owned);
         }
     }
-    tools.sort_by(|a, b| a.name.cmp(&b.name));
+    tools.retain(|tool| tool.keyed || tool.state != State::Absent);
+    tools.sort_by_key(|tool| tool.name.to_lowercase());
     tools
+}
+
+/// Tools that were connected and have drifted since.
+pub(crate) fn newly_drifted<'a>(before: &'a [Tool], after: &'a [Tool]) -> impl Iterator<Item = &'a Tool> {
+    let was = |tool: &Tool| before.iter().find(|old| old.id == tool.id).map(|old| old.state);
+    after.iter().filter(move |tool| tool.state == State::Drifted && was(tool) == Some(State::Connected))
+}
+
+fn tool(view: View) -> Tool {
+    let drift = view.drift.iter().map(|drift| format!("{} {} {}", drift.path, drift.kind.words(), drift.at));
+    let beats = |beats: &Override| format!("{} beats its file", beats.name);
+    let amiss = drift.chain(view.overrides.iter().map(beats)).map(|line| shortened(line.trim(), 90)).collect();
+    Tool {
+        id: view.id,
+        name: view.name,
+        state: view.state,
+        keyed: false,
+        profile: None,
+        amiss: if view.connected.is_some() { amiss } else { Vec::new() },
+        runs: view.can_run,
+    }
 }
 
 fn trouble(record: &Value) -> Trouble {
@@ -202,13 +250,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_is_shown_once_and_the_console_is_none() {
+    fn a_tool_is_shown_once_if_it_was_found_or_has_a_key_and_the_console_is_none() {
         let keys = json!({"keys": [
             {"name": "a", "tool": "codex", "profile": null}, {"name": "b", "tool": "claude-code", "profile": "cheap"},
-            {"name": "c", "tool": "codex", "profile": null}, {"name": "d", "tool": null}, {"name": "playground", "tool": "playground"},
+            {"name": "c", "tool": "codex", "profile": "late"}, {"name": "d", "tool": null}, {"name": "e", "tool": "own"},
+            {"name": "playground", "tool": "playground"},
         ]});
-        let found: Vec<_> = tools(&keys).into_iter().map(|tool| (tool.name, tool.profile)).collect();
-        assert_eq!(found, [("claude-code".to_owned(), Some("cheap".to_owned())), ("codex".to_owned(), None)]);
+        let view = |id: &str, name: &str, state: &str, connected: Option<u64>| {
+            json!({"id": id, "name": name, "state": state, "found": null, "files": ["~/f"], "connected": connected, "base": null,
+                "model": null, "drift": [{"path": "~/f", "at": "env.URL", "kind": "changed"}], "overrides": [], "points_at": null,
+                "wire": "openai-chat", "models": "own", "effect": "at once", "can_connect": true, "can_run": id != "zed", "notes": [],
+                "key": null, "key_hint": null, "profile": null})
+        };
+        let found = json!({"base": "http://127.0.0.1:1", "tools": [
+            view("codex", "Codex", "drifted", Some(5)), view("claude-code", "Claude Code", "absent", None),
+            view("zed", "Zed", "available", None), view("aider", "aider", "absent", None),
+        ]});
+        let shown = tools(&keys, &found);
+        let rows: Vec<_> =
+            shown.iter().map(|tool| (tool.name.as_str(), tool.state, tool.keyed, tool.profile.as_deref())).collect();
+        assert_eq!(
+            rows,
+            [
+                ("Claude Code", State::Absent, true, Some("cheap")),
+                ("Codex", State::Drifted, true, None),
+                ("own", State::Absent, true, None),
+                ("Zed", State::Available, false, None),
+            ]
+        );
+        assert_eq!(shown[1].amiss, ["~/f has another env.URL"]);
+        assert!(shown[3].amiss.is_empty() && !shown[3].runs, "what is not connected has nothing amiss");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! - `start` decides which of the two it is, and says in one message why it cannot be either;
 //! - `carrier` reaches the gateway, `scheme` lets the window's page reach it;
-//! - `facts` is what the tray shows, `menu` what it looks like (pure), `tray` the real thing, `actions` what a click does;
+//! - `facts` is what the tray shows, `menu` what it looks like (pure), `tray` the real thing, `actions` what a click does, `tools` what it does to tools;
 //! - `window` is the console's window; `quit` lets open answers finish.
 
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
@@ -26,6 +26,7 @@ mod scheme;
 mod shortcuts;
 mod start;
 mod surroundings;
+mod tools;
 mod tray;
 mod window;
 

@@ -1,7 +1,10 @@
 //! The tray's menu as data: facts in, entries out. Pure. Everything of the app can be reached from here, because many panels send no clicks.
 
+use myelin_core::tools::State;
+
 use crate::actions::Action;
-use crate::facts::{Facts, Reach};
+use crate::facts::{Facts, Reach, Tool};
+use crate::tools::Deed;
 
 /// Profiles that a menu shows before it leads to the window.
 const MOST_PROFILES: usize = 12;
@@ -73,7 +76,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
     }
     menu.push(Entry::Line);
     menu.push(Entry::Sub { text: "Profile".to_owned(), entries: profiles(facts) });
-    menu.push(Entry::Sub { text: "Per tool".to_owned(), entries: tools(facts) });
+    menu.push(Entry::Sub { text: "Tools".to_owned(), entries: tools(facts) });
     menu.push(check("Pause routing", facts.paused, Action::Pause));
     menu.push(Entry::Line);
     menu.push(item("Test channels now", Action::TestChannels));
@@ -169,22 +172,48 @@ fn choices(facts: &Facts, holds: &str, action: impl Fn(&str) -> Action) -> Vec<E
     entries
 }
 
+/// What can be done to a tool's files, by how they stand.
+const DEEDS: [(State, &[Deed]); 5] = [
+    (State::Available, &[Deed::Connect]),
+    (State::Connected, &[Deed::Restore]),
+    (State::Drifted, &[Deed::Repair, Deed::Restore]),
+    (State::Overridden, &[Deed::Restore]),
+    (State::Unreadable, &[Deed::Restore]),
+];
+
 fn tools(facts: &Facts) -> Vec<Entry> {
-    if facts.tools.is_empty() {
-        return vec![words("No tool has a key yet".to_owned()), item("Keys …", Action::Page("/keys".to_owned()))];
+    let mut entries: Vec<Entry> = facts.tools.iter().map(|own| tool(facts, own)).collect();
+    if entries.is_empty() {
+        entries.push(words("No tool was found".to_owned()));
     }
-    let entries = facts.tools.iter().map(|tool| {
-        let own = tool.name.clone();
-        let follow = Action::UseFor { tool: own.clone(), profile: None };
-        let mut entries = vec![check("Follow the gateway", tool.profile.is_none(), follow), Entry::Line];
+    entries.push(Entry::Line);
+    entries.push(item("All tools…", Action::Page("/tools".to_owned())));
+    entries
+}
+
+fn tool(facts: &Facts, tool: &Tool) -> Entry {
+    let mut entries: Vec<Entry> = tool.amiss.iter().map(|line| words(name(line))).collect();
+    let deeds = DEEDS.iter().find(|(state, _)| *state == tool.state).map_or(&[][..], |(_, deeds)| deeds);
+    let offer = |deed: &Deed| item(&format!("{}…", deed.verb()), Action::AskTool(*deed, tool.id.clone()));
+    entries.extend(deeds.iter().map(offer));
+    if tool.state != State::Absent {
+        let page = format!("/tools?tool={}", crate::carrier::segment(&tool.id));
+        entries.push(item("Details…", Action::Page(page)));
+    }
+    if tool.keyed {
+        if !entries.is_empty() {
+            entries.push(Entry::Line);
+        }
+        let follow = Action::UseFor { tool: tool.id.clone(), profile: None };
+        entries.extend([check("Follow the gateway", tool.profile.is_none(), follow), Entry::Line]);
         let holds = tool.profile.as_deref().unwrap_or_default();
         entries.extend(choices(facts, holds, |profile| Action::UseFor {
-            tool: own.clone(),
+            tool: tool.id.clone(),
             profile: Some(profile.to_owned()),
         }));
-        Entry::Sub { text: name(&tool.name), entries }
-    });
-    entries.collect()
+    }
+    let state = if tool.state == State::Absent { String::new() } else { format!(" · {}", tool.state.words()) };
+    Entry::Sub { text: format!("{}{state}", name(&tool.name)), entries }
 }
 
 fn copies(facts: &Facts) -> Vec<Entry> {
@@ -192,15 +221,16 @@ fn copies(facts: &Facts) -> Vec<Entry> {
         item("Base URL", Action::CopyBaseUrl),
         item("Environment for a shell (with a new key)", Action::CopyEnvironment),
     ];
-    if !facts.tools.is_empty() {
+    let mut launches = facts.tools.iter().filter(|tool| tool.runs).map(launch).peekable();
+    if launches.peek().is_some() {
         entries.push(Entry::Line);
     }
-    entries.extend(
-        facts.tools.iter().map(|tool| {
-            item(&format!("Launch command of {}", name(&tool.name)), Action::CopyLaunch(tool.name.clone()))
-        }),
-    );
+    entries.extend(launches);
     entries
+}
+
+fn launch(tool: &Tool) -> Entry {
+    item(&format!("Launch command of {}", name(&tool.name)), Action::CopyLaunch(tool.id.clone()))
 }
 
 fn errors(facts: &Facts) -> Vec<Entry> {
@@ -214,7 +244,18 @@ fn errors(facts: &Facts) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Tool;
+
+    fn tool(state: State) -> Tool {
+        Tool {
+            id: "claude-code".into(),
+            name: "Claude Code".into(),
+            state,
+            keyed: true,
+            profile: Some("local".into()),
+            amiss: Vec::new(),
+            runs: true,
+        }
+    }
 
     fn facts() -> Facts {
         Facts {
@@ -222,7 +263,7 @@ mod tests {
             address: "127.0.0.1:6935".into(),
             active: "cheap".into(),
             profiles: ["direct", "cheap", "local"].map(str::to_owned).into(),
-            tools: vec![Tool { name: "claude-code".into(), profile: Some("local".into()) }],
+            tools: vec![tool(State::Connected)],
             cost: 3_420_000_000,
             requests: 412,
             errors: 1,
@@ -261,10 +302,39 @@ mod tests {
     fn one_profile_is_marked_for_the_gateway_and_one_for_each_tool() {
         let menu = entries(&facts());
         assert_eq!(marked(sub(&menu, &["Profile"])), ["cheap"]);
-        assert_eq!(marked(sub(&menu, &["Per tool", "claude-code"])), ["local"]);
+        assert_eq!(marked(sub(&menu, &["Tools", "Claude Code · connected"])), ["local"]);
         let mut follows = facts();
         follows.tools[0].profile = None;
-        assert_eq!(marked(sub(&entries(&follows), &["Per tool", "claude-code"])), ["Follow the gateway"]);
+        assert_eq!(marked(sub(&entries(&follows), &["Tools", "Claude Code · connected"])), ["Follow the gateway"]);
+    }
+
+    #[test]
+    fn what_can_be_done_to_a_tool_follows_from_how_its_files_stand() {
+        let offers = |tool: Tool| {
+            let menu = entries(&Facts { tools: vec![tool], ..facts() });
+            let Entry::Sub { text, entries } = sub(&menu, &["Tools"])[0].clone() else { panic!("no menu of its own") };
+            let offers = entries.iter().filter_map(|entry| match entry {
+                Entry::Item { text, action: Some(_) } => Some(text.clone()),
+                _ => None,
+            });
+            (text, offers.collect::<Vec<_>>().join(" "), marked(&entries).join(" "))
+        };
+        for (state, title, wanted) in [
+            (State::Available, "Claude Code · not connected", "Connect… Details…"),
+            (State::Connected, "Claude Code · connected", "Restore… Details…"),
+            (State::Drifted, "Claude Code · drifted", "Repair… Restore… Details…"),
+            (State::ByHand, "Claude Code · by hand", "Details…"),
+            (State::Absent, "Claude Code", ""),
+        ] {
+            assert_eq!(offers(tool(state)), (title.to_owned(), wanted.to_owned(), "local".to_owned()));
+        }
+        let unknown = Tool { keyed: false, ..tool(State::Available) };
+        assert_eq!(offers(unknown).2, "", "a tool without a key has no profile");
+        let drifted = Tool { amiss: vec!["~/f misses a & b".into()], ..tool(State::Drifted) };
+        let menu = entries(&Facts { tools: vec![drifted], ..facts() });
+        assert_eq!(sub(&menu, &["Tools", "Claude Code · drifted"])[0], words("~/f misses a && b".into()));
+        let none = entries(&Facts { tools: Vec::new(), ..facts() });
+        assert_eq!(sub(&none, &["Tools"])[0], words("No tool was found".into()));
     }
 
     #[test]

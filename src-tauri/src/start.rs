@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use myelin_core::config::{Flags, Paths};
+use myelin_core::config::{Flags, KeychainError, Paths};
 use myelin_core::gateway::Gateway;
 use myelin_core::launch::{self, LaunchError, Launched};
 use myelin_core::store::StoreError;
@@ -128,9 +128,26 @@ fn cannot_open(error: &LaunchError) -> String {
                 dir.display()
             )
         }
-        // A keychain that is locked is told by the part that asked it; opened, the same start works.
+        LaunchError::Keychain { name, why } => cannot_unseal(name, why),
         other => format!("Myelin cannot start.\n{other}"),
     }
+}
+
+/// The key that the store's secrets are sealed with is in the keychain, and stays there.
+fn cannot_unseal(name: &str, why: &KeychainError) -> String {
+    let (head, advice) = match why {
+        KeychainError::Locked => ("The keychain is locked.", "Unlock it and try again.".to_owned()),
+        KeychainError::Absent(why) => {
+            ("No keychain answers.", format!("It says: {why}.\nStart your desktop's keychain and try again."))
+        }
+        KeychainError::Missing => (
+            "The keychain has lost Myelin's key.",
+            "Bring the entry back and try again, or name another data directory and restore a backup into it."
+                .to_owned(),
+        ),
+        KeychainError::Refused(why) => ("The keychain refuses.", format!("It says: {why}.")),
+    };
+    format!("{head}\nThe secrets of your providers are sealed with its entry '{name}'.\n{advice}")
 }
 
 fn cannot_listen(why: &str, listen: &[String], paths: &Paths) -> String {

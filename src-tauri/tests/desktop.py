@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 
-from tray import Panel, Tray, session_bus
+from tray import Keychain, Panel, Tray, session_bus
 
 KEY = "my-0123456789abcdef0123456789abcdef"
 # Pages and calls of every kind: each is refused to strangers.
@@ -184,6 +184,8 @@ class Parts:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.upstream = f"http://127.0.0.1:{server.server_port}"
         self.panel = Panel()
+        # Owned throughout, so that no real one is started on the tests' bus.
+        self.chain = Keychain()
         self.apps = []
         self.notes = {}
 
@@ -233,11 +235,12 @@ class Parts:
         self.notes["click to effect"] = self.measured(app, tray)
 
         # Per tool.
-        tray.click("Per tool", "claude-code", "second")
-        tray.wait("the tool's mark", lambda tray: tray.checked("Per tool", "claude-code") == ["second"])
+        tool = ("Tools", tray.tool("claude-code", "Claude Code"))
+        tray.click(*tool, "second")
+        tray.wait("the tool's mark", lambda tray: tray.checked(*tool) == ["second"])
         assert app.active() == "first" and app.chat()[0] == 200 and Upstream.asked[-1] == "two"
-        tray.click("Per tool", "claude-code", "Follow the gateway")
-        tray.wait("it follows", lambda tray: tray.checked("Per tool", "claude-code") == ["Follow the gateway"])
+        tray.click(*tool, "Follow the gateway")
+        tray.wait("it follows", lambda tray: tray.checked(*tool) == ["Follow the gateway"])
         assert app.chat()[0] == 200 and Upstream.asked[-1] == "one"
 
         # Pausing. (Menus toggle marks by themselves, so the gateway is asked first.)
@@ -292,6 +295,62 @@ class Parts:
         median, worst = statistics.median(took), max(took)
         assert median < 100, took
         return f"median {median:.1f} ms, worst {worst:.1f} ms of {len(took)}"
+
+    def tools(self):
+        """A tool is connected from the tray after its change was shown, switched, mended and put back byte for byte."""
+        app = self.app("tools")
+        settings = app.home / ".claude" / "settings.json"
+        settings.parent.mkdir()
+        before = b'\xef\xbb\xbf{\r\n  // mine\r\n  "theme": "dark"\r\n}\r\n'
+        settings.write_bytes(before)
+        app.start("--hidden").serves()
+        tray = Tray(self.panel)
+
+        def stands(words):
+            tray.wait(words, lambda tray: f"Claude Code · {words}" in [node[0] for node in tray.find("Tools")[4]], 30)
+
+        def deed(state, verb, *keys):
+            """Clicks, and answers the question by keys."""
+            tray.click("Tools", f"Claude Code · {state}", verb)
+            dialog = until("it asks", lambda: [one for one in windows() if self.small(one)])[0]
+            shot = self.folder / f"asks-{verb.strip('…').lower()}.png"
+            time.sleep(0.3)
+            subprocess.run(["import", "-window", dialog, str(shot)], capture_output=True)
+            subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", *keys], check=True)
+            until("it is answered", lambda: not [one for one in windows() if self.small(one)])
+        yes = ("Tab", "Return")
+        stands("not connected")
+        deed("not connected", "Connect…", "Escape")
+        time.sleep(0.5)
+        assert settings.read_bytes() == before, "nobody said yes"
+        deed("not connected", "Connect…", *yes)
+        stands("connected")
+        written = settings.read_bytes()
+        assert f"http://127.0.0.1:{app.port}/anthropic".encode() in written and b"// mine\r\n" in written, written
+        until("it is told", lambda: any(title == "Claude Code" and "points here now" in words for title, words in self.panel.notices))
+
+        # The key that was made for it follows the profile that is chosen for the tool.
+        key = written.split(b'"ANTHROPIC_AUTH_TOKEN": "')[1].split(b'"')[0].decode()
+        tray.click("Tools", "Claude Code · connected", "second")
+        tray.wait("the tool's mark", lambda tray: tray.checked("Tools", "Claude Code · connected") == ["second"])
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        body = {"model": "claude-x", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "short"}]}
+        status, answer = app.http("POST", "/anthropic/v1/messages", headers, json.dumps(body))
+        assert status == 200 and Upstream.asked[-1] == "two", (status, answer[:300])
+
+        # Somebody else changes the file: it is noticed by itself, told, and mended.
+        settings.write_bytes(written.replace(b"/anthropic", b"/elsewhere"))
+        tray.wait("it is noticed", lambda tray: tray.find("Tools", "Claude Code · drifted"), 90)
+        until("it is told", lambda: any(title == "A tool was changed" for title, _ in self.panel.notices))
+        assert any("has another" in node[0] for node in tray.find("Tools", "Claude Code · drifted")[4])
+        deed("drifted", "Repair…", *yes)
+        stands("connected")
+        assert settings.read_bytes() == written
+        deed("connected", "Restore…", *yes)
+        stands("not connected")
+        assert settings.read_bytes() == before
+        app.process.terminate()
+        app.ends()
 
     def window(self):
         """The window shows the console in-process; closing frees it; a second start and the tray bring it back."""
@@ -430,6 +489,103 @@ class Parts:
             service.kill()
             service.wait()
 
+    def shortcuts(self):
+        """None by default; named ones work everywhere; one that is taken is told of."""
+        def press(*keys):
+            subprocess.run(["xdotool", "key", *keys], check=True)
+            time.sleep(0.7)
+        app = self.app("shortcuts").start("--hidden").serves()
+        Tray(self.panel)
+        press("ctrl+alt+j")
+        assert app.active() == "first"
+        app.owner("PATCH", "/api/v1/settings", {"desktop": {"shortcut_next_profile": "Ctrl+Alt+J"}})
+        time.sleep(1)
+        press("ctrl+alt+j")
+        assert app.active() == "second"
+        press("ctrl+alt+j")
+        assert app.active() == "direct" and not windows(), "it goes round"
+
+        other = self.app("shortcuts-taken").start("--hidden").serves()
+        Tray(self.panel)
+        other.owner("PATCH", "/api/v1/settings", {"desktop": {"shortcut_open": "Ctrl+Alt+K", "shortcut_next_profile": "Ctrl+Alt+J"}})
+        dialog = until("it says so", windows)[0]
+        words = other.errors.read_text()
+        assert "Not every shortcut can be used" in words and "is taken by another program" in words, words[-800:]
+        subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", "Return"], check=True)
+        until("it is read", lambda: not windows())
+        press("ctrl+alt+k")
+        until("the other one works", windows)
+        other.process.terminate()
+        other.ends()
+        app.owner("PATCH", "/api/v1/settings", {"desktop": {"shortcut_next_profile": ""}})
+        time.sleep(1)
+        press("ctrl+alt+j")
+        assert app.active() == "direct", "it is off again"
+        app.process.terminate()
+        app.ends()
+
+    def keychain(self):
+        """A new store is sealed by the keychain; locked, it is asked for, and a no is told in one message."""
+        chain = self.chain
+        chain.refuses = False
+        app = self.app("keychain")
+
+        def stop():
+            # Until its tray is there, an order to stop ends it as it would end any program.
+            Tray(self.panel)
+            self.panel.items.clear()
+            app.process.terminate()
+            app.ends()
+        app.start("--hidden").serves()
+        note = (app.data / "seal.keychain").read_text().strip()
+        (attributes, secret), = chain.entries.values()
+        assert attributes == {"service": "myelin", "username": note} and len(secret) == 64, chain.entries
+        assert not (app.data / "seal.key").exists()
+        channel = {"name": "sealed", "provider": "openai", "credentials": ["sk-canary-0123456789"], "models": ["m"]}
+        app.owner("POST", "/api/v1/channels", channel)
+        stop()
+        for file in app.data.rglob("*"):
+            assert not file.is_file() or (secret not in (bytes_ := file.read_bytes()) and b"sk-canary" not in bytes_), file
+
+        # Locked, and the person unlocks it: nothing else is asked.
+        chain.locked, chain.agrees, chain.asked = True, True, 0
+        app.start("--hidden").serves()
+        assert chain.asked == 1 and not windows()
+        stop()
+
+        # Locked, and the person says no: one message; then it is open, and trying again works.
+        chain.locked, chain.agrees, chain.asked = True, False, 0
+        app.start("--hidden")
+        dialog = until("it says so", windows)[0]
+        words = app.errors.read_text()
+        assert "The keychain is locked" in words and note in words and chain.asked == 1, (words, chain.asked)
+        subprocess.run(["import", "-window", dialog, str(self.folder / "locked.png")], capture_output=True)
+        chain.locked = False
+        subprocess.run(["xdotool", "windowactivate", "--sync", dialog, "key", "Return"], check=True)
+        app.serves()
+        stop()
+
+        # The command line opens the same store, or says the same.
+        def listed():
+            command = [str(self.headless), "channel", "list", "--config", str(app.config), "--data-dir", str(app.data)]
+            return subprocess.run(command, env=app.environment, capture_output=True, text=True, timeout=30)
+        assert "sealed" in listed().stdout
+        chain.locked = True
+        told = listed()
+        assert told.returncode != 0 and "the keychain is locked" in told.stderr and note in told.stderr, told
+        chain.locked = False
+
+        # `keychain:NAME` in the file.
+        chain.entries["/org/freedesktop/secrets/collection/login/x"] = ({"service": "myelin", "username": "other"}, b"sk-there\n")
+        app.config.write_text(app.config.read_text().replace('"sk-test"', '"keychain:other"'))
+        checked = [str(self.headless), "config", "check", "--config", str(app.config), "--data-dir", str(app.data)]
+        told = subprocess.run(checked, env=app.environment, capture_output=True, text=True, timeout=30)
+        assert told.returncode == 0, told
+        app.config.write_text(app.config.read_text().replace('"keychain:other"', '"keychain:nobody"'))
+        told = subprocess.run(checked, env=app.environment, capture_output=True, text=True, timeout=30)
+        assert "keychain:nobody: the keychain has no such entry" in told.stdout + told.stderr, told
+        chain.refuses = True
+
     def packaged(self):
         """What was installed starts: the window in the app, the gateway in the server."""
         app = self.app("packaged").start().serves()
@@ -467,7 +623,7 @@ def main():
     os.environ.pop("WAYLAND_DISPLAY", None)
     manager = subprocess.Popen(["openbox"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = Parts(desktop, headless, folder)
-    names = sys.argv[4:] or ["tray", "window", "strangers", "troubles", "trayless"]
+    names = sys.argv[4:] or ["tray", "tools", "window", "strangers", "troubles", "keychain", "shortcuts", "trayless"]
     failed = False
     try:
         for name in names:

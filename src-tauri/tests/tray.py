@@ -73,6 +73,74 @@ class Panel(threading.Thread):
         self.connection.send(reply)
 
 
+class Keychain(threading.Thread):
+    """A Secret Service. `refuses`: it does nothing at all. `locked`: it asks before it opens, and a person says `agrees`."""
+
+    ROOT = "/org/freedesktop/secrets"
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.refuses, self.locked, self.agrees, self.asked = True, False, False, 0
+        self.entries = {}
+        self.connection = open_dbus_connection(bus="SESSION")
+        (got,) = ask(self.connection, BUS, "RequestName", "su", "org.freedesktop.secrets", 4)
+        assert got == 1, "org.freedesktop.secrets is taken"
+        self.start()
+
+    def run(self):
+        try:
+            while True:
+                self.handle(self.connection.receive())
+        except OSError:
+            pass
+
+    def handle(self, message):
+        if message.header.message_type is not MessageType.method_call:
+            return
+        fields = message.header.fields
+        member, path = fields.get(HeaderFields.member), fields.get(HeaderFields.path)
+        method = getattr(self, f"on_{member}", None)
+        if self.refuses or method is None:
+            return self.connection.send(new_error(message, "org.freedesktop.DBus.Error.NotSupported", "s", ("not today",)))
+        signature, *body = method(path, *message.body)
+        self.connection.send(new_method_return(message, signature, tuple(body)))
+        if member == "Prompt":
+            self.asked += 1
+            self.locked = self.locked and not self.agrees
+            address = DBusAddress(path, interface="org.freedesktop.Secret.Prompt")
+            self.connection.send(new_signal(address, "Completed", "bv", (not self.agrees, ("s", ""))))
+
+    def on_OpenSession(self, _, algorithm, __):
+        assert algorithm == "plain"
+        return "vo", ("s", ""), f"{self.ROOT}/session/1"
+
+    def on_SearchItems(self, _, attributes):
+        hits = [item for item, (known, _) in self.entries.items() if attributes.items() <= known.items()]
+        return ("aoao", [], hits) if self.locked else ("aoao", hits, [])
+
+    def on_ReadAlias(self, _, __):
+        return "o", f"{self.ROOT}/collection/login"
+
+    def on_Get(self, *_):
+        return "v", ("b", self.locked)
+
+    def on_Unlock(self, _, objects):
+        return ("aoo", [], f"{self.ROOT}/prompt/1") if self.locked else ("aoo", objects, "/")
+
+    def on_Prompt(self, *_):
+        return ("",)
+
+    def on_CreateItem(self, collection, properties, secret, _):
+        assert not self.locked
+        item = f"{collection}/{len(self.entries) + 1}"
+        self.entries[item] = (properties["org.freedesktop.Secret.Item.Attributes"][1], bytes(secret[2]))
+        return "oo", item, "/"
+
+    def on_GetSecret(self, item, session):
+        assert not self.locked
+        return "(oayays)", (session, b"", self.entries[item][1], "text/plain")
+
+
 class Tray:
     """The newest tray icon that registered with a panel."""
 
@@ -109,6 +177,11 @@ class Tray:
             assert len(hits) == 1, f"{part!r} is there {len(hits)} times among {[node[0] for node in nodes]}"
             node, nodes = hits[0], hits[0][4]
         return node
+
+    def tool(self, ident, name):
+        """The line of a tool, whatever is said of its state: by its name where it was found, else by its id."""
+        lines = [node[0] for node in self.find("Tools")[4]]
+        return next(line for line in lines if line in (ident, name) or line.startswith(f"{name} · "))
 
     def checked(self, *path):
         return [node[0] for node in (self.find(*path)[4] if path else self.menu()) if node[1]]

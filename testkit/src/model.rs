@@ -5,6 +5,7 @@
 //! - tool results are answered by `The tool said: …`;
 //! - `say TEXT` answers `TEXT`; `repeat N TEXT` says it N times; anything else is answered by `You said: …`;
 //! - a JSON Schema is answered by its smallest instance, `json` mode by `{"said": …}`;
+//! - the beginning of an answer, where the host takes one, is gone on with;
 //! - thinking comes when it is asked for; limits count words; stop sequences cut.
 
 use serde_json::{Value, json};
@@ -58,6 +59,10 @@ pub struct Turn {
     pub marked_digest: String,
     /// Makes ids unique per request.
     pub seed: String,
+    /// The beginning of the answer that it is to go on from.
+    pub begun: Option<String>,
+    /// What it begins with is said again (Mistral).
+    pub repeats: bool,
 }
 
 /// A tool on offer.
@@ -198,7 +203,7 @@ pub fn answer(turn: &Turn, forced: &Forced, cached: bool) -> Reply {
     }
     reply.calls = forced.calls.clone().unwrap_or_else(|| calls(turn));
     if reply.calls.is_empty() || forced.text.is_some() {
-        reply.text = forced.text.clone().unwrap_or_else(|| text(turn));
+        reply.text = forced.text.clone().unwrap_or_else(|| rest(turn, text(turn)));
         cut(turn, &mut reply);
     }
     if !reply.calls.is_empty() {
@@ -315,6 +320,13 @@ fn text(turn: &Turn) -> String {
         return repeated;
     }
     format!("You said: {asked}{seen}")
+}
+
+/// What is still to be said of `whole`. A beginning that is none of it is gone on with as it stands.
+fn rest(turn: &Turn, whole: String) -> String {
+    let Some(begun) = &turn.begun else { return whole };
+    let rest = whole.strip_prefix(begun.as_str()).unwrap_or(" and so on");
+    if turn.repeats { format!("{begun}{rest}") } else { rest.to_owned() }
 }
 
 fn repeat(rest: &str) -> Option<String> {

@@ -31,6 +31,12 @@ pub(crate) fn build_if_possible() -> Result<()> {
     build()
 }
 
+/// Builds the console if it is stale. Needs Node and installs it where it may.
+pub(crate) fn build_for_release() -> Result<()> {
+    setup::ensure_node(NODE)?;
+    build()
+}
+
 /// Writes the types of the admin API. Without Node they stay as they are, and the next test run elsewhere tells.
 pub(crate) fn generate_if_possible() -> Result<()> {
     if let Err(missing) = setup::check_node(NODE) {

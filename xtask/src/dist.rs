@@ -65,7 +65,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     setup::check_rust()?;
     setup::ensure_c_compiler()?;
-    console::build_if_possible()?;
+    // A release without its console would be noticed by whoever installs it.
+    if debug {
+        console::build_if_possible()?
+    } else {
+        console::build_for_release()?
+    }
     let build = Build { debug, built: false, out: folder() };
     make(&build, named)
 }
@@ -115,7 +120,8 @@ fn architecture() -> &'static str {
 const SERVER_FILES: [(&str, &str, u32); 7] = [
     ("packaging/systemd/myelin.service", "lib/systemd/system/myelin.service", 0o644),
     ("packaging/systemd/myelin.user.service", "usr/lib/systemd/user/myelin.service", 0o644),
-    ("packaging/systemd/myelin.toml", "etc/myelin/myelin.toml", 0o640),
+    // For everyone to read: the service's user is made anew at each start and owns no files.
+    ("packaging/systemd/myelin.toml", "etc/myelin/myelin.toml", 0o644),
     ("LICENSE", "usr/share/doc/myelin/LICENSE", 0o644),
     ("LICENSE-APACHE", "usr/share/doc/myelin/LICENSE-APACHE", 0o644),
     ("LICENSE-MIT", "usr/share/doc/myelin/LICENSE-MIT", 0o644),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use myelin_core::model::Secret;
-use myelin_core::tools::{Connected, How, Machine, Override, Source, State, Tools, View, Wanted};
+use myelin_core::tools::{Connected, Machine, Override, Source, State, Tools, View, Wanted};
 use serde_json::{Value, json};
 
 use crate::args::Place;
@@ -218,10 +218,10 @@ impl<'c> Desk<'c> {
             let more = view.points_at.as_ref().map(|other| format!("points at {other}"));
             let beaten =
                 view.overrides.first().map(|first| format!("{} beats its file ({})", first.name, place_of(first)));
-            let drifted = view.drift.first().map(|first| format!("{} {}", kind(first), first.at));
+            let drifted = view.drift.first().map(|first| format!("{} {}", first.kind.words(), first.at));
             let note = more.or(drifted).or(beaten).unwrap_or_default();
             let file = view.files.first().cloned().unwrap_or_else(|| "-".to_owned());
-            vec![view.id.clone(), view.name.clone(), state(view.state).to_owned(), file, note]
+            vec![view.id.clone(), view.name.clone(), view.state.words().to_owned(), file, note]
         };
         output::table(&["tool", "name", "state", "file", ""], &views.iter().map(row).collect::<Vec<_>>())
     }
@@ -282,10 +282,10 @@ impl<'c> Desk<'c> {
             output::json(&json!({"tools": views}))?;
         } else {
             for view in &views {
-                output::line(&format!("{}: {}", view.name, state(view.state)))?;
+                output::line(&format!("{}: {}", view.name, view.state.words()))?;
                 for drift in &view.drift {
                     let found = drift.found.as_ref().map(|found| format!(": {}", plain(found))).unwrap_or_default();
-                    output::line(&format!("  {} {} {}{found}", drift.path, kind(drift), drift.at))?;
+                    output::line(&format!("  {} {} {}{found}", drift.path, drift.kind.words(), drift.at))?;
                 }
                 for beats in &view.overrides {
                     output::line(&format!(
@@ -328,13 +328,7 @@ impl<'c> Desk<'c> {
             }
             if !place.json {
                 for file in &done.files {
-                    let words = match file.how {
-                        How::Original => "is byte for byte as it was",
-                        How::Removed => "was not there before and is gone",
-                        How::OursOnly => "was changed since: only Myelin's values were taken out",
-                        How::Untouched => "was as before",
-                    };
-                    output::line(&format!("{} {words}", file.path))?;
+                    output::line(&format!("{} {}", file.path, file.how.words()))?;
                     file.left.iter().for_each(|left| eprintln!("warning: {left} was changed since and is left"));
                 }
             }
@@ -390,31 +384,6 @@ pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-fn state(state: State) -> &'static str {
-    match state {
-        State::Absent => "not found",
-        State::Available => "not connected",
-        State::Connected => "connected",
-        State::Drifted => "drifted",
-        State::Overridden => "overridden",
-        State::Unreadable => "unreadable",
-        State::ByHand => "by hand",
-    }
-}
-
-fn kind(drift: &myelin_core::tools::Drift) -> &'static str {
-    use myelin_core::tools::DriftKind;
-    match drift.kind {
-        DriftKind::Missing => "misses",
-        DriftKind::Changed => "has another",
-        DriftKind::Returned => "has again",
-        DriftKind::NoFile => "is gone",
-        DriftKind::Unreadable => "cannot be read",
-        DriftKind::Address => "points at another address",
-        DriftKind::Key => "has a key that the gateway does not know",
-    }
 }
 
 fn place_of(beats: &Override) -> String {

@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod commands;
+#[cfg(all(test, unix))]
+mod killed;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

@@ -131,8 +131,8 @@ pub const FIELDS: &[Field] = fields! {
             "Most bytes that kept bodies take on disk, compressed; the oldest go first.";
         "metadata_days": Number = "90", "90",
             "How long the records of requests are kept, in days.";
-        "master_key": Text = "a key file with mode 0600 in the data directory", "\"file:master.key\"",
-            "Seals the provider secrets in the store: `env:NAME` or `file:PATH`, long and random. Read at start. Naming one later seals everything anew.";
+        "master_key": Text = "an entry of the system's keychain for stores that the desktop app begins, else a key file with mode 0600 in the data directory", "\"file:master.key\"",
+            "Seals the provider secrets in the store: `env:NAME`, `file:PATH` or `keychain:NAME`, long and random. Read at start. Naming one later seals everything anew.";
         "timeouts": Table = "", "{ idle_ms = 60000 }",
             "Limits on waiting, for every channel that has none of its own.";
         "policy": Table = "", "{ hedge_after_ms = 2000 }",
@@ -207,8 +207,8 @@ pub const FIELDS: &[Field] = fields! {
             "The longest wait that a provider may ask for (`Retry-After` in any form) and still be waited for.";
         "on": Free = "{}", "{ timeout = \"again\", empty = \"elsewhere\" }",
             "What follows on which failure: `never`, `elsewhere` (another deployment or credential) or `again` (the same one too, after a wait). Failures: `connect`, `timeout`, `rate-limit`, `overloaded`, `failed`, `cut`, `empty`, `denied`, `unknown-model`, `context-length`, `content-policy`, `rejected`.";
-        "cut_streams": Text = "\"retry\"", "\"off\"",
-            "What follows when a stream breaks off before content: `retry` (another try) or `off` (told to the caller). After content it is always told.";
+        "cut_streams": Text = "\"retry\"", "\"resume\"",
+            "What follows when a stream breaks off: `off` (told to the caller), `retry` (another try before content; after content it is told) or `resume` (the same, and after content a deployment that can go on from the text so far is asked for the rest, where the answer is plain text).";
     }
     "policy.mirror" {
         "to": Text = "required", "\"main/gpt-5\"", "A model, a route or `channel/model`.";
@@ -294,7 +294,7 @@ pub const FIELDS: &[Field] = fields! {
         "backoff_max_ms": Number = "5000", "10000", "As in `policy.retry`.";
         "max_wait_ms": Number = "3000", "10000", "As in `policy.retry`.";
         "on": Free = "{}", "{ timeout = \"again\" }", "As in `policy.retry`.";
-        "cut_streams": Text = "\"retry\"", "\"off\"", "As in `policy.retry`.";
+        "cut_streams": Text = "\"retry\"", "\"resume\"", "As in `policy.retry`.";
     }
     "channels.overrides" {
         "on": Text = "\"request\"", "\"response\"", "`request`, or `response`: whole answers, and every event of a stream (not AWS's binary ones).";

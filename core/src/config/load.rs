@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::environment;
 use super::fields::{self, Shape};
 use super::file::{FileChannel, FileKey, FileOwner, FileProfile, FileRoute};
+use super::keychain::SystemKeychain;
 use super::lines::{Lines, entry_path};
 use super::paths::Paths;
 use super::secrets::{SecretReader, Secrets};
@@ -106,7 +107,7 @@ impl Loader {
             required: paths.config_required,
             flags,
             variables: environment::of_process(),
-            secrets: Arc::new(Secrets::new(base)),
+            secrets: Arc::new(Secrets::new(base).with_keychain(Arc::new(SystemKeychain::new()))),
             catalog,
         }
     }

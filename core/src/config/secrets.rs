@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::keychain::{Keychain, KeychainError};
 use crate::model::{Secret, SecretSource};
 
 /// Reads secrets. A trait, so that tests and the desktop bring their own.
@@ -12,15 +13,6 @@ pub trait SecretReader: Send + Sync {
     /// # Errors
     /// When it is not there, cannot be read, or is empty.
     fn read(&self, source: &SecretSource) -> Result<Secret, SecretError>;
-}
-
-/// The system's keychain, where there is one.
-pub trait Keychain: Send + Sync {
-    /// The entry of that name.
-    ///
-    /// # Errors
-    /// When there is none or the system refuses; in words, without the secret.
-    fn get(&self, name: &str) -> Result<Secret, String>;
 }
 
 /// A secret cannot be had. Never holds a secret.
@@ -41,12 +33,12 @@ pub enum SecretError {
     #[error("there is no keychain on this machine for keychain:{0}: use env:NAME or file:PATH")]
     NoKeychain(String),
     /// The keychain does not give it.
-    #[error("the keychain does not give '{name}': {why}")]
+    #[error("keychain:{name}: {why}")]
     Keychain {
         /// Which.
         name: String,
         /// Why.
-        why: String,
+        why: KeychainError,
     },
     /// What was read is empty.
     #[error("{0} is empty")]
@@ -117,8 +109,12 @@ mod tests {
     struct Fake;
 
     impl Keychain for Fake {
-        fn get(&self, name: &str) -> Result<Secret, String> {
-            if name == "there" { Ok(Secret::new("from-keychain")) } else { Err("no entry".to_owned()) }
+        fn get(&self, name: &str) -> Result<Secret, KeychainError> {
+            if name == "there" { Ok(Secret::new("from-keychain")) } else { Err(KeychainError::Missing) }
+        }
+
+        fn put(&self, _: &str, _: &Secret) -> Result<(), KeychainError> {
+            Err(KeychainError::Locked)
         }
     }
 
@@ -140,6 +136,6 @@ mod tests {
         assert!(read(&bare, "file:gone").unwrap_err().contains("cannot be read"));
         assert!(read(&bare, "file:empty").unwrap_err().contains("is empty"));
         assert!(read(&bare, "keychain:there").unwrap_err().contains("no keychain"));
-        assert!(read(&with, "keychain:gone").unwrap_err().contains("no entry"));
+        assert!(read(&with, "keychain:gone").unwrap_err().contains("keychain:gone: the keychain has no such entry"));
     }
 }

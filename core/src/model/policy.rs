@@ -127,6 +127,8 @@ pub enum CutStreams {
     /// Another try, as long as the caller has seen nothing.
     #[default]
     Retry,
+    /// The same; and when the caller has seen the beginning of a plain text, a deployment that can go on from it is asked for the rest.
+    Resume,
 }
 
 /// A second target that gets a copy of some requests.

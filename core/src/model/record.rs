@@ -209,6 +209,8 @@ pub struct AttemptRecord {
     pub hedged: bool,
     /// It ran against others at the same time.
     pub raced: bool,
+    /// It went on with an answer that had broken off in the attempt before: the caller got one text of both.
+    pub resumed: bool,
     /// Kind of failure.
     pub error_kind: Option<String>,
     /// The failure in words, secrets removed.

@@ -66,7 +66,8 @@ pub struct Settings {
     pub unpriced: Unpriced,
     /// How long request metadata is kept, in days.
     pub metadata_days: u32,
-    /// Master key that seals provider secrets; `env:` or `file:`. Absent: keychain or a 0600 key file.
+    /// Master key that seals provider secrets; `env:`, `file:` or `keychain:`. Absent: an entry of the keychain in stores that the desktop app began, else a
+    /// 0600 key file.
     #[serde(skip_serializing)]
     #[schema(ignore)]
     pub master_key: Option<super::SecretSource>,

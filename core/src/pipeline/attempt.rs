@@ -17,6 +17,7 @@ use super::chat::stream_type;
 use super::origins::Maker;
 use super::receive::{Begun, Whole};
 use super::reply::{Reply, ReplyBody};
+use super::resume::Spare;
 use super::settle::{End, Settle};
 use super::stored::Follow;
 use super::stream::{Live, StreamReply};
@@ -45,13 +46,15 @@ pub(crate) struct AllFailed {
 pub(crate) type Failed = Box<AllFailed>;
 
 /// A request under way.
-pub(super) struct Run {
+pub(crate) struct Run {
     pub job: Job,
     pub ask: Ask,
     pub deployments: Deployments,
     follow: Follow,
     /// The first attempt, if it began while the body arrived.
     underway: Option<Box<Underway>>,
+    /// Who is left to be asked.
+    pub tries: Option<Tries>,
 }
 
 /// An upstream that answered with success; its body is still to be read.
@@ -78,14 +81,15 @@ pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, fo
     if let Err(error) = ask.set(&deployments.set) {
         return job.fail(error);
     }
-    let run = Run { job, ask, deployments, follow, underway: None };
+    let run = Run { job, ask, deployments, follow, underway: None, tries: None };
     run.mirror();
     answer(run).await
 }
 
 /// The same for a request whose first attempt is under way.
 pub(super) async fn go_on(job: Job, ask: Ask, deployments: Deployments, underway: Underway) -> Reply {
-    answer(Run { job, ask, deployments, follow: Follow::Fresh, underway: Some(Box::new(underway)) }).await
+    let underway = Some(Box::new(underway));
+    answer(Run { job, ask, deployments, follow: Follow::Fresh, underway, tries: None }).await
 }
 
 /// Answers, whole or as a stream.
@@ -188,10 +192,15 @@ async fn first_content(run: Run) -> Result<Live, Failed> {
     let (found, run) = contest::find(run).await?;
     match found {
         Found::Begun(begun) => {
-            let Begun { body, relay, out, limits, keep, maker, over } = *begun;
-            let mut live = Live::new(body, relay, out, run.job.settle, &limits, maker);
+            let Begun { body, relay, out, limits, keep, maker, over, from } = *begun;
+            let mut run = run;
+            let settle = run.job.settle.replace_by_hollow();
+            let mut live = Live::new(body, relay, out, settle, &limits, maker);
             live.keep = keep;
             live.over = over;
+            if let (Some((candidate, channel)), Some(tries)) = (from, run.tries.take()) {
+                live.spare = Some(Box::new(Spare { run, tries, candidate, channel, used: None }));
+            }
             Ok(live)
         }
         Found::Whole(_) => {
@@ -248,7 +257,7 @@ impl Job {
 impl Run {
     /// A request that goes on from nothing.
     pub(super) fn new(job: Job, ask: Ask, deployments: Deployments) -> Self {
-        Self { job, ask, deployments, follow: Follow::Fresh, underway: None }
+        Self { job, ask, deployments, follow: Follow::Fresh, underway: None, tries: None }
     }
 
     /// One more of the same, that looks with a record of its own.
@@ -263,7 +272,7 @@ impl Run {
             copy: self.job.copy,
         };
         let (ask, deployments, follow) = (self.ask.clone(), self.deployments.clone(), self.follow.clone());
-        Self { job, ask, deployments, follow, underway: None }
+        Self { job, ask, deployments, follow, underway: None, tries: None }
     }
 
     async fn attempt(&mut self, candidate: &Candidate) -> Result<Found, GatewayError> {
@@ -369,15 +378,29 @@ impl Run {
             self.job.settle.losses(&losses);
             return Ok((pieces, None));
         }
-        let tree = ask.tree()?;
-        let mut request = ChatRequest::clone(&tree);
+        let request = ChatRequest::clone(&*ask.tree()?);
+        let (body, names) = self.convert(request, accepted, upstream, stream, maker).await?;
+        Ok((body, Some(names)))
+    }
+
+    /// A request in the words of one candidate.
+    pub(super) async fn convert(
+        &mut self,
+        mut request: ChatRequest,
+        accepted: &Accepted,
+        upstream: &str,
+        stream: bool,
+        maker: &Maker,
+    ) -> Result<(Vec<Bytes>, NameMap), GatewayError> {
+        let origins = &self.job.services.origins;
+        let (format, dialect) = (accepted.format, &*accepted.dialect);
         upstream.clone_into(&mut request.model);
         request.stream = Some(stream);
         request.include_usage = Some(true);
         let stripped =
             lower::strip_opaque(&mut request, format, |opaque| origins.is_own(opaque.data.as_bytes(), maker));
         self.job.settle.losses(&stripped);
-        if ask.format != format && !accepted.invented {
+        if self.ask.format != format && !accepted.invented {
             self.job.settle.losses(&lower::core_only(&mut request, format, dialect));
         }
         media::fetch(&mut request, format, &self.job.snapshot.media).await;
@@ -388,6 +411,6 @@ impl Run {
             GatewayError::new(Kind::Unsupported, message).retry(Retry::Elsewhere)
         })?;
         self.job.settle.losses(&encoded.losses);
-        Ok((vec![encoded.value.into()], Some(lowered.names)))
+        Ok((vec![encoded.value.into()], lowered.names))
     }
 }

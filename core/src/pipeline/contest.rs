@@ -26,9 +26,12 @@ pub(super) async fn find(run: Run) -> Result<(Found, Run), Failed> {
     let tries = run.job.tries(&run.deployments);
     let (racers, hedge) = run.job.rivals();
     if racers < 2 && hedge.is_none() {
-        let (found, run) = seek(run, tries.clone()).await;
+        let (found, mut run) = seek(run, tries.clone()).await;
         return match found {
-            Some(found) => Ok((found, run)),
+            Some(found) => {
+                run.tries = Some(tries);
+                Ok((found, run))
+            }
             None => Err(failed(&tries, run)),
         };
     }
@@ -66,6 +69,7 @@ async fn several(mut run: Run, tries: &Tries, racers: u32, hedge: Option<Duratio
                 drop(last);
                 let settle = winner.job.settle.replace_by_hollow();
                 winner.job.settle = contest.won(settle);
+                winner.tries = Some(tries.clone());
                 return Ok((found, winner));
             }
             Some((None, loser)) => {

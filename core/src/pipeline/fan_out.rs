@@ -141,6 +141,7 @@ impl Run {
             keep: None,
             maker: Maker::noted(),
             over: true,
+            from: None,
         }))
     }
 }

@@ -9,7 +9,7 @@
 //!            attempt   the loop: pass bytes through or convert, next candidate
 //!            dispatch  build, sign, send; what a refusal means
 //!            receive   read the answer whole or up to the commit point
-//!            stream    keep-alive, silence, truncation, end
+//!            stream    keep-alive, silence, truncation, end; resume: who goes on with one that broke off
 //!            outcome   every attempt that ended, the one place
 //! settle   one record, however it ended
 //! ```
@@ -53,6 +53,7 @@ mod relay;
 mod reply;
 mod rerank;
 mod responses;
+mod resume;
 mod retry;
 mod session;
 mod settle;

@@ -39,8 +39,45 @@ impl Money {
             self.lose(record, index, usage, before);
         }
         self.told = None;
-        self.estimated = false;
+        // A part of an answer that was guessed stays so.
+        self.estimated &= record.attempts.iter().any(|last| last.outcome == AttemptOutcome::Interrupted);
         self.quote = quote;
+    }
+
+    /// What the open attempt is thought to have come to, in nanodollars.
+    pub(super) fn worth(&self, record: &RequestRecord) -> u64 {
+        let usage = record.usage.as_ref();
+        let tokens = |pick: fn(&Usage) -> Option<u64>| usage.and_then(pick).unwrap_or(0);
+        let quote = self.quote.as_ref();
+        let worth =
+            quote.and_then(|quote| quote.estimate(tokens(|one| one.input), tokens(|one| one.output), record.started));
+        worth.map_or(0, |worth| u64::try_from(worth.0).unwrap_or(0))
+    }
+
+    /// Several attempts gave the answer one after the other: each keeps what it used, and the record says what all of them did.
+    pub(super) fn sum_up(&mut self, record: &mut RequestRecord) {
+        if !record.attempts.iter().any(|attempt| attempt.resumed) {
+            return;
+        }
+        let last = record.attempts.len() - 1;
+        if let Some(mut usage) = record.usage.take().filter(|usage| !usage.is_unknown()) {
+            if let Some(told) = self.told.take() {
+                usage.cost_usd.get_or_insert(told);
+            }
+            let quote = self.quote();
+            self.lose(record, last, usage, quote);
+        }
+        for attempt in &record.attempts {
+            let gave = matches!(
+                attempt.outcome,
+                AttemptOutcome::Interrupted | AttemptOutcome::Answered | AttemptOutcome::Canceled
+            );
+            let Some(usage) = attempt.usage.as_ref().filter(|_| gave) else { continue };
+            match &mut record.usage {
+                Some(sum) => sum.add(usage),
+                none => *none = Some(usage.clone()),
+            }
+        }
     }
 
     /// An attempt that does not answer has used this: it is paid all the same.

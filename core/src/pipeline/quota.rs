@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use myelin_protocol::ir::Usage;
 use serde_json::{Map, Value, json};
 
 use super::target::Demand;
@@ -12,7 +13,7 @@ use super::{Job, Services};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::events::{Event, Level};
 use crate::limits::{self, Amounts, Chain, Notice, Refusal, Reservation, Standings};
-use crate::model::{AttemptOutcome, AttemptRecord, Charge, Limit, Measure, RequestRecord, Window, dollars};
+use crate::model::{AttemptOutcome, AttemptRecord, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, dollars};
 use crate::routing::Candidate;
 
 /// When to come back if nobody knows when there will be room.
@@ -82,6 +83,13 @@ impl Quota {
         }
     }
 
+    /// An attempt gave a part of the answer, and another one goes on: its channel counts what that part used.
+    pub(super) fn part_over(&mut self, services: &Services, amounts: &Amounts) {
+        for reservation in std::mem::take(&mut self.channels) {
+            self.take(services, reservation, amounts);
+        }
+    }
+
     /// The request is over: what was reserved becomes what was used. Returns what the store has to add up.
     pub(super) fn settle(&mut self, services: &Services, record: &RequestRecord) -> Vec<Charge> {
         let caller = self.caller.take();
@@ -90,9 +98,15 @@ impl Quota {
         if record.status < 400 || record.usage.is_some() || record.attempts.iter().any(was_sent) {
             let answered = channels.pop();
             channels.into_iter().for_each(|reservation| self.take(services, reservation, &ONE_REQUEST));
-            let amounts = used(record);
-            for reservation in [caller, answered].into_iter().flatten() {
-                self.take(services, reservation, &amounts);
+            let cost = |cost: Option<NanoUsd>| cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
+            let all = used(record, cost(record.cost));
+            // Who went on with the answer of another is asked for its own part only.
+            let part = record.attempts.last().filter(|last| last.resumed);
+            let last = part.map_or(all, |last| amounts(last.usage.as_ref(), cost(last.cost)));
+            for (reservation, amounts) in [(caller, all), (answered, last)] {
+                if let Some(reservation) = reservation {
+                    self.take(services, reservation, &amounts);
+                }
             }
         }
         std::mem::take(&mut self.spent)
@@ -136,10 +150,12 @@ pub(super) fn was_sent(attempt: &AttemptRecord) -> bool {
 }
 
 /// What a request used, as its record says. What is unknown counts nothing, as it does in every sum of the records.
-pub(super) fn used(record: &RequestRecord) -> Amounts {
-    let usage = record.usage.as_ref();
+pub(super) fn used(record: &RequestRecord, money: u64) -> Amounts {
+    amounts(record.usage.as_ref(), money)
+}
+
+fn amounts(usage: Option<&Usage>, money: u64) -> Amounts {
     let tokens = usage.map_or(0, |usage| usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0)));
-    let money = record.cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
     Amounts { requests: 1, tokens, money }
 }
 

@@ -1,5 +1,7 @@
 //! What an upstream answered with success: read whole, or up to the commit point, and written in the client's format.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -7,6 +9,7 @@ use http_body_util::BodyExt;
 use myelin_protocol::drive::{self, StreamDriver};
 use myelin_protocol::ir::{ChatResponse, Content, FinishReason};
 use myelin_protocol::lower::NameMap;
+use myelin_protocol::resume::Listener;
 use myelin_protocol::tap::StreamTap;
 use myelin_protocol::{ApiError, answer, fold};
 
@@ -19,6 +22,7 @@ use super::origins::Maker;
 use super::relay::{Output, Pass, Relay};
 use super::stored::{self, Keep};
 use crate::error::{GatewayError, Kind, Retry, codes};
+use crate::model::CutStreams;
 use crate::providers::{Accepted, LiveChannel, Operation};
 use crate::routing::Candidate;
 use crate::store::BodyKind;
@@ -40,6 +44,8 @@ pub(super) struct Begun {
     pub keep: Option<Keep>,
     pub maker: Maker,
     pub over: bool,
+    /// Who answers, if the answer may be gone on with when it breaks off.
+    pub from: Option<(Candidate, Arc<LiveChannel>)>,
 }
 
 impl Run {
@@ -127,7 +133,10 @@ impl Run {
         let framing = edits::framing(sent.accepted.format);
         let before = self.job.answer_editor(&sent.channel, &sent.candidate.upstream, &operation, framing);
         let behind = self.job.reply_editor(&self.ask);
-        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some())?.edited(before, behind);
+        // An answer that its provider stores is the provider's own to the end.
+        let resumes = !matches!(keep, Some(Keep::Native { .. }))
+            && self.job.cut_streams(&sent.channel, &sent.candidate.upstream) == CutStreams::Resume;
+        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some(), resumes)?.edited(before, behind);
         let mut body = sent.response.into_body();
         let mut out = Output::new();
         let mut over = false;
@@ -167,21 +176,33 @@ impl Run {
         over |= relay.complete() || relay.failure().is_some();
         // The time that is gone counts: the limit is on the whole attempt.
         let limits = Limits { total: sent.deadline.left(), ..sent.limits };
-        Ok(Begun { body: Some(body), relay, out, limits, keep, maker: sent.maker, over })
+        let from = resumes.then_some((sent.candidate, sent.channel));
+        Ok(Begun { body: Some(body), relay, out, limits, keep, maker: sent.maker, over, from })
     }
 
-    fn relay(&mut self, accepted: &Accepted, names: Option<NameMap>, keeps: bool) -> Result<Relay, GatewayError> {
+    /// `keeps`: something is stored of the answer. `resumes`: somebody else may have to go on with it.
+    fn relay(
+        &mut self,
+        accepted: &Accepted,
+        names: Option<NameMap>,
+        keeps: bool,
+        resumes: bool,
+    ) -> Result<Relay, GatewayError> {
         let client = self.ask.format.codec();
         let Some(names) = names else {
             let encoder = client.stream_encoder(reply_context(&self.job, &self.ask, None));
             let tap = StreamTap::new(accepted.format, &accepted.dialect);
             let tap = if self.ask.include_usage { tap } else { tap.hide_usage() };
-            return Ok(Relay::Pass(Box::new(Pass::new(tap, encoder, self.job.settle.record().id.clone()))));
+            let tap = if resumes { tap.guarded() } else { tap };
+            let listener = resumes.then(|| Box::new(Listener::new(accepted.format, &accepted.dialect)));
+            let pass = Pass::new(tap, encoder, self.job.settle.record().id.clone(), listener);
+            return Ok(Relay::Pass(Box::new(pass)));
         };
         let tree = self.ask.tree()?;
         let context = reply_context(&self.job, &self.ask, Some(tree));
         let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, self.ask.format, context);
-        Ok(Relay::Convert(Box::new(if keeps { driver.folding() } else { driver })))
+        let driver = if keeps { driver.folding() } else { driver };
+        Ok(Relay::Convert(Box::new(if resumes { driver.remembering() } else { driver })))
     }
 
     /// The client wants a stream, the provider answered at once.
@@ -215,6 +236,7 @@ impl Run {
             keep: None,
             maker: sent.maker,
             over: true,
+            from: None,
         })
     }
 

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use myelin_protocol::drive::{DriveState, StreamDriver};
 use myelin_protocol::fold::Folded;
 use myelin_protocol::ir::{FinishReason, Loss, StreamEvent, Usage};
+use myelin_protocol::resume::{Listener, Said};
 use myelin_protocol::tap::{StreamTap, TapState};
 use myelin_protocol::{ApiError, ApiErrorKind, StreamEncoder};
 
 use super::edits::Editor;
+use super::resume::Rest;
 
 /// Bytes for the client, in order.
 pub(crate) type Output = VecDeque<Bytes>;
@@ -98,17 +100,46 @@ pub(crate) struct Pass {
     passed: Vec<Bytes>,
     /// The bytes are no frames, or they ended too early.
     broken: Option<ApiError>,
+    /// Remembers what was said, if somebody else may have to go on with it. Then failures after content are not told at once.
+    listener: Option<Box<Listener>>,
+    told: bool,
 }
 
 impl Pass {
-    /// `encoder` writes the client's format; `request_id` is ours.
-    pub(crate) fn new(tap: StreamTap, encoder: Box<dyn StreamEncoder>, request_id: String) -> Self {
-        Self { tap, encoder, request_id, passed: Vec::new(), broken: None }
+    /// `encoder` writes the client's format; `request_id` is ours. With a `listener` the tap has to be a guarded one.
+    pub(crate) fn new(
+        tap: StreamTap,
+        encoder: Box<dyn StreamEncoder>,
+        request_id: String,
+        listener: Option<Box<Listener>>,
+    ) -> Self {
+        Self { tap, encoder, request_id, passed: Vec::new(), broken: None, listener, told: false }
+    }
+
+    fn breaks(&mut self, error: ApiError, out: &mut Output) {
+        if self.tap.committed() && self.listener.is_none() {
+            self.interrupt(&error, out);
+        }
+        self.broken = Some(error);
+    }
+
+    fn tell(&mut self, out: &mut Output) {
+        if self.told || self.listener.is_none() {
+            return;
+        }
+        // The provider's own words, if it is one of those.
+        let withheld = self.tap.take_withheld();
+        match self.broken.clone().or_else(|| self.tap.error().cloned()) {
+            Some(error) if self.broken.is_some() || withheld.is_empty() => self.interrupt(&error, out),
+            _ => out.extend(withheld.into_iter().filter(|bytes| !bytes.is_empty())),
+        }
+        self.told = true;
     }
 
     fn interrupt(&mut self, error: &ApiError, out: &mut Output) {
+        self.told = true;
         let mut bytes = Vec::new();
-        if !self.tap.is_idle() {
+        if !self.tap.is_idle() && self.listener.is_none() {
             // The client is inside a frame: end it, so that ours is read.
             bytes.extend_from_slice(b"\n\n");
         }
@@ -146,10 +177,10 @@ impl Relay {
                 if let Err(error) = outcome {
                     let error =
                         ApiError::new(ApiErrorKind::Upstream, format!("the provider's stream is corrupt: {error}"));
-                    if pass.tap.committed() {
-                        pass.interrupt(&error, out);
-                    }
-                    pass.broken = Some(error);
+                    pass.breaks(error, out);
+                }
+                if let Some(listener) = &mut pass.listener {
+                    listener.feed(&chunk);
                 }
             }
             Relay::Convert(driver) => {
@@ -171,10 +202,7 @@ impl Relay {
                 out.extend(pass.passed.drain(..));
                 if !matches!(pass.tap.state(), TapState::Ended | TapState::Failed) && pass.broken.is_none() {
                     let error = ApiError::new(ApiErrorKind::Upstream, "the provider's stream ended early");
-                    if pass.tap.committed() {
-                        pass.interrupt(&error, out);
-                    }
-                    pass.broken = Some(error);
+                    pass.breaks(error, out);
                 }
             }
             Relay::Convert(driver) => {
@@ -323,11 +351,68 @@ impl Relay {
         }
     }
 
+    /// What the client has seen, if somebody else may have to go on with it.
+    pub(crate) fn said(&self) -> Option<&Said> {
+        match self {
+            Relay::Pass(pass) => pass.listener.as_ref().map(|listener| listener.said()),
+            Relay::Convert(driver) => driver.said(),
+            Relay::Edited(edited) => edited.inner.said(),
+            Relay::Written | Relay::Raw(_) => None,
+        }
+    }
+
+    /// It broke off, and the client is not told yet: only for those that [remember](Self::said).
+    pub(crate) fn break_off(&mut self, error: &ApiError) {
+        match self {
+            Relay::Pass(pass) => pass.broken = Some(error.clone()),
+            Relay::Convert(driver) => driver.fail(error.clone(), &mut Vec::new()),
+            Relay::Edited(edited) => edited.inner.break_off(error),
+            Relay::Written | Relay::Raw(_) => {}
+        }
+    }
+
+    /// Nobody goes on: the client is told, if it is not yet.
+    pub(crate) fn tell(&mut self, out: &mut Output) {
+        match self {
+            Relay::Pass(pass) => pass.tell(out),
+            Relay::Convert(driver) => {
+                let mut bytes = Vec::new();
+                driver.write_error(&mut bytes);
+                push(out, bytes);
+            }
+            Relay::Edited(edited) => {
+                let mut wrote = Output::new();
+                edited.inner.tell(&mut wrote);
+                edited.behind(wrote, out);
+            }
+            Relay::Written | Relay::Raw(_) => {}
+        }
+    }
+
+    /// The next bytes are another deployment's, which goes on with what was said.
+    pub(crate) fn go_on(&mut self, mut rest: Rest) {
+        if let Relay::Edited(edited) = self {
+            edited.before = rest.editor.take();
+            return edited.inner.go_on(rest);
+        }
+        if let Relay::Pass(pass) = self {
+            let said = pass.listener.as_ref().map(|listener| listener.said().clone()).unwrap_or_default();
+            *self = Relay::Convert(Box::new(StreamDriver::after(said, rest.client, rest.context)));
+        }
+        if let Relay::Convert(driver) = self {
+            driver.go_on(rest.format, &rest.dialect, rest.names, rest.before);
+        }
+        if rest.editor.is_some() {
+            let inner = std::mem::replace(self, Relay::Written);
+            *self = inner.edited(rest.editor, None);
+        }
+    }
+
     /// Writes what keeps the connection alive, if this is a place for it.
     pub(crate) fn keep_alive(&mut self, out: &mut Output) {
         let mut bytes = Vec::new();
         match self {
-            Relay::Pass(pass) if pass.tap.is_idle() => pass.encoder.keep_alive(&mut bytes),
+            Relay::Pass(pass) if pass.tap.is_idle() || pass.listener.is_some() => pass.encoder.keep_alive(&mut bytes),
             Relay::Convert(driver) => driver.keep_alive(&mut bytes),
             Relay::Raw(_) => {}
             Relay::Edited(edited) => edited.inner.keep_alive(out),

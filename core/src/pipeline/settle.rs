@@ -306,9 +306,17 @@ impl Settle {
         if let End::Failed(_) | End::Withdrawn(_) = end {
             self.quota.attempt_failed(&self.services, quota::was_sent(attempt));
         }
-        let first_token = first_token.map(|at| Duration::from_micros(at.saturating_sub(begun)));
+        // Who goes on with an answer shows nobody how soon it begins one.
+        let first_token = first_token.and_then(|at| at.checked_sub(begun)).map(Duration::from_micros);
         let conversation = self.conversation;
         outcome::ended(&self.services, &Outcome { attempt, failure, first_token, conversation });
+    }
+
+    /// The open attempt broke off after content, and somebody else is to go on with it: what it used is its own part of the whole.
+    pub(crate) fn end_part(&mut self, error: &GatewayError) {
+        self.end_attempt(End::Interrupted(Some(error)));
+        let amounts = quota::used(&self.record, self.money.worth(&self.record));
+        self.quota.part_over(&self.services, &amounts);
     }
 
     /// Notes what a target could not carry.
@@ -404,6 +412,7 @@ impl Settle {
             let tokens = usage.input.unwrap_or_default().saturating_add(usage.output.unwrap_or_default());
             outcome::used(&self.services, channel, model, tokens);
         }
+        self.money.sum_up(&mut self.record);
         self.price();
         clip(&mut self.record);
         self.services.flights.end(&self.flight);

@@ -18,6 +18,7 @@ use super::error::STOPPED;
 use super::flights::Flight;
 use super::origins::Maker;
 use super::relay::{Output, Relay};
+use super::resume::{Gone, Spare, Tail, broken_off};
 use super::settle::{End, Settle};
 use super::{Durable, error};
 use crate::error::{GatewayError, Kind};
@@ -78,6 +79,16 @@ pub(crate) struct Live {
     timer: Option<Pin<Box<Sleep>>>,
     heard: Instant,
     spoken: Instant,
+    /// What is needed to go on with it elsewhere, if the policy says so.
+    pub spare: Option<Box<Spare>>,
+    /// Somebody is looked for who goes on.
+    resuming: Option<Pin<Box<dyn Future<Output = Gone> + Send>>>,
+    /// When the one who goes on must have shown content.
+    until_token: Option<Instant>,
+    /// Why nobody goes on.
+    unresumed: Option<&'static str>,
+    /// What was used is booked already.
+    booked: bool,
 }
 
 impl Live {
@@ -107,6 +118,11 @@ impl Live {
             timer: None,
             heard: now,
             spoken: now,
+            spare: None,
+            resuming: None,
+            until_token: None,
+            unresumed: None,
+            booked: false,
         }
     }
 }
@@ -218,6 +234,9 @@ impl Live {
             self.break_off(ApiError::new(Kind::ClientGone.api_kind(), STOPPED));
         }
         loop {
+            if self.over && self.spare.is_some() && !self.relay.complete() {
+                self.resume_or_tell();
+            }
             if let Some(bytes) = self.out.pop_front() {
                 self.settle.services().origins.note_piece(&mut self.blobs, &bytes, &self.maker);
                 self.settle.first_token();
@@ -237,6 +256,13 @@ impl Live {
                     return Poll::Ready(Next::State(State::Cut));
                 }
                 return Poll::Ready(Next::State(State::Draining(Output::new(), durable)));
+            }
+            if let Some(resuming) = &mut self.resuming {
+                match resuming.as_mut().poll(cx) {
+                    Poll::Ready(gone) => self.resumed(gone),
+                    Poll::Pending => ready!(self.poll_keep_alive(cx)),
+                }
+                continue;
             }
             let Some(body) = &mut self.body else {
                 self.over = true;
@@ -286,21 +312,116 @@ impl Live {
                 ));
                 return Poll::Ready(());
             }
-            if now >= self.spoken + KEEP_ALIVE {
-                self.spoken = now;
-                self.relay.keep_alive(&mut self.out);
-                if !self.out.is_empty() {
+            if self.until_token.is_some_and(|until| now >= until) {
+                if !self.relay.committed() {
+                    self.break_off(ApiError::new(Kind::Timeout.api_kind(), "the provider did not go on in time"));
                     return Poll::Ready(());
                 }
+                self.until_token = None;
+            }
+            if self.keeps_alive(now) {
+                return Poll::Ready(());
             }
             let soon = (self.heard + self.idle).min(self.spoken + KEEP_ALIVE);
-            let next = self.ends.map_or(soon, |ends| ends.min(soon));
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
-            // The timer is not moved with every chunk; when it fires too early it is set anew.
-            ready!(timer.as_mut().poll(cx));
-            timer.as_mut().reset(next);
-            ready!(timer.as_mut().poll(cx));
+            let next = [self.ends, self.until_token].into_iter().flatten().fold(soon, Instant::min);
+            ready!(self.poll_until(cx, next));
         }
+    }
+
+    /// Ready when the client was sent something that keeps its connection.
+    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.keeps_alive(Instant::now()) {
+                return Poll::Ready(());
+            }
+            ready!(self.poll_until(cx, self.spoken + KEEP_ALIVE));
+        }
+    }
+
+    fn keeps_alive(&mut self, now: Instant) -> bool {
+        if now < self.spoken + KEEP_ALIVE {
+            return false;
+        }
+        self.spoken = now;
+        self.relay.keep_alive(&mut self.out);
+        !self.out.is_empty()
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, next: Instant) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        // The timer is not moved with every chunk; when it fires too early it is set anew.
+        ready!(timer.as_mut().poll(cx));
+        timer.as_mut().reset(next);
+        timer.as_mut().poll(cx)
+    }
+
+    /// It is over before its end: somebody is looked for who goes on, or the client is told.
+    fn resume_or_tell(&mut self) {
+        let Some(mut spare) = self.spare.take() else { return };
+        let late = self.ends.is_some_and(|ends| Instant::now() >= ends);
+        if late || self.settle.flight().is_stopped() {
+            return self.relay.tell(&mut self.out);
+        }
+        spare.run.job.settle = self.settle.replace_by_hollow();
+        let error = self.failure.take().unwrap_or_else(|| {
+            let told = self.relay.failure().cloned();
+            let told = told.unwrap_or_else(|| ApiError::new(Kind::UpstreamFailed.api_kind(), "the stream broke off"));
+            let torn = told.code.is_none() && told.kind == Kind::UpstreamFailed.api_kind();
+            if torn { broken_off(Kind::UpstreamFailed, told) } else { spare.run.job.in_band(&spare.channel, told) }
+        });
+        let judged = self.relay.said().map_or(Err("nothing is known of it"), |said| {
+            spare.judge(said, &error)?;
+            Ok((said.text()?.to_owned(), said.tokens()))
+        });
+        match judged {
+            Ok((text, tokens)) => {
+                let settle = &mut spare.run.job.settle;
+                if self.relay.committed() {
+                    if let Some(usage) = self.relay.usage() {
+                        settle.usage(usage.clone());
+                    }
+                    settle.estimate(self.relay.written().unwrap_or_default());
+                    let part = settle.record().usage.clone();
+                    spare.used = match (spare.used.take(), part) {
+                        (Some(mut sum), Some(part)) => {
+                            sum.add(&part);
+                            Some(sum)
+                        }
+                        (sum, part) => sum.or(part),
+                    };
+                    settle.end_part(&error);
+                } else {
+                    settle.end_attempt(End::Failed(&error));
+                }
+                settle.record_mut().status = 200;
+                (self.over, self.body) = (false, None);
+                self.resuming = Some(Box::pin(spare.go_on(text, tokens, error)));
+            }
+            Err(why) => {
+                self.settle = spare.run.job.settle.replace_by_hollow();
+                self.unresumed = Some(why);
+                self.failure = Some(error);
+                self.relay.tell(&mut self.out);
+            }
+        }
+    }
+
+    /// Somebody goes on, or nobody does.
+    fn resumed(&mut self, gone: Gone) {
+        let Gone { spare, settle, tail } = gone;
+        (self.settle, self.resuming, self.heard) = (settle, None, Instant::now());
+        let Some(tail) = tail else {
+            self.unresumed = Some("no deployment could go on with it");
+            (self.over, self.booked) = (true, true);
+            return self.relay.tell(&mut self.out);
+        };
+        let Tail { body, limits, maker, rest } = *tail;
+        self.relay.go_on(rest);
+        (self.body, self.maker, self.spare) = (Some(body), maker, Some(spare));
+        self.blobs = BlobScan::default();
+        self.idle = limits.idle;
+        self.ends = limits.total.and_then(|total| self.heard.checked_add(total));
+        self.until_token = self.heard.checked_add(limits.first_token);
     }
 
     fn break_off(&mut self, error: ApiError) {
@@ -309,20 +430,40 @@ impl Live {
             kind if kind == Kind::Timeout.api_kind() => Kind::Timeout,
             _ => Kind::UpstreamFailed,
         };
+        self.over = true;
+        if self.spare.is_some() && kind != Kind::ClientGone {
+            self.relay.break_off(&error);
+            self.failure = Some(broken_off(kind, error));
+            return;
+        }
+        // Whoever is looked for settles with its record.
+        self.resuming = None;
         let failure = GatewayError { public: error.clone(), ..GatewayError::new(kind, "") };
         self.settle.failure(&failure);
         self.failure = Some(failure);
         self.relay.interrupt(&error, &mut self.out);
-        self.over = true;
+    }
+
+    /// Books what was used.
+    fn book(&mut self) {
+        if self.booked {
+            return;
+        }
+        if let Some(usage) = self.relay.usage() {
+            self.settle.usage(usage.clone());
+        }
+        if !self.relay.complete()
+            && let Some(written) = self.relay.written()
+        {
+            self.settle.estimate(written);
+        }
     }
 
     /// Books everything; runs once, at the end.
     fn close(&mut self) -> Option<Durable> {
         let losses = self.relay.losses();
         self.settle.answer_losses(&losses);
-        if let Some(usage) = self.relay.usage() {
-            self.settle.usage(usage.clone());
-        }
+        self.book();
         if let Some(reason) = self.relay.finish_reason() {
             self.settle.finish_reason(reason);
         }
@@ -330,15 +471,15 @@ impl Live {
             && self.failure.is_none()
         {
             let error = GatewayError { public: failure.clone(), ..GatewayError::new(Kind::UpstreamFailed, "") };
-            self.settle.failure(&error);
             self.failure = Some(error);
         }
-        let whole = self.relay.complete() && self.failure.is_none();
-        if !self.relay.complete()
-            && let Some(written) = self.relay.written()
-        {
-            self.settle.estimate(written);
+        if let Some(failure) = &self.failure {
+            self.settle.failure(failure);
         }
+        if let (Some(why), Some(message)) = (self.unresumed, &mut self.settle.record_mut().error_message) {
+            message.push_str(&format!(" (not resumed: {why})"));
+        }
+        let whole = self.relay.complete() && self.failure.is_none();
         let (state, end) = match whole {
             true => (RequestState::Completed, End::Answered),
             false if self.settle.flight().is_stopped() => (RequestState::Canceled, End::Canceled),
@@ -358,14 +499,7 @@ impl Live {
 impl Drop for Live {
     /// The client left: what was used so far is still booked; dropping `body` cancels the upstream.
     fn drop(&mut self) {
-        if let Some(usage) = self.relay.usage() {
-            self.settle.usage(usage.clone());
-        }
-        if !self.relay.complete()
-            && let Some(written) = self.relay.written()
-        {
-            self.settle.estimate(written);
-        }
+        self.book();
         self.settle.record_mut().status = 200;
     }
 }

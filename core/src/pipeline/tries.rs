@@ -87,6 +87,12 @@ impl Tries {
         }
     }
 
+    /// A candidate that was given out was not asked: that was no try.
+    pub(super) fn give_back(&self) {
+        let mut state = self.state();
+        state.left = state.left.saturating_add(1);
+    }
+
     /// Goes on with other candidates, which the owner named for this failure. Only once a request.
     pub(super) fn fall_back(&self, candidates: Vec<Candidate>) {
         let mut state = self.state();

@@ -22,16 +22,19 @@ pub fn settle(record: &mut RequestRecord, quote: Option<&Quote>, lost: &[(usize,
         (record.cost, record.cost_source) = (Some(NanoUsd(0)), Some(CostSource::Free));
         return;
     }
+    let resumed = record.attempts.iter().any(|attempt| attempt.resumed);
     let mut sums = Sums::default();
     for (index, quote) in lost {
         let Some(attempt) = record.attempts.get_mut(*index) else { continue };
         let Some(usage) = &attempt.usage else { continue };
         let charge = Charge::of(usage, quote, record.started);
         attempt.cost = charge.amount();
-        sums.add(&charge, false);
+        sums.add(&charge, resumed && estimated);
     }
     record.price = None;
     match (&record.usage, quote) {
+        // It is the sum of what the attempts have of their own.
+        (Some(_), Some(quote)) if resumed => record.price = Some(quote.label.clone()).filter(|label| !label.is_empty()),
         (Some(usage), Some(quote)) => {
             let charge = Charge::of(usage, quote, record.started);
             if !quote.label.is_empty() && charge.source.is_some_and(|source| source != CostSource::Reported) {
@@ -70,7 +73,8 @@ pub fn reprice(record: &mut RequestRecord, book: &Book, entities: &Entities) -> 
     let lost = record.attempts.iter().enumerate().filter(|(_, attempt)| attempt.usage.is_some());
     let lost: Vec<_> = lost.map(|(index, attempt)| (index, quote(&attempt.channel, &attempt.upstream_model))).collect();
     let estimated = record.cost_source == Some(CostSource::Estimated);
-    let broken_off = matches!(record.state, RequestState::Interrupted | RequestState::Canceled);
+    let broken_off = matches!(record.state, RequestState::Interrupted | RequestState::Canceled)
+        || record.attempts.iter().any(|attempt| attempt.resumed);
     let before = (record.cost, record.cost_source, record.price.clone());
     settle(record, answer.as_deref(), &lost, estimated && broken_off);
     before != (record.cost, record.cost_source, record.price.clone())

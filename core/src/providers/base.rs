@@ -60,6 +60,9 @@ impl Base {
         if self.path.is_empty() {
             return at(wanted.to_owned());
         }
+        if !wanted.is_empty() && self.path.ends_with(wanted) && !groups.contains(&wanted) {
+            return Some(self.clone());
+        }
         let written_for = groups
             .iter()
             .filter(|group| !group.is_empty() && self.path.ends_with(*group))

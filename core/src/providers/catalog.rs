@@ -122,7 +122,7 @@ pub struct Provider {
 impl Provider {
     /// The formats that it speaks without being asked, the preferred one first.
     pub fn formats(&self) -> impl Iterator<Item = ApiFormat> {
-        self.endpoints.iter().filter(|endpoint| !endpoint.optional).map(|endpoint| endpoint.format)
+        self.endpoints.iter().filter(|endpoint| !endpoint.optional && !endpoint.resumes).map(|endpoint| endpoint.format)
     }
 }
 
@@ -216,6 +216,9 @@ pub struct Endpoint {
     /// Only where the channel asks for it (`options.formats`).
     #[serde(default)]
     pub optional: bool,
+    /// It is only asked to go on with an answer that broke off elsewhere.
+    #[serde(default)]
+    pub resumes: bool,
     /// How it differs from the inventor of the wire: fields of [`myelin_protocol::Dialect`].
     #[serde(default)]
     pub dialect: Map<String, Value>,

@@ -47,6 +47,8 @@ pub(super) struct LiveEndpoint {
     models: Vec<Pattern>,
     except: Vec<Pattern>,
     prefer: Vec<Pattern>,
+    /// Only asked to go on with an answer that broke off elsewhere.
+    pub(super) resumes: bool,
     dialect: Arc<Dialect>,
     overrides: Vec<(Vec<Pattern>, Arc<Dialect>)>,
 }
@@ -126,6 +128,7 @@ impl LiveEndpoint {
             models: endpoint.models.clone(),
             except: endpoint.except.clone(),
             prefer: endpoint.prefer.clone(),
+            resumes: endpoint.resumes,
             dialect: dialect(None)?,
             overrides,
         })

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use myelin_protocol::dialect::Prefill;
 use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use myelin_protocol::{ApiError, ApiFormat, Dialect};
 use serde::Deserialize as _;
@@ -164,7 +165,10 @@ impl LiveChannel {
     /// In which format to ask for `upstream_model` when the caller speaks `client`: the caller's own if the channel speaks it, else the
     /// channel's preferred one. `None`: no endpoint of the channel serves the model.
     pub fn accepts(&self, client: ApiFormat, upstream_model: &str) -> Option<Accepted> {
-        let serving = || self.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.serves(upstream_model));
+        let serving = || {
+            let all = self.endpoints.iter().enumerate();
+            all.filter(|(_, endpoint)| !endpoint.resumes && endpoint.serves(upstream_model))
+        };
         let (index, endpoint) = serving()
             .find(|(_, endpoint)| endpoint.format == client)
             .or_else(|| serving().find(|(_, endpoint)| endpoint.preferred(upstream_model)))
@@ -177,6 +181,28 @@ impl LiveChannel {
         Some(Accepted { format: endpoint.format, dialect, native, invented, endpoint: index })
     }
 
+    /// In which format to ask `upstream_model` to go on from the beginning of an answer, for a caller who speaks `client`. `None`: nobody here is known to
+    /// do that.
+    pub fn resumes(&self, client: ApiFormat, upstream_model: &str) -> Option<Accepted> {
+        let able = |endpoint: &LiveEndpoint| {
+            let prefill = endpoint.dialect(upstream_model).prefill;
+            endpoint.serves(upstream_model)
+                && match endpoint.format {
+                    ApiFormat::OpenaiChat => prefill != Prefill::None,
+                    ApiFormat::AnthropicMessages | ApiFormat::BedrockConverse | ApiFormat::OllamaChat => {
+                        prefill == Prefill::Plain
+                    }
+                    _ => false,
+                }
+        };
+        let serving = || self.endpoints.iter().enumerate().filter(|(_, endpoint)| able(endpoint));
+        let (index, endpoint) =
+            serving().find(|(_, endpoint)| endpoint.format == client).or_else(|| serving().next())?;
+        let dialect = Arc::clone(endpoint.dialect(upstream_model));
+        let invented = self.invented(endpoint.format);
+        Some(Accepted { format: endpoint.format, dialect, native: false, invented, endpoint: index })
+    }
+
     /// Whether streamed and whole answers are asked for at the same address.
     pub fn one_address(&self, accepted: &Accepted) -> bool {
         self.endpoints.get(accepted.endpoint).is_some_and(|endpoint| endpoint.chat == endpoint.stream)
@@ -184,7 +210,10 @@ impl LiveChannel {
 
     /// Every format in which the channel serves the model, its own order.
     pub fn formats<'a>(&'a self, upstream_model: &'a str) -> impl Iterator<Item = ApiFormat> + 'a {
-        self.endpoints.iter().filter(move |endpoint| endpoint.serves(upstream_model)).map(|endpoint| endpoint.format)
+        self.endpoints
+            .iter()
+            .filter(move |endpoint| !endpoint.resumes && endpoint.serves(upstream_model))
+            .map(|endpoint| endpoint.format)
     }
 
     /// Whether this is the inventor's own host: a caller who speaks its format says what it means, and nothing is taken out.

@@ -131,7 +131,9 @@ impl<'a> Plan<'a> {
 
     /// Paths of the main addresses of all endpoints of the vendor.
     fn groups(&self) -> Vec<String> {
-        let own = self.provider.endpoints.iter().filter_map(|endpoint| endpoint.base_url.as_deref()).map(path_of);
+        // Who writes the address that goes on with answers means it for everything.
+        let plain = self.provider.endpoints.iter().filter(|endpoint| !endpoint.resumes);
+        let own = plain.filter_map(|endpoint| endpoint.base_url.as_deref()).map(path_of);
         own.chain([self.main.clone()]).collect()
     }
 }

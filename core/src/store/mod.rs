@@ -171,6 +171,11 @@ impl Store {
         self.0.db.path().to_owned()
     }
 
+    /// Whether a directory holds a store, or the key file of one.
+    pub fn is_there(dir: &Path) -> bool {
+        [db::FILE, seal::KEY_FILE].iter().any(|name| dir.join(name).exists())
+    }
+
     /// Whether provider secrets are sealed with a key file beside the store: `doctor` warns of it.
     pub fn uses_key_file(&self) -> bool {
         self.0.key_file

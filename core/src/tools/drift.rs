@@ -57,6 +57,21 @@ pub enum State {
     ByHand,
 }
 
+impl State {
+    /// In words for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Absent => "not found",
+            Self::Available => "not connected",
+            Self::Connected => "connected",
+            Self::Drifted => "drifted",
+            Self::Overridden => "overridden",
+            Self::Unreadable => "unreadable",
+            Self::ByHand => "by hand",
+        }
+    }
+}
+
 /// What is not as we left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -75,6 +90,21 @@ pub enum DriftKind {
     Address,
     /// The tool's key is not one that the gateway knows.
     Key,
+}
+
+impl DriftKind {
+    /// In words for people: they stand between the file and the value.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "misses",
+            Self::Changed => "has another",
+            Self::Returned => "has again",
+            Self::NoFile => "is gone",
+            Self::Unreadable => "cannot be read",
+            Self::Address => "points at another address",
+            Self::Key => "has a key that the gateway does not know",
+        }
+    }
 }
 
 /// Something that is not as we left it.

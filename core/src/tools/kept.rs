@@ -104,6 +104,16 @@ fn is_ours(set: &Value, found: &Value) -> bool {
     }
 }
 
+/// Whether a value is an address of the server that we set, by another path: nobody's own, even if somebody wrote it.
+fn is_at(set: &Value, found: &Value) -> bool {
+    let origin = |value: &Value| {
+        let (scheme, rest) = value.as_str()?.split_once("://")?;
+        let host = rest.split(['/', '?', '#']).next()?;
+        Some(format!("{scheme}://{host}"))
+    };
+    origin(set).is_some_and(|own| Some(own) == origin(found))
+}
+
 impl Kept {
     pub(super) fn new(at: u64, wanted: Wanted, files: Vec<KeptFile>) -> Self {
         Self { version: VERSION, at, wanted, files }
@@ -144,7 +154,7 @@ impl KeptFile {
         for ours in &self.ours {
             let found = edit::at(&value, &ours.at);
             let stands = match (&ours.to, found) {
-                (Some(set), Some(found)) => is_ours(set, found),
+                (Some(set), Some(found)) => is_ours(set, found) || is_at(set, found),
                 (Some(_), None) => continue,
                 (None, found) => found.is_none(),
             };

@@ -21,6 +21,18 @@ pub enum How {
     Untouched,
 }
 
+impl How {
+    /// In words for people: they stand after the file.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Original => "is byte for byte as it was",
+            Self::Removed => "was not there before and is gone",
+            Self::OursOnly => "was changed since: only Myelin's values were taken out",
+            Self::Untouched => "was as before",
+        }
+    }
+}
+
 /// A file that was taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RestoredFile {

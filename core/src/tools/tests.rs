@@ -482,6 +482,25 @@ fn variables_shell_files_and_projects_that_beat_the_files_are_named() {
 }
 
 #[test]
+fn another_path_of_our_own_address_is_nobodys_value() {
+    for repaired in [false, true] {
+        let place = place("linux");
+        let tool = Tool::find("claude-code").unwrap();
+        let before = lay(&place, tool, 3, "crlf");
+        place.tools.connect("claude-code", &wanted(), &key(), 1).unwrap();
+        let file = path(&place, tool, 0);
+        let pinned = fs::read_to_string(&file).unwrap().replace("/anthropic", "/p/cheap/anthropic");
+        fs::write(&file, pinned).unwrap();
+        assert_eq!(place.tools.look("claude-code", &wanted().base, None).unwrap().state, State::Drifted);
+        if repaired {
+            place.tools.connect("claude-code", &wanted(), &key(), 2).unwrap();
+        }
+        place.tools.restore("claude-code").unwrap();
+        assert_eq!(there(&place, tool), before, "repaired {repaired}");
+    }
+}
+
+#[test]
 fn a_lost_data_directory_never_makes_our_own_values_the_original() {
     for id in ["claude-code", "codex", "opencode", "aider", "continue"] {
         let place = place("linux");

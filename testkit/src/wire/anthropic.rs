@@ -128,6 +128,8 @@ fn conversation(messages: &[Value], turn: &mut Turn) {
     let calls =
         |message: &&Value| message["content"].as_array().into_iter().flatten().any(|block| block["type"] == "tool_use");
     turn.rounds = messages.iter().skip(end).filter(calls).count();
+    let last = messages.last().filter(|last| last["role"] == "assistant");
+    turn.begun = last.map(|last| texts(&last["content"]).concat());
 }
 
 fn count_media(block: &Value, turn: &mut Turn) {

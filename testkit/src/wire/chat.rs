@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::errors::ErrorShape;
 use crate::frame::Frame;
 use crate::model::{Choice, ToolOffer, Turn};
+use crate::provider::{ChatHost, Reasoning};
 use crate::refusal::{Refusal, Verdict, object};
 use crate::wire::{Ask, SSE, Wire, chat_answer, chat_rules, texts, wish, words};
 
@@ -48,7 +49,18 @@ fn read(ask: &Ask) -> Verdict<Turn> {
         ..Turn::default()
     };
     conversation(messages, &mut turn);
+    begun(body, host, &mut turn);
     Ok(turn)
+}
+
+/// The beginning of an answer at the end of the conversation. Hosts that need a mark answer anew without it.
+fn begun(body: &Value, host: &ChatHost, turn: &mut Turn) {
+    let Some(last) = body["messages"].as_array().and_then(|messages| messages.last()) else { return };
+    let marked = last["prefix"] == true || last["partial"] == true || body["continue_final_message"] == true;
+    if last["role"] == "assistant" && marked {
+        turn.begun = Some(texts(&last["content"]).concat());
+        turn.repeats = host.reasoning == Reasoning::Parts;
+    }
 }
 
 /// The end of the conversation: what the person wrote last, and what happened since.

@@ -102,6 +102,8 @@ fn read_chat(ask: &Ask) -> Verdict<Turn> {
         messages.iter().take(end).skip(start).filter_map(|message| message["content"].as_str()).collect();
     turn.user_text = wish(&own).unwrap_or_default();
     turn.rounds = messages.iter().skip(end).filter(|message| message["tool_calls"].is_array()).count();
+    let last = messages.last().filter(|last| last["role"] == "assistant" && !last["tool_calls"].is_array());
+    turn.begun = last.and_then(|last| last["content"].as_str()).map(str::to_owned);
     Ok(turn)
 }
 

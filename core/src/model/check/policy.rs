@@ -89,6 +89,9 @@ pub(super) fn retry(path: &str, retry: &Retry) -> Vec<Problem> {
     if retry.cut_streams == Some(CutStreams::Off) && retry.on.contains_key(&FailureClass::Cut) {
         problems.push(Problem::warning(at("on.cut"), "does not hold for streams while cut_streams is \"off\""));
     }
+    if retry.cut_streams == Some(CutStreams::Resume) && retry.on.get(&FailureClass::Cut) == Some(&RetryAction::Never) {
+        problems.push(Problem::warning(at("on.cut"), "says \"never\": so no stream is resumed that breaks off"));
+    }
     problems
 }
 

@@ -4,6 +4,7 @@
 mod faults;
 mod hedging;
 mod policies;
+mod resume;
 mod storms;
 
 use std::time::Duration;

@@ -73,6 +73,7 @@ function Attempt({ bar, at }: { bar: Bar; at: number }) {
           {t(`outcome.${attempt.outcome ?? "failed"}`)} {attempt.status ?? ""}
         </Badge>
         {attempt.hedged && <Badge>{t("inspect.hedged")}</Badge>}
+        {attempt.resumed && <Badge>{t("inspect.resumed")}</Badge>}
         {attempt.raced && <Badge>{t("inspect.raced")}</Badge>}
         <span className="text-muted">
           {duration(bar.length)}

@@ -72,6 +72,7 @@ export const requests = {
   "inspect.firstByte": "first byte after {time}",
   "inspect.credential": "credential {n}",
   "inspect.hedged": "hedge",
+  "inspect.resumed": "went on",
   "inspect.raced": "race",
   "outcome.answered": "answered",
   "outcome.failed": "failed",

@@ -72,6 +72,7 @@ export const requests = {
   "inspect.firstByte": "首字节 {time}",
   "inspect.credential": "凭据 {n}",
   "inspect.hedged": "对冲",
+  "inspect.resumed": "续写",
   "inspect.raced": "竞速",
   "outcome.answered": "已应答",
   "outcome.failed": "失败",

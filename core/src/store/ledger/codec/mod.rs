@@ -107,6 +107,7 @@ layout! { AttemptRecord {
     15 error_kind: Name;
     16 usage: Inner;
     17 cost: Number;
+    18 resumed: Number;
 } }
 
 layout! { PlannedDeployment {
@@ -267,6 +268,7 @@ mod tests {
                     reason: some("hedge"),
                     hedged: true,
                     raced: true,
+                    resumed: true,
                     error_kind: some("timeout"),
                     usage: Some(Usage { input: Some(1), ..Usage::default() }),
                     cost: Some(NanoUsd(3)),
