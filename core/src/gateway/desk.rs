@@ -3,6 +3,7 @@
 use super::Gateway;
 use crate::error::GatewayError;
 use crate::model::ChannelState;
+use crate::pipeline::probed;
 use crate::providers::{self, list_models};
 use crate::server::admin::{ChannelTest, Desk, Facts, Later};
 use crate::snapshot::Line;
@@ -74,6 +75,7 @@ impl Gateway {
         let mut shown = failed(model.clone(), "nothing was tested".to_owned());
         for credential in 0..credentials {
             let report = providers::test(&line.channel, credential, &model, line.client.as_ref(), clock).await;
+            probed(self.services(), line, credential, &report);
             let place = if credentials > 1 { format!("credential {}: ", credential + 1) } else { String::new() };
             shown = ChannelTest {
                 passed: report.failure.is_none(),

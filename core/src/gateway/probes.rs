@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::Gateway;
 use crate::error::{GatewayError, Kind, codes};
 use crate::model::{ChannelProbe, ChannelState, Entities, ProbeHow};
-use crate::pipeline::told;
+use crate::pipeline::{probed, told};
 use crate::providers::{self, Look, TestReport};
 use crate::routing::{Ended, Failure, How, Trouble};
 use crate::snapshot::{Line, Snapshot};
@@ -136,6 +136,7 @@ impl Gateway {
                 let name = line.channel.name();
                 self.services().fleet.begin(name, &model, clock.unix_ms());
                 let report = providers::test(&line.channel, credential, &model, line.client.as_ref(), clock).await;
+                probed(self.services(), line, credential, &report);
                 self.talked(line, credential, &report);
                 report.failure
             }

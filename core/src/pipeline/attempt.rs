@@ -276,11 +276,27 @@ impl Run {
     }
 
     async fn attempt(&mut self, candidate: &Candidate) -> Result<Found, GatewayError> {
-        let sent = self.send(candidate).await?;
+        let sent = loop {
+            match self.send(candidate).await {
+                Ok(sent) => break sent,
+                Err(error) if self.teaches(candidate, &error) => self.job.settle.end_attempt(End::Failed(&error)),
+                Err(error) => return Err(error),
+            }
+        };
         Ok(match self.ask.stream {
             true => Found::Begun(Box::new(self.read_to_commit(sent).await?)),
             false => Found::Whole(Box::new(self.read_whole(sent).await?)),
         })
+    }
+
+    /// Whether a refusal was for something that is left out from now on.
+    fn teaches(&self, candidate: &Candidate, error: &GatewayError) -> bool {
+        if !self.ask.stream || error.kind != Kind::UpstreamRejected {
+            return false;
+        }
+        let Ok(line) = self.job.line(candidate) else { return false };
+        let accepted = line.channel.accepts(self.ask.format, &candidate.upstream);
+        accepted.is_some_and(|accepted| line.channel.learn_refusal(&accepted, &error.public))
     }
 
     /// Sends the request to one candidate; anything but success is an error.

@@ -3,7 +3,7 @@
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use myelin_protocol::formats::gemini;
-use myelin_protocol::{ApiError, ApiFormat};
+use myelin_protocol::{ApiError, ApiErrorKind, ApiFormat};
 
 use super::reply::{Reply, ReplyBody};
 use super::settle::Settle;
@@ -11,7 +11,12 @@ use crate::error::{GatewayError, Kind, Side};
 use crate::model::RequestState;
 
 /// Answers with `error` in `format` and settles the request as failed.
-pub(crate) fn reply(format: ApiFormat, error: GatewayError, settle: Settle) -> Reply {
+pub(crate) fn reply(format: ApiFormat, mut error: GatewayError, settle: Settle) -> Reply {
+    let overloaded = error.kind == Kind::UpstreamFailed && error.public.kind == ApiErrorKind::Overloaded;
+    if format == ApiFormat::AnthropicMessages && overloaded {
+        // A provider may have said it inside a stream, where there is no status; clients of this format know it by this one.
+        error.public.status.get_or_insert(529);
+    }
     reply_as(|public| format.codec().encode_error(public), error, settle)
 }
 

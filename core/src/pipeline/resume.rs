@@ -236,3 +236,65 @@ fn begin_with(request: &mut ChatRequest, text: &str, tokens: u64, prefill: Prefi
         last.extras.insert(ApiFormat::OpenaiChat, mark, Value::Bool(true));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(fields: serde_json::Value) -> ChatRequest {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        ApiFormat::OpenaiChat.codec().decode_request(body.to_string().as_bytes(), Default::default()).unwrap()
+    }
+
+    fn sent(fields: serde_json::Value, prefill: Prefill) -> serde_json::Value {
+        let mut request = request(fields);
+        begin_with(&mut request, "alpha \n", 40, prefill);
+        let host = Dialect { prefill, ..Dialect::default() };
+        let written = ApiFormat::OpenaiChat.codec().encode_request(&request, &host).unwrap();
+        assert!(written.losses.is_empty(), "{:?}", written.losses);
+        serde_json::from_slice(&written.value).unwrap()
+    }
+
+    #[test]
+    fn the_beginning_stands_at_the_end_marked_as_the_host_wants_it() {
+        let last = |prefill| sent(json!({}), prefill)["messages"][1].clone();
+        assert_eq!(last(Prefill::Plain), json!({"role": "assistant", "content": "alpha"}));
+        assert_eq!(last(Prefill::Prefix), json!({"role": "assistant", "content": "alpha", "prefix": true}));
+        assert_eq!(last(Prefill::Partial), json!({"role": "assistant", "content": "alpha", "partial": true}));
+        let whole = sent(json!({"seed": 7}), Prefill::ContinueFinalMessage);
+        assert_eq!((&whole["continue_final_message"], &whole["add_generation_prompt"]), (&json!(true), &json!(false)));
+        assert_eq!(whole["seed"], 7);
+        // The caller began the answer itself.
+        let begun = json!({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Well, "}]});
+        let messages = sent(begun, Prefill::Plain)["messages"].clone();
+        assert_eq!(messages[1]["content"], "Well, alpha");
+        assert_eq!(messages.as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_was_written_counts_against_the_limit() {
+        for (most, left) in [(json!(100), json!(60)), (json!(10), json!(1)), (json!(null), json!(null))] {
+            assert_eq!(sent(json!({"max_completion_tokens": most}), Prefill::Plain)["max_completion_tokens"], left);
+        }
+    }
+
+    #[test]
+    fn a_form_that_a_beginning_does_not_fit_is_not_gone_on_with() {
+        let tool = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+        for unfitting in [
+            json!({"n": 2}),
+            json!({"logprobs": true}),
+            json!({"response_format": {"type": "json_object"}}),
+            json!({"tools": tool, "tool_choice": "required"}),
+            json!({"reasoning_effort": "low"}),
+        ] {
+            assert!(unfit(&request(unfitting.clone())).is_err(), "{unfitting}");
+        }
+        for fitting in [json!({}), json!({"tools": tool}), json!({"reasoning_effort": "none"}), json!({"n": 1})] {
+            assert_eq!(unfit(&request(fitting.clone())), Ok(()), "{fitting}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use myelin_protocol::dialect::Prefill;
@@ -75,6 +76,8 @@ pub struct LiveChannel {
     overrides: Overrides,
     tunings: Vec<Tuning>,
     addresses: Addresses,
+    /// It refused to be asked for usage in streams.
+    no_stream_options: AtomicBool,
 }
 
 /// What holds for some models of a channel.
@@ -137,6 +140,7 @@ impl LiveChannel {
             overrides: compiled(&channel.overrides)?,
             tunings: channel.for_models.iter().map(Tuning::new).collect::<Result<_, _>>()?,
             addresses: Addresses::new(plan.bases()),
+            no_stream_options: AtomicBool::new(false),
         };
         live.check_hosts(own)?;
         Ok(live)
@@ -174,7 +178,7 @@ impl LiveChannel {
             .or_else(|| serving().find(|(_, endpoint)| endpoint.preferred(upstream_model)))
             .or_else(|| serving().find(|(_, endpoint)| !is_last_resort(endpoint.format)))
             .or_else(|| serving().next())?;
-        let dialect = Arc::clone(endpoint.dialect(upstream_model));
+        let dialect = self.learned(endpoint.dialect(upstream_model));
         // A body with `anthropic_version` and without `model` (Vertex) is never the caller's.
         let native = endpoint.format == client && dialect.anthropic_version.is_none();
         let invented = self.invented(endpoint.format);
@@ -198,9 +202,29 @@ impl LiveChannel {
         let serving = || self.endpoints.iter().enumerate().filter(|(_, endpoint)| able(endpoint));
         let (index, endpoint) =
             serving().find(|(_, endpoint)| endpoint.format == client).or_else(|| serving().next())?;
-        let dialect = Arc::clone(endpoint.dialect(upstream_model));
+        let dialect = self.learned(endpoint.dialect(upstream_model));
         let invented = self.invented(endpoint.format);
         Some(Accepted { format: endpoint.format, dialect, native: false, invented, endpoint: index })
+    }
+
+    /// A dialect with what refusals taught.
+    fn learned(&self, dialect: &Arc<Dialect>) -> Arc<Dialect> {
+        if !self.no_stream_options.load(Ordering::Relaxed) || dialect.no_stream_options {
+            return Arc::clone(dialect);
+        }
+        Arc::new(Dialect { no_stream_options: true, ..Dialect::clone(dialect) })
+    }
+
+    /// Learns from a refusal that names `stream_options`, which nobody but us may have asked for. `true`: that is news, and without it the request
+    /// may be taken. Forgotten when the channel is changed.
+    pub fn learn_refusal(&self, accepted: &Accepted, error: &ApiError) -> bool {
+        const FIELD: &str = "stream_options";
+        let chat = matches!(accepted.format, ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions);
+        let named = error.param.as_deref() == Some(FIELD) || error.message.contains(FIELD);
+        chat && named
+            && matches!(error.status(), 400 | 422)
+            && !accepted.dialect.no_stream_options
+            && !self.no_stream_options.swap(true, Ordering::Relaxed)
     }
 
     /// Whether streamed and whole answers are asked for at the same address.

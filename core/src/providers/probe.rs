@@ -5,7 +5,7 @@ use http::HeaderMap;
 use myelin_protocol::drive::fold_stream;
 use myelin_protocol::formats::embeddings::EmbeddingFormat;
 use myelin_protocol::ir::{
-    ChatRequest, ChatResponse, Content, Embedding, EmbeddingInput, EmbeddingRequest, Message, Role,
+    ChatRequest, ChatResponse, Content, Embedding, EmbeddingInput, EmbeddingRequest, Message, Role, Usage,
 };
 use myelin_protocol::{ApiFormat, DecodeError};
 
@@ -32,6 +32,8 @@ pub struct TestReport {
     pub latency_us: u64,
     /// The first words of the answer.
     pub text: String,
+    /// What it used, where that was told.
+    pub usage: Option<Usage>,
     /// Why the test failed; `None`: it passed.
     pub failure: Option<GatewayError>,
 }
@@ -51,6 +53,7 @@ pub async fn test(
         status: None,
         latency_us: 0,
         text: String::new(),
+        usage: None,
         failure: None,
     };
     let probe = Probe(Reach { channel, credential, fetch, clock });
@@ -87,13 +90,17 @@ impl Probe<'_> {
         let answer = self.ask(&operation, body.value, accepted.format, report).await?;
         if stream {
             let folded = fold_stream(accepted.format, &accepted.dialect, &answer);
+            report.usage.clone_from(&folded.response.usage);
             return match folded.error {
                 Some(error) => Err(self.0.channel.classify(200, &HeaderMap::new(), error, self.0.clock.unix_ms())),
                 None => Ok(words(&folded.response)),
             };
         }
         match codec.decode_response(&answer, &accepted.dialect) {
-            Ok(answer) => Ok(words(&answer)),
+            Ok(answer) => {
+                report.usage.clone_from(&answer.usage);
+                Ok(words(&answer))
+            }
             Err(error) => Err(self.unlike(&accepted.format, &error)),
         }
     }
@@ -110,6 +117,7 @@ impl Probe<'_> {
         let body = codec.encode_request(&request, dialect).map_err(|error| self.0.says(Kind::Internal, &error))?;
         let answer = self.ask(&Operation::Embeddings, body.value, format.family(), report).await?;
         let answer = codec.decode_response(&answer).map_err(|error| self.unlike(&format, &error))?;
+        report.usage.clone_from(&answer.usage);
         match answer.data.first() {
             Some(Embedding::Float(vector)) => Ok(format!("a vector of {} numbers", vector.len())),
             Some(Embedding::Base64(_)) => Ok("a vector".to_owned()),

@@ -506,3 +506,58 @@ fn secrets_are_taken_out_of_words() {
     assert!(!words.contains("wJalr") && !words.contains("session-token"), "{words}");
     assert_eq!(channel.redact("nothing to hide"), "nothing to hide");
 }
+
+#[test]
+fn only_those_who_are_known_to_go_on_from_a_beginning_are_asked_to() {
+    use myelin_protocol::dialect::Prefill;
+    let chat = ApiFormat::OpenaiChat;
+    let cases = [
+        ("openai", "gpt-5", None),
+        ("gemini", "gemini-2.5-pro", None),
+        ("anthropic", "claude-opus-4-8", None),
+        ("anthropic", "claude-sonnet-4-6", None),
+        ("anthropic", "claude-haiku-4-5", Some((Prefill::Plain, "https://api.anthropic.com/v1/messages"))),
+        ("deepseek", "deepseek-reasoner", None),
+        ("deepseek", "deepseek-chat", Some((Prefill::Prefix, "https://api.deepseek.com/beta/chat/completions"))),
+        ("moonshot", "kimi-k2-thinking", None),
+        ("moonshot", "moonshot-v1-8k", Some((Prefill::Partial, "https://api.moonshot.ai/v1/chat/completions"))),
+        ("mistral", "magistral-medium-latest", None),
+        (
+            "mistral",
+            "mistral-large-latest",
+            Some((Prefill::PrefixRepeated, "https://api.mistral.ai/v1/chat/completions")),
+        ),
+        ("vllm", "any", Some((Prefill::ContinueFinalMessage, "http://localhost:8000/v1/chat/completions"))),
+        ("ollama", "llama3.3", Some((Prefill::Plain, "http://localhost:11434/api/chat"))),
+        ("ollama", "gpt-oss:20b", None),
+        ("openai-compatible", "any", None),
+    ];
+    for (provider, model, expected) in cases {
+        let mut fields = json!({"provider": provider, "credentials": [KEY]});
+        if provider == "openai-compatible" {
+            fields["base_urls"] = json!(["https://h/v1"]);
+        }
+        let channel = live(fields);
+        let found = channel.resumes(chat, model).map(|accepted| {
+            let address = uri(&channel, &Operation::Chat { accepted: &accepted, stream: true }, model);
+            (accepted.dialect.prefill, address)
+        });
+        let expected = expected.map(|(prefill, address)| (prefill, address.to_owned()));
+        assert_eq!(found, expected, "{provider} {model}");
+    }
+    // Usual questions never go to the address that is only for that.
+    let deepseek = live(json!({"provider": "deepseek", "credentials": [KEY]}));
+    let usual = deepseek.accepts(chat, "deepseek-chat").unwrap();
+    let address = uri(&deepseek, &Operation::Chat { accepted: &usual, stream: true }, "deepseek-chat");
+    assert_eq!(address, "https://api.deepseek.com/chat/completions");
+    assert_eq!(deepseek.formats("deepseek-chat").count(), 3);
+    // The owner's word, and whoever wrote the address outright.
+    let own = json!({"provider": "openai-compatible", "credentials": [KEY], "base_urls": ["https://h/v1"], "dialect": {"prefill": "partial"}});
+    assert!(live(own).resumes(ApiFormat::AnthropicMessages, "any").is_some());
+    let beta = json!({"provider": "deepseek", "credentials": [KEY], "base_urls": ["https://relay/x/beta"]});
+    let beta = live(beta);
+    for accepted in [beta.accepts(chat, "deepseek-chat"), beta.resumes(chat, "deepseek-chat")].into_iter().flatten() {
+        let address = uri(&beta, &Operation::Chat { accepted: &accepted, stream: true }, "deepseek-chat");
+        assert_eq!(address, "https://relay/x/beta/chat/completions");
+    }
+}

@@ -340,6 +340,9 @@ impl RoutingTable {
 
     /// A name that nobody offers just so: read as other programs write it, as `vendor/model` of a channel's provider, or in other letters.
     fn otherwise(&self, target: &str) -> Resolution {
+        if name::readings(target).any(|reading| reading == ECHO) {
+            return Resolution::Echo;
+        }
         for reading in name::readings(target) {
             if let Some(group) = self.by_model.get(reading) {
                 return Resolution::Groups(vec![group.clone()]);
@@ -447,7 +450,7 @@ pub(super) mod tests {
 
     #[test]
     fn names_mean_what_the_rules_say() {
-        let cases: [(&str, &[&[&str]]); 19] = [
+        let cases: [(&str, &[&[&str]]); 20] = [
             ("gpt-5", &[&["0:gpt-5", "1:gpt-5-clone"]]),
             ("fast", &[&["0:gpt-5-mini"]]),
             ("main/fast", &[&["0:gpt-5-mini"]]),
@@ -455,6 +458,7 @@ pub(super) mod tests {
             ("meta-llama/llama-3", &[&["Unknown"]]),
             ("tag:paid", &[&["Unknown"]]),
             ("echo", &[&["Echo"]]),
+            ("echo:latest", &[&["Echo"]]),
             ("smart", &[&["0:gpt-5", "1:smart"]]),
             ("all", &[&["0:gpt-5"]]),
             ("any-thing", &[&["0:gpt-5"]]),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use myelin_core::model::{AttemptOutcome, RequestState};
-use myelin_testkit::{MockServer, Progress, Script};
+use myelin_testkit::{Delivery, MockServer, Progress, Refusal, Script, Verbatim};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -212,4 +212,41 @@ async fn a_long_wait_is_kept_alive_and_a_late_failure_is_an_event() {
     assert!(text.starts_with("event: ping"), "{text}");
     assert!(text.contains("event: error") && text.contains("overloaded_error"), "{text}");
     assert_eq!(gateway.last_record().await.state, RequestState::Failed);
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_stream_options_is_asked_without_them_from_then_on() {
+    let mock = MockServer::start().await.unwrap();
+    let gateway = TestGateway::start(vec![mock_channel(&mock, "main", "openai", "openai")]).await;
+    let body = json!({"error": {"message": "Unrecognized request argument supplied: stream_options",
+        "type": "invalid_request_error", "param": "stream_options", "code": null}});
+    let refusal =
+        Verbatim { status: 400, content_type: "application/json".into(), body: body.to_string().into_bytes() };
+    mock.script(Script { verbatim: Some(refusal), ..Script::default() });
+    let ask = json!({"model": "mock", "stream": true, "messages": [{"role": "user", "content": "hello"}]});
+    for _ in 0..2 {
+        let (status, text) = gateway.ask_text("/v1/chat/completions", &ask).await;
+        assert!(status == 200 && text.contains("[DONE]"), "{text}");
+    }
+    let asked: Vec<bool> = mock.requests().iter().map(|asked| asked.json()["stream_options"].is_object()).collect();
+    assert_eq!(asked, [true, false, false]);
+}
+
+#[tokio::test]
+async fn an_overload_told_inside_a_stream_is_the_status_that_anthropic_clients_know() {
+    let mock = MockServer::start().await.unwrap();
+    let channels = vec![mock_channel(&mock, "main", "anthropic", "anthropic")];
+    let gateway = TestGateway::with_settings(channels, |settings| settings.max_attempts = 1).await;
+    for (path, expected) in [("/v1/messages", 529), ("/v1/chat/completions", 503)] {
+        let refusal = Refusal::with_status(529, "overloaded", "busy".to_owned());
+        let delivery = Delivery { error_after: Some((0, refusal)), ..Delivery::default() };
+        mock.script(Script::delivered(delivery));
+        let ask = json!({"model": "mock", "stream": true, "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]});
+        let (status, text) = gateway.ask_text(path, &ask).await;
+        assert_eq!(status, expected, "{text}");
+        gateway.gateway.services().fleet.reset(None, None);
+        if expected == 529 {
+            assert!(text.contains("overloaded_error"), "{text}");
+        }
+    }
 }

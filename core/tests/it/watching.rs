@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use myelin_core::events::Event;
-use myelin_core::model::{Channel, ChannelState, KeyBreaker, Limit, Measure, Profile, Strategy, Window};
+use myelin_core::model::{Channel, ChannelState, KeyBreaker, Limit, Measure, Profile, RequestState, Strategy, Window};
 use myelin_core::store::Change;
 use myelin_testkit::{MockServer, Script, Verbatim};
 use serde_json::{Value, json};
@@ -191,6 +191,18 @@ async fn a_probe_that_talks_brings_a_failed_model_back_without_any_caller() {
     .await;
     heard(&gateway, "breaker-closed", "main").await;
     assert!(mock.requests().len() > asked);
+    // What it cost stands in the ledger: under the channel, and under nobody.
+    let records = gateway.records(2).await;
+    let probes: Vec<_> = records.iter().filter(|record| record.tags.iter().any(|tag| tag == "probe")).collect();
+    let probe = probes.first().expect("a record of the probe");
+    assert_eq!((probe.channel.as_deref(), probe.state), (Some("main"), RequestState::Completed));
+    assert!(
+        probe.key.is_none()
+            && probe.tool.is_none()
+            && probe.owners.is_empty()
+            && probe.rule.as_deref() == Some("probe")
+    );
+    assert!(probe.usage.as_ref().and_then(|usage| usage.output).is_some_and(|output| output > 0), "{probe:?}");
     let rows = gateway.gateway.services().fleet.troubles("main", u64::MAX - 1);
     assert!(rows.iter().all(|row| row.view.as_ref().is_none_or(|view| view.state == "recovering")), "{rows:?}");
 }

@@ -147,7 +147,7 @@ function useCommands(): Command[] {
     make(t("palette.do"), t("keys.add"), () => void navigate({ to: "/keys", search: { add: true } })),
     make(t("palette.do"), t("profiles.add"), () => void navigate({ to: "/profiles", search: { add: true } })),
     make(t("palette.do"), t("routes.add"), () => void navigate({ to: "/routes", search: { add: true } })),
-    make(t("palette.do"), t("pins.add"), () => void navigate({ to: "/tools", search: { view: "folders" } })),
+    make(t("palette.do"), t("pins.open"), () => void navigate({ to: "/tools", search: { view: "folders" } })),
     make(t("palette.do"), t("keys.shortcuts"), openHelp),
     ...(["system", "light", "dark"] as const).map((theme) =>
       make(t("palette.do"), t("theme.label", { theme: t(`theme.${theme}`) }), () => setTheme(theme)),

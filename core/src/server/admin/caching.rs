@@ -116,8 +116,8 @@ pub(super) async fn caches(
     rows.truncate(MOST_ROWS);
     let mut sums = CachingSums::default();
     for row in rows.iter().filter_map(|row| row.sums) {
-        sums.saved = sums.saved + row.saved;
-        sums.surcharge = sums.surcharge + row.surcharge;
+        sums.saved += row.saved;
+        sums.surcharge += row.surcharge;
     }
     let unpriced = rows.iter().filter(|row| row.sums.is_none()).map(|row| row.cache_read + row.cache_write).sum();
     let total = &answer.total;

@@ -17,6 +17,8 @@ use crate::model::{ChannelState, RequestRecord};
 use crate::snapshot::Snapshot;
 use crate::store::{Change, MasterKey, Store};
 
+mod pages;
+
 const CANARY: &str = "sk-canary-0123456789";
 
 /// Passes every test of a channel whose name does not begin with `bad`.
@@ -62,6 +64,7 @@ impl Desk for FakeDesk {
 struct World {
     _dir: tempfile::TempDir,
     store: Store,
+    services: Arc<Services>,
     socket: Router,
     tcp: Router,
 }
@@ -90,6 +93,7 @@ fn world() -> World {
     World {
         _dir: dir,
         store,
+        services: Arc::clone(&services),
         socket: over_socket(Arc::clone(&services), Arc::clone(&desk)),
         tcp: over_tcp(services, desk),
     }

@@ -226,6 +226,7 @@ impl StreamOut {
         }
         let finish = self.finish.take().unwrap_or_else(|| Finish::new(FinishReason::Stop));
         if let Some(failure) = response::finish_error(&finish) {
+            let failure = crate::ApiError { request_id: self.context.request_id.clone(), ..failure };
             return sse::write_event(out, Some("error"), &error::encode(&failure));
         }
         self.begin(out);

@@ -66,21 +66,25 @@ export function CostsPage() {
       }
     >
       <RangeBar search={search} usual="month" span={span} change={change}>
-        <Field label={t("costs.by")}>
-          <Select className="w-36" value={by} onChange={(event) => change({ by: event.target.value as Dimension })}>
-            {DIMENSIONS.map((name) => (
-              <option key={name} value={name}>
-                {t(`by.${name}`)}
-              </option>
-            ))}
-          </Select>
-        </Field>
-        <Segmented
-          label={t("costs.metric")}
-          choices={METRICS.map((id) => ({ id, label: t(`metric.${id}`) }))}
-          value={metric}
-          onChange={(next) => change({ metric: next })}
-        />
+        {tab !== "caches" && (
+          <>
+            <Field label={t("costs.by")}>
+              <Select className="w-36" value={by} onChange={(event) => change({ by: event.target.value as Dimension })}>
+                {DIMENSIONS.map((name) => (
+                  <option key={name} value={name}>
+                    {t(`by.${name}`)}
+                  </option>
+                ))}
+              </Select>
+            </Field>
+            <Segmented
+              label={t("costs.metric")}
+              choices={METRICS.map((id) => ({ id, label: t(`metric.${id}`) }))}
+              value={metric}
+              onChange={(next) => change({ metric: next })}
+            />
+          </>
+        )}
       </RangeBar>
       {tab === "spend" && <Spend search={search} span={span} by={by} metric={metric} change={change} />}
       {tab === "hours" && <Hours search={search} span={span} metric={metric} />}

@@ -9,6 +9,7 @@ import { useNow } from "@/components/ui/moment";
 import { Failure } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { Table } from "@/components/ui/table";
+import { Nothing } from "@/features/costs/page";
 import { filterQuery } from "@/features/costs/search";
 import { useLanguage, useT } from "@/i18n";
 import { count } from "@/lib/format";
@@ -16,6 +17,7 @@ import { zone } from "@/lib/range";
 import { clock } from "@/lib/time";
 import { outages, place } from "./failures";
 import type { PerformanceSearch } from "./measures";
+import { Totals } from "./totals";
 
 const TimeSeries = lazy(() => import("@/components/charts/time-series").then((m) => ({ default: m.TimeSeries })));
 
@@ -38,8 +40,11 @@ export function Failures({ search, span }: Props) {
   });
   if (found.isError) return <Failure error={found.error} retry={() => void found.refetch()} />;
   if (!found.data) return <Skeleton className="h-64 w-full" />;
+  const { total } = found.data.usage;
+  if (total.requests === 0) return <Nothing />;
   return (
     <>
+      <Totals total={total} />
       <Kinds usage={found.data.usage} span={span} bucket={bucket} />
       <Breakers events={found.data.events} span={span} />
     </>

@@ -19,6 +19,7 @@ import { count, duration, percent } from "@/lib/format";
 import { rangeOf, zone } from "@/lib/range";
 import { Failures } from "./failures-view";
 import { GROUPS, type Group, MEASURES, type PerformanceSearch, read } from "./measures";
+import { Totals } from "./totals";
 
 const TimeSeries = lazy(() => import("@/components/charts/time-series").then((m) => ({ default: m.TimeSeries })));
 
@@ -33,20 +34,6 @@ export function PerformancePage() {
   const span = rangeOf(search, "day", useNow());
   const change = (next: Partial<PerformanceSearch>) =>
     void navigate({ search: (before) => ({ ...before, ...next }), replace: true });
-  const bucket = bucketFor(span.since, span.until);
-  const query = {
-    by: view === "time" ? `${by},${bucket}` : by,
-    ...span,
-    zone: zone(),
-    ...filterQuery(search),
-  };
-  const usage = useQuery({
-    queryKey: ["usage", query],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/usage", { params: { query }, signal })),
-    placeholderData: keepPreviousData,
-    staleTime: 15_000,
-    refetchInterval: 60_000,
-  });
   const views = [
     { id: "compare", label: t("perf.compare") },
     { id: "time", label: t("perf.time") },
@@ -71,40 +58,46 @@ export function PerformancePage() {
           </Select>
         </Field>
       </RangeBar>
-      {usage.isError && <Failure error={usage.error} retry={() => void usage.refetch()} />}
-      {usage.isPending && <Skeleton className="h-64 w-full" />}
-      {usage.data?.total.requests === 0 && <Nothing />}
-      {usage.data && usage.data.total.requests > 0 && (
-        <>
-          <Totals total={usage.data.total} />
-          {view === "compare" && <Compare rows={usage.data.groups} by={by} search={search} span={span} />}
-          {view === "time" && <OverTime rows={usage.data.groups} span={span} />}
-          {view === "failures" && <Failures search={search} span={span} />}
-        </>
+      {view === "failures" ? (
+        <Failures search={search} span={span} />
+      ) : (
+        <Measured search={search} span={span} by={by} view={view} />
       )}
     </Page>
   );
 }
 
-type Row = Api<"UsageRow">;
-type Span = { since: number; until: number };
+type MeasuredProps = { search: PerformanceSearch; span: Span; by: Group; view: "compare" | "time" };
 
-function Totals({ total }: { total: Api<"SumsView"> }) {
-  const t = useT();
+function Measured({ search, span, by, view }: MeasuredProps) {
+  const bucket = bucketFor(span.since, span.until);
+  const query = {
+    by: view === "time" ? `${by},${bucket}` : by,
+    ...span,
+    zone: zone(),
+    ...filterQuery(search),
+  };
+  const usage = useQuery({
+    queryKey: ["usage", query],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/usage", { params: { query }, signal })),
+    placeholderData: keepPreviousData,
+    staleTime: 15_000,
+    refetchInterval: 60_000,
+  });
+  if (usage.isError) return <Failure error={usage.error} retry={() => void usage.refetch()} />;
+  if (!usage.data) return <Skeleton className="h-64 w-full" />;
+  if (usage.data.total.requests === 0) return <Nothing />;
   return (
-    <dl className="grid grid-cols-2 gap-2 sm:grid-cols-3 xl:grid-cols-7">
-      {MEASURES.map(({ id, show, value }) => {
-        const found = value(total);
-        return (
-          <div key={id} className="rounded-xl border border-line bg-surface px-4 py-3">
-            <dt className="truncate text-xs text-muted">{t(`measure.${id}`)}</dt>
-            <dd className="mt-0.5 text-lg font-semibold">{found === undefined ? "–" : show(found)}</dd>
-          </div>
-        );
-      })}
-    </dl>
+    <>
+      <Totals total={usage.data.total} />
+      {view === "compare" && <Compare rows={usage.data.groups} by={by} search={search} span={span} />}
+      {view === "time" && <OverTime rows={usage.data.groups} span={span} />}
+    </>
   );
 }
+
+type Row = Api<"UsageRow">;
+type Span = { since: number; until: number };
 
 type CompareProps = { rows: Row[]; by: Group; search: PerformanceSearch; span: Span };
 

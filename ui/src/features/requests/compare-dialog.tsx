@@ -9,12 +9,12 @@ import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { Table } from "@/components/ui/table";
 import { Tabs } from "@/components/ui/tabs";
-import { useLanguage, useT } from "@/i18n";
-import { bytes, duration, exact, percent } from "@/lib/format";
+import { type Key, useLanguage, useT } from "@/i18n";
+import { bytes, duration, exact } from "@/lib/format";
 import { exactMoney } from "@/lib/money";
 import { absolute } from "@/lib/time";
 import { Diff, useBodies } from "./bodies";
-import { compared, type Row, type Side, type Unit } from "./compare";
+import { changeWords, compared, type Row, type Side, type Unit } from "./compare";
 
 type Props = {
   ids: [string, string];
@@ -90,13 +90,14 @@ const shown = (side: Side, unit: Unit) =>
 function Figures({ left, right, open }: { left: RequestRecord; right: RequestRecord; open: Props["open"] }) {
   const t = useT();
   const language = useLanguage();
-  const head = (record: RequestRecord) => (
+  const head = (record: RequestRecord, name: Key) => (
     <button
       type="button"
       className="font-medium text-accent hover:underline"
+      title={absolute(record.started ?? 0, language)}
       onClick={() => record.id && open(record.id)}
     >
-      {absolute(record.started ?? 0, language)}
+      {t(name)}
     </button>
   );
   const cell = (row: Row, side: Side) => (
@@ -108,19 +109,20 @@ function Figures({ left, right, open }: { left: RequestRecord; right: RequestRec
       rows={compared(left, right)}
       id={(row) => row.label}
       columns={[
-        { id: "what", head: t("compare.what"), cell: (row) => <span className="text-muted">{t(row.label)}</span> },
-        { id: "left", head: head(left), cell: (row) => cell(row, row.left) },
-        { id: "right", head: head(right), cell: (row) => cell(row, row.right) },
+        {
+          id: "what",
+          head: t("compare.what"),
+          className: "min-w-24",
+          cell: (row) => <span className="text-muted">{t(row.label)}</span>,
+        },
+        { id: "left", head: head(left, "compare.first"), cell: (row) => cell(row, row.left) },
+        { id: "right", head: head(right, "compare.second"), cell: (row) => cell(row, row.right) },
         {
           id: "change",
           head: t("compare.change"),
           right: true,
           cell: (row) =>
-            row.change === undefined
-              ? row.differs
-                ? t("compare.differs")
-                : ""
-              : `${row.change > 0 ? "+" : "−"}${percent(Math.abs(row.change))}`,
+            row.change === undefined ? (row.differs ? t("compare.differs") : "") : changeWords(row.change),
         },
       ]}
     />

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { RequestRecord } from "@/api/live";
-import { compared, pair, pick } from "./compare";
+import { changeWords, compared, inOrder, pair, pick } from "./compare";
 
 const record = (fields: object): RequestRecord => ({ id: "a", state: "completed", ...fields }) as RequestRecord;
 
@@ -21,6 +21,21 @@ test("what differs is marked, and by how much where both sides are known", () =>
 test("nothing is a share of nothing", () => {
   const rows = compared(record({ cost: 0 }), record({ cost: 5 }));
   expect(rows.find((found) => found.label === "column.cost")).toMatchObject({ differs: true, change: undefined });
+});
+
+test("a change is a share, or how many times as much", () => {
+  expect([0.5, -0.25, 0.0001, 8.99, 9, 1110.67].map(changeWords)).toEqual([
+    "+50%",
+    "−25%",
+    "+<0.1%",
+    "+899%",
+    "×10",
+    "×1,112",
+  ]);
+});
+
+test("the older request stands first, however they were picked", () => {
+  expect(inOrder(["req_2", "req_1"])).toBe("req_1,req_2");
 });
 
 test("an address names two different requests or none", () => {

@@ -1,5 +1,6 @@
 import type { RequestRecord } from "@/api/live";
 import type { Key } from "@/i18n";
+import { count, percent } from "@/lib/format";
 import { speed, usageOf } from "./shape";
 
 /** How a figure is written; words stand for themselves. */
@@ -52,6 +53,12 @@ export function compared(left: RequestRecord, right: RequestRecord): Row[] {
   });
 }
 
+/** A change as people say it: a share as long as that says something, then how many times as much. */
+export function changeWords(change: number): string {
+  if (change >= 9) return `×${count(change + 1)}`;
+  return `${change > 0 ? "+" : "−"}${percent(Math.abs(change))}`;
+}
+
 /** The two requests that an address names. */
 export function pair(text: string | undefined): [string, string] | undefined {
   const [left, right, more] = (text ?? "").split(",");
@@ -63,3 +70,6 @@ export function pick(picked: readonly string[], id: string): string[] {
   if (picked.includes(id)) return picked.filter((one) => one !== id);
   return [...picked, id].slice(-2);
 }
+
+/** Two picks as an address names them: the older one first. Ids sort by time. */
+export const inOrder = (picked: readonly string[]): string => picked.toSorted().join(",");

@@ -11,7 +11,7 @@ import { useT } from "@/i18n";
 import { queries } from "@/app/query";
 import { useShortcuts } from "@/app/shortcuts";
 import { gatewayAddress } from "@/lib/shell";
-import { pair, pick } from "./compare";
+import { inOrder, pair, pick } from "./compare";
 import { Filters } from "./filters";
 import { Flights } from "./flights";
 import { Inspector } from "./inspector";
@@ -90,7 +90,7 @@ export function RequestsPage() {
     j: () => show(search.open ? (beside(1) ?? search.open) : rows[0]?.id),
     k: () => search.open && show(beside(-1) ?? search.open),
     x: () => search.open && setPicked(pick(picked, search.open)),
-    c: () => compare(picked.join(",")),
+    c: () => compare(inOrder(picked)),
     p: () => setFollowing((on) => !on),
     "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
   });
@@ -117,7 +117,7 @@ export function RequestsPage() {
       <Filters search={search} change={change} live={live.state} />
       <Flights />
       {picked.length > 0 && (
-        <Picked picked={picked} compare={() => compare(picked.join(","))} clear={() => setPicked([])} />
+        <Picked picked={picked} compare={() => compare(inOrder(picked))} clear={() => setPicked([])} />
       )}
       {records.isError && <Failure error={records.error} retry={() => void records.refetch()} />}
       {records.isSuccess && rows.length === 0 ? (

@@ -32,7 +32,7 @@ export function Pins() {
   const { pins, profiles } = list.data;
   return (
     <>
-      <Card title={t("pins.add")} hint={t("pins.hint")}>
+      <Card title={t("pins.open")} hint={t("pins.hint")}>
         <Bind list={list.data} />
       </Card>
       {pins.length === 0 ? (

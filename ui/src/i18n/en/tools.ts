@@ -106,6 +106,7 @@ export const tools = {
   "pins.every": "every tool",
   "pins.profile": "Profile",
   "pins.add": "Bind",
+  "pins.open": "Bind a folder to a profile",
   "pins.added": "{folder} is bound to {profile}",
   "pins.remove": "Free {folder}",
   "pins.removed": "{folder} is free",

@@ -103,6 +103,7 @@ export const tools = {
   "pins.every": "所有工具",
   "pins.profile": "方案",
   "pins.add": "绑定",
+  "pins.open": "把文件夹绑定到方案",
   "pins.added": "{folder} 已绑定到 {profile}",
   "pins.remove": "解绑 {folder}",
   "pins.removed": "{folder} 已解绑",
