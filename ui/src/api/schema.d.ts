@@ -509,6 +509,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that the start page shows: one answer for one page. */
+        get: operations["overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/owners": {
         parameters: {
             query?: never;
@@ -945,7 +962,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every tool of this system, as it stands. */
+        /** Every tool of this system as it stands, and what it can be told: one answer for one page. */
         get: operations["list_tools"];
         put?: never;
         post?: never;
@@ -1100,6 +1117,43 @@ export interface paths {
         };
         /** Usage and spend, summed up by any dimension and stretch of time. Without `since`: the last thirty days. */
         get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/caches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the prompt caches of providers saved against the full price of input, by deployment, at the prices of now: tokens are known exactly, their price
+         *     when they were read is not kept by class. Without `since`: the last thirty days.
+         */
+        get: operations["usage_caches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Usage as `usage` gives it, with the events beside it: what failed, and what was left alone because of it. */
+        get: operations["usage_failures"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1474,6 +1528,46 @@ export interface components {
              * @description Requests that shared a call of another.
              */
             shared: number;
+        };
+        /** @description What one deployment's cache saved. */
+        CachingRow: {
+            /** Format: int64 */
+            cache_read: number;
+            /** Format: int64 */
+            cache_write: number;
+            channel: string;
+            /** Format: int64 */
+            input: number;
+            model: string;
+            /** Format: int64 */
+            requests: number;
+            sums?: components["schemas"]["CachingSums"] | null;
+        };
+        /** @description In nanodollars, at the prices of now. */
+        CachingSums: {
+            /** @description Reading from caches was cheaper by so much than the full price of input. */
+            saved: components["schemas"]["NanoUsd"];
+            /** @description Writing to caches was dearer by so much. */
+            surcharge: components["schemas"]["NanoUsd"];
+        };
+        /** @description What the prompt caches of providers saved. */
+        CachingView: components["schemas"]["CachingSums"] & {
+            /** Format: int64 */
+            cache_read: number;
+            /** Format: int64 */
+            cache_write: number;
+            /** @description By channel and upstream's model, what saved most first; only where a cache was used. */
+            deployments: components["schemas"]["CachingRow"][];
+            /**
+             * Format: int64
+             * @description Tokens that were read, cached ones included, of every request that the filter lets through.
+             */
+            input: number;
+            /**
+             * Format: int64
+             * @description Of the tokens from caches, those whose price is not known.
+             */
+            unpriced: number;
         };
         /** @description One line of the change log. */
         ChangeEntry: {
@@ -2214,6 +2308,12 @@ export interface components {
             /** @description Each thing that is wrong with what was sent. */
             problems?: components["schemas"]["Problem"][];
         };
+        /** @description What failed, and what happened meanwhile. */
+        FailuresView: {
+            /** @description All that are remembered, the oldest first. */
+            events: components["schemas"]["Event"][];
+            usage: components["schemas"]["UsageView"];
+        };
         /** @description A file that is, or would be, changed. */
         FileDiff: {
             /** @description The change, in lines with `+` and `-`; empty: nothing changes. Secrets are masked. */
@@ -2379,6 +2479,8 @@ export interface components {
             apply?: boolean;
             /** @description Its bytes in base64, where it is no text. */
             base64?: string | null;
+            /** @description Instead of both: a file of the gateway's machine that `discover` found, by the path it gave. */
+            found?: string | null;
             /** @description Whose it is. */
             kind: components["schemas"]["Kind"];
             /** @description Its text. */
@@ -3151,6 +3253,39 @@ export interface components {
          * @enum {string}
          */
         OverrideSide: "request" | "response";
+        /** @description The start page. */
+        Overview: {
+            /** @description Events of the last day that are more than news, the newest first. */
+            alerts: components["schemas"]["Event"][];
+            /** @description Requests in flight. */
+            flights: components["schemas"]["FlightsView"];
+            /** @description The last 24 hours, by hour. */
+            hours: components["schemas"]["UsageView"];
+            /** @description The last requests, the newest first. */
+            latest: components["schemas"]["RequestRecord"][];
+            limits: components["schemas"]["LimitList"];
+            /** @description Spent since the month began, in nanodollars. */
+            month: components["schemas"]["NanoUsd"];
+            /**
+             * Format: int64
+             * @description What to follow the live requests after.
+             */
+            next: number;
+            profiles: components["schemas"]["ProfileList"];
+            /**
+             * Format: int64
+             * @description When the last 24 hours began; milliseconds since 1970.
+             */
+            since: number;
+            status: components["schemas"]["Status"];
+            /** @description Spent since midnight, in nanodollars. */
+            today: components["schemas"]["NanoUsd"];
+            /**
+             * Format: int64
+             * @description When they ended.
+             */
+            until: number;
+        };
         /** @description A price that the owner set. */
         OwnPrice: {
             /**
@@ -3240,6 +3375,10 @@ export interface components {
         /** @description Folders that are bound to profiles. */
         PinList: {
             pins: components["schemas"]["Pin"][];
+            /** @description Profiles that a folder can be bound to, beside `direct`. */
+            profiles: string[];
+            /** @description Tools that `myelin run` can start. */
+            tools: string[];
         };
         /** @description A deployment that was planned for a request, with the reason for its place. */
         PlannedDeployment: {
@@ -4440,8 +4579,14 @@ export interface components {
         };
         /** @description Tools. */
         ToolList: {
+            /** @description The gateway's active profile: what tools without one of their own follow. */
+            active: string;
             /** @description The address that is written into their files, without a path. */
             base: string;
+            /** @description Models that can be asked for, at most 100: what tools that offer a list are told. */
+            models: string[];
+            /** @description Profiles that a tool can have of its own, beside `direct`. */
+            profiles: string[];
             /** @description All that run on this system. */
             tools: components["schemas"]["ToolView"][];
         };
@@ -6012,6 +6157,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OfferedModels"];
+                };
+            };
+        };
+    };
+    overview: {
+        parameters: {
+            query?: {
+                /** @description IANA name of the time zone in which days and months begin; absent: UTC. */
+                zone?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };
@@ -7667,6 +7842,133 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    usage_caches: {
+        parameters: {
+            query?: {
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CachingView"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    usage_failures: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What makes a group, separated by commas: any filter's name, `user`, `team`, `project`, `organisation`; and at most one of `minute`, `hour`,
+                 *     `day`, `week`, `month`.
+                 */
+                by?: string;
+                /** @description IANA name of the time zone in which days, weeks and months begin; absent: UTC. */
+                zone?: string;
+                /** @description The model that was asked for. Every filter may repeat: one of its values will do. An empty value: the record says nothing there. */
+                model?: string[];
+                /** @description Upstream's name of the model. */
+                upstream_model?: string[];
+                /** @description The channel that answered or failed last. */
+                channel?: string[];
+                /** @description Its provider. */
+                provider?: string[];
+                /** @description Id or name of the virtual key. */
+                key?: string[];
+                /** @description The tool. */
+                tool?: string[];
+                /** @description The profile. */
+                profile?: string[];
+                /** @description The client's format. */
+                format?: string[];
+                /** @description `completed`, `interrupted`, `canceled` or `failed`. */
+                state?: string[];
+                /** @description HTTP status that the client got. */
+                status?: string[];
+                /** @description Kind of failure. */
+                error?: string[];
+                /** @description `hit`, `miss`, `shared` or `none`. */
+                cache?: string[];
+                /** @description A node above the key: `kind:name`. */
+                owner?: string[];
+                /** @description A tag. */
+                tag?: string[];
+                /** @description Began at this time or later; milliseconds since 1970. */
+                since?: number;
+                /** @description Began before this time; milliseconds since 1970. */
+                until?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FailuresView"];
                 };
             };
             400: {
