@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::Loss;
-use myelin_protocol::{ApiError, ApiFormat};
+use myelin_protocol::{ApiError, ApiErrorKind, ApiFormat};
 
 use super::settle::End;
 use super::{Job, mirror};
@@ -228,7 +228,13 @@ impl Job {
 
     /// A failure that came inside an answer with status 200.
     pub(crate) fn in_band(&self, channel: &LiveChannel, error: ApiError) -> GatewayError {
-        channel.classify(error.status(), &HeaderMap::new(), error, self.services.clock.unix_ms())
+        let told = error.status;
+        let mut error = channel.classify(error.status(), &HeaderMap::new(), error, self.services.clock.unix_ms());
+        if told.is_none() && error.public.kind == ApiErrorKind::Overloaded {
+            // Nobody said a status: each format has one of its own for this.
+            error.public.status = None;
+        }
+        error
     }
 
     /// The open attempt is over: it answered, or it failed with what the next candidate, or the caller, is told.
