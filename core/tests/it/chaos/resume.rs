@@ -67,7 +67,7 @@ fn cut(after: usize) -> Delivery {
 fn flaws(client: Client, got: &str, record: &RequestRecord) -> Option<String> {
     let whole = claims_its_end(client, got) && !tells_an_error(client, got) && pieces(client, got) == ANSWER;
     let mut dialog = question(client);
-    let read = whole.then(|| dialog.said_in(got).text).unwrap_or_default();
+    let read = if whole { dialog.said_in(got).text } else { String::new() };
     let attempts = &record.attempts;
     let used = |pick: fn(&RequestRecord) -> Option<u64>| pick(record).unwrap_or(0);
     let parts: u64 = attempts.iter().filter_map(|attempt| attempt.usage.as_ref()?.output).sum();
