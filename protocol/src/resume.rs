@@ -1,6 +1,6 @@
 //! Going on with an answer that broke off: what of it the client has seen, and how the rest, which another deployment makes, is put behind it.
 //!
-//! [`Said`] watches the events that reached the client. Only plain text can be gone on with: it says why not where anything else was begun. [`Splice`]
+//! [`Said`] watches the events that reached the client. Only plain text can be gone on with: it says why not where anything else was begun. `Splice`
 //! takes the events of the continuation and gives those that the client's stream wants next: one beginning, one text, one end, and the counters of all
 //! that was asked. Whitespace that could not be sent with the text, and text that a deployment repeats before it goes on, come once.
 //!
