@@ -161,9 +161,11 @@ impl Flight {
     }
 
     /// So much has gone to the client.
-    pub(super) fn progress(&self, bytes_out: u64, tokens_out: u64) {
+    pub(super) fn progress(&self, bytes_out: u64, tokens_out: Option<u64>) {
         self.bytes_out.store(bytes_out, Ordering::Relaxed);
-        self.tokens_out.store(tokens_out, Ordering::Relaxed);
+        if let Some(tokens_out) = tokens_out {
+            self.tokens_out.store(tokens_out, Ordering::Relaxed);
+        }
     }
 
     fn stop(&self) {

@@ -216,7 +216,7 @@ impl Settle {
     }
 
     /// The next piece of what the client gets; about how many tokens it has by now.
-    pub(crate) fn given_piece(&mut self, bytes: &[u8], tokens: u64) {
+    pub(crate) fn given_piece(&mut self, bytes: &[u8], tokens: Option<u64>) {
         self.record.bytes_out += bytes.len() as u64;
         self.flight.progress(self.record.bytes_out, tokens);
         if let Some(capture) = &mut self.capture {

@@ -28,6 +28,8 @@ use crate::upstream::timeouts::Limits;
 
 /// How often a silent connection is kept alive.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How often it is told how much an answer in flight has so far.
+const GAUGE: Duration = Duration::from_millis(500);
 
 /// A stream on its way to the client.
 pub struct StreamReply(State);
@@ -79,6 +81,8 @@ pub(crate) struct Live {
     timer: Option<Pin<Box<Sleep>>>,
     heard: Instant,
     spoken: Instant,
+    /// When it was last estimated what the answer has so far.
+    gauged: Option<Instant>,
     /// What is needed to go on with it elsewhere, if the policy says so.
     pub spare: Option<Box<Spare>>,
     /// Somebody is looked for who goes on.
@@ -118,6 +122,7 @@ impl Live {
             timer: None,
             heard: now,
             spoken: now,
+            gauged: None,
             spare: None,
             resuming: None,
             until_token: None,
@@ -211,7 +216,7 @@ impl Waiting {
                 self.encoder.push(&StreamEvent::Error(error::publish(&error, &settle)), &mut bytes);
                 error::log(&error, &settle);
                 settle.failure(&error);
-                settle.given_piece(&bytes, 0);
+                settle.given_piece(&bytes, None);
                 settle.complete(RequestState::Failed, 200);
                 Poll::Ready(Next::State(State::Draining(Output::from([Bytes::from(bytes)]), None)))
             }
@@ -240,8 +245,14 @@ impl Live {
             if let Some(bytes) = self.out.pop_front() {
                 self.settle.services().origins.note_piece(&mut self.blobs, &bytes, &self.maker);
                 self.settle.first_token();
-                self.settle.given_piece(&bytes, self.relay.written().unwrap_or_default());
-                self.spoken = Instant::now();
+                let now = Instant::now();
+                // An estimate reads what was said: not for every piece.
+                let due = self.gauged.is_none_or(|gauged| now >= gauged + GAUGE);
+                if due {
+                    self.gauged = Some(now);
+                }
+                self.settle.given_piece(&bytes, due.then(|| self.relay.written().unwrap_or_default()));
+                self.spoken = now;
                 if self.over && self.out.is_empty() {
                     // The record is written before the last byte leaves.
                     let durable = self.close();
