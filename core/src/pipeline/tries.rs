@@ -72,6 +72,9 @@ impl Tries {
         now_us: u64,
     ) {
         let mut state = self.state();
+        if is_of_deployment(&error) {
+            state.put_behind(&candidate);
+        }
         let round = state.repeated.iter().filter(|repeated| **repeated == candidate).count();
         let round = u32::try_from(round).unwrap_or(u32::MAX);
         if let Some(wait) = verdict.wait(round, fastrand::f64())
@@ -128,6 +131,13 @@ impl Tries {
 }
 
 impl State {
+    /// Asks the other credentials of a candidate's deployment after everybody else.
+    fn put_behind(&mut self, candidate: &Candidate) {
+        let of_it = |other: &Candidate| other.channel == candidate.channel && other.upstream == candidate.upstream;
+        let (behind, first): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(of_it);
+        self.waiting = first.into_iter().chain(behind).collect();
+    }
+
     fn step(&mut self) -> Step {
         if self.left == 0 || self.over {
             return Step::Over;
@@ -149,6 +159,11 @@ impl State {
             }
         }
     }
+}
+
+/// Whether every credential of the deployment would likely meet the same failure: trying them all first would use up the tries, and the caller's time.
+fn is_of_deployment(error: &GatewayError) -> bool {
+    matches!(error.kind, Kind::UpstreamFailed | Kind::Timeout)
 }
 
 /// How much a failure tells the caller about what to do. Of equals the latest counts.
@@ -193,6 +208,24 @@ mod tests {
         fail(&tries, second, error(Kind::UpstreamDenied, Retry::Elsewhere));
         assert_eq!(tries.next().await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRateLimited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_every_key_would_meet_goes_to_another_deployment_and_what_one_key_met_to_the_next_key() {
+        let key = |credential| Candidate { credential, ..candidate(0) };
+        for (kind, then) in [
+            (Kind::UpstreamFailed, [candidate(1), key(1), key(2)]),
+            (Kind::Timeout, [candidate(1), key(1), key(2)]),
+            (Kind::UpstreamRateLimited, [key(1), key(2), candidate(1)]),
+            (Kind::UpstreamDenied, [key(1), key(2), candidate(1)]),
+        ] {
+            let tries = Tries::new(&[key(0), key(1), key(2), candidate(1)], 5);
+            let first = tries.next().await.unwrap();
+            fail(&tries, first, error(kind, Retry::Elsewhere));
+            for expected in then {
+                assert_eq!(tries.next().await, Some(expected), "{kind:?}");
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]
