@@ -102,6 +102,17 @@ export class Gateway {
     return JSON.parse(text) as unknown;
   }
 
+  /** A channel at one of the mock providers. */
+  channel = (mock: Mock, name: string, provider: string, more: object = {}) =>
+    this.admin("POST", "/channels", {
+      name,
+      provider,
+      base_urls: [mock.address(provider)],
+      credentials: [mock.key],
+      enabled: true,
+      ...more,
+    });
+
   /** One OpenAI chat call. */
   async chat(model: string, text: string, more: object = {}, headers: Record<string, string> = {}): Promise<Response> {
     const response = await fetch(`${this.url}/v1/chat/completions`, {
@@ -152,6 +163,14 @@ export const test = base.extend<Each, Tools>({
       const url = request.url();
       if (!url.startsWith(gateway.url) && !/^(data|blob):/.test(url)) trouble.push(`foreign address: ${url}`);
     });
+    // A page is there once the console stands in it: before, nothing hears a key or a click.
+    const go = page.goto.bind(page);
+    page.goto = async (...where) => {
+      const response = await go(...where);
+      if ((await page.locator("#root").count()) === 0) throw new Error(`${MYELIN} was built without the console`);
+      await page.locator("#content, form").first().waitFor();
+      return response;
+    };
     await use(page);
     expect(trouble).toEqual([]);
   },

@@ -7,13 +7,7 @@ test("costs lead to their requests, bodies are kept and shown as text, a limit r
   mock,
 }) => {
   await gateway.admin("PATCH", "/settings", { bodies: "all" });
-  await gateway.admin("POST", "/channels", {
-    name: "main",
-    provider: "openai",
-    base_urls: [mock.address("openai")],
-    credentials: [mock.key],
-    enabled: true,
-  });
+  await gateway.channel(mock, "main", "openai");
   const hostile = `</pre><img src=x onerror="document.title='pwned'">`;
   await gateway.chat("main/gpt-5-mini", hostile, { stream: true });
   await gateway.chat("main/gpt-5-mini", "hello again");
@@ -59,17 +53,10 @@ test("costs lead to their requests, bodies are kept and shown as text, a limit r
 });
 
 test("a request in flight is seen and stopped", async ({ logIn, gateway, mock }) => {
-  await gateway.admin("POST", "/channels", {
-    name: "main",
-    provider: "openai",
-    base_urls: [mock.address("openai")],
-    credentials: [mock.key],
-    enabled: true,
-  });
+  await gateway.channel(mock, "main", "openai");
   const page = await logIn("/requests");
-  const slow = gateway.chat("main/gpt-5-mini", "[[pace 400]] a long answer of many words that goes on and on and on", {
-    stream: true,
-  });
+  // Longer than any machine takes to press the button.
+  const slow = gateway.chat("main/gpt-5-mini", `[[pace 400]] ${"and on ".repeat(300)}`, { stream: true });
   await expect(page.getByText("1 request in flight")).toBeVisible();
   await page.getByRole("button", { name: /^Stop the request/ }).click();
   await slow.catch(() => undefined);
@@ -78,14 +65,7 @@ test("a request in flight is seen and stopped", async ({ logIn, gateway, mock })
 });
 
 test("what the provider's prompt cache saved is told by channel and model", async ({ logIn, gateway, mock }) => {
-  await gateway.admin("POST", "/channels", {
-    name: "claude",
-    provider: "anthropic",
-    base_urls: [mock.address("anthropic")],
-    credentials: [mock.key],
-    models: ["claude-sonnet-4-5"],
-    enabled: true,
-  });
+  await gateway.channel(mock, "claude", "anthropic", { models: ["claude-sonnet-4-5"] });
   const price = { input: 3, cache_read: 0.3, cache_write: 3.75, output: 15 };
   await gateway.admin("PUT", "/prices", { channel: "claude", model: "claude-sonnet-4-5", price });
   const page = await logIn("/costs?tab=caches");
@@ -114,9 +94,9 @@ test("what the provider's prompt cache saved is told by channel and model", asyn
   expect(found.saved / found.surcharge).toBeCloseTo((2 * 2.7) / 0.75, 3);
 });
 
-test("a page asks once for all that it shows, then only for what is new", async ({ logIn, gateway }) => {
+test("a page asks once for all that it shows, then only for what is new", async ({ logIn, gateway, context }) => {
   await gateway.chat("echo", "hello");
-  const page = await logIn("/settings");
+  await logIn("/settings");
   for (const [path, wanted, ready] of [
     ["/", "/api/v1/overview", "Active profile"],
     ["/tools", "/api/v1/tools", "Set up by hand"],
@@ -124,6 +104,8 @@ test("a page asks once for all that it shows, then only for what is new", async 
     ["/costs?tab=caches", "/api/v1/usage/caches", "No prompt cache was used"],
     ["/performance?view=failures", "/api/v1/usage/failures", "Failed requests by kind"],
   ] as const) {
+    // A page of its own: what another one still asks for is not this one's.
+    const page = await context.newPage();
     const asked: string[] = [];
     const note = (request: { url: () => string }) => {
       const { pathname } = new URL(request.url());
@@ -133,8 +115,8 @@ test("a page asks once for all that it shows, then only for what is new", async 
     page.on("request", note);
     await page.goto(gateway.url + path);
     await expect(page.getByText(ready, { exact: true }).first()).toBeVisible();
-    await page.waitForTimeout(300);
-    page.off("request", note);
+    for (let before = -1; before !== asked.length; await page.waitForTimeout(500)) before = asked.length;
     expect(asked, path).toEqual([wanted]);
+    await page.close();
   }
 });

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { Plug, RotateCcw, Wrench } from "lucide-react";
 import { answer, api } from "@/api/client";
-import { useChange } from "@/api/queries";
+import { useChange, useChosen } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { CopyButton } from "@/components/ui/copy";
@@ -179,15 +179,17 @@ function OwnProfile({ tool, list }: { tool: Tool; list: ToolList }) {
     { done: () => t("tools.switched", { name: tool.name }) },
   );
   const pinned = pinnedBy(tool.base);
-  const chosen = change.isPending ? change.variables : tool.profile;
+  const [chosen, choose] = useChosen<string | null | undefined>(tool.profile, (profile) =>
+    change.mutateAsync(profile ?? null),
+  );
   return (
     <div className="space-y-1.5">
       <Select
         small
         aria-label={t("tools.profileOf", { name: tool.name })}
         value={chosen ?? ""}
-        disabled={change.isPending || Boolean(pinned)}
-        onChange={(event) => change.mutate(event.target.value || null)}
+        disabled={Boolean(pinned)}
+        onChange={(event) => choose(event.target.value || null)}
       >
         <option value="">{t("keys.followsLong", { profile: list.active })}</option>
         <option value="direct">direct</option>
