@@ -116,6 +116,25 @@ test("the keyboard reaches any page and profile", async ({ logIn, gateway }) => 
   await expect(page.getByRole("heading", { name: "Home" })).toBeVisible();
 });
 
+test.describe("slow words", () => {
+  test.use({ locale: "zh-CN" });
+
+  test("a key that is pressed while the page loads is not lost", async ({ logIn, gateway }) => {
+    const page = await logIn("/settings");
+    const words = /assets\/zh-.*\.js/;
+    let release = () => {};
+    const held = new Promise<void>((done) => (release = done));
+    await page.route(words, (route) => held.then(() => route.continue()));
+    const wanted = page.waitForRequest(words);
+    const there = page.goto(gateway.url);
+    await wanted;
+    await page.keyboard.press("Control+k");
+    release();
+    await there;
+    await expect(page.getByRole("combobox")).toBeVisible();
+  });
+});
+
 test("hostile text is text", async ({ logIn, gateway }) => {
   const evil = `<img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script>`;
   await gateway.chat(evil, evil);

@@ -71,6 +71,24 @@ test("a profile is built, checked and switched to; the next request follows", as
   expect((await gateway.chat("claude-sonnet-4-5", "hi")).status).toBe(404);
 });
 
+test("a choice is shown from the click on, and taken back when it is refused", async ({ logIn, gateway }) => {
+  await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "a", to: "echo" }] });
+  const page = await logIn("/profiles");
+  let release = () => {};
+  const held = new Promise<void>((done) => (release = done));
+  await page.route("**/api/v1/active-profile", async (route) => {
+    await held;
+    await route.fulfill({ status: 500, json: { error: { kind: "internal", message: "the disk is full" } } });
+  });
+  const cheap = page.getByRole("radio", { name: /^cheap/ });
+  await cheap.focus();
+  await page.keyboard.press("Space");
+  await expect(cheap).toBeChecked();
+  release();
+  await expect(page.getByText("the disk is full")).toBeVisible();
+  await expect(page.getByRole("radio", { name: /^direct/ })).toBeChecked();
+});
+
 test("what the app switches from its tray is shown without a reload", async ({ logIn, gateway }) => {
   await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "a", to: "echo" }] });
   const page = await logIn("/");
