@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { ArrowRight, CopyPlus, FileLock2, Pencil, Plus, Shuffle, Sparkles, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { type Api, answer, api } from "@/api/client";
-import { useChange, useChosen, useKeys, useProfiles } from "@/api/queries";
+import { useChange, useChosen, useKeys, useModels, useProfiles } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -33,6 +33,9 @@ export function ProfilesPage() {
     queryFn: ({ signal }) => answer(api.GET("/api/v1/profile-presets", { signal })),
     staleTime: Number.POSITIVE_INFINITY,
   });
+  // The cards below ask for these too; asked for here, they come with the rest.
+  useKeys();
+  useModels();
   const ready = presets.data?.presets ?? [];
   const chosen = ready.find((row) => row.name === preset);
   const [leaving, setLeaving] = useState<Profile>();

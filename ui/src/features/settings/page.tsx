@@ -103,6 +103,8 @@ function Setting({ name, kind, choices, view }: SettingProps) {
       inPlace: true,
     },
   );
+  // What is usual for the console: a server has it, the desktop app shows it in its window.
+  const status = useStatus();
   const [chosen, choose] = useChosen<unknown>(stored, change.mutateAsync);
   const label = t(`setting.${name}` as "setting.lan");
   const hint = t(`setting.${name}.hint` as "setting.lan.hint");
@@ -146,7 +148,7 @@ function Setting({ name, kind, choices, view }: SettingProps) {
             disabled={fixed}
             onChange={(event) => choose(event.target.value === "" ? null : event.target.value === "true")}
           >
-            <option value="">{t("channels.usual")}</option>
+            <option value="">{t("settings.usual", { value: t(status.data?.desktop ? "no" : "yes") })}</option>
             <option value="true">{t("yes")}</option>
             <option value="false">{t("no")}</option>
           </Select>

@@ -10,6 +10,7 @@ import { Ago } from "@/components/ui/moment";
 import { Notice } from "@/components/ui/notice";
 import { useT } from "@/i18n";
 import type { ToolsSearch } from "./page";
+import { useNote } from "./queries";
 import { pinnedBy, placeOf, runCommand, standing, type Tool, type ToolList } from "./shape";
 
 type Props = { tool: Tool; list: ToolList; open: (search: ToolsSearch) => void };
@@ -17,6 +18,7 @@ type Props = { tool: Tool; list: ToolList; open: (search: ToolsSearch) => void }
 /** One tool: how it stands, why, and what can be done. */
 export function ToolCard({ tool, list, open }: Props) {
   const t = useT();
+  const noteOf = useNote();
   const { tone, label } = standing(tool);
   const here = tool.connected !== null && tool.connected !== undefined;
   return (
@@ -37,7 +39,7 @@ export function ToolCard({ tool, list, open }: Props) {
           <summary className="text-muted">{t("tools.notes")}</summary>
           <ul className="mt-1.5 list-disc space-y-1 pl-4 text-muted">
             {tool.notes.map((note) => (
-              <li key={note}>{note}</li>
+              <li key={note.code}>{noteOf(tool.id, note)}</li>
             ))}
           </ul>
         </details>
