@@ -31,6 +31,7 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
+mod together;
 mod tokens;
 mod tools;
 mod usage;
@@ -100,6 +101,7 @@ pub struct Done {
 #[openapi(
     info(title = "Myelin admin API", description = "Channels, keys, routes, profiles, logs and settings of a Myelin gateway. PATCH leaves what is omitted as it is."),
     security(("token" = []), ("cookie" = [])),
+    paths(together::answer),
     modifiers(&Locks)
 )]
 struct Document;
@@ -201,6 +203,10 @@ pub(super) fn over_tcp(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, _) = routes().split_for_parts();
     described(router.layer(middleware::from_fn_with_state(admin.clone(), auth::with_token)).with_state(admin))
+    let (router, document) = routes().split_for_parts();
+    let locked = middleware::from_fn_with_state(admin.clone(), auth::with_token);
+    let router = together::beside(router.with_state(admin)).layer(locked);
+    described(router, document)
 }
 
 /// The API as the socket serves it: whoever can open the socket is the owner.
@@ -208,6 +214,9 @@ pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, _) = routes().split_for_parts();
     described(router.layer(middleware::from_fn(auth::as_owner)).with_state(admin))
+    let (router, document) = routes().split_for_parts();
+    let router = together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner));
+    described(router, document)
 }
 
 /// Whether an address is the admin API's.
