@@ -191,6 +191,15 @@ impl Fault {
     }
 }
 
+/// A Responses stream that turns into garbage.
+const RESPONSES_GARBAGE: &str = concat!(
+    "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_x\",\"object\":\"response\",\"created_at\":1,\"status\":\"in_progress\",\"model\":\"m\",\"output\":[]}}\n\n",
+    "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"sequence_number\":1,\"output_index\":0,\"item\":{\"id\":\"msg_x\",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}}\n\n",
+    "event: response.content_part.added\ndata: {\"type\":\"response.content_part.added\",\"sequence_number\":2,\"item_id\":\"msg_x\",\"output_index\":0,\"content_index\":0,\"part\":{\"type\":\"output_text\",\"text\":\"\",\"annotations\":[]}}\n\n",
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":3,\"item_id\":\"msg_x\",\"output_index\":0,\"content_index\":0,\"delta\":\"You \"}\n\n",
+    "\u{1}\u{2}not a frame\n\n",
+);
+
 fn http_date(at: SystemTime) -> String {
     let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -263,7 +272,15 @@ impl Trouble {
     /// The next request at the bad channel meets the fault.
     pub fn arm_once(&self, stream: bool) {
         if let Some(script) = self.fault.script(stream) {
-            self.mock.script(script.provider("openai"));
+            let path = (self.fault == Fault::GarbageAfterContent && stream).then(|| "chat/completions".to_owned());
+            self.mock.script(Script { path, ..script }.provider("openai"));
+        }
+        if self.fault == Fault::GarbageAfterContent && stream {
+            // Garbage begins like an answer, in the words of who was asked.
+            let body = RESPONSES_GARBAGE.as_bytes().to_vec();
+            let verbatim = Verbatim { status: 200, content_type: "text/event-stream".into(), body };
+            let path = Some("responses".to_owned());
+            self.mock.script(Script { path, verbatim: Some(verbatim), ..Script::default() }.provider("openai"));
         }
     }
 

@@ -95,7 +95,7 @@ async fn in_a_race_the_first_wins_and_the_other_is_let_go() {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let _ = left;
+        assert!(left, "the one that lost still works for nobody: stream={stream}");
     }
 }
 
