@@ -85,6 +85,11 @@ impl MockServer {
         self.state.push_script(script);
     }
 
+    /// Takes back what is queued and was not met.
+    pub fn forget_scripts(&self) {
+        self.state.forget_scripts();
+    }
+
     /// What arrived so far, oldest first.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.requests()

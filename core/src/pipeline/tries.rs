@@ -62,18 +62,25 @@ impl Tries {
         }
     }
 
-    /// A candidate failed, and this follows. Gives whether that ends everything.
+    /// A candidate failed, and this follows. `benched`: who failed so lately that they should be left alone now: they are asked when nobody else is left,
+    /// and out of the budget.
     pub(super) fn failed(
         &self,
         candidate: Candidate,
         error: GatewayError,
         verdict: &Verdict,
-        budget: &Budget,
-        now_us: u64,
+        (budget, now_us): (&Budget, u64),
+        benched: &dyn Fn(&Candidate) -> bool,
     ) {
         let mut state = self.state();
         if is_of_deployment(&error) {
-            state.put_behind(&candidate);
+            state.put_behind(|other| other.channel == candidate.channel && other.upstream == candidate.upstream);
+        }
+        if !state.waiting.is_empty() {
+            state.put_behind(benched);
+            if state.waiting.front().is_some_and(benched) && !budget.spend(now_us) {
+                state.waiting.clear();
+            }
         }
         let round = state.repeated.iter().filter(|repeated| **repeated == candidate).count();
         let round = u32::try_from(round).unwrap_or(u32::MAX);
@@ -131,10 +138,9 @@ impl Tries {
 }
 
 impl State {
-    /// Asks the other credentials of a candidate's deployment after everybody else.
-    fn put_behind(&mut self, candidate: &Candidate) {
-        let of_it = |other: &Candidate| other.channel == candidate.channel && other.upstream == candidate.upstream;
-        let (behind, first): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(of_it);
+    /// Asks some after everybody else.
+    fn put_behind(&mut self, those: impl Fn(&Candidate) -> bool) {
+        let (behind, first): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(those);
         self.waiting = first.into_iter().chain(behind).collect();
     }
 
@@ -194,7 +200,7 @@ mod tests {
 
     fn fail(tries: &Tries, candidate: Candidate, error: GatewayError) {
         let verdict = Verdict::usual(&error);
-        tries.failed(candidate, error, &verdict, &Budget::default(), 0);
+        tries.failed(candidate, error, &verdict, (&Budget::default(), 0), &|_| false);
     }
 
     #[tokio::test(start_paused = true)]
@@ -271,7 +277,24 @@ mod tests {
         let next = tries.next().await.unwrap();
         let failure = error(Kind::UpstreamFailed, Retry::Again { after: None });
         let verdict = Verdict::usual(&failure);
-        tries.failed(next, failure, &verdict, &budget, 0);
+        tries.failed(next, failure, &verdict, (&budget, 0), &|_| false);
         assert_eq!(tries.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_failed_lately_is_asked_after_the_others_and_out_of_the_budget() {
+        let (full, empty) = (Budget::default(), Budget::default());
+        while empty.spend(0) {}
+        for (budget, then) in [(&full, vec![2, 1]), (&empty, vec![2])] {
+            let tries = Tries::new(&[candidate(0), candidate(1), candidate(2)], 5);
+            let mut asked = Vec::new();
+            while let Some(next) = tries.next().await {
+                asked.push(next.channel);
+                let failure = error(Kind::UpstreamDenied, Retry::Elsewhere);
+                let verdict = Verdict::usual(&failure);
+                tries.failed(next, failure, &verdict, (budget, 0), &|other| other.channel == 1);
+            }
+            assert_eq!(asked, [vec![0], then].concat());
+        }
     }
 }

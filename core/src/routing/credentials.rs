@@ -1,8 +1,8 @@
 //! Which credentials of a deployment may be used, in which order, and who may try one that failed before.
 
-use super::Deployment;
 use super::affinity::Place;
-use super::live::{Breaker, CredentialLive, Standing};
+use super::live::{Breaker, CredentialLive, DeploymentLive, Standing};
+use super::{Candidate, Deployment, RoutingTable};
 
 /// How a deployment stands, and its usable credentials in order: where the conversation is first, else from a random one on. One that may show whether it
 /// works again comes first when its turn comes, and last else. If none is usable all are, the first to recover first.
@@ -14,12 +14,12 @@ pub(super) fn usable(
 ) -> (Standing, Vec<u32>) {
     let own = deployment.live.breaker.standing(now_ms).and(deployment.channel_live.breaker.standing(now_ms));
     if let [only] = &*deployment.credentials {
-        return (own.and(standing(deployment, only, now_ms)), vec![0]);
+        return (own.and(standing(&deployment.live, only, now_ms)), vec![0]);
     }
     let home = place.filter(|place| place.deployment == deployment.live.id).map(|place| place.credential);
     let mut all: Vec<(Standing, u32, bool)> = (0_u32..)
         .zip(&*deployment.credentials)
-        .map(|(position, own)| (standing(deployment, own, now_ms), position, home == Some(own.mark)))
+        .map(|(position, own)| (standing(&deployment.live, own, now_ms), position, home == Some(own.mark)))
         .collect();
     let best = all.iter().map(|(standing, ..)| *standing).min_by_key(rank);
     let Some(best) = best else { return (own, vec![0]) };
@@ -53,8 +53,20 @@ fn rank(standing: &Standing) -> (u8, u64) {
     }
 }
 
-fn standing(deployment: &Deployment, credential: &CredentialLive, now_ms: u64) -> Standing {
-    credential.breaker.standing(now_ms).and(deployment.live.lane(credential.mark, now_ms))
+fn standing(deployment: &DeploymentLive, credential: &CredentialLive, now_ms: u64) -> Standing {
+    credential.breaker.standing(now_ms).and(deployment.lane(credential.mark, now_ms))
+}
+
+impl RoutingTable {
+    /// Whether something on a candidate's way failed so lately that it should be left alone now.
+    pub(crate) fn is_benched(&self, candidate: &Candidate, now_ms: u64) -> bool {
+        let Some(channel) = self.channels.get(candidate.channel) else { return false };
+        let deployment = self.fleet.deployment(&channel.name, &candidate.upstream);
+        let own = deployment.breaker.standing(now_ms).and(self.fleet.channel(&channel.name).breaker.standing(now_ms));
+        let credential = self.credential(&channel.name, candidate.credential);
+        let all = credential.map_or(own, |credential| own.and(standing(&deployment, credential, now_ms)));
+        matches!(all, Standing::Benched(_))
+    }
 }
 
 /// Whether this request may go to the deployment with that credential: everything on its way that failed before must be tried by no other request meanwhile.

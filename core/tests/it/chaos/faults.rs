@@ -103,6 +103,13 @@ impl Fault {
         }
     }
 
+    /// A moment 45 s from now, as a header says it.
+    pub fn in_a_while() -> String {
+        #[expect(clippy::disallowed_methods, reason = "the date is one that the gateway compares with its own clock")]
+        let at = SystemTime::now() + Duration::from_secs(45);
+        http_date(at)
+    }
+
     fn socket(self, stream: bool) -> Option<Misdeed> {
         Some(match self {
             // The mock's scripts cut streams; whole answers are cut by a socket.
@@ -153,14 +160,7 @@ impl Fault {
             Self::Status(status) => Some(Script::error(status)),
             Self::LimitedWithout => Some(Script::error(429)),
             Self::LimitedSeconds => limited("retry-after", "30"),
-            Self::LimitedDate => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "the date is one that the gateway compares with its own clock"
-                )]
-                let at = SystemTime::now() + Duration::from_secs(45);
-                limited("retry-after", &http_date(at))
-            }
+            Self::LimitedDate => limited("retry-after", &Self::in_a_while()),
             Self::LimitedMillis => limited("retry-after-ms", "20000"),
             Self::LimitedInWords => {
                 let words = "Rate limit reached. Please try again in 20s.";

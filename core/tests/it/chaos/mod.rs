@@ -6,6 +6,7 @@ mod hedging;
 mod policies;
 mod resume;
 mod storms;
+mod vendors;
 
 use std::time::Duration;
 
@@ -52,11 +53,15 @@ struct Got {
 }
 
 async fn ask(gateway: &TestGateway, client: Client, stream: bool) -> Got {
-    let mut dialog = Dialog::new(client, "mock", stream);
+    ask_of(gateway, "mock", client, stream).await
+}
+
+async fn ask_of(gateway: &TestGateway, model: &str, client: Client, stream: bool) -> Got {
+    let mut dialog = Dialog::new(client, model, stream);
     dialog.user(TEXT);
     let (path, body) = dialog.request();
     let asked = gateway.post(&path).json(&body).send();
-    let reply = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("an answer in time").unwrap();
+    let reply = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("an answer in time").unwrap();
     let status = reply.status().as_u16();
     let text = reply.text().await.unwrap_or_else(|error| format!("broken off: {error}"));
     Got { status, text }
