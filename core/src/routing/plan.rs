@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::affinity::Place;
 use super::credentials;
 use super::live::Standing;
-use super::strategy::{self, Scene, Why};
+use super::strategy::{self, Scene, Turn, Why};
 use super::{Deployment, Group, Query, RoutingTable};
 use crate::model::Strategy;
 
@@ -174,7 +174,11 @@ pub fn plan(
                 standing => ready.push((deployment, credentials, standing)),
             }
         }
-        let turn = !desire.dry && ranked.is_empty();
+        let turn = match desire.dry {
+            _ if !ranked.is_empty() => Turn::Standby,
+            true => Turn::Looked,
+            false => Turn::Taken,
+        };
         ranked.extend(rank(table, group, (number, strategy, turn), ready, desire.place.as_ref(), query, draw));
     }
     if let Some(bound) = desire.bound {
@@ -206,7 +210,7 @@ fn step(deployment: &Deployment, group: usize, strategy: Strategy, why: Why, not
 fn rank<'g>(
     table: &RoutingTable,
     group: &'g Group,
-    (number, strategy, turn): (usize, Strategy, bool),
+    (number, strategy, turn): (usize, Strategy, Turn),
     ready: Vec<(&'g Deployment, Vec<u32>, Standing)>,
     place: Option<&Place>,
     query: &mut dyn Query,
@@ -224,7 +228,7 @@ fn rank<'g>(
     let deployments: Vec<&Deployment> = ready.iter().map(|(deployment, ..)| *deployment).collect();
     let now_ms = query.now_ms();
     // A conversation that stays where it is takes nobody's turn.
-    let turn = turn && home.is_none();
+    let turn = if home.is_none() { turn } else { Turn::Standby };
     let mut scene = Scene { table, query, draw, rotor: &group.rotor, now_ms, turn };
     let mut order = strategy::order(strategy, &mut scene, &deployments);
     if let Some(at) = order.iter().position(|(position, _)| Some(*position) == home) {

@@ -8,7 +8,7 @@ use myelin_core::store::Change;
 use myelin_testkit::{MockServer, Script};
 use serde_json::{Value, json};
 
-use crate::support::{TestGateway, mock_channel};
+use crate::support::{TestGateway, mock_channel, owner};
 
 fn turn(conversation: usize, turns: usize, stream: bool) -> Value {
     let words = format!("you are terse and this is conversation {conversation} ").repeat(60);
@@ -154,17 +154,7 @@ async fn a_bad_key_benches_one_key_and_a_reset_brings_it_back() {
     let record = &records[0];
     assert_eq!(record.plan.len(), 1);
     assert!(!record.plan[0].why.is_empty() && record.strategy.as_deref() == Some("weighted"));
-    let admin = |method: &str, path: &str, body: Value| {
-        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
-        let request =
-            request.header("content-type", "application/json").body(http_body_util::Full::new(body.to_string().into()));
-        let gateway = gateway.gateway.clone();
-        async move {
-            let answer = gateway.ask_as_owner::<http_body_util::Full<bytes::Bytes>>(request.unwrap()).await;
-            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
-            serde_json::from_slice::<Value>(&bytes).unwrap()
-        }
-    };
+    let admin = async |method: &str, path: &str, body: Value| owner(&gateway, method, path, Some(body)).await.1;
     let health = admin("GET", "/api/v1/health", json!({})).await;
     assert_eq!(health["channels"][0]["state"], "degraded", "{health}");
     assert_eq!(health["channels"][0]["troubles"][0]["credential"], 0);

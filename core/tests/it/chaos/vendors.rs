@@ -237,7 +237,10 @@ async fn a_stream_of_a_host_with_several_wires_is_gone_on_with_for_every_client(
                 let record = gateway.last_record().await;
                 let asked: Vec<_> = mock.requests().iter().map(|request| request.path.clone()).collect();
                 let refused: Vec<_> = mock.requests().iter().filter_map(|request| request.refused).collect();
-                let label = format!("{client:?}, cut after {after}, several={several}: {asked:?} {refused:?} {:?}", record.error_message);
+                let label = format!(
+                    "{client:?}, cut after {after}, several={several}: {asked:?} {refused:?} {:?}",
+                    record.error_message
+                );
                 assert_eq!(flaws(client, true, &got), None, "{label}");
                 if asked.len() == 1 {
                     // Only what was said could be cut: the answer was at its end already.
