@@ -19,6 +19,8 @@ pub(crate) struct Tries(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<Candidate>,
+    /// Deployments that were asked: channel and upstream's name of the model.
+    asked: Vec<(usize, Arc<str>)>,
     /// Those that may be asked again, and when.
     again: Vec<(Instant, Candidate)>,
     /// Those that were asked again, once for each time.
@@ -41,6 +43,7 @@ impl Tries {
     pub(super) fn new(candidates: &[Candidate], limit: u32) -> Self {
         Self(Arc::new(Mutex::new(State {
             waiting: candidates.iter().cloned().collect(),
+            asked: Vec::new(),
             again: Vec::new(),
             repeated: Vec::new(),
             left: limit.max(1),
@@ -120,10 +123,31 @@ impl Tries {
         self.state().fell_back
     }
 
-    /// Whether a candidate is left that nobody has asked yet.
-    pub(super) fn has_fresh(&self) -> bool {
-        let state = self.state();
-        !state.over && state.left > 0 && !state.waiting.is_empty()
+    /// Puts in front those whom it is worth to ask beside others: one credential of each deployment that nobody has asked, then other credentials, and
+    /// `benched` ones last. Tells how many there are but for the last.
+    pub(super) fn line_up(&self, benched: &dyn Fn(&Candidate) -> bool) -> usize {
+        let mut state = self.state();
+        if state.over || state.left == 0 {
+            return 0;
+        }
+        let mut seen = state.asked.clone();
+        let mut lanes: [VecDeque<Candidate>; 3] = Default::default();
+        for candidate in std::mem::take(&mut state.waiting) {
+            let deployment = (candidate.channel, candidate.upstream.clone());
+            let [fresh, others, last] = &mut lanes;
+            if benched(&candidate) {
+                last.push_back(candidate);
+            } else if seen.contains(&deployment) {
+                others.push_back(candidate);
+            } else {
+                seen.push(deployment);
+                fresh.push_back(candidate);
+            }
+        }
+        let [fresh, others, last] = lanes;
+        let count = fresh.len() + others.len();
+        state.waiting = fresh.into_iter().chain(others).chain(last).collect();
+        count
     }
 
     /// The failure to tell the caller.
@@ -150,6 +174,7 @@ impl State {
         }
         if let Some(next) = self.waiting.pop_front() {
             self.left -= 1;
+            self.asked.push((next.channel, next.upstream.clone()));
             return Step::Try(next);
         }
         let Some(first) = (0..self.again.len()).min_by_key(|index| self.again.get(*index).map(|(at, _)| *at)) else {
@@ -235,6 +260,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn rivals_are_other_deployments_before_other_keys_and_nobody_who_failed_lately() {
+        let of = |channel, credential| Candidate { credential, ..candidate(channel) };
+        let tries = Tries::new(&[of(0, 0), of(0, 1), of(1, 0), of(2, 0), of(2, 1)], 5);
+        assert_eq!(tries.next().await, Some(of(0, 0)));
+        assert_eq!(tries.line_up(&|own| own.channel == 1), 3);
+        for expected in [of(2, 0), of(0, 1), of(2, 1), of(1, 0)] {
+            assert_eq!(tries.next().await, Some(expected));
+        }
+        assert_eq!(tries.line_up(&|_| false), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_hiccup_is_tried_once_more() {
         let tries = Tries::new(&[candidate(0)], 5);
         for _ in 0..2 {
@@ -249,7 +286,7 @@ mod tests {
         let tries = Tries::new(&[candidate(0), candidate(1)], 5);
         let first = tries.next().await.unwrap();
         fail(&tries, first, error(Kind::UpstreamRejected, Retry::Never));
-        assert!(tries.next().await.is_none() && !tries.has_fresh());
+        assert!(tries.next().await.is_none() && tries.line_up(&|_| false) == 0);
         tries.fall_back(vec![candidate(7)]);
         assert_eq!(tries.next().await.map(|next| next.channel), Some(7));
         assert!(tries.fell_back());
