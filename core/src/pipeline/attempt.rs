@@ -246,8 +246,9 @@ impl Job {
             Some(class) if !tries.fell_back() => self.fallback(class),
             _ => Vec::new(),
         };
-        let now = self.services.clock.monotonic_us();
-        tries.failed(candidate, error, &verdict, &self.services.resilience.budget, now);
+        let (now_us, now_ms) = (self.services.clock.monotonic_us(), self.services.clock.unix_ms());
+        let benched = |other: &Candidate| self.snapshot.routing.is_benched(other, now_ms);
+        tries.failed(candidate, error, &verdict, (&self.services.resilience.budget, now_us), &benched);
         if !fallback.is_empty() {
             tries.fall_back(fallback.iter().flat_map(|name| self.candidates_for(name)).collect());
         }

@@ -15,6 +15,7 @@ use super::settle::Side;
 use super::tries::Tries;
 use super::{Job, fan_out};
 use crate::model::Policy;
+use crate::routing::Candidate;
 
 type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Box<Run>)> + Send>>;
 
@@ -45,7 +46,11 @@ async fn several(
     hedge: Option<Duration>,
 ) -> Result<(Found, Box<Run>), Failed> {
     let raced = Side { raced: racers > 1, hedged: false };
-    let services = run.job.services.clone();
+    let (services, snapshot) = (run.job.services.clone(), run.job.snapshot.clone());
+    let benched = |other: &Candidate| snapshot.routing.is_benched(other, services.clock.unix_ms());
+    // Who failed lately is no rival.
+    let rivals = if racers > 1 { tries.line_up(&benched) } else { 1 };
+    let racers = racers.min(u32::try_from(rivals).unwrap_or(u32::MAX)).max(1);
     let contest = run.job.settle.replace_by_hollow().contest();
     let mut seeking: Vec<Seeking> = Vec::new();
     for _ in 0..racers {
@@ -87,7 +92,7 @@ async fn several(
             None => {
                 late = None;
                 let now = services.clock.monotonic_us();
-                if tries.has_fresh() && services.resilience.budget.spend(now) {
+                if tries.line_up(&benched) > 0 && services.resilience.budget.spend(now) {
                     let side = Side { hedged: true, ..raced };
                     seeking.push(Box::pin(seek(run.entrant(contest.entrant(side)), tries.clone())));
                 }

@@ -24,7 +24,7 @@ pub struct RoutingTable {
     pub channels: Vec<TableChannel>,
     /// How to choose where nobody says it.
     pub strategy: Strategy,
-    fleet: Arc<Fleet>,
+    pub(super) fleet: Arc<Fleet>,
     tariffs: Arc<dyn Tariffs>,
     routes: HashMap<String, Arc<CompiledRoute>>,
     /// Routes that take names by pattern, in the order of the configuration.
