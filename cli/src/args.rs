@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
-    admin, backup, bench, cache, channel, completions, config, explain, export, history, import, key, limit, logs,
-    owner, price, profile, route, run, serve, tool, usage,
+    admin, backup, bench, cache, channel, completions, config, events, explain, export, history, import, key, limit,
+    logs, owner, price, profile, route, run, serve, tool, usage,
 };
 
 /// One local address for every model.
@@ -80,6 +80,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// What was asked, newest last.
     Logs(logs::Logs),
+    Events(events::Events),
     Usage(usage::Usage),
     /// Request records as a file for other programs: CSV, JSON lines or Parquet.
     Export(export::Export),

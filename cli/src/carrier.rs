@@ -205,8 +205,31 @@ async fn whole(answer: Answer) -> anyhow::Result<(StatusCode, Bytes)> {
 }
 
 fn refusal(status: StatusCode, answer: &Value) -> anyhow::Error {
-    let message = answer.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
-    anyhow::anyhow!(message.unwrap_or_else(|| format!("the gateway answered {status}")))
+    match answer.pointer("/error/message").and_then(Value::as_str) {
+        Some(message) => anyhow::anyhow!("{message}{}", hint(message).unwrap_or_default()),
+        None => anyhow::anyhow!("the gateway answered {status}"),
+    }
+}
+
+/// What shows the things of a kind.
+const LISTED: [(&str, &str); 9] = [
+    ("limit", "myelin limit list"),
+    ("owner", "myelin owner list"),
+    ("key", "myelin key list"),
+    ("channel", "myelin channel list"),
+    ("profile", "myelin profile list"),
+    ("route", "myelin route list"),
+    ("change", "myelin history"),
+    ("admin token", "myelin admin tokens"),
+    ("price of yours for", "myelin price show"),
+];
+
+/// Where to look for the right name, if there is nothing of that one.
+fn hint(message: &str) -> Option<String> {
+    let (what, name) = message.strip_prefix("there is no ")?.split_once(" '")?;
+    let whole = name.ends_with('\'') && !name.trim_end_matches('\'').contains('\'');
+    let (_, command) = LISTED.iter().find(|(own, _)| *own == what && whole)?;
+    Some(format!(": `{command}` shows what there is"))
 }
 
 /// A line, then a file, piece by piece.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Price(price) => commands::price::run(&place, price),
         Command::Explain(explain) => commands::explain::run(&place, &explain),
         Command::Logs(logs) => commands::logs::run(&place, &logs),
+        Command::Events(events) => commands::events::run(&place, &events),
         Command::Usage(usage) => commands::usage::run(&place, &usage),
         Command::Export(export) => commands::export::run(&place, &export),
         Command::Backup(backup) => commands::backup::run(&place, &backup),

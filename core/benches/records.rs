@@ -46,10 +46,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| written | {:.0} records a second |", count as f64 / filled.as_secs_f64());
     println!("| opened | {:.0} ms |", millis(opened));
     println!("| memory after that | {} MiB |\n", resident_mib());
-    println!("| question | p50 ms | p95 ms | rows read |\n|---|---|---|---|");
+    println!("| question | p50 ms | p95 ms | rows read | pages read |\n|---|---|---|---|---|");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (name, filter) in traffic::filters(count, DAYS) {
-        ask(name, || {
+        ask(&store, name, || {
             let page = runtime.block_on(store.ledger().list(filter.clone(), None, 50))?;
             Ok(page.looked_at)
         })?;
@@ -61,10 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     for (name, query) in facets {
         let all = Dimension::ALL.map(|(one, _)| one).to_vec();
-        ask(name, || Ok(runtime.block_on(store.ledger().facets(query.clone(), all.clone(), 100))?.looked_at))?;
+        ask(&store, name, || Ok(runtime.block_on(store.ledger().facets(query.clone(), all.clone(), 100))?.looked_at))?;
     }
     for (name, query) in traffic::questions() {
-        ask(name, || Ok(runtime.block_on(store.ledger().usage(query.clone()))?.looked_at))?;
+        ask(&store, name, || Ok(runtime.block_on(store.ledger().usage(query.clone()))?.looked_at))?;
     }
     println!("\nMemory after all questions: {} MiB.", resident_mib());
     retire(&store, count)
@@ -100,9 +100,13 @@ fn leave(dir: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     })
 }
 
-fn ask(name: &str, mut work: impl FnMut() -> Result<usize, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+fn ask(
+    store: &Store,
+    name: &str,
+    mut work: impl FnMut() -> Result<usize, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     let mut times = Vec::with_capacity(ASKED);
-    let mut read = 0;
+    let (mut read, pages) = (0, store.ledger().pages_read());
     for _ in 0..ASKED {
         let began = Instant::now();
         read = work()?;
@@ -110,7 +114,8 @@ fn ask(name: &str, mut work: impl FnMut() -> Result<usize, Box<dyn Error>>) -> R
     }
     times.sort();
     let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
-    println!("| {name} | {:.1} | {:.1} | {read} |", millis(at(50)), millis(at(95)));
+    let pages = (store.ledger().pages_read() - pages) / ASKED as u64;
+    println!("| {name} | {:.1} | {:.1} | {read} | {pages} |", millis(at(50)), millis(at(95)));
     Ok(())
 }
 

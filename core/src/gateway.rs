@@ -8,7 +8,9 @@ mod fares;
 mod notices;
 mod probes;
 mod spend;
+mod trouble;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -189,6 +191,7 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
         tasks.spawn(self.clone().watch_spend());
+        tasks.spawn(self.clone().watch_store());
         tasks.spawn(self.clone().follow_model_lists());
         tasks.spawn(self.clone().tidy_counters());
         tasks.spawn(self.clone().follow_probes());
@@ -274,6 +277,14 @@ impl Gateway {
         let services = &self.0.services;
         let (limits, gone) = services.limiter.compile(entities, services.clock.unix_ms());
         let snapshot = Snapshot::build(entities, lines.collect(), media, &services.fleet).limited(limits);
+        let channels: Vec<Arc<LiveChannel>> = snapshot.lines.iter().map(|line| Arc::clone(&line.channel)).collect();
+        self.store().bodies().mask(Arc::new(move |text: &str| {
+            let without = |text: String, channel: &Arc<LiveChannel>| match channel.redact(&text) {
+                Cow::Owned(masked) => masked,
+                Cow::Borrowed(_) => text,
+            };
+            channels.iter().fold(text.to_owned(), without)
+        }));
         services.snapshot.store(Arc::new(snapshot));
         self.forget_counters(gone.into_iter().map(|counter| (counter, u64::MAX)).collect());
         self.store().ledger().keep_days(entities.settings.metadata_days);

@@ -10,11 +10,12 @@ const ROUNDS: u64 = 50;
 /// Minutes of traffic when nobody says how many.
 const MINUTES: u64 = 30;
 /// The test that kills.
-const KILLS: &str = "process::what_was_answered_is_in_the_log_after_the_process_was_killed";
+const KILLS: &str = "crash::what_was_answered_is_in_the_log_after_the_process_was_killed";
 /// The test that looks at memory.
 const TRAFFIC: &str = "process::case_48_memory_stays_where_it_is_under_traffic_with_faults_and_nothing_is_left_open";
 
-/// Runs one of the tests for longer: no completed request may be missing and sums must be those of the records; or memory must stay where it is.
+/// Runs one of the tests for longer: no completed request may be missing, sums, budgets and kept bodies must be those of the
+/// records; or memory must stay where it is.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let number = |text: &String, name: &str| text.parse::<u64>().with_context(|| format!("{name} takes a number"));
     match arguments {

@@ -80,6 +80,9 @@ pub(crate) fn run(place: &Place, export: &Export) -> anyhow::Result<()> {
     if export.file.is_none() && format == Format::Parquet && io::stdout().is_terminal() {
         bail!("Parquet is nothing to look at: name a file");
     }
+    if export.bodies && format != Format::Jsonl {
+        bail!("--bodies goes with JSON lines only: name a file that ends in .jsonl, or say --as jsonl");
+    }
     // `format` is the file's here.
     let filter = export.filter.query()?.replace("&format=", "&client_format=");
     let mut query = format!("format={}{filter}", format.word());

@@ -87,6 +87,12 @@ fn show(change: &Value) -> anyhow::Result<()> {
     let at = time(change.pointer("/at").and_then(Value::as_u64).unwrap_or_default());
     let head = ["/what", "/name"].map(|at| text(change, at)).join(" ");
     output::line(&plain(&format!("{} {at}  {}  {head}", text(change, "/id"), text(change, "/who"))))?;
+    if let Some(detail) = change.pointer("/detail").and_then(Value::as_str) {
+        output::line(&plain(&format!("  {detail}")))?;
+    }
+    if let Some(why) = change.pointer("/final_because").and_then(Value::as_str) {
+        output::line(&plain(&format!("  cannot be taken back: {why}")))?;
+    }
     for thing in list(change, "/things") {
         let (before, after) = (thing.pointer("/before"), thing.pointer("/after"));
         let verb = match (before, after) {

@@ -24,7 +24,7 @@ pub(crate) enum Limit {
     Add(Add),
     /// Change a limit. Another amount keeps what was counted.
     Set(Set),
-    /// Begin anew: forget what a limit has counted.
+    /// Begin anew: forget what a limit has counted. Cannot be taken back.
     Reset {
         /// Its name.
         name: String,

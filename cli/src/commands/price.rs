@@ -36,7 +36,7 @@ pub(crate) enum Price {
     },
     /// Take the imported list back: the one that comes with the program holds again.
     Reset,
-    /// Price earlier requests anew, at today's prices. What providers reported stays.
+    /// Price earlier requests anew, at today's prices, and let budgets count them so. What providers reported stays.
     Reprice(Reprice),
 }
 
@@ -97,9 +97,12 @@ pub(crate) fn run(place: &Place, price: Price) -> anyhow::Result<()> {
             let price = rates(&set)?;
             let (channel, model) = target(&carrier, &set.target)?;
             let body = json!({"channel": channel, "model": model, "price": price});
-            let place = match &channel {
-                Some(channel) => format!("at the channel {channel}"),
-                None => "wherever it is".to_owned(),
+            let place = match (&channel, model.split_once('/')) {
+                (Some(channel), _) => format!("at the channel {channel}"),
+                (None, Some((head, _))) => {
+                    format!("wherever it is (no channel is called {head}, so it is all a model's name)")
+                }
+                (None, None) => "wherever it is".to_owned(),
             };
             let words = format!("{model} is priced {place}; `myelin price reprice` prices earlier requests anew");
             (carrier.put("/api/v1/prices", &body)?, words)

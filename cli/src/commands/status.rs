@@ -37,8 +37,16 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
     for (name, value) in rows {
         output::line(&format!("  {name:<12}{}", plain(&value)))?;
     }
-    if status.pointer("/ledger/failing").and_then(serde_json::Value::as_bool) == Some(true) {
-        eprintln!("warning: records cannot be written: {}", plain(&text(&status, "/ledger/last_error")));
+    let is = |at| status.pointer(at).and_then(serde_json::Value::as_bool) == Some(true);
+    let why = || plain(&text(&status, "/ledger/last_error"));
+    if is("/ledger/failing") {
+        eprintln!("warning: records cannot be written, {} wait: {}", text(&status, "/ledger/waiting"), why());
+    }
+    if is("/ledger/journal_failing") {
+        eprintln!("warning: what waits would be lost if the process died: {}", why());
+    }
+    if is("/bodies/failing") {
+        eprintln!("warning: bodies cannot be kept: {}", plain(&text(&status, "/bodies/last_error")));
     }
     let lost = |at| status.pointer(at).and_then(serde_json::Value::as_u64).unwrap_or_default();
     if lost("/ledger/lost") > 0 {

@@ -94,7 +94,10 @@ pub(crate) fn run(place: &Place, usage: &Usage) -> anyhow::Result<()> {
 /// The zone that was named, else this machine's.
 fn zone(usage: &Usage) -> anyhow::Result<jiff::tz::TimeZone> {
     match &usage.zone {
-        Some(name) => jiff::tz::TimeZone::get(name).with_context(|| format!("there is no time zone '{name}'")),
+        Some(name) => match jiff::tz::TimeZone::get(name) {
+            Ok(zone) => Ok(zone),
+            Err(_) => bail!("there is no time zone '{name}': write an IANA name, such as Europe/Berlin or UTC"),
+        },
         None => Ok(jiff::tz::TimeZone::system()),
     }
 }

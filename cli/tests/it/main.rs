@@ -4,8 +4,12 @@
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 #[cfg(unix)]
 mod killed;
+#[cfg(test)]
+mod money;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

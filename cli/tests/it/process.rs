@@ -1,12 +1,10 @@
 //! The process as a whole: the file is read again, a crash loses nothing that was promised, a second start says what is in the way.
 
-use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use myelin_testkit::{KEY, MockServer};
@@ -29,7 +27,7 @@ fn config(mock: &MockServer, model: &str) -> String {
 }
 
 /// The same with a key that is strict (the last byte waits for the disk) or, as keys are unless they say so, not.
-fn config_of(mock: &MockServer, model: &str, strict: bool) -> String {
+pub(super) fn config_of(mock: &MockServer, model: &str, strict: bool) -> String {
     let base = mock.base_url("openai");
     format!(
         "model_sync_seconds = 0\n\n[[channels]]\nname = \"main\"\nprovider = \"openai\"\nbase_url = \"{base}\"\ncredentials = [\"{KEY}\"]\nmodels = [\"{model}\"]\n\n[[keys]]\nname = \"app\"\nsecret = \"{SECRET}\"\nstrict = {strict}\n"
@@ -46,8 +44,18 @@ fn ask(address: &str, model: &str, text: &str, stream: bool) -> Option<(u16, Str
     let body = format!(
         "{{\"model\":\"{model}\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}"
     );
+    post(address, &body)
+}
+
+/// The same with a body of one's own.
+pub(super) fn post(address: &str, body: &str) -> Option<(u16, String)> {
+    post_with(address, "", body)
+}
+
+/// And with more headers, each with its end of line.
+pub(super) fn post_with(address: &str, headers: &str, body: &str) -> Option<(u16, String)> {
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {SECRET}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let mut connection = TcpStream::connect(address).ok()?;
@@ -104,66 +112,6 @@ fn case_40_a_changed_file_is_in_force_at_once_and_a_bad_one_changes_nothing() {
     }
     replace(&file, &config(&mock, "three"));
     wait("a good file is read again", || status("three") == Some(200));
-}
-
-/// A number below `bound`, another one in every run.
-fn random(bound: u64) -> u64 {
-    RandomState::new().hash_one(0) % bound
-}
-
-/// Twelve clients ask, every other one for streams, until the process is killed at some moment; the ids of the answers that were whole.
-fn killed_under_load(server: &mut Server) -> BTreeSet<String> {
-    let answered = Arc::new(Mutex::new((BTreeSet::new(), [0; 2])));
-    let workers: Vec<_> = (0..12)
-        .map(|worker| {
-            let (answered, address, stream) = (answered.clone(), server.address.clone(), worker % 2 == 0);
-            std::thread::spawn(move || {
-                while let Some((status, id)) = ask(&address, "one", "say one two three four five", stream) {
-                    assert_eq!(status, 200);
-                    let mut answered = answered.lock().unwrap();
-                    answered.0.insert(id);
-                    answered.1[usize::from(stream)] += 1;
-                }
-            })
-        })
-        .collect();
-    let some = 20 + random(120);
-    wait("some answers", || answered.lock().unwrap().1.iter().all(|count| *count > some));
-    std::thread::sleep(Duration::from_micros(random(20_000)));
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
-    std::mem::take(&mut answered.lock().unwrap().0)
-}
-
-#[test]
-fn what_was_answered_is_in_the_log_after_the_process_was_killed() {
-    let (_runtime, mock) = mock();
-    // `cargo xtask soak` asks for more of them.
-    let soak = std::env::var_os("MYELIN_SOAK_ROUNDS").map(|rounds| rounds.to_str().unwrap().parse::<u64>().unwrap());
-    for (strict, usual) in [(false, 6), (true, 2)] {
-        let rounds = soak.map_or(usual, |soak| if strict { soak / 5 } else { soak - soak / 5 });
-        let home = Home::new(&config_of(&mock, "one", strict));
-        let mut all = BTreeSet::new();
-        for round in 0..rounds {
-            all.append(&mut killed_under_load(&mut home.serve()));
-            let log = home.ok(&["--json", "logs", "--number", "100000"]);
-            let lost: Vec<&String> = all.iter().filter(|id| !log.contains(*id)).collect();
-            assert!(lost.is_empty(), "strict {strict}, round {round}: {} of {} lost: {lost:?}", lost.len(), all.len());
-            // Sums are those of the records, none twice and none left out.
-            let usage = home.json(&["usage", "--by", "model,state"]);
-            assert_eq!(
-                usage["total"]["requests"].as_u64(),
-                Some(log.lines().count() as u64),
-                "strict {strict}, round {round}"
-            );
-            if soak.is_some() {
-                println!("strict {strict}, round {}: {} answers, none lost", round + 1, all.len());
-            }
-        }
-        let server = home.serve();
-        assert_eq!(chat(&server.address, "one", "hi").map(|(status, _)| status), Some(200), "it starts again");
-    }
 }
 
 /// A number of the system about a process: a line of its status in KiB, or how many files it has open. `None`: this system does not tell.

@@ -147,6 +147,20 @@ impl State {
         self.used = self.used.saturating_add(used);
     }
 
+    /// What was used in a part turns out to be more or less. Nothing happens to a part that has left the window.
+    pub(super) fn shift(&mut self, start: u64, by: i64) {
+        if start < self.part.oldest {
+            return;
+        }
+        let mut moved = 0;
+        self.change(start, |count| {
+            let after = count.used.saturating_add_signed(by);
+            moved = i128::from(after) - i128::from(count.used);
+            count.used = after;
+        });
+        self.used = u64::try_from(i128::from(self.used) + moved).unwrap_or_default();
+    }
+
     /// Forgets what was used; what is in flight stays held.
     pub(super) fn reset(&mut self) {
         for count in &mut self.parts {

@@ -172,6 +172,8 @@ struct Hold {
 pub struct Settled {
     /// What the store has to add up.
     pub charges: SmallVec<[Charge; 8]>,
+    /// Counters of money, and the parts that it counts in, whatever it came to.
+    pub money: SmallVec<[(u64, u64); 4]>,
     /// What the owner wants to know.
     pub notices: Vec<Notice>,
 }
@@ -293,6 +295,9 @@ impl Reservation {
             let limit = &entry.limit;
             // What is only in flight leaves nothing behind.
             let used = if limit.measure == Measure::Parallel { 0 } else { spent.of(limit.measure) };
+            if limit.measure == Measure::Money {
+                settled.money.push((entry.counter.id, hold.start));
+            }
             let mut state = entry.counter.at(now);
             let before = state.used();
             state.settle(hold.start, hold.amount, used);

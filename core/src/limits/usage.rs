@@ -41,6 +41,15 @@ impl LimitTable {
         Some(entry.counter.id)
     }
 
+    /// What a counter has counted in a part of its window becomes more or less: a request was priced anew.
+    pub fn shift(&self, counter: u64, at: u64, by: i64) {
+        if let Some(entry) = self.entries().iter().find(|entry| entry.counter.id == counter) {
+            let mut state = entry.counter.lock();
+            state.shift(at, by);
+            state.wake();
+        }
+    }
+
     /// Every counter with the moment from which what it counted still counts: what is older can be forgotten.
     pub fn kept_from(&self, now: u64) -> Vec<(u64, u64)> {
         self.entries().iter().map(|entry| (entry.counter.id, entry.counter.at(now).part().oldest)).collect()

@@ -42,7 +42,7 @@ pub use presets::{Preset, presets};
 pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use profile::{Profile, ProfileRule};
 pub use record::{
-    AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
+    AttemptOutcome, AttemptRecord, Budgeted, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
     RequestState,
 };
 pub use route::{Route, RouteGroup, Strategy};

@@ -92,6 +92,20 @@ pub struct RequestRecord {
     pub bytes_out: u64,
     /// Why the answer ended, in unified words.
     pub finish: Option<String>,
+    /// The budgets that counted what it cost: priced anew, it costs them the difference.
+    #[serde(skip)]
+    pub budgets: Vec<Budgeted>,
+}
+
+/// A budget that counted what a request cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budgeted {
+    /// Which counter.
+    pub counter: u64,
+    /// When the part of its window began that the request counts in; milliseconds since 1970.
+    pub at: u64,
+    /// Which attempt's own cost it counted, by its place; `None`: what all of the request cost.
+    pub attempt: Option<u32>,
 }
 
 /// Planned deployments that a record keeps.

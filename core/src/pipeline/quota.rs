@@ -13,7 +13,9 @@ use super::{Job, Services};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::events::{Event, Level};
 use crate::limits::{self, Amounts, Chain, Notice, Refusal, Reservation, Standings};
-use crate::model::{AttemptOutcome, AttemptRecord, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, dollars};
+use crate::model::{
+    AttemptOutcome, AttemptRecord, Budgeted, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, dollars,
+};
 use crate::routing::Candidate;
 
 /// When to come back if nobody knows when there will be room.
@@ -31,6 +33,8 @@ pub(crate) struct Quota {
     channels: Vec<Reservation>,
     /// What attempts that failed have counted: they were sent all the same.
     spent: Vec<Charge>,
+    /// The budgets that count what it costs.
+    budgets: Vec<Budgeted>,
     standings: Standings,
     /// What the request is thought to need of tokens; worked out only where somebody counts them.
     tokens_in: u64,
@@ -54,6 +58,7 @@ impl Quota {
     pub(super) fn absorb(&mut self, entrant: Self) {
         self.channels.extend(entrant.channels);
         self.spent.extend(entrant.spent);
+        self.budgets.extend(entrant.budgets);
         self.standings.tighten(&entrant.standings);
     }
 
@@ -78,42 +83,52 @@ impl Quota {
     pub(super) fn attempt_failed(&mut self, services: &Services, sent: bool) {
         for reservation in std::mem::take(&mut self.channels) {
             if sent {
-                self.take(services, reservation, &ONE_REQUEST);
+                self.take(services, reservation, &ONE_REQUEST, None);
             }
         }
     }
 
-    /// An attempt gave a part of the answer, and another one goes on: its channel counts what that part used.
-    pub(super) fn part_over(&mut self, services: &Services, amounts: &Amounts) {
+    /// An attempt (by its place) gave a part of the answer, and another one goes on: its channel counts what that part used.
+    pub(super) fn part_over(&mut self, services: &Services, amounts: &Amounts, attempt: usize) {
         for reservation in std::mem::take(&mut self.channels) {
-            self.take(services, reservation, amounts);
+            self.take(services, reservation, amounts, Some(Share::of(attempt)));
         }
     }
 
-    /// The request is over: what was reserved becomes what was used. Returns what the store has to add up.
-    pub(super) fn settle(&mut self, services: &Services, record: &RequestRecord) -> Vec<Charge> {
+    /// The request is over: what was reserved becomes what was used. Returns what the store has to add up, and the budgets that counted the cost.
+    pub(super) fn settle(&mut self, services: &Services, record: &RequestRecord) -> (Vec<Charge>, Vec<Budgeted>) {
         let caller = self.caller.take();
         let mut channels = std::mem::take(&mut self.channels);
         // What was never sent costs nothing, unless it was answered here.
         if record.status < 400 || record.usage.is_some() || record.attempts.iter().any(was_sent) {
             let answered = channels.pop();
-            channels.into_iter().for_each(|reservation| self.take(services, reservation, &ONE_REQUEST));
+            channels.into_iter().for_each(|reservation| self.take(services, reservation, &ONE_REQUEST, None));
             let cost = |cost: Option<NanoUsd>| cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
             let all = used(record, cost(record.cost));
             // Who went on with the answer of another is asked for its own part only.
             let part = record.attempts.last().filter(|last| last.resumed);
             let last = part.map_or(all, |last| amounts(last.usage.as_ref(), cost(last.cost)));
-            for (reservation, amounts) in [(caller, all), (answered, last)] {
+            let share = part.map_or(Share::Whole, |_| Share::of(record.attempts.len() - 1));
+            for (reservation, amounts, share) in [(caller, all, Share::Whole), (answered, last, share)] {
                 if let Some(reservation) = reservation {
-                    self.take(services, reservation, &amounts);
+                    self.take(services, reservation, &amounts, Some(share));
                 }
             }
         }
-        std::mem::take(&mut self.spent)
+        (std::mem::take(&mut self.spent), std::mem::take(&mut self.budgets))
     }
 
-    fn take(&mut self, services: &Services, reservation: Reservation, amounts: &Amounts) {
+    /// `share`: what of the request's cost is counted; `None`: none of it.
+    fn take(&mut self, services: &Services, reservation: Reservation, amounts: &Amounts, share: Option<Share>) {
         let settled = reservation.settle(amounts, services.clock.unix_ms());
+        if let Some(share) = share {
+            let attempt = share.attempt();
+            self.budgets.extend(settled.money.iter().map(|(counter, at)| Budgeted {
+                counter: *counter,
+                at: *at,
+                attempt,
+            }));
+        }
         self.spent.extend(settled.charges);
         settled.notices.into_iter().for_each(|notice| tell(services, notice));
     }
@@ -163,6 +178,27 @@ fn told(measure: Measure) -> [&'static HeaderName; 3] {
         Measure::Parallel => &PARALLEL,
     }
     .each_ref()
+}
+
+/// What of a request's cost a budget counts.
+#[derive(Debug, Clone, Copy)]
+enum Share {
+    Whole,
+    /// What one attempt cost, by its place.
+    Attempt(u32),
+}
+
+impl Share {
+    fn of(attempt: usize) -> Self {
+        u32::try_from(attempt).map_or(Self::Whole, Self::Attempt)
+    }
+
+    fn attempt(self) -> Option<u32> {
+        match self {
+            Self::Whole => None,
+            Self::Attempt(at) => Some(at),
+        }
+    }
 }
 
 /// What was reserved for a copy of a request.

@@ -316,7 +316,8 @@ impl Settle {
     pub(crate) fn end_part(&mut self, error: &GatewayError) {
         self.end_attempt(End::Interrupted(Some(error)));
         let amounts = quota::used(&self.record, self.money.worth(&self.record));
-        self.quota.part_over(&self.services, &amounts);
+        let last = self.record.attempts.len().saturating_sub(1);
+        self.quota.part_over(&self.services, &amounts, last);
     }
 
     /// Notes what a target could not carry.
@@ -419,7 +420,8 @@ impl Settle {
         if let Some(capture) = self.capture.take() {
             capture.end(&self.record.id, self.record.started, state);
         }
-        let charges = self.quota.settle(&self.services, &self.record);
+        let (charges, budgets) = self.quota.settle(&self.services, &self.record);
+        self.record.budgets = budgets;
         outcome::over(&self.services, &self.record);
         let record = std::mem::take(&mut *self.record);
         if let Some(flight) = self.told.take() {

@@ -23,7 +23,7 @@ pub async fn live() -> Response {
 /// `GET /health/ready`, and `/health` for those who look there: requests can be served and remembered. A store in trouble does not stop traffic, but it is shown.
 pub async fn ready(State(services): State<Arc<Services>>) -> Response {
     let health = services.store.ledger().health();
-    let status = if health.failing { "degraded" } else { "ready" };
+    let status = if health.failing || health.journal_failing { "degraded" } else { "ready" };
     let body = json!({"status": status, "records_lost": health.lost});
     (StatusCode::OK, Json(body)).into_response()
 }

@@ -107,6 +107,13 @@ pub enum Change {
     ResetLimit {
         /// Its name.
         name: String,
+        /// What it had counted, for people.
+        counted: String,
+    },
+    /// Records were priced anew: noted in the change log.
+    Reprice {
+        /// What came of it, for people.
+        words: String,
     },
     /// Switches the active profile. The switch is stored and wins over the file.
     UseProfile {
@@ -235,4 +242,7 @@ pub struct ChangeEntry {
     /// It can be taken back, unless something that came later touches the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undoable: bool,
+    /// Why it cannot be taken back; absent: it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_because: Option<String>,
 }

@@ -56,10 +56,28 @@ impl Counters {
             for row in table.iter()? {
                 let (key, amount) = row?;
                 let (counter, at) = key.value();
-                sums.push((counter, at, amount.value()));
+                if at != RESET_AT {
+                    sums.push((counter, at, amount.value()));
+                }
             }
             Ok(sums)
         })
+    }
+
+    /// Forgets all that a counter has counted up to now, which it is told in milliseconds since 1970: pricing earlier requests anew does not bring it back.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn reset(&self, counter: u64, now: u64) -> Result<(), StoreError> {
+        self.forget(vec![(counter, u64::MAX)]).await.unwrap_or(Err(StoreError::Closed))?;
+        let db = Arc::clone(&self.db);
+        let note = move || {
+            db.write(|txn| {
+                txn.open_table(COUNTERS)?.insert((counter, RESET_AT), now)?;
+                Ok(())
+            })
+        };
+        tokio::task::spawn_blocking(note).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Forgets what counters have counted in parts that began before a moment: pairs of counter and moment. What was handed over earlier is forgotten too,
@@ -73,6 +91,39 @@ impl Counters {
         }
         receiver
     }
+}
+
+/// A change of what a counter has counted: a record was priced anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shift {
+    /// Which counter.
+    pub counter: u64,
+    /// The beginning of the part in which it counted.
+    pub at: u64,
+    /// By how much, in nanodollars.
+    pub by: i64,
+    /// When the record was over, and so counted; milliseconds since 1970.
+    pub counted: u64,
+}
+
+/// Where the moment stands at which a counter was reset: no part begins then.
+const RESET_AT: u64 = u64::MAX;
+
+/// Changes what was counted, unless it was forgotten since. Returns what was changed.
+pub(super) fn shift(txn: &WriteTransaction, shifts: Vec<Shift>) -> Result<Vec<Shift>, StoreError> {
+    let mut table = txn.open_table(COUNTERS)?;
+    let mut done = Vec::new();
+    for shift in shifts {
+        let reset = table.get((shift.counter, RESET_AT))?.map_or(0, |moment| moment.value());
+        if shift.counted < reset {
+            continue;
+        }
+        let key = (shift.counter, shift.at);
+        let sum = table.get(key)?.map_or(0, |sum| sum.value()).saturating_add_signed(shift.by);
+        table.insert(key, sum)?;
+        done.push(shift);
+    }
+    Ok(done)
 }
 
 /// What the records of one transaction count, added up before it is written: many records count for the same few limits.
@@ -116,6 +167,9 @@ pub(super) fn forget(txn: &WriteTransaction, before: &[(u64, u64)]) -> Result<()
     let mut table = txn.open_table(COUNTERS)?;
     for (counter, moment) in before {
         table.retain_in((*counter, 0)..(*counter, *moment), |_, _| false)?;
+        if *moment == RESET_AT {
+            table.remove((*counter, RESET_AT))?;
+        }
     }
     Ok(())
 }

@@ -67,6 +67,15 @@ impl Db {
         work(&database.begin_read()?)
     }
 
+    /// Pages that were looked at since the file was opened, in memory or on the disk. 0: it cannot be read now.
+    pub(super) fn pages_read(&self) -> u64 {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        guard.as_ref().map_or(0, |database| {
+            let stats = database.cache_stats();
+            stats.read_hits() + stats.read_misses()
+        })
+    }
+
     /// Writes all or nothing; on disk when this returns.
     pub(super) fn write<T>(
         &self,

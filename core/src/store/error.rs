@@ -106,7 +106,7 @@ pub enum ChangeError {
         name: String,
     },
     /// There is one already.
-    #[error("there already is a {what} '{name}'")]
+    #[error("there already is {} {what} '{name}'", if what.starts_with(['a', 'o']) { "an" } else { "a" })]
     Exists {
         /// `channel`, `key`, `route`, `profile`.
         what: &'static str,

@@ -13,12 +13,13 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::held::{self, Held, Row};
+use super::plan::{REPRICE, RESET};
 use super::seal::Seal;
 use super::tables::{
     CHANGE_ROWS, CHANGES, CHANNEL_STATES, CHANNELS, FILE_KEYS, KEYS, LIMITS, META, OWNERS, PRICE_LISTS, PRICES,
     PROFILES, ROUTES, SETTINGS, SWITCHES, TOKENS,
 };
-use super::{ChangeEntry, ChangeError, StoreError};
+use super::{ChangeEntry, ChangeError, FILE, RESTORE, StoreError};
 use crate::model::check::Problem;
 use crate::model::{Declared, Entities, OwnerRef};
 
@@ -202,9 +203,21 @@ pub(super) fn list(txn: &ReadTransaction, before: u64, limit: usize) -> Result<V
             Some(kept) => kept.get(id.value())?.is_some(),
             None => false,
         };
-        out.push(ChangeEntry { id: id.value(), undoable, ..entry });
+        let final_because = (!undoable).then(|| final_because(&entry).to_owned());
+        out.push(ChangeEntry { id: id.value(), undoable, final_because, ..entry });
     }
     Ok(out)
+}
+
+/// Why a change cannot be taken back.
+fn final_because(entry: &ChangeEntry) -> &'static str {
+    match entry.what.as_str() {
+        _ if entry.who == FILE => "it came from the configuration file: change it there",
+        RESET => "what a limit had counted is gone for good",
+        REPRICE => "set the prices as they were and price the same records anew",
+        RESTORE => "what was there before lies beside the store, in before-restore.redb",
+        _ => "nothing is kept of what it did: it is too long ago, or it changed nothing",
+    }
 }
 
 /// One line with what it did; `None`: there is no such line. Without rows: it cannot be taken back.

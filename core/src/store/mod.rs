@@ -19,23 +19,25 @@ mod merge;
 mod migrate;
 mod plan;
 mod prices;
+mod proof;
 mod seal;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod undo;
+mod vault;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::TableError;
 use tokio::sync::watch;
 
 pub use answers::{AnswerKey, Answers};
 pub use backup::{BackupError, BackupSummary, LEAST_PASSPHRASE};
-pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart};
+pub use bodies::{Bodies, BodiesHealth, BodyKind, BodyPart, Mask};
 pub use change::{AdminToken, Applied, Change, ChangeEntry, Issued, NewKey};
-pub use counters::Counters;
+pub use counters::{Counters, Shift};
 pub use error::{ChangeError, StoreError};
 pub use history::ChangedThing;
 pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
@@ -48,21 +50,19 @@ pub use seal::MasterKey;
 
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
-use crate::model::{Declared, Entities, OwnPrice, Secret};
+use crate::model::{Declared, Entities, OwnPrice};
 use db::Db;
 use held::{FileKey, Held};
 use history::ChangeRows;
 use plan::{Outcome, Scene};
+use proof::open_seal;
 use seal::Seal;
-use tables::META;
 use writer::Writer;
 
-/// Row of [`META`] that tells whether the master key is the right one.
-const SEAL_ROW: &str = "seal";
-/// What is sealed in it.
-const SEAL_TEXT: &[u8] = b"myelin";
 /// Who the change log names for what the configuration file says.
 const FILE: &str = "file";
+/// What it calls putting a backup back.
+const RESTORE: &str = "restore backup";
 
 /// The store. Cheap to clone; the file is closed when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -92,6 +92,9 @@ impl std::fmt::Debug for Inner {
         f.debug_tuple("Store").field(&self.db.path()).finish()
     }
 }
+
+/// What, to which, more.
+type Line = (&'static str, String, String);
 
 #[derive(Default)]
 struct State {
@@ -282,128 +285,6 @@ impl Store {
         prices::earlier(&self.state().held)
     }
 
-    /// The change log, newest first, from before a position.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn changes(&self, before: Option<u64>, limit: usize) -> Result<Vec<ChangeEntry>, StoreError> {
-        self.0.db.read(|txn| history::list(txn, before.unwrap_or(u64::MAX), limit))
-    }
-
-    /// One line of the change log with what it did to each thing.
-    ///
-    /// # Errors
-    /// When there is no such line, or the store cannot be read.
-    pub fn change(&self, id: u64) -> Result<(ChangeEntry, Vec<ChangedThing>), ChangeError> {
-        let found = self.0.db.read(|txn| history::one(txn, id))?;
-        let (entry, rows) = found.ok_or_else(|| no_change(id))?;
-        Ok((entry, rows.map(|rows| rows.things()).unwrap_or_default()))
-    }
-
-    /// Takes a change back: what it touched becomes what it was, which is a change of its own. Blocks for a commit.
-    ///
-    /// # Errors
-    /// When something later touched the same, the result would not be sound, nothing is kept of what the change did, or the store fails.
-    pub fn undo_blocking(&self, id: u64, who: &str) -> Result<Applied, ChangeError> {
-        let mut state = self.state();
-        let found = self.0.db.read(|txn| history::one(txn, id))?;
-        let (entry, rows) = found.ok_or_else(|| no_change(id))?;
-        let words = format!("{} {}", entry.what, entry.name);
-        let refused = |why: String| ChangeError::Refused(format!("change {id} ({}) {why}", words.trim_end()));
-        if entry.who == FILE {
-            return Err(refused("came from the configuration file: change it there".to_owned()));
-        }
-        let rows = rows.ok_or_else(|| refused("cannot be taken back: nothing is kept of what it did".to_owned()))?;
-        let Some(held) = history::undone(&state.held, &rows, &self.0.seal)? else {
-            let later = self.0.db.read(|txn| history::later(txn, id, &rows))?;
-            return Err(refused(match later {
-                Some(later) => format!(
-                    "cannot be taken back: change {later} came after it and touches the same; undo that one first"
-                ),
-                None => "cannot be taken back: what it touched has changed since".to_owned(),
-            }));
-        };
-        let errors = |held: &Held| {
-            let (entities, _) = merge::merge(held, &state.declared, 0);
-            let found = check::all(&entities, self.0.catalog.as_ref());
-            let errors = found.into_iter().filter(Problem::is_error);
-            errors.chain(history::dangling(&entities)).collect::<Vec<_>>()
-        };
-        let known = errors(&state.held);
-        let problems: Vec<Problem> = errors(&held).into_iter().filter(|own| !known.contains(own)).collect();
-        if !problems.is_empty() {
-            return Err(ChangeError::Invalid { problems });
-        }
-        let declared = state.declared.clone();
-        let log = vec![("undo", format!("change {id}"), words)];
-        self.publish(&mut state, held, declared, Vec::new(), log, who)
-    }
-
-    /// Writes everything as one encrypted stream, as it is at this moment, while traffic goes on. Blocks for as long as that takes.
-    ///
-    /// # Errors
-    /// When the passphrase is too short, another backup or restore is under way, the store cannot be read, or `out` cannot be written.
-    pub fn backup_blocking(
-        &self,
-        passphrase: &Secret,
-        with_bodies: bool,
-        out: impl std::io::Write,
-    ) -> Result<BackupSummary, BackupError> {
-        let _alone = self.vault()?;
-        let inner = &self.0;
-        inner.writer.queue().flush()?;
-        let bodies = with_bodies.then(|| inner.bodies.db());
-        backup::write(&inner.db, bodies, &inner.seal, inner.clock.unix_ms(), passphrase, out)
-    }
-
-    /// Puts what a backup holds in place of everything, once all of it was read and is right; what was there before goes aside into `before-restore.redb`.
-    /// Traffic goes on. What the file declares stays as it is. Blocks for as long as that takes.
-    ///
-    /// # Errors
-    /// When the passphrase is wrong, the backup is damaged, cut off or of a newer Myelin, or the disk fails: then nothing was changed.
-    pub fn restore_blocking(
-        &self,
-        passphrase: &Secret,
-        input: impl std::io::Read,
-        who: &str,
-    ) -> Result<BackupSummary, BackupError> {
-        let _alone = self.vault()?;
-        let inner = &self.0;
-        let path = self.path();
-        let dir = path.parent().unwrap_or(&path).to_owned();
-        let staged = backup::stage(&dir, &inner.seal, passphrase, input)?;
-        // From here on no change comes in between.
-        let mut state = self.state();
-        let (db, main) = (Arc::clone(&inner.db), staged.main.clone());
-        let aside = dir.join(backup::ASIDE);
-        inner.writer.queue().exclusively(move || db.replace(&main, &aside))?;
-        inner.kept.forget_recent();
-        if let Some(bodies) = &staged.bodies {
-            inner.bodies.take(bodies, &dir.join(backup::ASIDE_BODIES))?;
-        }
-        let restored = inner.db.read(|txn| Held::load(txn, &inner.seal))?;
-        let mut held = restored.clone();
-        for (name, row) in &state.held.file_keys {
-            held.file_keys.entry(name.clone()).or_insert_with(|| row.clone());
-        }
-        state.held = restored;
-        let made = jiff::Timestamp::from_millisecond(staged.summary.made.cast_signed()).unwrap_or_default();
-        let words = format!("of {made:.0}: {} records", staged.summary.records);
-        let declared = state.declared.clone();
-        let log = vec![("restore backup", String::new(), words)];
-        self.publish_as(&mut state, held, declared, Vec::new(), log, (who, false))
-            .map_err(|why| BackupError::Damaged(why.to_string()))?;
-        Ok(staged.summary.clone())
-    }
-
-    fn vault(&self) -> Result<MutexGuard<'_, ()>, BackupError> {
-        match self.0.vault.try_lock() {
-            Ok(guard) => Ok(guard),
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => Err(BackupError::Busy),
-        }
-    }
-
     /// What is configured that is surely not as meant.
     pub fn problems(&self) -> Vec<Problem> {
         let state = self.state();
@@ -464,6 +345,7 @@ impl Store {
                         name: name.clone(),
                         detail: detail.clone(),
                         undoable: false,
+                        final_because: None,
                     };
                     history::log(txn, &entry, kept.as_ref()).map(drop)
                 })
@@ -475,13 +357,6 @@ impl Store {
         self.0.published.send_replace(Arc::clone(&entities));
         Ok(Applied { entities, warnings, issued })
     }
-}
-
-/// What, to which, more.
-type Line = (&'static str, String, String);
-
-fn no_change(id: u64) -> ChangeError {
-    ChangeError::NotFound { what: "change", name: id.to_string() }
 }
 
 /// Gives every key of the file its row, and those without a secret a new one.
@@ -518,52 +393,4 @@ fn declare_keys(held: &mut Held, declared: &Declared, now: u64) -> Result<Vec<Is
         }
     }
     Ok(issued)
-}
-
-/// The seal, proven to be the one that the store's secrets were sealed with.
-fn open_seal(db: &Db, dir: &Path, master: &MasterKey) -> Result<Seal, StoreError> {
-    let wrong = || StoreError::WrongKey { path: db.path().to_owned() };
-    let proof = db.read(|txn| match txn.open_table(META) {
-        Ok(table) => Ok(table.get(SEAL_ROW)?.map(|row| String::from_utf8_lossy(row.value()).into_owned())),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    })?;
-    let Some(proof) = proof else {
-        let seal = Seal::open(dir, master)?;
-        prove(db, &seal)?;
-        return Ok(seal);
-    };
-    if *master == MasterKey::KeyFile && !dir.join(seal::KEY_FILE).exists() {
-        return Err(wrong());
-    }
-    let seal = Seal::open(dir, master)?;
-    if seal.unseal(SEAL_ROW, &proof).is_ok() {
-        return Ok(seal);
-    }
-    // The owner went from the key file to a key of their own: everything is sealed anew and the file goes.
-    let old = match master {
-        MasterKey::Given(_) => Seal::of_key_file(dir).ok_or_else(wrong)?,
-        MasterKey::KeyFile => return Err(wrong()),
-    };
-    old.unseal(SEAL_ROW, &proof).map_err(|_| wrong())?;
-    let held = db.read(|txn| Held::load(txn, &old))?;
-    let sealed = Held { channels: Default::default(), ..held.clone() };
-    let rows = sealed.difference(&held, &seal)?;
-    let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
-    db.write(|txn| {
-        rows.iter().try_for_each(|row| row.write(txn))?;
-        history::reseal(txn, &old, &seal)?;
-        txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
-        Ok(())
-    })?;
-    let _ = std::fs::remove_file(dir.join(seal::KEY_FILE));
-    Ok(seal)
-}
-
-fn prove(db: &Db, seal: &Seal) -> Result<(), StoreError> {
-    let proof = seal.seal(SEAL_ROW, SEAL_TEXT)?;
-    db.write(|txn| {
-        txn.open_table(META)?.insert(SEAL_ROW, proof.as_bytes())?;
-        Ok(())
-    })
 }

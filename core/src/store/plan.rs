@@ -12,6 +12,9 @@ use super::{AdminToken, Change, ChangeError, Issued, NewKey, issue};
 use crate::model::check::{self, Problem};
 use crate::model::{Channel, Declared, Entities, KeyGrace, Origin, Profile, Route, Secret, Target, VirtualKey};
 
+/// What the change log calls these: they touch nothing that is configured.
+pub(super) const RESET: &str = "reset limit";
+pub(super) const REPRICE: &str = "reprice";
 /// Shortest secret that may be brought along for a virtual key.
 const LEAST_SECRET: usize = 16;
 /// Old secrets of one key that still work at the same time.
@@ -94,7 +97,8 @@ pub(super) fn plan(held: &mut Held, change: Change, scene: &Scene<'_>) -> Done {
         Change::RemoveOwner { owner } => limits::remove_owner(held, &owner, scene),
         Change::CreateLimit(limit) => limits::put_limit(held, *limit, scene, true),
         Change::UpdateLimit(limit) => limits::put_limit(held, *limit, scene, false),
-        Change::ResetLimit { name } => logged("reset limit", name, String::new()),
+        Change::ResetLimit { name, counted } => logged(RESET, name, format!("{counted} are forgotten")),
+        Change::Reprice { words } => logged(REPRICE, "records".to_owned(), words),
         Change::RemoveLimit { name } => limits::remove_limit(held, name, scene),
         Change::UseProfile { key, profile } => use_profile(held, key.as_deref(), profile, scene),
         Change::SetSettings(values) => set_settings(held, values, scene),
@@ -164,7 +168,7 @@ fn note(held: &mut Held, name: String, scene: &Scene<'_>, change: impl FnOnce(&m
 /// Id and name of a key that is ours to change.
 fn own_key(key: &str, scene: &Scene<'_>) -> Result<(String, String), ChangeError> {
     let found = scene.entities.key(key);
-    own("key", key, found.map(|key| key.origin))?;
+    own("key", found.map_or(key, |found| &found.name), found.map(|key| key.origin))?;
     found
         .map(|key| (key.id.clone(), key.name.clone()))
         .ok_or_else(|| ChangeError::NotFound { what: "key", name: key.to_owned() })

@@ -79,7 +79,8 @@ pub(super) fn set(
     let version = next_version(held);
     let key = row_key(channel.as_deref(), &model);
     if price.is_none() && held.prices.get(&key).is_none_or(|row| row.current.is_none()) {
-        return Err(ChangeError::NotFound { what: "price", name: key });
+        let name = key.strip_prefix("*/").unwrap_or(&key).to_owned();
+        return Err(ChangeError::NotFound { what: "price of yours for", name });
     }
     let row = held.prices.entry(key.clone()).or_default();
     row.version = version;

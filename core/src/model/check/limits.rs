@@ -93,7 +93,7 @@ pub fn owner(owner: &Owner, entities: &Entities) -> Vec<Problem> {
     let mut problems: Vec<Problem> = name(&at("name"), &owner.name).into_iter().collect();
     let Some(parent) = &owner.parent else { return problems };
     if parent.kind < owner.kind {
-        let why = format!("a {} cannot stand above a {}", parent.kind, owner.kind);
+        let why = format!("{}s do not stand above {}s", parent.kind, owner.kind);
         problems.push(Problem::error(at("parent"), why));
     }
     let above = entities.owner_chain(Some(parent));

@@ -76,6 +76,37 @@ fn case_30_a_price_of_ones_own_has_every_class() {
 }
 
 #[test]
+fn a_tier_by_length_of_prompt_holds_for_the_whole_request_from_the_first_token() {
+    let tiered = price(json!({
+        "input": 1.25, "cache_read": 0.125, "cache_write": 1.5625, "cache_write_1h": 2.5, "output": 10, "reasoning": 12,
+        "above_200k": {"input": 2.5, "cache_read": 0.25, "cache_write": 3.125, "output": 15},
+        "priority": {"input": 5, "above_200k": {"input": 9}},
+    }));
+    let usage = |input, tier: Option<&str>| Usage {
+        input: Some(input),
+        cache_read: Some(150_000),
+        cache_write: Some(30_000),
+        cache_write_1h: Some(10_000),
+        output: Some(1_000),
+        reasoning: Some(400),
+        service_tier: tier.map(str::to_owned),
+        ..Usage::default()
+    };
+    // The prompt: 20,000 and what comes on top plain, 150,000 read, 20,000 + 10,000 written. 600 written words, 400 thought.
+    let below = 20_000 * 1_250 + 150_000 * 125 + 20_000 * 15_625 / 10 + 10_000 * 2_500 + 600 * 10_000 + 400 * 12_000;
+    assert_eq!(nano(&tiered, &usage(200_000, None)), Some(below), "200,000 are not above 200k, cached ones included");
+    // One token more: every token of every class that the tier names at its rates. An hour's cache and thinking are not named: their rates stay.
+    let above = 20_001 * 2_500 + 150_000 * 250 + 20_000 * 3_125 + 10_000 * 2_500 + 600 * 15_000 + 400 * 12_000;
+    assert_eq!(nano(&tiered, &usage(200_001, None)), Some(above));
+    // A better service: its own rate of the tier where there is one, else the tier's standard one.
+    assert_eq!(nano(&tiered, &usage(200_001, Some("priority"))), Some(above + 20_001 * 6_500));
+    assert_eq!(nano(&tiered, &usage(200_000, Some("priority"))), Some(below + 20_000 * 3_750));
+    // A multiplier is of the whole.
+    let bill = bill(&tiered, &usage(200_001, None), 0).unwrap();
+    assert_eq!(bill.total(Multiplier(500_000)).0, above / 2);
+}
+
+#[test]
 fn case_31_cached_tokens_of_a_large_prompt_follow_the_public_formula() {
     let usage = Usage {
         input: Some(172_000),

@@ -25,7 +25,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
             .to_bytes();
         // Where everything is optional, saying nothing is fine.
         let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(|why| AdminError::invalid(why.to_string()))
+        serde_json::from_slice(bytes).map(Self).map_err(|why| AdminError::invalid(words(&why)))
+    }
+}
+
+/// What is wrong with a body. Where it stands says something only as long as it is no JSON: whoever fills in a form has written no line.
+fn words(why: &serde_json::Error) -> String {
+    let words = why.to_string();
+    match words.rsplit_once(" at line ") {
+        Some((words, _)) if why.is_data() => words.to_owned(),
+        _ => words,
     }
 }
 

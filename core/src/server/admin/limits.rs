@@ -200,7 +200,7 @@ pub(super) async fn patch(
     changed(&admin, &admin.services.store.apply_with(&who.0, make).await?, &name)
 }
 
-/// Removes a limit, with what it has counted.
+/// Removes a limit, with what it has counted: taking this back brings the limit, which then counts anew.
 #[utoipa::path(delete, path = "/api/v1/limits/{name}", tag = "limits", operation_id = "remove_limit", params(("name" = String, Path)),
     responses((status = 200, body = Done), (status = 404, body = Failure), (status = 409, body = Failure)))]
 pub(super) async fn remove(
@@ -212,7 +212,8 @@ pub(super) async fn remove(
     Ok(Json(Done { ok: true, warnings: Vec::new() }))
 }
 
-/// Forgets what a limit has counted; what is in flight stays held. Also for limits of the file.
+/// Forgets what a limit has counted, for good: the change log says how much that was, and this cannot be taken back. What is in flight stays held. Also for
+/// limits of the file.
 #[utoipa::path(post, path = "/api/v1/limits/{name}/reset", tag = "limits", operation_id = "reset_limit", params(("name" = String, Path)),
     responses((status = 200, body = LimitView), (status = 404, body = Failure), (status = 500, body = Failure)))]
 pub(super) async fn reset(
@@ -222,11 +223,11 @@ pub(super) async fn reset(
 ) -> Result<Json<LimitView>, AdminError> {
     let services = &admin.services;
     let limit = find(&services.store.entities(), &name)?;
-    services.store.apply(Change::ResetLimit { name: name.clone() }, &who.0).await?;
+    let counted = limit.measure.in_words(LimitView::of(&limit, services).used);
+    services.store.apply(Change::ResetLimit { name: name.clone(), counted }, &who.0).await?;
     // Not in force yet, or already gone: nothing was counted.
     if let Some(counter) = services.snapshot.load_full().limits.reset(&name) {
-        let done = services.store.counters().forget(vec![(counter, u64::MAX)]).await;
-        done.unwrap_or(Err(crate::store::StoreError::Closed))?;
+        services.store.counters().reset(counter, services.clock.unix_ms()).await?;
     }
     Ok(Json(LimitView::of(&limit, services)))
 }

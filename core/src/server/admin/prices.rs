@@ -1,5 +1,7 @@
 //! Prices: what deployments cost, what the owner set, which lists are in force.
 
+use std::collections::HashMap;
+
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
@@ -12,9 +14,9 @@ use super::Admin;
 use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Asked, Sent};
-use crate::model::{Channel, ImportedPrices, Multiplier, NanoUsd, OwnPrice, Price};
+use crate::model::{Budgeted, Channel, ImportedPrices, Multiplier, NanoUsd, OwnPrice, Price, RequestRecord};
 use crate::pricing::{Book, Imported, ModelLimits, PriceOrigin, Table};
-use crate::store::{Change, Dimension, Filter};
+use crate::store::{Change, Dimension, Filter, Shift};
 
 /// Largest price list that can be imported.
 const MOST_BYTES: usize = 32 << 20;
@@ -252,7 +254,8 @@ pub(super) async fn drop_import(
     Extension(who): Extension<Who>,
 ) -> Result<Json<super::Done>, AdminError> {
     if admin.services.store.entities().prices.imported.is_none() {
-        return Err(AdminError::missing("price list", "imported"));
+        let why = "no price list was imported: the bundled one holds already";
+        return Err(AdminError::new(StatusCode::NOT_FOUND, "not-found", why));
     }
     let change = Change::ImportPrices { source: String::new(), priced: 0, text: "".into() };
     admin.services.store.apply(change, &who.0).await?;
@@ -293,7 +296,7 @@ pub(super) struct Repriced {
 /// Records that are read and written at once.
 const AT_ONCE: usize = 1_000;
 
-/// Prices records anew at today's prices, their sums with them. What providers said that a request cost stays as it is.
+/// Prices records anew at today's prices, and with them their sums and the budgets that still count them. What providers said that a request cost stays as it is.
 #[utoipa::path(post, path = "/api/v1/prices/reprice", tag = "prices", operation_id = "reprice", request_body = RepriceInput,
     responses((status = 200, body = Repriced)))]
 pub(super) async fn reprice(
@@ -315,18 +318,19 @@ pub(super) async fn reprice(
     loop {
         let page = store.ledger().list(filter.clone(), before, AT_ONCE).await?;
         done.looked_at += page.records.len() as u64;
-        let mut changed = Vec::new();
+        let (mut changed, mut shifts) = (Vec::new(), Vec::new());
         for mut record in page.records {
-            let cost = record.cost.unwrap_or_default();
+            let earlier = record.clone();
             if crate::pricing::reprice(&mut record, &book, &entities) {
                 done.changed += 1;
-                done.before += cost;
+                done.before += earlier.cost.unwrap_or_default();
                 done.after += record.cost.unwrap_or_default();
+                shifts.extend(shifted(&earlier, &record));
                 changed.push(record);
             }
         }
         if !input.dry_run && !changed.is_empty() {
-            store.ledger().rewrite(changed).await?;
+            count_anew(&admin, changed, shifts).await?;
         }
         before = page.next;
         if before.is_none() {
@@ -334,7 +338,37 @@ pub(super) async fn reprice(
         }
     }
     if !input.dry_run && done.changed > 0 {
-        tracing::info!(who = who.0, changed = done.changed, before = %done.before, after = %done.after, "records were priced anew");
+        let words = format!("{} records cost {} USD before, {} USD now", done.changed, done.before, done.after);
+        store.apply(Change::Reprice { words }, &who.0).await?;
     }
     Ok(Json(done))
+}
+
+/// By how much each budget that counted a record counts it otherwise now.
+fn shifted(before: &RequestRecord, after: &RequestRecord) -> Vec<Shift> {
+    let cost = |record: &RequestRecord, attempt: Option<u32>| {
+        let cost = match attempt {
+            Some(at) => record.attempts.get(at as usize).and_then(|attempt| attempt.cost),
+            None => record.cost,
+        };
+        cost.unwrap_or_default().0
+    };
+    let counted = after.started.saturating_add(after.duration_us / 1_000);
+    let of = |own: &Budgeted| {
+        let by = cost(after, own.attempt).saturating_sub(cost(before, own.attempt));
+        Shift { counter: own.counter, at: own.at, by, counted }
+    };
+    after.budgets.iter().map(of).filter(|shift| shift.by != 0).collect()
+}
+
+/// Writes records that were priced anew, and lets the budgets count them so that still do.
+async fn count_anew(admin: &Admin, records: Vec<RequestRecord>, mut shifts: Vec<Shift>) -> Result<(), AdminError> {
+    let services = &admin.services;
+    let limits = services.snapshot.load().limits.clone();
+    let counting: HashMap<u64, u64> = limits.kept_from(services.clock.unix_ms()).into_iter().collect();
+    shifts.retain(|shift| counting.get(&shift.counter).is_some_and(|oldest| shift.at >= *oldest));
+    for shift in services.store.ledger().rewrite(records, shifts).await? {
+        limits.shift(shift.counter, shift.at, shift.by);
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use crate::model::{ChannelState, RequestRecord};
 use crate::snapshot::Snapshot;
 use crate::store::{Change, MasterKey, Store};
 
+mod forecast;
 mod pages;
 
 const CANARY: &str = "sk-canary-0123456789";

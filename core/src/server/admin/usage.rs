@@ -194,6 +194,7 @@ fn groupings(by: &str, query: &mut UsageQuery) -> Result<Vec<String>, AdminError
 pub(super) fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(UsageQuery, Vec<String>), AdminError> {
     let (filter, rest) = filter::read(pairs, &admin.services.store.entities())?;
     let now = admin.services.clock.unix_ms();
+    let given = filter.since.zip(filter.until);
     let mut query = UsageQuery {
         since: filter.since.unwrap_or(now.saturating_sub(30 * DAY_MS)),
         until: filter.until.unwrap_or(now.saturating_add(1)),
@@ -209,6 +210,9 @@ pub(super) fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(U
             _ => return Err(filter::unknown(&name)),
         }
     }
+    if given.is_some_and(|(since, until)| since >= until) {
+        return Err(AdminError::invalid("the range is empty: 'since' is not before 'until'"));
+    }
     let words = groupings(&by, &mut query)?;
     if query.bucket == Some(Bucket::Minute) && query.until.saturating_sub(query.since) > MOST_MINUTES_MS {
         return Err(AdminError::invalid("minutes are shown for up to six hours: give 'since' and 'until'"));
@@ -221,7 +225,9 @@ pub(super) fn zone(name: &str) -> Result<Option<TimeZone>, AdminError> {
     if name.is_empty() || name == "UTC" {
         return Ok(None);
     }
-    TimeZone::get(name).map(Some).map_err(|_| AdminError::invalid(format!("there is no time zone '{name}'")))
+    TimeZone::get(name).map(Some).map_err(|_| {
+        AdminError::invalid(format!("there is no time zone '{name}': write an IANA name, such as Europe/Berlin or UTC"))
+    })
 }
 
 /// Keys are stored by id and shown by name, as long as they exist.

@@ -17,9 +17,10 @@ use redb::{Database, TableHandle as _};
 use serde::{Deserialize, Serialize};
 
 use super::db::{Db, open_file};
+use super::proof::{SEAL_ROW, SEAL_TEXT};
 use super::seal::Seal;
 use super::tables::{CHANGE_ROWS, CHANNELS, META, REQUESTS, SCHEMA};
-use super::{SEAL_ROW, SEAL_TEXT, StoreError, bodies, held, history, migrate};
+use super::{StoreError, bodies, held, history, migrate};
 use crate::model::Secret;
 pub use sealed::LEAST_PASSPHRASE;
 use sealed::{Opener, Sealer};

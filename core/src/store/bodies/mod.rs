@@ -55,6 +55,9 @@ pub struct Bodies {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Takes secrets that somebody knows out of a text.
+pub type Mask = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
 /// How the keeping of bodies goes. Counters are since the start of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BodiesHealth {
@@ -79,6 +82,8 @@ struct Shared {
     bytes: AtomicU64,
     failing: AtomicBool,
     last_error: Mutex<Option<String>>,
+    /// Takes out the secrets that are known.
+    mask: Mutex<Option<Mask>>,
     /// Limits: days and bytes; 0 days: none are set yet.
     days: AtomicU64,
     most_bytes: AtomicU64,
@@ -146,6 +151,11 @@ impl Bodies {
     pub fn keep(&self, days: u32, bytes: u64) {
         self.shared.days.store(u64::from(days), Ordering::Relaxed);
         self.shared.most_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What takes the secrets that are known out of bodies, beside what looks like one; from now on.
+    pub fn mask(&self, mask: Mask) {
+        *self.shared.mask.lock().unwrap_or_else(PoisonError::into_inner) = Some(mask);
     }
 
     /// How it goes.
@@ -249,8 +259,11 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut bytes: usize = group.iter().map(|one| one.bytes).sum();
+            let begun = self.clock.monotonic_us();
             while !group.is_empty() && group.len() < GROUP && bytes < GROUP_BYTES {
-                match receiver.recv_timeout(HOLD) {
+                // The first one waits no longer because more keep coming.
+                let waited = Duration::from_micros(self.clock.monotonic_us().saturating_sub(begun));
+                match receiver.recv_timeout(HOLD.saturating_sub(waited)) {
                     Ok(next) => {
                         bytes += next.bytes;
                         group.push(next);
@@ -269,10 +282,10 @@ impl Worker {
         if group.is_empty() {
             return;
         }
-        let rows: Vec<(u128, Vec<u8>)> = group
-            .iter()
-            .filter_map(|one| Some((one.key, row::encode(one.parts.iter().cloned().map(BodyPart::fit_to_keep))?)))
-            .collect();
+        let mask = self.shared.mask.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = |part: &BodyPart| part.clone().fit_to_keep(mask.as_deref());
+        let rows: Vec<(u128, Vec<u8>)> =
+            group.iter().filter_map(|one| Some((one.key, row::encode(one.parts.iter().map(kept))?))).collect();
         let done = self.db.ensure_open().and_then(|()| {
             self.db.write(|txn| {
                 let mut total = bytes_of(txn)?;

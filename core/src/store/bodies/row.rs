@@ -70,8 +70,8 @@ pub struct BodyPart {
 }
 
 impl BodyPart {
-    /// Cut to what is kept, secrets masked. What is no text is not kept.
-    pub(super) fn fit_to_keep(self) -> Self {
+    /// Cut to what is kept, secrets masked: those that `mask` knows, and what looks like one. What is no text is not kept.
+    pub(super) fn fit_to_keep(self, mask: Option<&(dyn Fn(&str) -> String + Send + Sync)>) -> Self {
         let cut = self.bytes.get(..MOST_PART).unwrap_or(&self.bytes);
         let text = match std::str::from_utf8(cut) {
             Ok(text) => text,
@@ -81,7 +81,7 @@ impl BodyPart {
             }
             Err(_) => "",
         };
-        let mut text = text.to_owned();
+        let mut text = mask.map_or_else(|| text.to_owned(), |mask| mask(text));
         redact(&mut text);
         Self { bytes: Bytes::from(text), ..self }
     }
@@ -151,12 +151,15 @@ mod tests {
 
     #[test]
     fn a_body_is_cut_masked_and_text() {
-        let long = part(BodyKind::Sent, Some(1), &"ü".repeat(MOST_PART)).fit_to_keep();
+        let long = part(BodyKind::Sent, Some(1), &"ü".repeat(MOST_PART)).fit_to_keep(None);
         assert!(long.bytes.len() <= MOST_PART && long.size as usize == 2 * MOST_PART);
         assert!(std::str::from_utf8(&long.bytes).is_ok());
-        let secret = part(BodyKind::Received, None, r#"{"key": "sk-abcdefghijklmnopqrst"}"#).fit_to_keep();
+        let secret = part(BodyKind::Received, None, r#"{"key": "sk-abcdefghijklmnopqrst"}"#).fit_to_keep(None);
         assert_eq!(secret.bytes, r#"{"key": "sk-***"}"#);
+        let known = part(BodyKind::Upstream, None, "no such key: of-another-shape")
+            .fit_to_keep(Some(&|text| text.replace("of-another-shape", "***")));
+        assert_eq!(known.bytes, "no such key: ***");
         let binary = BodyPart { bytes: Bytes::from_static(b"RIFF\xff\xfe\x00"), ..secret };
-        assert!(binary.fit_to_keep().bytes.is_empty());
+        assert!(binary.fit_to_keep(None).bytes.is_empty());
     }
 }

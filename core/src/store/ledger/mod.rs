@@ -36,6 +36,7 @@ pub(super) use redact::redact;
 
 use super::StoreError;
 use super::bodies::Bodies;
+use super::counters::{self, Shift};
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
@@ -64,12 +65,18 @@ pub struct LedgerHealth {
     pub replayed: u64,
     /// Went to the journal only, because too much waited; folded in later.
     pub deferred: u64,
-    /// Gone for good: neither memory nor journal could take them.
+    /// Records that are gone for good: neither memory nor journal could take them.
     pub lost: u64,
+    /// Other things (kept answers, and what is to be forgotten) that were not taken, because too much waited: nobody misses them for long.
+    #[serde(default)]
+    pub not_kept: u64,
     /// Commits that failed.
     pub commit_failures: u64,
-    /// Writes to the journal that failed.
+    /// Writes to the journal that failed: what they held stood in memory alone until its commit.
     pub journal_failures: u64,
+    /// The last write to the journal failed: what waits for a commit would be lost with the process.
+    #[serde(default)]
+    pub journal_failing: bool,
     /// Bytes in the journal.
     pub journal_bytes: u64,
     /// The last commit failed: the disk is full or broken.
@@ -125,13 +132,23 @@ impl Ledger {
         self.queue.record(key, bytes, charges, Arc::new(record), waiter);
     }
 
-    /// Writes records anew that are there already, and their sums with them; on disk when this is done. Those who watch are not told.
+    /// Writes records anew that are there already, and with them their sums and what budgets counted of them; on disk when this is done. Those who watch
+    /// are not told. Returns the changes of counters that were made: what a limit has forgotten stays forgotten.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn rewrite(&self, records: Vec<RequestRecord>) -> Result<(), StoreError> {
+    pub async fn rewrite(&self, records: Vec<RequestRecord>, shifts: Vec<Shift>) -> Result<Vec<Shift>, StoreError> {
         let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
-        let write = move || post(&db, &queue, records.into_iter());
+        let write = move || {
+            let rows: Vec<(u128, Vec<u8>)> = records.into_iter().map(prepared).collect();
+            let books = queue.books();
+            let shifted = db.write(|txn| {
+                books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice())))?;
+                counters::shift(txn, shifts)
+            })?;
+            books.committed();
+            Ok(shifted)
+        };
         tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -218,6 +235,11 @@ impl Ledger {
         self.queue.keep_days(days);
     }
 
+    /// Pages of the file that were read since it was opened: what a question costs, on any disk.
+    pub fn pages_read(&self) -> u64 {
+        self.db.pages_read()
+    }
+
     /// How many records there are.
     ///
     /// # Errors
@@ -248,7 +270,8 @@ fn post(db: &Db, queue: &Queue, records: impl Iterator<Item = RequestRecord>) ->
     Ok(())
 }
 
-fn prepared(mut record: RequestRecord) -> (u128, Vec<u8>) {
+/// Key and bytes of a record for the journal, as they also stood in files without a dictionary.
+pub(super) fn prepared(mut record: RequestRecord) -> (u128, Vec<u8>) {
     prepare(&mut record)
 }
 

@@ -148,6 +148,82 @@ async fn what_comes_after_closing_is_counted_as_lost() {
     store.close();
     store.ledger().append(record(1));
     assert!(!store.kept().put(SPACE, "k", "o", MINUTE, b"x"));
-    assert_eq!(store.ledger().health().lost, 2);
+    let health = store.ledger().health();
+    assert_eq!((health.lost, health.not_kept), (1, 1), "a kept thing is no record");
     assert!(store.ledger().append_durable(record(2)).await.is_err());
+}
+
+/// Waits until so many records are in the database.
+async fn reaches(store: &Store, count: u64) {
+    for _ in 0..600 {
+        if store.ledger().count().is_ok_and(|found| found == count) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{:?} of {count}: {:?}", store.ledger().count(), store.ledger().health());
+}
+
+#[tokio::test]
+async fn case_55_a_journal_that_takes_nothing_is_shown_and_the_records_come_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = store.0.writer.queue();
+    queue.break_journal_for_test(true);
+    for n in 0..100 {
+        store.ledger().append(record(n));
+    }
+    let health = store.ledger().health();
+    assert!(health.journal_failing && !health.failing, "{health:?}");
+    assert_eq!((health.journal_failures, health.lost), (100, 0), "{health:?}");
+    assert!(health.last_error.as_ref().is_some_and(|why| why.starts_with("journal: ")), "{health:?}");
+    reaches(&store, 100).await;
+    queue.break_journal_for_test(false);
+    store.ledger().append(record(100));
+    let health = store.ledger().health();
+    assert!(!health.journal_failing && health.journal_failures >= 100, "it is over, and the count stays: {health:?}");
+    reaches(&store, 101).await;
+}
+
+#[tokio::test]
+async fn case_55_what_neither_memory_nor_journal_takes_is_counted_to_the_last_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append_durably(&store, [record(0)]).await;
+    let queue = store.0.writer.queue();
+    queue.break_journal_for_test(true);
+    let heal = store.0.db.break_for_test();
+    let total = 140_000;
+    for n in 1..total {
+        store.ledger().append(record(n));
+    }
+    let before = store.ledger().health();
+    assert!(before.failing && before.journal_failing && before.deferred == 0, "{before:?}");
+    assert!(before.lost > 0 && before.not_kept == 0, "{before:?}");
+    assert!(!store.kept().put(SPACE, "k", "o", MINUTE, b"x"), "there is no room for it");
+    let health = store.ledger().health();
+    assert_eq!((health.lost, health.not_kept), (before.lost, 1), "a kept thing is no record");
+    queue.break_journal_for_test(false);
+    heal();
+    reaches(&store, total - health.lost).await;
+    append_durably(&store, [record(total)]).await;
+    let after = store.ledger().health();
+    assert!(!after.failing && !after.journal_failing && after.lost == health.lost, "{after:?}");
+}
+
+#[tokio::test]
+async fn what_only_memory_had_when_a_store_closed_is_counted_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append_durably(&store, [record(0)]).await;
+    let heal = store.0.db.break_for_test();
+    store.ledger().append(record(1));
+    store.0.writer.queue().break_journal_for_test(true);
+    (2..5).for_each(|n| store.ledger().append(record(n)));
+    store.close();
+    assert_eq!(store.ledger().health().lost, 3);
+    heal();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(all(&store).await, [record(1), record(0)], "what the journal had comes with the next start");
 }

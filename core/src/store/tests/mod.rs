@@ -5,6 +5,7 @@ mod configuration;
 mod history;
 mod journal;
 mod keeping;
+mod migration;
 mod records;
 mod scale;
 mod sums;

@@ -159,3 +159,19 @@ async fn case_49_old_records_go_in_bounded_batches_and_traffic_comes_between() {
     let query = UsageQuery { until: u64::MAX / 2, ..UsageQuery::default() };
     assert_eq!(store.ledger().usage(query).await.unwrap().total.requests as u64, old + n, "sums outlive records");
 }
+
+#[tokio::test]
+async fn bodies_are_written_soon_although_more_keep_coming() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let store = Store::open(dir.path(), clock, &MasterKey::KeyFile, Arc::new(|_: &str| true)).unwrap();
+    for n in 0..60 {
+        let record = record(n);
+        assert!(store.bodies().put(&record.id, record.started, vec![part("hello")]));
+        if store.bodies().health().kept > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing is written while more comes: {:?}", store.bodies().health());
+}

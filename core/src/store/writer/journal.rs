@@ -82,6 +82,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Writing fails, as it does on a full disk; or works again.
+    #[cfg(test)]
+    pub(super) fn break_for_test(&mut self, broken: bool) {
+        for side in [&mut self.active, &mut self.resting] {
+            side.file = OpenOptions::new().append(!broken).read(broken).open(&side.path).unwrap();
+        }
+    }
+
     /// Bytes in both files.
     pub(super) fn bytes(&self) -> u64 {
         self.active.bytes + self.resting.bytes

@@ -54,6 +54,8 @@ struct Queued {
     job: Job,
     record: Option<Arc<RequestRecord>>,
     waiter: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// It survives the death of the process.
+    in_journal: bool,
 }
 
 struct State {
@@ -154,14 +156,11 @@ impl Queue {
         let size = job.size();
         let mut guard = self.state();
         let state = &mut *guard;
-        if state.closed {
-            state.health.lost += 1;
-            return None;
-        }
         let full = state.jobs.len() >= MOST_JOBS || state.bytes >= MOST_BYTES;
         let is_record = record.is_some();
-        if full && !is_record {
-            state.health.lost += 1;
+        if state.closed || (full && !is_record) {
+            let gone = if is_record { &mut state.health.lost } else { &mut state.health.not_kept };
+            *gone += 1;
             return None;
         }
         state.seq += 1;
@@ -169,20 +168,19 @@ impl Queue {
         let journaled = job.is_journaled() && (is_record || size <= MOST_JOURNALED);
         let written = if journaled { state.journal.append(seq, &job, !full) } else { Ok(()) };
         state.health.journal_bytes = state.journal.bytes();
-        if let Err(why) = &written {
-            state.health.journal_failures += 1;
-            state.health.last_error = Some(format!("journal: {why}"));
+        let in_journal = journaled && written.is_ok();
+        if journaled {
+            state.health.journal_failing = !in_journal;
         }
+        note(&mut state.health, written);
         if full {
-            match written {
-                Ok(()) => state.health.deferred += 1,
-                Err(_) => state.health.lost += 1,
-            }
+            let counted = if in_journal { &mut state.health.deferred } else { &mut state.health.lost };
+            *counted += 1;
             return None;
         }
         state.urgent |= waiter.is_some() || !journaled;
         state.bytes += size;
-        state.jobs.push(Queued { seq, job, record, waiter });
+        state.jobs.push(Queued { seq, job, record, waiter, in_journal });
         state.health.waiting = state.jobs.len() as u64;
         let wake = state.idle || state.urgent || state.jobs.len() == GROUP;
         drop(guard);
@@ -375,11 +373,27 @@ fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
                     }
                 }
                 if queue.pause(wait) {
+                    give_up(queue, &jobs);
                     return false;
                 }
                 wait = (wait * 2).min(LONGEST_RETRY);
             }
         }
+    }
+}
+
+/// The store closes while the disk takes nothing: what the journal has comes with the next start, the rest is gone.
+fn give_up(queue: &Queue, jobs: &[Queued]) {
+    let mut state = queue.state();
+    let gone = |jobs: &[Queued]| jobs.iter().filter(|one| one.job.is_record() && !one.in_journal).count() as u64;
+    let lost = gone(jobs) + gone(&state.jobs);
+    state.health.lost += lost;
+    if lost > 0 {
+        tracing::error!(
+            lost,
+            why = state.health.last_error,
+            "records are lost: neither the database nor the journal took them"
+        );
     }
 }
 
@@ -504,6 +518,14 @@ fn charge<'a>(txn: &WriteTransaction, jobs: impl Iterator<Item = &'a Job>) -> Re
 /// Jobs of which nothing but their bytes is at hand.
 fn bare(jobs: &[Job]) -> impl Iterator<Item = (&Job, Option<&RequestRecord>)> + Clone {
     jobs.iter().map(|job| (job, None))
+}
+
+#[cfg(test)]
+impl Queue {
+    /// The disk takes nothing more into the journal, until this is called with `false`.
+    pub(super) fn break_journal_for_test(&self, broken: bool) {
+        self.state().journal.break_for_test(broken);
+    }
 }
 
 /// How many whole jobs the journal of a directory holds, as the next start would read them.

@@ -140,6 +140,16 @@ function Troubles({ status }: { status: Api<"Status"> }) {
           {ledger.last_error} {t("home.diskHint", { n: ledger.lost })}
         </Notice>
       )}
+      {!ledger.failing && (ledger.journal_failing || ledger.lost > 0) && (
+        <Notice tone={ledger.lost > 0 ? "bad" : "warn"} title={t("home.journalFails")}>
+          {ledger.last_error} {t("home.diskHint", { n: ledger.lost })}
+        </Notice>
+      )}
+      {(status.bodies.failing || status.bodies.dropped > 0) && (
+        <Notice tone="warn" title={t("home.bodiesDropped", { n: status.bodies.dropped })}>
+          {status.bodies.last_error}
+        </Notice>
+      )}
       {status.problems.length > 0 && (
         <Notice tone="warn" title={t("home.problems", { n: status.problems.length })}>
           {status.problems.map((problem) => (

@@ -331,6 +331,8 @@ function Diagnostics() {
     [t("settings.records"), `${exact(status.data.requests)} (${t("settings.waiting", { n: ledger.waiting })})`],
     [t("settings.journal"), bytes(ledger.journal_bytes)],
     [t("settings.lost"), exact(ledger.lost)],
+    [t("settings.journalFailures"), exact(ledger.journal_failures)],
+    [t("settings.bodiesDropped"), exact(status.data.bodies.dropped)],
   ];
   return (
     <Card

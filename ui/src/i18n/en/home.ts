@@ -12,6 +12,8 @@ export const home = {
   "home.copyAddress": "Copy the address for {format}",
   "home.diskFails": "Records cannot be written to disk",
   "home.diskHint": "Traffic goes on. {n} records are lost.",
+  "home.journalFails": "Records are or were in danger: the disk does not take everything",
+  "home.bodiesDropped": "{n} request has no kept bodies|{n} requests have no kept bodies",
   "home.problems":
     "{n} thing in the configuration is surely not as meant|{n} things in the configuration are surely not as meant",
   "home.allProfiles": "All profiles",

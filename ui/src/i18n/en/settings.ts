@@ -32,6 +32,8 @@ export const settings = {
   "settings.waiting": "{n} waiting",
   "settings.journal": "Journal",
   "settings.lost": "Records lost",
+  "settings.journalFailures": "Failed writes",
+  "settings.bodiesDropped": "Bodies not kept",
   "settings.changes": "Changes",
   "settings.who": "By",
   "settings.what": "Change",

@@ -12,6 +12,8 @@ export const home = {
   "home.copyAddress": "复制 {format} 地址",
   "home.diskFails": "记录无法写入磁盘",
   "home.diskHint": "请求不受影响。已丢失 {n} 条记录。",
+  "home.journalFails": "磁盘未能写入全部内容，记录曾经或正处于丢失风险",
+  "home.bodiesDropped": "{n} 个请求的正文未能保留",
   "home.problems": "配置中有 {n} 处很可能有误",
   "home.allProfiles": "全部方案",
   "home.allRequests": "全部请求",

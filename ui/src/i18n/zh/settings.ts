@@ -32,6 +32,8 @@ export const settings = {
   "settings.waiting": "{n} 条待写",
   "settings.journal": "日志文件",
   "settings.lost": "丢失记录",
+  "settings.journalFailures": "写入失败",
+  "settings.bodiesDropped": "未保留正文",
   "settings.changes": "变更",
   "settings.who": "操作者",
   "settings.what": "变更内容",

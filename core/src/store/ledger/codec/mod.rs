@@ -12,8 +12,8 @@ use myelin_protocol::ir::Usage;
 use smallvec::SmallVec;
 
 use super::Dimension;
-use crate::model::{AttemptRecord, CacheOutcome, PlannedDeployment, RequestRecord};
-use shapes::{Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
+use crate::model::{AttemptRecord, Budgeted, CacheOutcome, PlannedDeployment, RequestRecord};
+use shapes::{Few, Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
 use wire::{Fields, Value, Writer};
 pub(in crate::store) use wire::{Intern, Nameless, Names, take_bytes, take_varint, unzigzag, varint, zigzag};
 
@@ -65,6 +65,7 @@ layout! { RequestRecord {
     39 cost_source: Word;
     40 price: Name;
     41 saved: Number;
+    42 budgets: Inner;
 } elsewhere { id } }
 
 /// The tags that stand first.
@@ -108,6 +109,12 @@ layout! { AttemptRecord {
     16 usage: Inner;
     17 cost: Number;
     18 resumed: Number;
+} }
+
+layout! { Budgeted {
+    1 counter: Few;
+    2 at: Number;
+    3 attempt: Number;
 } }
 
 layout! { PlannedDeployment {
@@ -314,6 +321,7 @@ mod tests {
             cost_source: Some(CostSource::Estimated),
             price: some("bundled 2026-01"),
             saved: Some(NanoUsd(7)),
+            budgets: vec![Budgeted { counter: u64::MAX, at: 1_700_000_000_000, attempt: Some(0) }],
         }
     }
 
@@ -407,10 +415,13 @@ mod tests {
     #[test]
     fn a_usual_record_is_small() {
         let mut names = Numbers::default();
-        let record = RequestRecord { attempts: full().attempts[..1].to_vec(), ..full() };
-        encode(&record, false, &mut names);
+        let record = RequestRecord { attempts: full().attempts[..1].to_vec(), budgets: Vec::new(), ..full() };
+        let counted = RequestRecord { budgets: full().budgets, ..record.clone() };
+        encode(&counted, false, &mut names);
         let size = encode(&record, false, &mut names).len();
         assert!(size < 240, "{size} bytes");
+        let more = encode(&counted, false, &mut names).len() - size;
+        assert!(more < 20, "{more} bytes for a budget");
         let size = encode(&record, false, &mut Nameless).len();
         assert!(size < 500, "{size} bytes");
     }

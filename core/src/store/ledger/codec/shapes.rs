@@ -5,7 +5,9 @@ use serde_json::Value as Json;
 
 use super::wire::{Fields, Names, Value, Writer, take_varint, unzigzag, varint, zigzag};
 use super::{OLDEST, VERSION};
-use crate::model::{AttemptOutcome, AttemptRecord, CacheOutcome, CostSource, NanoUsd, PlannedDeployment, RequestState};
+use crate::model::{
+    AttemptOutcome, AttemptRecord, Budgeted, CacheOutcome, CostSource, NanoUsd, PlannedDeployment, RequestState,
+};
 
 /// Something with numbered fields.
 pub(super) trait Layout: Default {
@@ -46,6 +48,8 @@ pub(super) use layout;
 pub(super) struct Number;
 /// A text with few different values: by number where the names know it.
 pub(super) struct Name;
+/// A number without meaning of which there are few: a name of hexadecimal digits.
+pub(super) struct Few;
 /// A text of its own; ids of hexadecimal digits take half the room.
 pub(super) struct Text;
 /// One of a few words.
@@ -147,6 +151,18 @@ impl Shape<String> for Name {
 
     fn take(field: &mut String, value: Value<'_>, names: &dyn Names) -> Option<()> {
         *field = value.name(names)?;
+        Some(())
+    }
+}
+
+impl Shape<u64> for Few {
+    fn put(out: &mut Writer<'_>, tag: u64, field: &u64) {
+        out.name(tag, &format!("{field:x}"));
+    }
+
+    fn take(field: &mut u64, value: Value<'_>, names: &dyn Names) -> Option<()> {
+        // A number that the dictionary does not know belongs to nobody.
+        *field = u64::from_str_radix(&value.name(names)?, 16).unwrap_or_default();
         Some(())
     }
 }
@@ -346,7 +362,7 @@ macro_rules! lists {
         }
     )* };
 }
-lists!(AttemptRecord, PlannedDeployment);
+lists!(AttemptRecord, Budgeted, PlannedDeployment);
 
 impl<T: Layout> Shape<Option<T>> for Inner {
     fn put(out: &mut Writer<'_>, tag: u64, field: &Option<T>) {
