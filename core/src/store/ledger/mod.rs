@@ -143,7 +143,7 @@ impl Ledger {
             let rows: Vec<(u128, Vec<u8>)> = records.into_iter().map(prepared).collect();
             let books = queue.books();
             let shifted = db.write(|txn| {
-                books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice())))?;
+                books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None }))?;
                 counters::shift(txn, shifts)
             })?;
             books.committed();
