@@ -13,7 +13,8 @@ const chromium = [
 
 export default defineConfig({
   testDir: "e2e",
-  timeout: 60_000,
+  // For a whole test, some of which have five pages examined; what is waited for within it has a patience of its own.
+  timeout: 120_000,
   expect: { timeout: 10_000 },
   // Every worker runs a gateway and mock providers of its own.
   workers: 2,

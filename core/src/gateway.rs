@@ -138,7 +138,7 @@ impl Gateway {
     /// Every route of the gateway.
     pub fn router(&self) -> Router {
         let desk: Arc<dyn server::admin::Desk> = Arc::new(self.clone());
-        server::router(self.0.services.clone(), desk, !self.0.desktop.get().is_some_and(|desktop| *desktop))
+        server::router(self.0.services.clone(), desk, !self.is_desktop())
     }
 
     /// Every route for the owner alone: the admin API asks for no token. For the CLI's socket and the window's in-process carrier.
@@ -149,6 +149,11 @@ impl Gateway {
     /// This gateway lives in the desktop app: its listeners serve neither console nor admin API unless the settings say so.
     pub fn set_desktop(&self) {
         let _ = self.0.desktop.set(true);
+    }
+
+    /// Whether it lives in the desktop app.
+    pub(crate) fn is_desktop(&self) -> bool {
+        self.0.desktop.get().is_some_and(|desktop| *desktop)
     }
 
     /// Asks the admin API as the owner, without any connection: for commands that work while no gateway runs, and for the window.

@@ -10,7 +10,13 @@ type Violation = { id: string; impact: string; nodes: { html: string; failureSum
 /** No serious finding of axe on the page as it stands. */
 export async function accessible(page: Page, what: string) {
   // Colours that are still fading in are no finding.
-  await page.waitForTimeout(250);
+  await page.waitForFunction(() =>
+    document
+      .getAnimations()
+      .every(
+        (one) => one.playState === "finished" || one.effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY,
+      ),
+  );
   await page.evaluate(source);
   const found = await page.evaluate(async () => {
     const axe = (window as unknown as { axe: { run: (context: Document) => Promise<{ violations: unknown[] }> } }).axe;

@@ -1,21 +1,11 @@
 import { readFileSync } from "node:fs";
 import { accessible } from "./accessibility";
-import { expect, type Gateway, type Mock, test } from "./gateway";
-
-const channel = (gateway: Gateway, mock: Mock, name: string, provider: string, more: object = {}) =>
-  gateway.admin("POST", "/channels", {
-    name,
-    provider,
-    base_urls: [mock.address(provider)],
-    credentials: [mock.key],
-    enabled: true,
-    ...more,
-  });
+import { expect, test } from "./gateway";
 
 test("the inspector goes down to headers, prices and sending again", async ({ logIn, gateway, mock, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await gateway.admin("PATCH", "/settings", { bodies: "all" });
-  await channel(gateway, mock, "main", "openai");
+  await gateway.channel(mock, "main", "openai");
   await gateway.admin("PUT", "/prices", { channel: "main", model: "gpt-5-mini", price: { input: 2, output: 8 } });
   await gateway.chat("main/gpt-5-mini", "first", {}, { "user-agent": "e2e-tool", "x-own-secret": "canary-value" });
   await gateway.chat("main/gpt-5-mini", "second");
@@ -130,7 +120,7 @@ test("the list is narrowed by what occurs, kept as a view, and exported", async 
 });
 
 test("a profile is explained before anything is sent, then tested", async ({ logIn, gateway, mock }) => {
-  await channel(gateway, mock, "cheapo", "deepseek");
+  await gateway.channel(mock, "cheapo", "deepseek");
   await gateway.admin("POST", "/channels/cheapo/models");
   await gateway.admin("POST", "/profiles", {
     name: "cheap",
@@ -184,7 +174,7 @@ test("prices are seen and set, and the same tokens are held against another mode
   gateway,
   mock,
 }) => {
-  await channel(gateway, mock, "main", "openai", { models: ["gpt-5-mini", "gpt-5"] });
+  await gateway.channel(mock, "main", "openai", { models: ["gpt-5-mini", "gpt-5"] });
   const page = await logIn("/channels");
   await page.getByRole("article", { name: "main" }).getByRole("button", { name: "Models and prices" }).click();
   await page.getByRole("button", { name: "Set the price of gpt-5-mini" }).click();

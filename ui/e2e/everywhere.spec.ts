@@ -50,42 +50,39 @@ for (const { theme, locale, width } of LOOKS) {
   test.describe(`${theme}, ${locale}, ${width} px`, () => {
     test.use({ colorScheme: theme, locale, viewport: { width, height: 780 }, reducedMotion: "reduce" });
 
-    test("every page fits, is readable, and has no serious finding", async ({ logIn, gateway, mock }) => {
-      test.setTimeout(180_000);
-      await gateway.admin("POST", "/channels", {
-        name: "main",
-        provider: "openai",
-        base_urls: [mock.address("openai")],
-        credentials: [mock.key],
-        enabled: true,
-        tags: ["paid"],
+    for (const [what, paths] of [
+      ["page", PAGES],
+      ["dialog", DIALOGS],
+    ] as const) {
+      test(`every ${what} fits, is readable, and has no serious finding`, async ({ logIn, gateway, mock }) => {
+        test.setTimeout(180_000);
+        await gateway.channel(mock, "main", "openai", { tags: ["paid"] });
+        await gateway.admin("POST", "/routes", {
+          model: "smart",
+          groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
+        });
+        await gateway.admin("POST", "/profiles", {
+          name: "cheap",
+          rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
+        });
+        await gateway.chat("main/gpt-5-mini", "hello");
+        await gateway.chat("nothing", "hello");
+        const page = await logIn("/");
+        for (const path of paths) {
+          await page.goto(gateway.url + path);
+          await expect(page.getByRole(what === "dialog" ? "dialog" : "heading").first()).toBeVisible();
+          await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
+          const wide = await page.evaluate(() =>
+            [document.documentElement, ...document.querySelectorAll("main, [role=dialog]")].some(
+              (element) => element.scrollWidth > element.clientWidth + 1,
+            ),
+          );
+          expect(wide, `${path} is wider than the window`).toBe(false);
+          await accessible(page, path);
+        }
+        expect(await page.locator("html").getAttribute("lang")).toBe(locale.startsWith("zh") ? "zh-CN" : "en");
       });
-      await gateway.admin("POST", "/routes", {
-        model: "smart",
-        groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
-      });
-      await gateway.admin("POST", "/profiles", {
-        name: "cheap",
-        rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
-      });
-      await gateway.chat("main/gpt-5-mini", "hello");
-      await gateway.chat("nothing", "hello");
-      const page = await logIn("/");
-      for (const path of [...PAGES, ...DIALOGS]) {
-        await page.goto(gateway.url + path);
-        await expect(page.getByRole("heading").first()).toBeVisible();
-        await page.waitForLoadState("domcontentloaded");
-        await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
-        const wide = await page.evaluate(() =>
-          [document.documentElement, ...document.querySelectorAll("main, [role=dialog]")].some(
-            (element) => element.scrollWidth > element.clientWidth + 1,
-          ),
-        );
-        expect(wide, `${path} is wider than the window`).toBe(false);
-        await accessible(page, path);
-      }
-      expect(await page.locator("html").getAttribute("lang")).toBe(locale.startsWith("zh") ? "zh-CN" : "en");
-    });
+    }
   });
 }
 
@@ -105,16 +102,37 @@ test("the keyboard reaches any page and profile", async ({ logIn, gateway }) => 
   const page = await logIn("/");
   await page.keyboard.press("Control+k");
   await page.getByRole("combobox").fill("cheap");
+  await expect(page.getByRole("option", { name: /cheap/ })).toBeVisible();
   await accessible(page, "palette");
   await page.keyboard.press("Enter");
   await expect(page.getByText("The next request follows the new profile")).toBeVisible();
   expect(JSON.stringify(await gateway.admin("GET", "/active-profile"))).toContain('"active":"cheap"');
   await page.keyboard.press("Control+k");
   await page.getByRole("combobox").fill("settings");
+  await expect(page.getByRole("option").first()).toContainText("Settings");
   await page.keyboard.press("Enter");
   await expect(page).toHaveURL(/settings/);
   await page.keyboard.press("Control+1");
   await expect(page.getByRole("heading", { name: "Home" })).toBeVisible();
+});
+
+test.describe("slow words", () => {
+  test.use({ locale: "zh-CN" });
+
+  test("a key that is pressed while the page loads is not lost", async ({ logIn, gateway }) => {
+    const page = await logIn("/settings");
+    const words = /assets\/zh-.*\.js/;
+    let release = () => {};
+    const held = new Promise<void>((done) => (release = done));
+    await page.route(words, (route) => held.then(() => route.continue()));
+    const wanted = page.waitForRequest(words);
+    const there = page.goto(gateway.url);
+    await wanted;
+    await page.keyboard.press("Control+k");
+    release();
+    await there;
+    await expect(page.getByRole("combobox")).toBeVisible();
+  });
 });
 
 test("hostile text is text", async ({ logIn, gateway }) => {

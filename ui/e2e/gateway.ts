@@ -10,6 +10,9 @@ const ending = process.platform === "win32" ? ".exe" : "";
 const MYELIN = process.env.MYELIN_BIN ?? join(built, `myelin${ending}`);
 const MOCK = process.env.MOCK_UPSTREAM_BIN ?? join(built, `mock-upstream${ending}`);
 
+/** How many times slower than this machine the pages run: with `SLOWER=6` a test that trusts in speed fails here, not elsewhere. */
+const SLOWER = Number(process.env.SLOWER ?? 1);
+
 type Child = ChildProcessByStdio<null, Readable, null>;
 
 /** Variables that programs need to run at all. Whoever runs the tests may have keys and tools of their own: those stay out. */
@@ -102,6 +105,17 @@ export class Gateway {
     return JSON.parse(text) as unknown;
   }
 
+  /** A channel at one of the mock providers. */
+  channel = (mock: Mock, name: string, provider: string, more: object = {}) =>
+    this.admin("POST", "/channels", {
+      name,
+      provider,
+      base_urls: [mock.address(provider)],
+      credentials: [mock.key],
+      enabled: true,
+      ...more,
+    });
+
   /** One OpenAI chat call. */
   async chat(model: string, text: string, more: object = {}, headers: Record<string, string> = {}): Promise<Response> {
     const response = await fetch(`${this.url}/v1/chat/completions`, {
@@ -152,6 +166,18 @@ export const test = base.extend<Each, Tools>({
       const url = request.url();
       if (!url.startsWith(gateway.url) && !/^(data|blob):/.test(url)) trouble.push(`foreign address: ${url}`);
     });
+    if (SLOWER > 1) {
+      const devtools = await page.context().newCDPSession(page);
+      await devtools.send("Emulation.setCPUThrottlingRate", { rate: SLOWER });
+    }
+    // A page is there once the console stands in it: before, nothing hears a key or a click.
+    const go = page.goto.bind(page);
+    page.goto = async (...where) => {
+      const response = await go(...where);
+      if ((await page.locator("#root").count()) === 0) throw new Error(`${MYELIN} was built without the console`);
+      await page.locator("#content, form").first().waitFor();
+      return response;
+    };
     await use(page);
     expect(trouble).toEqual([]);
   },

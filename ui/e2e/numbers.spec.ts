@@ -7,13 +7,7 @@ test("costs lead to their requests, bodies are kept and shown as text, a limit r
   mock,
 }) => {
   await gateway.admin("PATCH", "/settings", { bodies: "all" });
-  await gateway.admin("POST", "/channels", {
-    name: "main",
-    provider: "openai",
-    base_urls: [mock.address("openai")],
-    credentials: [mock.key],
-    enabled: true,
-  });
+  await gateway.channel(mock, "main", "openai");
   const hostile = `</pre><img src=x onerror="document.title='pwned'">`;
   await gateway.chat("main/gpt-5-mini", hostile, { stream: true });
   await gateway.chat("main/gpt-5-mini", "hello again");
@@ -59,17 +53,10 @@ test("costs lead to their requests, bodies are kept and shown as text, a limit r
 });
 
 test("a request in flight is seen and stopped", async ({ logIn, gateway, mock }) => {
-  await gateway.admin("POST", "/channels", {
-    name: "main",
-    provider: "openai",
-    base_urls: [mock.address("openai")],
-    credentials: [mock.key],
-    enabled: true,
-  });
+  await gateway.channel(mock, "main", "openai");
   const page = await logIn("/requests");
-  const slow = gateway.chat("main/gpt-5-mini", "[[pace 400]] a long answer of many words that goes on and on and on", {
-    stream: true,
-  });
+  // Longer than any machine takes to press the button.
+  const slow = gateway.chat("main/gpt-5-mini", `[[pace 400]] ${"and on ".repeat(300)}`, { stream: true });
   await expect(page.getByText("1 request in flight")).toBeVisible();
   await page.getByRole("button", { name: /^Stop the request/ }).click();
   await slow.catch(() => undefined);
@@ -78,14 +65,7 @@ test("a request in flight is seen and stopped", async ({ logIn, gateway, mock })
 });
 
 test("what the provider's prompt cache saved is told by channel and model", async ({ logIn, gateway, mock }) => {
-  await gateway.admin("POST", "/channels", {
-    name: "claude",
-    provider: "anthropic",
-    base_urls: [mock.address("anthropic")],
-    credentials: [mock.key],
-    models: ["claude-sonnet-4-5"],
-    enabled: true,
-  });
+  await gateway.channel(mock, "claude", "anthropic", { models: ["claude-sonnet-4-5"] });
   const price = { input: 3, cache_read: 0.3, cache_write: 3.75, output: 15 };
   await gateway.admin("PUT", "/prices", { channel: "claude", model: "claude-sonnet-4-5", price });
   const page = await logIn("/costs?tab=caches");
@@ -114,27 +94,60 @@ test("what the provider's prompt cache saved is told by channel and model", asyn
   expect(found.saved / found.surcharge).toBeCloseTo((2 * 2.7) / 0.75, 3);
 });
 
-test("a page asks once for all that it shows, then only for what is new", async ({ logIn, gateway }) => {
-  await gateway.chat("echo", "hello");
-  const page = await logIn("/settings");
-  for (const [path, wanted, ready] of [
-    ["/", "/api/v1/overview", "Active profile"],
-    ["/tools", "/api/v1/tools", "Set up by hand"],
-    ["/tools?view=folders", "/api/v1/pins", "No folder is bound to a profile"],
-    ["/costs?tab=caches", "/api/v1/usage/caches", "No prompt cache was used"],
-    ["/performance?view=failures", "/api/v1/usage/failures", "Failed requests by kind"],
-  ] as const) {
+/** Every page, and every dialog with an address. */
+const VIEWS = [
+  "/",
+  "/requests",
+  "/requests?open=REQUEST",
+  "/costs",
+  "/costs?tab=hours",
+  "/costs?tab=forecast",
+  "/costs?tab=caches",
+  "/costs?tab=whatif",
+  "/performance",
+  "/performance?view=time",
+  "/performance?view=failures",
+  "/limits",
+  "/profiles",
+  "/routes",
+  "/channels",
+  "/channels?add=",
+  "/channels?add=azure",
+  "/channels?look=main",
+  "/channels?edit=main",
+  "/keys",
+  "/keys?add=true",
+  "/tools",
+  "/tools?view=folders",
+  "/profiles?add=true",
+  "/routes?add=true",
+  "/limits?add=true",
+  "/playground",
+  "/settings",
+];
+
+test("a page asks once for all that it shows, then only for what is new", async ({ logIn, gateway, mock, context }) => {
+  test.setTimeout(240_000);
+  await gateway.channel(mock, "main", "openai");
+  await gateway.admin("POST", "/routes", { model: "smart", groups: [{ use: ["main/gpt-5-mini"] }] });
+  await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "a", to: "echo" }] });
+  await gateway.admin("POST", "/limits", { on: "gateway", requests: 1000, per: "day" });
+  const answer = await gateway.chat("echo", "hello");
+  await logIn("/settings");
+  for (const path of VIEWS) {
+    // A page of its own: what another one still asks for is not this one's.
+    const page = await context.newPage();
     const asked: string[] = [];
-    const note = (request: { url: () => string }) => {
-      const { pathname } = new URL(request.url());
+    page.on("request", (request) => {
+      const { pathname, search } = new URL(request.url());
       // What is followed from then on: requests in flight and those that end.
-      if (pathname.startsWith("/api/v1/") && !/\/requests\/(active|live)$/.test(pathname)) asked.push(pathname);
-    };
-    page.on("request", note);
-    await page.goto(gateway.url + path);
-    await expect(page.getByText(ready, { exact: true }).first()).toBeVisible();
-    await page.waitForTimeout(300);
-    page.off("request", note);
-    expect(asked, path).toEqual([wanted]);
+      if (pathname.startsWith("/api/v1/") && !pathname.endsWith("/requests/live")) asked.push(pathname + search);
+    });
+    await page.goto(gateway.url + path.replace("REQUEST", answer.headers.get("x-request-id") ?? ""));
+    await expect.poll(() => asked.length, path).toBeGreaterThan(0);
+    await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
+    for (let before = -1; before !== asked.length; await page.waitForTimeout(500)) before = asked.length;
+    expect(asked, path).toHaveLength(1);
+    await page.close();
   }
 });

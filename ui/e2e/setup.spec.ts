@@ -1,14 +1,4 @@
-import { expect, type Gateway, type Mock, test } from "./gateway";
-
-const channel = (gateway: Gateway, mock: Mock, name: string, provider: string, more: object = {}) =>
-  gateway.admin("POST", "/channels", {
-    name,
-    provider,
-    base_urls: [mock.address(provider)],
-    credentials: [mock.key],
-    enabled: true,
-    ...more,
-  });
+import { expect, test } from "./gateway";
 
 test("a wrong key is explained and can be put right without beginning anew", async ({ logIn, mock }) => {
   const page = await logIn("/channels?add=deepseek");
@@ -23,7 +13,7 @@ test("a wrong key is explained and can be put right without beginning anew", asy
 });
 
 test("a second key is added without knowing the first", async ({ logIn, gateway, mock }) => {
-  await channel(gateway, mock, "main", "openai", { credentials: ["mock-first-credential"] });
+  await gateway.channel(mock, "main", "openai", { credentials: ["mock-first-credential"] });
   const page = await logIn("/channels?edit=main");
   await expect(page.getByText("…tial")).toBeVisible();
   await page.getByLabel("Add a key").first().fill("mock-second-credential-9876");
@@ -59,7 +49,7 @@ test("a key is shown once, works, and can be blocked", async ({ logIn, gateway }
 });
 
 test("a profile is built, checked and switched to; the next request follows", async ({ logIn, gateway, mock }) => {
-  await channel(gateway, mock, "cheapo", "deepseek");
+  await gateway.channel(mock, "cheapo", "deepseek");
   await gateway.admin("POST", "/channels/cheapo/models");
   const page = await logIn("/profiles");
   await page.getByRole("button", { name: "New profile" }).click();
@@ -70,7 +60,8 @@ test("a profile is built, checked and switched to; the next request follows", as
   await page.getByLabel("Goes to").fill("cheapo/deepseek-chat");
   await page.getByRole("button", { name: "Save" }).click();
   await expect(page.getByRole("dialog")).toBeHidden();
-  await page.getByRole("radio", { name: /^cheap/ }).check({ force: true });
+  await page.getByText("cheap", { exact: true }).first().click();
+  await expect(page.getByRole("radio", { name: /^cheap/ })).toBeChecked();
   await expect(page.getByText("The next request follows the new profile")).toBeVisible();
   const reply = await gateway.chat("claude-sonnet-4-5", "hi");
   expect(reply.headers.get("x-myelin-channel")).toBe("cheapo");
@@ -78,6 +69,24 @@ test("a profile is built, checked and switched to; the next request follows", as
   await page.getByLabel("Profile of default").selectOption("direct");
   await expect(page.getByText("its own", { exact: true })).toBeVisible();
   expect((await gateway.chat("claude-sonnet-4-5", "hi")).status).toBe(404);
+});
+
+test("a choice is shown from the click on, and taken back when it is refused", async ({ logIn, gateway }) => {
+  await gateway.admin("POST", "/profiles", { name: "cheap", rules: [{ match: "a", to: "echo" }] });
+  const page = await logIn("/profiles");
+  let release = () => {};
+  const held = new Promise<void>((done) => (release = done));
+  await page.route("**/api/v1/active-profile", async (route) => {
+    await held;
+    await route.fulfill({ status: 500, json: { error: { kind: "internal", message: "the disk is full" } } });
+  });
+  const cheap = page.getByRole("radio", { name: /^cheap/ });
+  await cheap.focus();
+  await page.keyboard.press("Space");
+  await expect(cheap).toBeChecked();
+  release();
+  await expect(page.getByText("the disk is full")).toBeVisible();
+  await expect(page.getByRole("radio", { name: /^direct/ })).toBeChecked();
 });
 
 test("what the app switches from its tray is shown without a reload", async ({ logIn, gateway }) => {
@@ -90,7 +99,7 @@ test("what the app switches from its tray is shown without a reload", async ({ l
 });
 
 test("a route names an order of deployments", async ({ logIn, gateway, mock }) => {
-  await channel(gateway, mock, "main", "openai");
+  await gateway.channel(mock, "main", "openai");
   const page = await logIn("/routes");
   await page.getByRole("button", { name: "New route" }).click();
   await page.getByLabel("Model", { exact: true }).fill("smart");
@@ -122,7 +131,7 @@ test("two models answer side by side, in any format, and the raw events are ther
   gateway,
   mock,
 }) => {
-  await channel(gateway, mock, "main", "openai");
+  await gateway.channel(mock, "main", "openai");
   await gateway.admin("POST", "/channels/main/models");
   const page = await logIn("/playground?model=echo&other=gpt-5-mini");
   for (const format of ["anthropic-messages", "gemini", "openai-responses", "ollama-chat"]) {

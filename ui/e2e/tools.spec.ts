@@ -170,9 +170,8 @@ test("what is on the machine already is offered, shown before it is used, and ta
     if (free) {
       await dialog.getByRole("checkbox", { name: /openai/ }).uncheck();
       await expect(dialog.getByRole("checkbox", { name: "LM Studio" })).toBeChecked();
-      for (const other of await dialog.getByRole("checkbox", { checked: true }).all()) {
-        if (!(await other.evaluate((box) => box.parentElement?.textContent?.includes("LM Studio"))))
-          await other.uncheck();
+      for (const box of await dialog.getByRole("checkbox").all()) {
+        if (!(await box.evaluate((box) => box.parentElement?.textContent?.includes("LM Studio")))) await box.uncheck();
       }
       await dialog.getByRole("button", { name: "Add 1 channel" }).click();
       await expect(dialog.getByText(/Answered in/)).toBeVisible();

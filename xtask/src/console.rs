@@ -73,7 +73,7 @@ pub(crate) fn browse() -> Result<()> {
 }
 
 /// The console in front of a store that is there, timed in a real browser. Prints what it measured.
-pub(crate) fn measure(data: &Path) -> Result<()> {
+pub(crate) fn measure(data: &Path, profile: &str) -> Result<()> {
     setup::ensure_node(NODE)?;
     build()?;
     let chromium = setup::ensure_chromium()?;
@@ -81,7 +81,7 @@ pub(crate) fn measure(data: &Path) -> Result<()> {
         "build",
         "--locked",
         "--profile",
-        "counted",
+        profile,
         "-p",
         "myelin",
         "--bin",
@@ -90,7 +90,7 @@ pub(crate) fn measure(data: &Path) -> Result<()> {
     let mut measure = npm(&["run", "--silent", "measure"]);
     measure
         .env("CHROMIUM", chromium)
-        .env("MYELIN_BIN", setup::built_binary("myelin", "counted"))
+        .env("MYELIN_BIN", setup::built_binary("myelin", if profile == "dev" { "debug" } else { profile }))
         .env("MYELIN_DATA", data);
     process::run(&mut measure)
 }

@@ -16,8 +16,15 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
         return output::json(&status);
     }
     output::line(&format!("Myelin {} runs as process {}", text(&status, "/version"), text(&status, "/pid")))?;
-    let rows: [(&str, String); 9] = [
+    let served = |at| status.pointer(at).and_then(serde_json::Value::as_bool).unwrap_or_default();
+    let console = match (served("/console"), served("/desktop")) {
+        (true, _) => "in the browser at the addresses above".to_owned(),
+        (false, true) => "in the app's window; `console = true` serves it to browsers too".to_owned(),
+        (false, false) => "not served (`console = false`)".to_owned(),
+    };
+    let rows: [(&str, String); 10] = [
         ("listens on", text(&status, "/listen")),
+        ("console", console),
         ("profile", text(&status, "/active_profile")),
         ("channels", format!("{} of {} take part", text(&status, "/channels_serving"), text(&status, "/channels"))),
         ("degraded", text(&status, "/degraded")),

@@ -129,7 +129,7 @@ pub(crate) fn run(place: &Place, tool: Tool) -> anyhow::Result<()> {
                 return output::json(&json!({"tool": tool, "text": text, "notes": notes}));
             }
             output::line(&text)?;
-            notes.iter().for_each(|note| eprintln!("note: {note}"));
+            notes.iter().for_each(|note| eprintln!("note: {}", note.text));
             Ok(())
         }
         Tool::Pin { profile, folder, tool } => desk.pin(place, folder, tool.as_deref(), Some(&profile)),
@@ -267,7 +267,7 @@ impl<'c> Desk<'c> {
         if !done.changed {
             return output::line(&format!("{} points here already: nothing was changed", known.name));
         }
-        known.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        known.notes.iter().for_each(|note| eprintln!("note: {}", note.text));
         output::line(&format!("{} {words}; it sees it {}", known.name, known.effect))?;
         output::line(&format!("back again: myelin tool restore {tool}"))
     }

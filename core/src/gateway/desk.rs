@@ -56,6 +56,7 @@ impl Desk for Gateway {
             listen: own.iter().map(ToString::to_string).collect(),
             store: self.store().path().display().to_string(),
             config: self.0.config_file.get().map(|file| file.display().to_string()),
+            desktop: self.is_desktop(),
         }
     }
 }

@@ -17,10 +17,10 @@ use super::{Job, fan_out};
 use crate::model::Policy;
 use crate::routing::Candidate;
 
-type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Run)> + Send>>;
+type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Box<Run>)> + Send>>;
 
 /// Finds an answer, by one or by several.
-pub(super) async fn find(run: Run) -> Result<(Found, Run), Failed> {
+pub(super) async fn find(run: Box<Run>) -> Result<(Found, Box<Run>), Failed> {
     if let Some(count) = run.calls() {
         return fan_out::find(run, count).await;
     }
@@ -39,7 +39,12 @@ pub(super) async fn find(run: Run) -> Result<(Found, Run), Failed> {
     several(run, &tries, racers.max(1), hedge).await
 }
 
-async fn several(mut run: Run, tries: &Tries, racers: u32, hedge: Option<Duration>) -> Result<(Found, Run), Failed> {
+async fn several(
+    mut run: Box<Run>,
+    tries: &Tries,
+    racers: u32,
+    hedge: Option<Duration>,
+) -> Result<(Found, Box<Run>), Failed> {
     let raced = Side { raced: racers > 1, hedged: false };
     let (services, snapshot) = (run.job.services.clone(), run.job.snapshot.clone());
     let benched = |other: &Candidate| snapshot.routing.is_benched(other, services.clock.unix_ms());
@@ -100,7 +105,7 @@ async fn several(mut run: Run, tries: &Tries, racers: u32, hedge: Option<Duratio
     Err(failed(tries, run))
 }
 
-fn failed(tries: &Tries, run: Run) -> Failed {
+fn failed(tries: &Tries, run: Box<Run>) -> Failed {
     Box::new(AllFailed { error: tries.verdict(), settle: run.job.settle })
 }
 

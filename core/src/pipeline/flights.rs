@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
+use tokio::sync::Notify;
+
 use crate::model::RequestRecord;
 
 /// Memory for copies of bodies of all requests in flight.
@@ -19,6 +21,7 @@ pub struct Flights {
     next: AtomicU64,
     copied: AtomicUsize,
     dropped: AtomicU64,
+    begun: Notify,
 }
 
 /// One request in flight.
@@ -80,6 +83,7 @@ impl Flights {
             waker: Mutex::new(None),
         });
         self.open().insert(flight.number, Arc::clone(&flight));
+        self.begun.notify_waiters();
         flight
     }
 
@@ -91,6 +95,16 @@ impl Flights {
     /// All of them, the oldest first.
     pub fn list(&self) -> Vec<Arc<Flight>> {
         self.open().values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.open().len()
+    }
+
+    /// Waits until one begins, from this call on. Cancel it with a timeout of your own.
+    pub fn begun(&self) -> impl Future<Output = ()> + '_ {
+        self.begun.notified()
     }
 
     /// Stops one; `false`: it is not in flight.
@@ -209,6 +223,22 @@ mod tests {
         assert!(flights.stop("req_1") && flight.poll_stopped(&mut cx));
         flights.end(&flight);
         assert!(flights.list().is_empty() && !flights.stop("req_1"));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_request_to_begin_is_woken() {
+        let flights = Arc::new(Flights::default());
+        let waiting = tokio::spawn({
+            let flights = Arc::clone(&flights);
+            async move { flights.begun().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let flight = flights.begin(&RequestRecord::default());
+        waiting.await.unwrap();
+        assert_eq!(flights.count(), 1);
+        flights.end(&flight);
+        assert_eq!(flights.count(), 0);
     }
 
     #[test]

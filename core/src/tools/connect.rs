@@ -133,7 +133,7 @@ impl Tools {
         let now = disk::read(&path).map_err(|why| ToolError::Disk { path: path.clone(), why: why.to_string() })?;
         let old = kept.and_then(|kept| kept.file(&path));
         let edits = file.edits(wanted);
-        let (base, lineage) = Self::without_us(shelf, file, &path, old, now.as_deref(), wanted, &edits)?;
+        let (base, lineage) = Self::without_us(shelf, file, &path, old, now.as_deref(), (wanted, key), &edits)?;
         let meaning = edit::read(file.format, base.as_deref().unwrap_or_default()).map_err(refuse)?;
         let mut ours = Vec::new();
         let mut made = Vec::new();
@@ -185,7 +185,7 @@ impl Tools {
         path: &Path,
         old: Option<&KeptFile>,
         now: Option<&[u8]>,
-        wanted: &Wanted,
+        (wanted, key): (&Wanted, &Secret),
         edits: &[Edit],
     ) -> Result<(Option<Vec<u8>>, Vec<String>), ToolError> {
         let refuse = |why: edit::EditError| ToolError::Edit { path: path.to_owned(), why: why.to_string() };
@@ -210,11 +210,14 @@ impl Tools {
         };
         match old.standing(Some(now)) {
             Standing::Original => Ok((Some(now.to_owned()), old.lineage())),
-            Standing::Written => {
+            Standing::Changed if !old.only_ours_changed(now, key).map_err(refuse)? => {
+                Ok((Some(old.forget(now).map_err(refuse)?), Vec::new()))
+            }
+            // A value that somebody put in place of ours is not what was there first.
+            Standing::Written | Standing::Changed => {
                 let original = old.original.as_ref().map(|name| shelf.backup(name)).transpose()?;
                 Ok((original, old.lineage()))
             }
-            Standing::Changed => Ok((Some(old.undo(now).map_err(refuse)?.0), Vec::new())),
         }
     }
 

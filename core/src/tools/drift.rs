@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::connect::names;
 use super::kept::{Kept, KeptFile, filled};
-use super::table::{Models, Tool, Wanted};
+use super::table::{Models, Note, Tool, Wanted};
 use super::{ToolError, Tools, diff, disk, edit};
 use crate::model::Secret;
 
@@ -181,7 +181,7 @@ pub struct View {
     /// It can be started with nothing changed: `myelin run`.
     pub can_run: bool,
     /// What people should know.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 impl Tools {

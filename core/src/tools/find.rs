@@ -88,22 +88,22 @@ impl Tools {
     /// Provider keys on this machine. `rows`: the catalog's providers and the variables in which people keep each one's key.
     pub fn keys_found<'r>(&self, rows: impl Iterator<Item = (&'r str, &'r [String])>) -> Vec<FoundKey> {
         let mut out: Vec<FoundKey> = Vec::new();
+        let mut add = |provider: &str, from: String, source: Option<String>, base_url: Option<String>, secret: &str| {
+            let known = match source {
+                Some(_) => out.iter().any(|found| found.from == from),
+                None => out.iter().any(|found| found.secret.expose() == secret),
+            };
+            if !known {
+                let (provider, secret) = (provider.to_owned(), Secret::new(secret));
+                out.push(FoundKey { provider, from, source, base_url, secret });
+            }
+        };
         for (provider, names) in rows {
             for name in names {
                 let own = !AMBIGUOUS.contains(&name.as_str()) || (name == "OPENAI_API_KEY" && provider == "openai");
                 let Some(value) = self.machine.variable(name).filter(|value| own && is_key(value)) else { continue };
-                if out.iter().any(|found| found.from == format!("env:{name}")) {
-                    continue;
-                }
                 let from = format!("env:{name}");
-                let source = Some(from.clone());
-                out.push(FoundKey {
-                    provider: provider.to_owned(),
-                    from,
-                    source,
-                    base_url: None,
-                    secret: Secret::new(value),
-                });
+                add(provider, from.clone(), Some(from), None, &value);
             }
         }
         for (file, format, at, provider, address) in IN_FILES {
@@ -113,17 +113,10 @@ impl Tools {
             let text = |at: &str| edit::at(&meaning, &edit::Path::parse(at)).and_then(Value::as_str);
             let Some(secret) = text(at).filter(|secret| is_key(secret)) else { continue };
             let base_url = text(address).filter(|_| !address.is_empty()).map(str::to_owned);
-            if base_url.as_deref().is_some_and(is_local) || out.iter().any(|found| found.secret.expose() == secret) {
-                continue;
+            if !base_url.as_deref().is_some_and(is_local) {
+                let from = format!("{}: {}", self.machine.show(&path), edit::Path::parse(at));
+                add(provider, from, None, base_url, secret);
             }
-            let from = format!("{}: {}", self.machine.show(&path), edit::Path::parse(at));
-            out.push(FoundKey {
-                provider: (*provider).to_owned(),
-                from,
-                source: None,
-                base_url,
-                secret: Secret::new(secret),
-            });
         }
         out
     }

@@ -148,12 +148,33 @@ impl KeptFile {
 
     /// The content without what is ours: what was there before comes back, what somebody changed since stays and is named.
     pub(super) fn undo(&self, now: &[u8]) -> Result<(Vec<u8>, Vec<String>), edit::EditError> {
+        self.without(now, false)
+    }
+
+    /// The content as if it had never been connected: also where somebody put a value of their own in place of ours, what was there before comes
+    /// back. What they changed elsewhere stays.
+    pub(super) fn forget(&self, now: &[u8]) -> Result<Vec<u8>, edit::EditError> {
+        Ok(self.without(now, true)?.0)
+    }
+
+    /// Whether nothing but values of ours was changed since we wrote it.
+    pub(super) fn only_ours_changed(&self, now: &[u8], key: &Secret) -> Result<bool, edit::EditError> {
+        let again = self.ours.iter().map(|ours| match &ours.to {
+            Some(to) => Edit::Set(ours.at.clone(), filled(to, key)),
+            None => Edit::Remove(ours.at.clone()),
+        });
+        let again = edit::apply(self.format, now, &again.collect::<Vec<_>>())?;
+        Ok(self.standing(Some(&again)) == Standing::Written)
+    }
+
+    fn without(&self, now: &[u8], whatever_stands: bool) -> Result<(Vec<u8>, Vec<String>), edit::EditError> {
         let value = edit::read(self.format, now)?;
         let mut edits = Vec::new();
         let mut left = Vec::new();
         for ours in &self.ours {
             let found = edit::at(&value, &ours.at);
             let stands = match (&ours.to, found) {
+                _ if whatever_stands => true,
                 (Some(set), Some(found)) => is_ours(set, found) || is_at(set, found),
                 (Some(_), None) => continue,
                 (None, found) => found.is_none(),

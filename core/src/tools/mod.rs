@@ -28,7 +28,7 @@ pub use machine::Machine;
 pub use pins::Pin;
 pub use restore::{How, Restored, RestoredFile};
 pub use run::Launch;
-pub use table::{Models, Tool, Wanted};
+pub use table::{Models, Note, Tool, Wanted};
 
 use crate::model::Secret;
 use disk::{Disk, ThisDisk};

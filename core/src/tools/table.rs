@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::edit::{Edit, Format, Path};
 use super::machine::Machine;
@@ -73,7 +74,17 @@ pub struct Tool {
     pub snippet: String,
     /// What people should know.
     #[serde(default)]
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
+}
+
+/// What people should know of a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// Which of the tool's notes: translations go by it.
+    pub code: String,
+    /// In English.
+    pub text: String,
 }
 
 /// A file of a tool.

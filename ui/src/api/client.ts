@@ -1,6 +1,7 @@
 import createClient from "openapi-fetch";
 import { value } from "@/lib/store";
 import type { components, paths } from "./schema";
+import { fetchTogether } from "./together";
 
 type Schemas = components["schemas"];
 /** A type of the admin API by its name. */
@@ -26,7 +27,7 @@ export class ApiError extends Error {
   }
 }
 
-export const api = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin" });
+export const api = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin", fetch: fetchTogether });
 
 api.use({
   onRequest: ({ request }) => {

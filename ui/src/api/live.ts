@@ -8,18 +8,31 @@ const PACE_MS = 300;
 /** Seconds that one poll waits for something to come. */
 const WAIT_S = 25;
 
-type Live = { state: "off" | "following" | "lost" };
+export type InFlight = Api<"FlightView">;
+
+type Live = {
+  state: "off" | "following" | "lost";
+  /** Requests in flight, and when they stood so; what another answer told, until this one knows better. */
+  flights: readonly InFlight[];
+  at: number;
+};
+
+/** What another answer told already: the position to begin after, and what was in flight. */
+type From = { next?: number; flights?: readonly InFlight[]; at?: number };
+
+const NONE: readonly InFlight[] = [];
 
 /**
- * Follows finished requests by long polls, oldest first. Stops while the page is hidden and goes on where it was; what is no longer remembered
- * is reported as a gap. One poll is open at a time. `from`: the position to begin after, where another answer told it already.
+ * Follows requests by long polls: those that ended, oldest first, and those in flight. Stops while the page is hidden and goes on where it was;
+ * what is no longer remembered is reported as a gap. One poll is open at a time.
  */
 export function useLive(
   on: boolean,
   came: (records: RequestRecord[], gap: boolean, keys: Record<string, string>) => void,
-  from?: number,
+  from: From = {},
 ): Live {
   const [state, setState] = useState<Live["state"]>("off");
+  const [flown, setFlown] = useState<{ flights: readonly InFlight[]; at: number }>();
   const tell = useRef(came);
   const begin = useRef(from);
   useEffect(() => {
@@ -32,16 +45,22 @@ export function useLive(
       return;
     }
     let running: AbortController | undefined;
-    let after = begin.current;
+    let after = begin.current.next;
+    let shown = begin.current.flights?.length ?? 0;
     const follow = async (stop: AbortController) => {
       let trouble = 0;
       while (!stop.signal.aborted) {
+        // The answer may take its time: there may be nothing to tell.
+        if (trouble === 0) setState("following");
         try {
-          const query = { after, wait: after === undefined ? 0 : WAIT_S, limit: 1000 };
+          const query = { after, wait: after === undefined ? 0 : WAIT_S, limit: 1000, flights: shown };
           const page = await answer(api.GET("/api/v1/requests/live", { params: { query }, signal: stop.signal }));
           after = page.next;
           trouble = 0;
-          setState("following");
+          const flights = page.flights?.requests ?? NONE;
+          // Nothing as before is no news.
+          if (flights.length > 0 || shown > 0) setFlown({ flights, at: Date.now() });
+          shown = flights.length;
           if (page.records.length > 0 || page.gap) tell.current(page.records, page.gap, page.keys);
           await pause(PACE_MS, stop.signal);
         } catch {
@@ -68,7 +87,7 @@ export function useLive(
       running?.abort();
     };
   }, [on]);
-  return { state };
+  return { state, flights: flown?.flights ?? from.flights ?? NONE, at: flown?.at ?? from.at ?? 0 };
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
+import { useId, useState } from "react";
 import { queries } from "@/app/query";
 import { say } from "@/components/ui/toast";
 import { answer, api } from "./client";
@@ -66,14 +67,19 @@ const CONFIGURED = [
   "pins",
 ];
 
-/** Reads what is shown of the configuration again; what is not shown, when it is shown next. */
-export function refreshConfigured() {
-  for (const name of CONFIGURED) void queries.invalidateQueries({ queryKey: [name] });
-}
+/** Reads what is shown of the configuration again, and tells when it is there; what is not shown is read when it is shown next. */
+export const refreshConfigured = () =>
+  Promise.all(CONFIGURED.map((name) => queries.invalidateQueries({ queryKey: [name] })));
 
-/** A write. Whatever is shown of the configuration is read again afterwards: one change can touch several lists. */
+/**
+ * A write. Whatever is shown of the configuration is read again afterwards: one change can touch several lists. It is pending until what is shown
+ * is true again; one that failed says so at once.
+ */
 export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, after, inPlace }: Told<Out> = {}) {
+  // One after the other: of two quick clicks the second one stands.
+  const scope = { id: useId() };
   return useMutation({
+    scope,
     mutationFn: run,
     onSuccess: (out) => {
       const text = done?.(out);
@@ -83,6 +89,24 @@ export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, aft
     onError: (error) => {
       if (!inPlace) say(error.message, true);
     },
-    onSettled: refreshConfigured,
+    onSettled: (_out, error) => {
+      const read = refreshConfigured();
+      return error ? undefined : read;
+    },
   });
+}
+
+/**
+ * What a switch or a choice shows: the new value from the click on, the real one once what came of it is shown.
+ * `put` resolves then, as [`useChange`]'s `mutateAsync` does.
+ */
+export function useChosen<T>(real: T, put: (value: T) => Promise<unknown>): [T, (value: T) => void] {
+  const [wanted, setWanted] = useState<{ value: T }>();
+  const choose = (value: T) => {
+    const own = { value };
+    setWanted(own);
+    const over = () => setWanted((now) => (now === own ? undefined : now));
+    put(value).then(over, over);
+  };
+  return [wanted ? wanted.value : real, choose];
 }

@@ -955,6 +955,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/together": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Several answers at once, each as its path gives it by itself. */
+        get: operations["together"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tools": {
         parameters: {
             query?: never;
@@ -1215,6 +1232,16 @@ export interface components {
         /** @description Channels that were made. */
         AdoptedList: {
             channels: components["schemas"]["Adopted"][];
+        };
+        /** @description One answer. */
+        Answered: {
+            /** @description What the path answers by itself. */
+            body: unknown;
+            /**
+             * Format: int32
+             * @description Its HTTP status: one that failed leaves the others alone.
+             */
+            status: number;
         };
         /**
          * @description How an attempt went.
@@ -2277,6 +2304,8 @@ export interface components {
         Facts: {
             /** @description The configuration file, if there is one. */
             config?: string | null;
+            /** @description The desktop app has it: the console is not served to browsers unless the settings say so. */
+            desktop?: boolean;
             /** @description Addresses that are listened on. */
             listen: string[];
             /**
@@ -2959,6 +2988,7 @@ export interface components {
         };
         /** @description What came. */
         LivePage: {
+            flights?: components["schemas"]["FlightsView"] | null;
             /** @description Some that came in between are no longer remembered: read the list. */
             gap: boolean;
             /** @description Names of the keys that the records name by their id. */
@@ -3018,10 +3048,17 @@ export interface components {
         };
         /** @description Some records, newest first. */
         LogPage: {
+            /** @description Requests in flight. */
+            flights: components["schemas"]["FlightsView"];
             /** @description Names of the keys that the records name by their id. */
             keys: {
                 [key: string]: string;
             };
+            /**
+             * Format: int64
+             * @description What to follow the live requests after: what ended before is in the list.
+             */
+            live: number;
             /**
              * Format: int64
              * @description Rows that were looked at for this page.
@@ -3174,6 +3211,13 @@ export interface components {
             name: string;
             /** @description The token: shown now and never again. */
             token: string;
+        };
+        /** @description What people should know of a tool. */
+        Note: {
+            /** @description Which of the tool's notes: translations go by it. */
+            code: string;
+            /** @description In English. */
+            text: string;
         };
         /** @description Names that can be asked for. */
         OfferedModels: {
@@ -4263,7 +4307,7 @@ export interface components {
         /** @description Text for people to paste. */
         Snippet: {
             /** @description What people should know. */
-            notes: string[];
+            notes: components["schemas"]["Note"][];
             /** @description The text, with `KEY` where the key belongs. */
             text: string;
             /** @description The tool. */
@@ -4311,6 +4355,8 @@ export interface components {
             channels: number;
             /** @description Channels that take part. */
             channels_serving: number;
+            /** @description Console and admin API are served on these addresses: the settings say so, or it is usual here. */
+            console: boolean;
             /** @description Channels that have something out of rotation. */
             degraded: string[];
             /** @description Requests in flight. */
@@ -4526,6 +4572,11 @@ export interface components {
              */
             total_ms?: number | null;
         };
+        /** @description The answers. */
+        Together: {
+            /** @description In the order of the questions. */
+            answers: components["schemas"]["Answered"][];
+        };
         /** @description A new admin token. */
         TokenInput: {
             /** @description Unique name. */
@@ -4731,7 +4782,7 @@ export interface components {
             /** @description What people call it. */
             name: string;
             /** @description What people should know. */
-            notes: string[];
+            notes: components["schemas"]["Note"][];
             /** @description What beats its files. */
             overrides: components["schemas"]["ToolOverride"][];
             /** @description Another program that its files point at. */
@@ -7020,6 +7071,11 @@ export interface operations {
                 wait?: number;
                 /** @description At most so many; up to 1000. */
                 limit?: number;
+                /**
+                 * @description Tell the requests in flight too. The number of those that are known: the answer comes as soon as one begins, and while there are any, every
+                 *     second. Absent: they are not told.
+                 */
+                flights?: number;
             };
             header?: never;
             path?: never;
@@ -7475,6 +7531,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Status"];
+                };
+            };
+        };
+    };
+    together: {
+        parameters: {
+            query: {
+                /** @description A path of this API with its query, without `/api/v1`: `/channels`, `/usage?by=model`. Up to 16 of them. */
+                get: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Together"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
                 };
             };
         };

@@ -14,28 +14,11 @@ import { setTheme } from "./theme";
 
 const open = value(false);
 export const openPalette = () => open.set(true);
+export const togglePalette = () => open.set(!open.get());
 
-/** Ctrl or Cmd with K: any page, profile, channel or key by a few letters. Ctrl or Cmd with a digit: the page at that place. */
+/** Any page, profile, channel or key by a few letters. */
 export function Palette() {
   const shown = useValue(open);
-  const navigate = useNavigate();
-  useEffect(() => {
-    const places = PLACES.flat();
-    const press = (event: KeyboardEvent) => {
-      if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
-      if (event.key.toLowerCase() === "k") {
-        event.preventDefault();
-        open.set(!open.get());
-      }
-      const place = places[Number(event.key) - 1];
-      if (place) {
-        event.preventDefault();
-        void navigate({ to: place.to });
-      }
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, [navigate]);
   return shown ? <Opened close={() => open.set(false)} /> : null;
 }
 

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "react";
+import { useLayoutEffect, useRef } from "react";
 
 type Keys = { [key: string]: () => void };
 
@@ -12,10 +12,11 @@ function typing(target: EventTarget | null): boolean {
 /** Single letters that do something on a page, as long as nobody types. */
 export function useShortcuts(keys: Keys) {
   const present = useRef(keys);
-  useEffect(() => {
+  useLayoutEffect(() => {
     present.current = keys;
   });
-  useEffect(() => {
+  // With the page, not some time after it: whoever sees it can press.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
       const run = Object.hasOwn(present.current, event.key) ? present.current[event.key] : undefined;

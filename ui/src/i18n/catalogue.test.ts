@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { fill } from ".";
 import { en } from "./en";
-import { zh } from "./zh";
+import { told, words as zh } from "./zh";
 
 const catalogues: Record<string, Record<string, string>> = { en, zh };
 const source = join(import.meta.dirname, "..");
@@ -58,6 +58,25 @@ describe("the catalogue", () => {
     });
     expect(unused).toEqual([]);
   });
+});
+
+test("what the gateway tells of tools and providers is there in Chinese, and nothing else", () => {
+  const core = join(source, "..", "..", "core", "src");
+  const table = JSON.parse(readFileSync(join(core, "tools", "tools.json"), "utf8")) as {
+    id: string;
+    effect?: string;
+    notes?: { code: string }[];
+  }[];
+  const catalog = readFileSync(join(core, "providers", "catalog.toml"), "utf8");
+  const rows = catalog.split("[[provider]]").filter((row) => /^notes = /m.test(row));
+  const wanted = [
+    ...table.filter((tool) => tool.effect).map((tool) => `effect/${tool.id}`),
+    ...table.flatMap((tool) => (tool.notes ?? []).map((note) => `tool/${tool.id}/${note.code}`)),
+    ...rows.map((row) => `provider/${/^id = "(.+)"/m.exec(row)?.[1]}`),
+  ];
+  expect(rows.length).toBeGreaterThan(10);
+  expect(Object.keys(told).toSorted()).toEqual(wanted.toSorted());
+  for (const [about, text] of Object.entries(told)) expect(text, about).toMatch(/[\u4e00-\u9fff]/);
 });
 
 test("texts take values and choose between one and many", () => {

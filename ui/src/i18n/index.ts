@@ -9,7 +9,9 @@ type Values = Record<string, string | number>;
 /** Languages by their own names. */
 export const LANGUAGES: Record<Language, string> = { en: "English", zh: "中文" };
 
-const state = value<{ language: Language; words: Catalogue }>({ language: "en", words: en });
+type Told = Record<string, string>;
+
+const state = value<{ language: Language; words: Catalogue; told: Told }>({ language: "en", words: en, told: {} });
 
 function preferred(): Language {
   const stored = kept.get("language");
@@ -26,9 +28,9 @@ export async function setLanguage(language: Language) {
 }
 
 async function show(language: Language) {
-  const words = language === "zh" ? (await import("./zh")).zh : en;
+  const { words, told } = language === "zh" ? await import("./zh") : { words: en, told: {} };
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  state.set({ language, words });
+  state.set({ language, words, told });
 }
 
 /** Puts values into a text. `one|many` chooses by `n`. */
@@ -51,4 +53,10 @@ export function useLanguage(): Language {
 export function useT(): Translate {
   const { words } = useValue(state);
   return (key, values) => fill(words[key], values);
+}
+
+/** What the gateway tells in English about something that has a name, in the language that is shown. */
+export function useTold(): (about: string, english: string) => string {
+  const { told } = useValue(state);
+  return (about, english) => told[about] ?? english;
 }

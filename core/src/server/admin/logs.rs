@@ -12,6 +12,7 @@ use super::Admin;
 use super::error::{AdminError, Failure};
 use super::extract::{Asked, Named};
 use super::filter::{self, FilterParams, ListParams, Pairs};
+use super::requests::{self, FlightsView};
 use crate::model::RequestRecord;
 use crate::store::Cursor;
 
@@ -19,6 +20,10 @@ const USUAL_LIMIT: usize = 50;
 const MOST: usize = 1_000;
 /// Longest wait of one poll: below the patience of usual proxies.
 const LONGEST_WAIT: u64 = 55;
+/// How often the progress of requests in flight is told.
+const FLIGHT_PACE: Duration = Duration::from_secs(1);
+/// A request that is over sooner is not told while it is in flight.
+const BRIEF: Duration = Duration::from_millis(150);
 
 /// Some records, newest first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -30,6 +35,10 @@ pub(super) struct LogPage {
     looked_at: u64,
     /// Names of the keys that the records name by their id.
     keys: BTreeMap<String, String>,
+    /// What to follow the live requests after: what ended before is in the list.
+    live: u64,
+    /// Requests in flight.
+    flights: FlightsView,
 }
 
 /// The names of the keys of some records.
@@ -50,6 +59,9 @@ pub(super) struct LiveQuery {
     wait: Option<u64>,
     /// At most so many; up to 1000.
     limit: Option<usize>,
+    /// Tell the requests in flight too. The number of those that are known: the answer comes as soon as one begins, and while there are any, every
+    /// second. Absent: they are not told.
+    flights: Option<usize>,
 }
 
 /// What came.
@@ -63,6 +75,8 @@ pub(super) struct LivePage {
     gap: bool,
     /// Names of the keys that the records name by their id.
     keys: BTreeMap<String, String>,
+    /// Requests in flight, if they were asked for.
+    flights: Option<FlightsView>,
 }
 
 /// Request records, newest first.
@@ -70,6 +84,7 @@ pub(super) struct LivePage {
     responses((status = 200, body = LogPage), (status = 400, body = Failure)))]
 pub(super) async fn list(State(admin): State<Admin>, Asked(pairs): Asked<Pairs>) -> Result<Json<LogPage>, AdminError> {
     let store = &admin.services.store;
+    let live = store.ledger().live().position();
     let (filter, rest) = filter::read(pairs, &store.entities())?;
     let (mut before, mut limit) = (None, USUAL_LIMIT);
     for (name, value) in rest {
@@ -87,6 +102,8 @@ pub(super) async fn list(State(admin): State<Admin>, Asked(pairs): Asked<Pairs>)
         records: page.records,
         next: page.next.map(|next| next.to_string()),
         looked_at: page.looked_at as u64,
+        live,
+        flights: requests::in_flight(&admin),
     }))
 }
 
@@ -103,12 +120,34 @@ pub(super) async fn live(
     let mut found = live.after(after, limit);
     let wait = query.wait.unwrap_or(0).min(LONGEST_WAIT);
     if found.records.is_empty() && !found.gap && wait > 0 {
-        let _ = tokio::time::timeout(Duration::from_secs(wait), live.wait(after)).await;
+        tokio::select! {
+            () = live.wait(after) => {}
+            () = flown(&admin, query.flights) => {}
+            () = tokio::time::sleep(Duration::from_secs(wait)) => {}
+        }
         found = live.after(after, limit);
     }
     let keys = names(&admin, found.records.iter().map(|record| record.as_ref()));
     let records = found.records.iter().map(|record| record.as_ref().clone()).collect();
-    Ok(Json(LivePage { keys, records, next: found.next, gap: found.gap }))
+    let flights = query.flights.map(|_| requests::in_flight(&admin));
+    Ok(Json(LivePage { keys, records, next: found.next, gap: found.gap, flights }))
+}
+
+/// Until something is to be told of the requests in flight to whoever knows of so many; for ever to whoever did not ask.
+async fn flown(admin: &Admin, known: Option<usize>) {
+    let flights = &admin.services.flights;
+    let Some(known) = known else { return std::future::pending().await };
+    let begun = flights.begun();
+    match (flights.count(), known) {
+        (0, 0) => {
+            begun.await;
+            // Most are over in a moment, and their records say it all.
+            tokio::time::sleep(BRIEF).await;
+        }
+        // The last one is over, and is still shown.
+        (0, _) => {}
+        _ => tokio::time::sleep(FLIGHT_PACE).await,
+    }
 }
 
 /// One record.

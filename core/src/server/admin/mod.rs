@@ -31,6 +31,7 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
+mod together;
 mod tokens;
 mod tools;
 mod usage;
@@ -38,11 +39,13 @@ mod vault;
 mod version;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware;
 use axum::routing::get;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{OpenApi, ToSchema};
@@ -98,6 +101,7 @@ pub struct Done {
 #[openapi(
     info(title = "Myelin admin API", description = "Channels, keys, routes, profiles, logs and settings of a Myelin gateway. PATCH leaves what is omitted as it is."),
     security(("token" = []), ("cookie" = [])),
+    paths(together::answer),
     modifiers(&Locks)
 )]
 struct Document;
@@ -197,16 +201,21 @@ pub fn openapi() -> String {
 /// The API as the TCP listeners serve it: with an admin token only.
 pub(super) fn over_tcp(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
+    let (router, _) = routes().split_for_parts();
+    described(router.layer(middleware::from_fn_with_state(admin.clone(), auth::with_token)).with_state(admin))
     let (router, document) = routes().split_for_parts();
-    let router = router.layer(middleware::from_fn_with_state(admin.clone(), auth::with_token)).with_state(admin);
+    let locked = middleware::from_fn_with_state(admin.clone(), auth::with_token);
+    let router = together::beside(router.with_state(admin)).layer(locked);
     described(router, document)
 }
 
 /// The API as the socket serves it: whoever can open the socket is the owner.
 pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
+    let (router, _) = routes().split_for_parts();
+    described(router.layer(middleware::from_fn(auth::as_owner)).with_state(admin))
     let (router, document) = routes().split_for_parts();
-    let router = router.layer(middleware::from_fn(auth::as_owner)).with_state(admin);
+    let router = together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner));
     described(router, document)
 }
 
@@ -215,12 +224,24 @@ pub(super) fn owns(path: &str) -> bool {
     path.starts_with("/api/v1/") || path == "/openapi.json" || path == "/docs"
 }
 
+/// The description as JSON and as a page, made when somebody first asks: few do, and it is some hundred kilobytes.
+static DESCRIPTION: LazyLock<[Bytes; 2]> = LazyLock::new(|| {
+    let document = routes().into_openapi();
+    [document.to_pretty_json().unwrap_or_default().into(), docs::page(&document).into()]
+});
+
 /// Adds the description, which needs no token: it holds nothing of this gateway.
-fn described(router: Router, document: utoipa::openapi::OpenApi) -> Router {
-    let page = docs::page(&document);
-    let text = document.to_pretty_json().unwrap_or_default();
+fn described(router: Router) -> Router {
+    let json = || async {
+        let [text, _] = &*DESCRIPTION;
+        ([(CONTENT_TYPE, "application/json")], text.clone())
+    };
+    let page = || async {
+        let [_, page] = &*DESCRIPTION;
+        ([(CONTENT_TYPE, "text/html; charset=utf-8")], page.clone())
+    };
     router
-        .route("/openapi.json", get(move || async move { ([(http::header::CONTENT_TYPE, "application/json")], text) }))
-        .route("/docs", get(move || async move { axum::response::Html(page) }))
+        .route("/openapi.json", get(json))
+        .route("/docs", get(page))
         .route("/api/v1/{*rest}", axum::routing::any(error::not_found))
 }

@@ -107,7 +107,7 @@ pub(super) async fn overview(
         status: status::status(State(admin.clone())).await.0,
         profiles: profiles::list(State(admin.clone())).await.0,
         limits: limits::list(State(admin.clone())).await.0,
-        flights: requests::active(State(admin.clone())).await.0,
+        flights: requests::in_flight(&admin),
         since,
         until,
         next,

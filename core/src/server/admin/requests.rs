@@ -119,7 +119,7 @@ fn words(record: &RequestRecord, part: &BodyPart) -> Option<String> {
 }
 
 /// Requests in flight.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(super) struct FlightsView {
     /// The oldest first.
     requests: Vec<FlightView>,
@@ -156,6 +156,11 @@ pub(super) struct FlightView {
 #[utoipa::path(get, path = "/api/v1/requests/active", tag = "requests", operation_id = "active_requests",
     responses((status = 200, body = FlightsView)))]
 pub(super) async fn active(State(admin): State<Admin>) -> Json<FlightsView> {
+    Json(in_flight(&admin))
+}
+
+/// Requests in flight, as they stand.
+pub(super) fn in_flight(admin: &Admin) -> FlightsView {
     let flights = admin.services.flights.list();
     let view = |flight: &std::sync::Arc<crate::pipeline::Flight>| {
         let facts = flight.facts();
@@ -177,7 +182,7 @@ pub(super) async fn active(State(admin): State<Admin>) -> Json<FlightsView> {
             tokens_out: flight.tokens_out(),
         }
     };
-    Json(FlightsView { requests: flights.iter().map(view).collect() })
+    FlightsView { requests: flights.iter().map(view).collect() }
 }
 
 /// Stops a request in flight. Its client gets an error, its deployment is no longer listened to, and what was used is booked.

@@ -29,6 +29,9 @@ pub struct Facts {
     pub store: String,
     /// The configuration file, if there is one.
     pub config: Option<String>,
+    /// The desktop app has it: the console is not served to browsers unless the settings say so.
+    #[serde(default)]
+    pub desktop: bool,
 }
 
 /// How the gateway is.
@@ -36,6 +39,8 @@ pub struct Facts {
 pub(super) struct Status {
     #[serde(flatten)]
     facts: Facts,
+    /// Console and admin API are served on these addresses: the settings say so, or it is usual here.
+    console: bool,
     /// The gateway's active profile.
     active_profile: String,
     /// Channels that are configured.
@@ -70,8 +75,10 @@ pub(super) async fn status(State(admin): State<Admin>) -> Json<Status> {
     let store = &admin.services.store;
     let entities = store.entities();
     let snapshot = admin.services.snapshot.load();
+    let facts = admin.desk.facts();
     Json(Status {
-        facts: admin.desk.facts(),
+        console: entities.settings.console.unwrap_or(!facts.desktop),
+        facts,
         active_profile: entities.active_profile.clone(),
         channels: entities.channels.len(),
         channels_serving: snapshot.lines.len(),

@@ -13,7 +13,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Asked, Named, Sent};
 use super::{Admin, Done};
 use crate::gateway::{Bench, BenchError, ToolAsk};
-use crate::tools::{Connected, Pin, Restored, ToolError, View};
+use crate::tools::{Connected, Note, Pin, Restored, ToolError, View};
 
 /// A tool with its key.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -73,7 +73,7 @@ pub(super) struct Snippet {
     /// The text, with `KEY` where the key belongs.
     text: String,
     /// What people should know.
-    notes: Vec<String>,
+    notes: Vec<Note>,
 }
 
 /// How to take a tool back.

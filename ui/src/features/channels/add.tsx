@@ -9,7 +9,7 @@ import { Field, Input, TextArea } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { WordsInput } from "@/components/ui/words-input";
-import { useT } from "@/i18n";
+import { useT, useTold } from "@/i18n";
 import { Monogram } from "./card";
 import { freeName, pastedKeys, placeholders, type Provider, readModels, searchProviders } from "./shape";
 import { TestResult } from "./test-result";
@@ -86,6 +86,7 @@ type Outcome = { test: Api<"ChannelTest">; models: number };
 
 function Form({ provider, taken, back, close }: FormProps) {
   const t = useT();
+  const told = useTold();
   const options = placeholders(provider.base_url);
   const [name, setName] = useState(() => freeName(provider.id, taken));
   const [keys, setKeys] = useState("");
@@ -185,7 +186,7 @@ function Form({ provider, taken, back, close }: FormProps) {
           connect.mutate(undefined);
         }}
       >
-        {provider.notes && <Notice>{provider.notes}</Notice>}
+        {provider.notes && <Notice>{told(`provider/${provider.id}`, provider.notes)}</Notice>}
         {!passed && (
           <>
             <Field

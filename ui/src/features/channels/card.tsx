@@ -2,7 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { FileLock2, FlaskConical, KeyRound, Pencil, RefreshCw, ScrollText, Tags, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { type Api, answer, api } from "@/api/client";
-import { useChange } from "@/api/queries";
+import { useChange, useChosen } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Confirm } from "@/components/ui/confirm";
@@ -37,6 +37,7 @@ export function ChannelCard({ channel, provider, health, edit, look }: Props) {
       ? answer(api.POST("/api/v1/channels/{name}/enable", { ...path, body: { force: false } }))
       : answer(api.POST("/api/v1/channels/{name}/disable", path)),
   );
+  const [enabled, choose] = useChosen(channel.enabled, turn.mutateAsync);
   const remove = useChange(() => answer(api.DELETE("/api/v1/channels/{name}", path)), {
     done: () => t("channels.removed", { name }),
     inPlace: true,
@@ -52,13 +53,7 @@ export function ChannelCard({ channel, provider, health, edit, look }: Props) {
           <h2 className="truncate font-semibold">{name}</h2>
           <p className="truncate text-xs text-muted">{provider?.name ?? channel.provider}</p>
         </div>
-        <Switch
-          hidden
-          on={channel.enabled}
-          disabled={fixed || turn.isPending}
-          label={t("channels.takesPart", { name })}
-          onChange={(on) => turn.mutate(on)}
-        />
+        <Switch hidden on={enabled} disabled={fixed} label={t("channels.takesPart", { name })} onChange={choose} />
         <Menu
           label={t("channels.more", { name })}
           items={[

@@ -4,6 +4,7 @@ import { DatabaseZap } from "lucide-react";
 import { type Api, answer, api } from "@/api/client";
 import { Card } from "@/components/ui/card";
 import { Empty } from "@/components/ui/empty";
+import { Figures, type FigureRow } from "@/components/ui/figures";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { Table } from "@/components/ui/table";
@@ -36,7 +37,7 @@ export function Caches({ search, span }: { search: CostsSearch; span: { since: n
     );
   }
   const share = cacheShare(data);
-  const figures: [string, string, string][] = [
+  const figures: FigureRow[] = [
     [t("caches.net"), money(netSaved(data)), t("caches.netHint")],
     [t("caches.saved"), money(data.saved), exactMoney(data.saved)],
     [t("caches.surcharge"), money(data.surcharge), exactMoney(data.surcharge)],
@@ -44,14 +45,7 @@ export function Caches({ search, span }: { search: CostsSearch; span: { since: n
   ];
   return (
     <>
-      <dl className="grid grid-cols-2 gap-2 xl:grid-cols-4">
-        {figures.map(([name, value, title]) => (
-          <div key={name} className="rounded-xl border border-line bg-surface px-4 py-3" title={title}>
-            <dt className="truncate text-xs text-muted">{name}</dt>
-            <dd className="mt-0.5 text-lg font-semibold">{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Figures figures={figures} className="xl:grid-cols-4" />
       {data.unpriced > 0 && (
         <Notice tone="warn" title={t("caches.unpriced", { n: data.unpriced })}>
           {t("costs.unpricedHint")}

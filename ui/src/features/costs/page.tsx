@@ -11,6 +11,7 @@ import { Empty } from "@/components/ui/empty";
 import { Field, Select } from "@/components/ui/field";
 import { Menu } from "@/components/ui/menu";
 import { useNow } from "@/components/ui/moment";
+import { Figures, type FigureRow } from "@/components/ui/figures";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
 import { Skeleton } from "@/components/ui/spinner";
@@ -36,7 +37,7 @@ import {
   type Metric,
   TABS,
 } from "./search";
-import { WhatIf } from "./what-if";
+import { usePrices, WhatIf } from "./what-if";
 import { byGroup, cacheShare, type Group, measure, type Sums } from "./sums";
 
 const TimeSeries = lazy(() => import("@/components/charts/time-series").then((m) => ({ default: m.TimeSeries })));
@@ -282,7 +283,7 @@ function Ranking({
 function Totals({ total }: { total: Sums }) {
   const t = useT();
   const share = cacheShare(total);
-  const figures: [string, string, string?][] = [
+  const figures: FigureRow[] = [
     [t("metric.cost"), money(total.cost), exactMoney(total.cost)],
     [t("metric.requests"), count(total.requests), exact(total.requests)],
     [t("costs.input"), count(total.input), exact(total.input)],
@@ -290,16 +291,7 @@ function Totals({ total }: { total: Sums }) {
     [t("costs.cacheRead"), share === undefined ? "–" : percent(share), exact(total.cache_read)],
     [t("costs.saved"), money(total.saved), exactMoney(total.saved)],
   ];
-  return (
-    <dl className="grid grid-cols-2 gap-2 sm:grid-cols-3 xl:grid-cols-6">
-      {figures.map(([name, value, title]) => (
-        <div key={name} className="rounded-xl border border-line bg-surface px-4 py-3" title={title}>
-          <dt className="truncate text-xs text-muted">{name}</dt>
-          <dd className="mt-0.5 text-lg font-semibold">{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Figures figures={figures} className="sm:grid-cols-3 xl:grid-cols-6" />;
 }
 
 function Export({ groups, by, t }: { groups: Group[]; by: string; t: Translate }) {
@@ -357,6 +349,8 @@ type SupposingProps = {
 function Supposing({ search, span, by, change }: SupposingProps) {
   const t = useT();
   const usage = useUsage(by, span, search);
+  // Asked for together with the tokens that they are applied to.
+  usePrices(search.as ?? "");
   if (usage.isError) return <Failure error={usage.error} retry={() => void usage.refetch()} />;
   if (!usage.data) return <Skeleton className="h-64 w-full" />;
   if (usage.data.total.requests === 0) return <Nothing />;

@@ -16,19 +16,24 @@ const MOST_OFFERED = 300;
 
 type Props = { groups: Group[]; what: string; target: string; change: (target: string | undefined) => void };
 
-/** The same tokens on another model. */
-export function WhatIf({ groups, what, target, change }: Props) {
-  const t = useT();
-  const list = useId();
-  const [text, setText] = useState(target);
+/** Prices of the models whose name holds a text. */
+export function usePrices(text: string) {
   const [, model = text] = /^[^/]+\/(.+)$/.exec(text) ?? [];
   const search = model.trim().length > 1 ? model.trim() : undefined;
-  const prices = useQuery({
+  return useQuery({
     queryKey: ["prices", { search }],
     queryFn: ({ signal }) => answer(api.GET("/api/v1/prices", { params: { query: { search } }, signal })),
     placeholderData: keepPreviousData,
     staleTime: 60_000,
   });
+}
+
+/** The same tokens on another model. */
+export function WhatIf({ groups, what, target, change }: Props) {
+  const t = useT();
+  const list = useId();
+  const [text, setText] = useState(target);
+  const prices = usePrices(text);
   const found = prices.data ? offers(prices.data.deployments, prices.data.listed) : [];
   const chosen = found.find((offer) => offer.id === target);
   const rows = chosen ? suppose(groups, chosen) : [];

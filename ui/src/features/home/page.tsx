@@ -36,14 +36,20 @@ export function HomePage() {
     <Page title={t("home.title")}>
       {found.isError && <Failure error={found.error} retry={() => void found.refetch()} />}
       {found.isPending && <Skeleton className="h-64 w-full" />}
-      {found.data && <Shown overview={found.data} />}
+      {found.data && <Shown overview={found.data} told={found.dataUpdatedAt} />}
     </Page>
   );
 }
 
-function Shown({ overview }: { overview: Api<"Overview"> }) {
+function Shown({ overview, told }: { overview: Api<"Overview">; told: number }) {
   const t = useT();
-  const { status, profiles, alerts, flights } = overview;
+  const { status, profiles, alerts, flights, next } = overview;
+  const [fresh, setFresh] = useState<RequestRecord[]>([]);
+  const live = useLive(
+    true,
+    useCallback((came: RequestRecord[]) => setFresh((there) => merge(came, there, SHOWN)), []),
+    { next, flights: flights.requests, at: told },
+  );
   return (
     <>
       <Strip status={status} />
@@ -62,8 +68,8 @@ function Shown({ overview }: { overview: Api<"Overview"> }) {
       >
         <ProfileCards list={profiles} />
       </Card>
-      <Flights first={flights} />
-      <Latest listed={overview.latest} next={overview.next} />
+      <Flights flights={live.flights} at={live.at} />
+      <Latest rows={latest(fresh, overview.latest, SHOWN)} />
     </>
   );
 }
@@ -150,15 +156,8 @@ function Troubles({ status }: { status: Api<"Status"> }) {
 const SHOWN = 8;
 
 /** The last requests, as they end. */
-function Latest({ listed, next }: { listed: RequestRecord[]; next: number }) {
+function Latest({ rows }: { rows: RequestRecord[] }) {
   const t = useT();
-  const [fresh, setFresh] = useState<RequestRecord[]>([]);
-  useLive(
-    true,
-    useCallback((came: RequestRecord[]) => setFresh((there) => merge(came, there, SHOWN)), []),
-    next,
-  );
-  const rows = latest(fresh, listed, SHOWN);
   return (
     <Card
       flush

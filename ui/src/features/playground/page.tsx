@@ -31,7 +31,11 @@ export type Side = { turns: Turn[]; run?: Run; error?: string };
 export function PlaygroundPage() {
   const t = useT();
   const navigate = useNavigate({ from: "/playground" });
-  const { model = "echo", other, format = "openai-chat" } = useSearch({ from: "/playground" });
+  const search = useSearch({ from: "/playground" });
+  // The address follows what is chosen a moment later; whoever sends at once means what is on the screen.
+  const [wanted, setWanted] = useState({ over: search, value: search });
+  const current = wanted.over === search ? wanted.value : search;
+  const { model = "echo", other, format = "openai-chat" } = current;
   const models = useModels();
   const profiles = useProfiles();
   const [text, setText] = useState("");
@@ -52,8 +56,11 @@ export function PlaygroundPage() {
     (value) => typeof value === "object" && value !== null && !Array.isArray(value),
   );
   const chosen = other === undefined ? [model] : [model, other];
-  const change = (search: PlaygroundSearch) =>
-    void navigate({ search: (before) => ({ ...before, ...search }), replace: true });
+  const change = (fields: PlaygroundSearch) => {
+    const value = { ...current, ...fields };
+    setWanted({ over: search, value });
+    void navigate({ search: value, replace: true });
+  };
   const put = (at: number, fields: (before: Side) => Partial<Side>) =>
     setSides((before) => before.map((side, place) => (place === at ? { ...side, ...fields(side) } : side)));
 

@@ -19,6 +19,8 @@ export function Pane({ model, models, side, busy, choose }: Props) {
   const t = useT();
   const list = useId();
   const [view, setView] = useState<View>("answer");
+  /** The letters as they are typed, the last ones perhaps deleted; the model is the last that was a name. */
+  const [typed, setTyped] = useState<string>();
   const { run } = side;
   const views = [
     { id: "answer", label: t("play.answer") },
@@ -32,11 +34,13 @@ export function Pane({ model, models, side, busy, choose }: Props) {
         <input
           aria-label={t("requests.model")}
           list={list}
-          defaultValue={model}
-          key={model}
+          value={typed ?? model}
           onFocus={(event) => event.target.select()}
-          onChange={(event) => models.includes(event.target.value) && choose(event.target.value)}
-          onBlur={(event) => event.target.value.trim() && choose(event.target.value.trim())}
+          onChange={(event) => {
+            setTyped(event.target.value);
+            if (event.target.value.trim()) choose(event.target.value.trim());
+          }}
+          onBlur={() => setTyped(undefined)}
           className="h-8 min-w-0 flex-1 rounded-lg bg-sunken px-2.5 text-sm font-medium"
         />
         <datalist id={list}>

@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { ArrowRight, CopyPlus, FileLock2, Pencil, Plus, Shuffle, Sparkles, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { answer, api } from "@/api/client";
-import { useChange, useKeys, useProfiles } from "@/api/queries";
+import { type Api, answer, api } from "@/api/client";
+import { useChange, useChosen, useKeys, useModels, useProfiles } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
@@ -33,6 +33,9 @@ export function ProfilesPage() {
     queryFn: ({ signal }) => answer(api.GET("/api/v1/profile-presets", { signal })),
     staleTime: Number.POSITIVE_INFINITY,
   });
+  // The cards below ask for these too; asked for here, they come with the rest.
+  useKeys();
+  useModels();
   const ready = presets.data?.presets ?? [];
   const chosen = ready.find((row) => row.name === preset);
   const [leaving, setLeaving] = useState<Profile>();
@@ -198,10 +201,6 @@ function Rules({ profile }: { profile: Profile }) {
 function PerKey() {
   const t = useT();
   const keys = useKeys();
-  const profiles = useProfiles();
-  const change = useChange(({ key, profile }: { key: string; profile: string | null }) =>
-    answer(api.PUT("/api/v1/active-profile", { body: { key, profile } })),
-  );
   const all = keys.data?.keys ?? [];
   if (all.length === 0) return null;
   return (
@@ -224,22 +223,7 @@ function PerKey() {
           {
             id: "profile",
             head: t("inspect.profile"),
-            cell: (key) => (
-              <Select
-                small
-                className="w-52"
-                aria-label={t("profiles.of", { name: key.name })}
-                value={key.profile ?? ""}
-                disabled={change.isPending}
-                onChange={(event) => change.mutate({ key: key.id, profile: event.target.value || null })}
-              >
-                <option value="">{t("keys.followsLong", { profile: profiles.data?.active ?? "" })}</option>
-                <option value="direct">direct</option>
-                {profiles.data?.profiles.map((profile) => (
-                  <option key={profile.name}>{profile.name}</option>
-                ))}
-              </Select>
-            ),
+            cell: (key) => <OwnProfile row={key} />,
           },
           {
             id: "state",
@@ -254,5 +238,29 @@ function PerKey() {
         ]}
       />
     </Card>
+  );
+}
+
+function OwnProfile({ row }: { row: Api<"KeyView"> }) {
+  const t = useT();
+  const profiles = useProfiles();
+  const change = useChange((profile: string | null) =>
+    answer(api.PUT("/api/v1/active-profile", { body: { key: row.id, profile } })),
+  );
+  const [chosen, choose] = useChosen(row.profile ?? null, change.mutateAsync);
+  return (
+    <Select
+      small
+      className="w-52"
+      aria-label={t("profiles.of", { name: row.name })}
+      value={chosen ?? ""}
+      onChange={(event) => choose(event.target.value || null)}
+    >
+      <option value="">{t("keys.followsLong", { profile: profiles.data?.active ?? "" })}</option>
+      <option value="direct">direct</option>
+      {profiles.data?.profiles.map((profile) => (
+        <option key={profile.name}>{profile.name}</option>
+      ))}
+    </Select>
   );
 }

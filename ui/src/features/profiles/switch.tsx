@@ -1,7 +1,7 @@
 import clsx from "clsx";
 import { Check } from "lucide-react";
 import { type Api, answer, api } from "@/api/client";
-import { useChange } from "@/api/queries";
+import { useChange, useChosen } from "@/api/queries";
 import { useT } from "@/i18n";
 import { patternOf } from "./rules";
 
@@ -13,7 +13,7 @@ export function ProfileCards({ list }: Props) {
   const change = useChange((profile: string) => answer(api.PUT("/api/v1/active-profile", { body: { profile } })), {
     done: () => t("profiles.switched"),
   });
-  const active = change.isPending ? change.variables : list.active;
+  const [active, choose] = useChosen(list.active, change.mutateAsync);
   const rows = [
     { name: "direct", hint: t("profiles.direct") },
     ...list.profiles.map((profile) => ({
@@ -33,13 +33,7 @@ export function ProfileCards({ list }: Props) {
               on ? "border-accent bg-accent-soft" : "border-line hover:border-line-strong hover:bg-sunken",
             )}
           >
-            <input
-              type="radio"
-              name="profile"
-              className="sr-only"
-              checked={on}
-              onChange={() => change.mutate(row.name)}
-            />
+            <input type="radio" name="profile" className="sr-only" checked={on} onChange={() => choose(row.name)} />
             <span
               aria-hidden
               className={clsx(

@@ -1,7 +1,7 @@
 import * as Popover from "@radix-ui/react-popover";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { ListFilter, X } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { answer, api } from "@/api/client";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
@@ -192,11 +192,19 @@ function Values({ search, change }: NarrowProps) {
 /** A filter that is typed; it takes effect a moment after the last letter. */
 function Typed({ label, value, change }: { label: string; value?: string; change: (value?: string) => void }) {
   const [text, setText] = useState(value ?? "");
-  useEffect(() => setText(value ?? ""), [value]);
+  const sent = useRef(value);
+  useEffect(() => {
+    // What was typed here comes back through the address; more may have been typed since.
+    if (value !== sent.current) setText(value ?? "");
+    sent.current = value;
+  }, [value]);
   useEffect(() => {
     const next = text.trim() || undefined;
     if (next === value) return;
-    const timer = setTimeout(() => change(next), 350);
+    const timer = setTimeout(() => {
+      sent.current = next;
+      change(next);
+    }, 350);
     return () => clearTimeout(timer);
     // `change` is new at every render of the page.
     // oxlint-disable-next-line react-hooks/exhaustive-deps

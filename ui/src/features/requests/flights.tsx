@@ -1,37 +1,30 @@
-import { useQuery } from "@tanstack/react-query";
 import { OctagonX } from "lucide-react";
-import { type Api, answer, api } from "@/api/client";
+import { answer, api } from "@/api/client";
+import type { InFlight } from "@/api/live";
 import { useChange } from "@/api/queries";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { Spinner } from "@/components/ui/spinner";
-import { queries } from "@/app/query";
 import { useT } from "@/i18n";
 import { count, duration } from "@/lib/format";
 
-const PACE_MS = 1_000;
+type Props = {
+  flights: readonly InFlight[];
+  /** When they stood so, in milliseconds since 1970. */
+  at: number;
+};
 
-/** Requests that are being answered now. Takes no room while there are none. `first`: what another answer told already. */
-export function Flights({ first }: { first?: Api<"FlightsView"> }) {
+/** Requests that are being answered now. Takes no room while there are none. */
+export function Flights({ flights, at }: Props) {
   const t = useT();
-  const flights = useQuery({
-    queryKey: ["flights"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/requests/active", { signal })),
-    refetchInterval: PACE_MS,
-    initialData: first,
-    staleTime: PACE_MS,
-  });
   const stop = useChange((id: string) => answer(api.POST("/api/v1/requests/{id}/stop", { params: { path: { id } } })), {
     done: () => t("flights.stopped"),
-    after: () => void queries.invalidateQueries({ queryKey: ["flights"] }),
   });
-  const rows = flights.data?.requests ?? [];
-  const now = flights.dataUpdatedAt;
-  if (rows.length === 0) return null;
+  if (flights.length === 0) return null;
   return (
-    <Card flush title={t("flights.title", { n: rows.length })}>
+    <Card flush title={t("flights.title", { n: flights.length })}>
       <ul className="mt-1 max-h-56 divide-y divide-line overflow-y-auto border-t border-line">
-        {rows.map((flight) => (
+        {flights.map((flight) => (
           <li key={flight.id} className="flex items-center gap-3 px-4 py-1.5 text-xs">
             <span className="text-accent">
               <Spinner />
@@ -51,14 +44,14 @@ export function Flights({ first }: { first?: Api<"FlightsView"> }) {
               <span className="whitespace-nowrap">{t("flights.tokens", { n: count(flight.tokens_out) })}</span>
             )}
             <span className="w-16 text-right whitespace-nowrap">
-              {duration(Math.max(0, now - flight.started) * 1000)}
+              {duration(Math.max(0, at - flight.started) * 1000)}
             </span>
             <Button
               small
               look="danger"
               icon={<OctagonX className="size-3.5" />}
               aria-label={t("flights.stopOne", { model: flight.model })}
-              disabled={stop.isPending}
+              disabled={stop.isPending && stop.variables === flight.id}
               onClick={() => stop.mutate(flight.id)}
             >
               {t("play.stop")}

@@ -45,6 +45,8 @@ export function Inspector({ id, close, keyNames, older, newer, show }: Props) {
     // A record never changes.
     staleTime: Number.POSITIVE_INFINITY,
   });
+  // What its parts need too comes with it.
+  useBodies(id, true);
   const record = found.data;
   // The next request is looked at from the same side.
   const [tab, setTab] = useState("overview");

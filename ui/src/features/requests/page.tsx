@@ -63,17 +63,27 @@ export function RequestsPage() {
       }
       const names = new Map(Object.entries(keys));
       const wanted = found.filter((record) => matches(record, JSON.parse(signature) as RequestsSearch, names));
-      // Rows do not move under the eyes of who scrolled down.
-      const into = atTop ? setFresh : setWaiting;
+      // Rows do not move under the eyes of who scrolled down, or said so.
+      const into = atTop && following ? setFresh : setWaiting;
       into((there) => merge(wanted, there, MOST_FRESH));
     },
-    [signature, atTop],
+    [signature, atTop, following],
   );
-  const live = useLive(following, came);
+  const first = records.data?.pages[0];
+  // From where the list ends: nothing is missed between the two.
+  const live = useLive(first !== undefined, came, {
+    next: first?.live,
+    flights: first?.flights.requests,
+    at: records.dataUpdatedAt,
+  });
 
   const reveal = () => {
     setFresh((there) => merge(waiting.toReversed(), there, MOST_FRESH));
     setWaiting([]);
+  };
+  const turn = () => {
+    if (!following && atTop) reveal();
+    setFollowing(!following);
   };
   const listed = useMemo(() => records.data?.pages.flatMap((page) => page.records) ?? [], [records.data]);
   const rows = useMemo(() => merge(fresh.toReversed(), listed, Number.MAX_SAFE_INTEGER), [fresh, listed]);
@@ -91,7 +101,7 @@ export function RequestsPage() {
     k: () => search.open && show(beside(-1) ?? search.open),
     x: () => search.open && setPicked(pick(picked, search.open)),
     c: () => compare(inOrder(picked)),
-    p: () => setFollowing((on) => !on),
+    p: turn,
     "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
   });
 
@@ -107,15 +117,15 @@ export function RequestsPage() {
           <Button
             icon={following ? <Pause className="size-4" /> : <Play className="size-4" />}
             aria-pressed={following}
-            onClick={() => setFollowing(!following)}
+            onClick={turn}
           >
             {following ? t("requests.pause") : t("requests.follow")}
           </Button>
         </>
       }
     >
-      <Filters search={search} change={change} live={live.state} />
-      <Flights />
+      <Filters search={search} change={change} live={following ? live.state : "off"} />
+      <Flights flights={live.flights} at={live.at} />
       {picked.length > 0 && (
         <Picked picked={picked} compare={() => compare(inOrder(picked))} clear={() => setPicked([])} />
       )}

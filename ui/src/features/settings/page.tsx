@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { KeyRound, Lock, Plus, RotateCcw, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { type Api, answer, api } from "@/api/client";
-import { useChange, useStatus } from "@/api/queries";
+import { useChange, useChosen, useStatus } from "@/api/queries";
 import { setTheme, type Theme, useTheme } from "@/app/theme";
 import { Badge } from "@/components/ui/badge";
 import { Button, IconButton } from "@/components/ui/button";
@@ -103,6 +103,9 @@ function Setting({ name, kind, choices, view }: SettingProps) {
       inPlace: true,
     },
   );
+  // What is usual for the console: a server has it, the desktop app shows it in its window.
+  const status = useStatus();
+  const [chosen, choose] = useChosen<unknown>(stored, change.mutateAsync);
   const label = t(`setting.${name}` as "setting.lan");
   const hint = t(`setting.${name}.hint` as "setting.lan.hint");
   const dirty = JSON.stringify(draft) !== JSON.stringify(stored);
@@ -123,21 +126,13 @@ function Setting({ name, kind, choices, view }: SettingProps) {
         <code className="text-2xs text-muted">{name}</code>
       </div>
       <div className="min-w-0 space-y-2">
-        {kind === "switch" && (
-          <Switch
-            hidden
-            on={stored === true}
-            label={label}
-            disabled={fixed || change.isPending}
-            onChange={(on) => change.mutate(on)}
-          />
-        )}
+        {kind === "switch" && <Switch hidden on={chosen === true} label={label} disabled={fixed} onChange={choose} />}
         {kind === "choice" && (
           <Select
             aria-label={label}
-            value={String(stored)}
-            disabled={fixed || change.isPending}
-            onChange={(event) => change.mutate(event.target.value)}
+            value={String(chosen)}
+            disabled={fixed}
+            onChange={(event) => choose(event.target.value)}
           >
             {choices?.map((choice) => (
               <option key={choice} value={choice}>
@@ -149,11 +144,11 @@ function Setting({ name, kind, choices, view }: SettingProps) {
         {kind === "maybe" && (
           <Select
             aria-label={label}
-            value={String(stored ?? "")}
-            disabled={fixed || change.isPending}
-            onChange={(event) => change.mutate(event.target.value === "" ? null : event.target.value === "true")}
+            value={String(chosen ?? "")}
+            disabled={fixed}
+            onChange={(event) => choose(event.target.value === "" ? null : event.target.value === "true")}
           >
-            <option value="">{t("channels.usual")}</option>
+            <option value="">{t("settings.usual", { value: t(status.data?.desktop ? "no" : "yes") })}</option>
             <option value="true">{t("yes")}</option>
             <option value="false">{t("no")}</option>
           </Select>

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { Plug, RotateCcw, Wrench } from "lucide-react";
 import { answer, api } from "@/api/client";
-import { useChange } from "@/api/queries";
+import { useChange, useChosen } from "@/api/queries";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { CopyButton } from "@/components/ui/copy";
@@ -10,6 +10,7 @@ import { Ago } from "@/components/ui/moment";
 import { Notice } from "@/components/ui/notice";
 import { useT } from "@/i18n";
 import type { ToolsSearch } from "./page";
+import { useNote } from "./queries";
 import { pinnedBy, placeOf, runCommand, standing, type Tool, type ToolList } from "./shape";
 
 type Props = { tool: Tool; list: ToolList; open: (search: ToolsSearch) => void };
@@ -17,6 +18,7 @@ type Props = { tool: Tool; list: ToolList; open: (search: ToolsSearch) => void }
 /** One tool: how it stands, why, and what can be done. */
 export function ToolCard({ tool, list, open }: Props) {
   const t = useT();
+  const noteOf = useNote();
   const { tone, label } = standing(tool);
   const here = tool.connected !== null && tool.connected !== undefined;
   return (
@@ -37,7 +39,7 @@ export function ToolCard({ tool, list, open }: Props) {
           <summary className="text-muted">{t("tools.notes")}</summary>
           <ul className="mt-1.5 list-disc space-y-1 pl-4 text-muted">
             {tool.notes.map((note) => (
-              <li key={note}>{note}</li>
+              <li key={note.code}>{noteOf(tool.id, note)}</li>
             ))}
           </ul>
         </details>
@@ -179,15 +181,17 @@ function OwnProfile({ tool, list }: { tool: Tool; list: ToolList }) {
     { done: () => t("tools.switched", { name: tool.name }) },
   );
   const pinned = pinnedBy(tool.base);
-  const chosen = change.isPending ? change.variables : tool.profile;
+  const [chosen, choose] = useChosen<string | null | undefined>(tool.profile, (profile) =>
+    change.mutateAsync(profile ?? null),
+  );
   return (
     <div className="space-y-1.5">
       <Select
         small
         aria-label={t("tools.profileOf", { name: tool.name })}
         value={chosen ?? ""}
-        disabled={change.isPending || Boolean(pinned)}
-        onChange={(event) => change.mutate(event.target.value || null)}
+        disabled={Boolean(pinned)}
+        onChange={(event) => choose(event.target.value || null)}
       >
         <option value="">{t("keys.followsLong", { profile: list.active })}</option>
         <option value="direct">direct</option>

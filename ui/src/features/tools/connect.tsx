@@ -9,7 +9,7 @@ import { Field, Input, Select } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { WordsInput } from "@/components/ui/words-input";
-import { useT } from "@/i18n";
+import { useT, useTold } from "@/i18n";
 import { Changes } from "./changes";
 import { type Ask, askOf, pinnedBy, runCommand, type Tool, type ToolList } from "./shape";
 
@@ -179,12 +179,13 @@ function Choices({ tool, list, fields, put }: ChoicesProps) {
 
 function Written({ tool, done, repair }: { tool: Tool; done: Api<"Connected">; repair: boolean }) {
   const t = useT();
+  const told = useTold();
   const name = tool.name;
   const command = runCommand(tool.id);
   return (
     <div className="space-y-3">
       <Notice tone="good" title={repair ? t("connect.repaired", { name }) : t("connect.done", { name })}>
-        {t("connect.seen", { effect: done.effect })}
+        {t("connect.seen", { effect: told(`effect/${tool.id}`, done.effect) })}
       </Notice>
       <Changes plan={{ ...done, changed: true }} />
       {tool.can_run && (

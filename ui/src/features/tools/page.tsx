@@ -11,7 +11,7 @@ import { useT } from "@/i18n";
 import { ToolCard } from "./card";
 import { Connect } from "./connect";
 import { Pins } from "./pins";
-import { useTools } from "./queries";
+import { useNote, useTools } from "./queries";
 import { Restore } from "./restore";
 import { sorted, type Tool, type ToolList } from "./shape";
 import { Snippet } from "./snippet";
@@ -86,13 +86,14 @@ function Machine({ search, open }: Props) {
 
 function Rows({ tools, open }: { tools: Tool[]; open: Props["open"] }) {
   const t = useT();
+  const noteOf = useNote();
   return (
     <ul className="mt-2 divide-y divide-line border-t border-line">
       {tools.map((tool) => (
         <li key={tool.id} className="flex flex-wrap items-center gap-x-3 gap-y-2 px-4 py-2.5">
           <div className="min-w-0 flex-1 basis-56">
             <p className="text-sm font-medium">{tool.name}</p>
-            {tool.notes[0] && <p className="text-xs text-muted">{tool.notes[0]}</p>}
+            {tool.notes[0] && <p className="text-xs text-muted">{noteOf(tool.id, tool.notes[0])}</p>}
           </div>
           {tool.can_connect && (
             <Button

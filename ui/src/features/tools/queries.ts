@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
-import { answer, api } from "@/api/client";
+import { type Api, answer, api } from "@/api/client";
+import { useTold } from "@/i18n";
 
 export const useTools = () =>
   useQuery({
@@ -8,3 +9,9 @@ export const useTools = () =>
     // Files change outside: what is shown is looked at again when somebody comes back.
     staleTime: 2_000,
   });
+
+/** What people should know of a tool, in their language. */
+export function useNote(): (tool: string, note: Api<"Note">) => string {
+  const told = useTold();
+  return (tool, note) => told(`tool/${tool}/${note.code}`, note.text);
+}

@@ -9,11 +9,13 @@ import { Field, Input, Select } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { useT } from "@/i18n";
+import { useNote } from "./queries";
 import { type Tool, type ToolList, withKey } from "./shape";
 
 /** Text for a tool whose file cannot be changed, or that runs elsewhere. */
 export function Snippet({ tool, list, close }: { tool: Tool; list: ToolList; close: () => void }) {
   const t = useT();
+  const noteOf = useNote();
   const [model, setModel] = useState("");
   const [profile, setProfile] = useState("");
   const [base, setBase] = useState("");
@@ -84,7 +86,7 @@ export function Snippet({ tool, list, close }: { tool: Tool; list: ToolList; clo
           </p>
         )}
         {tool.notes.map((note) => (
-          <Notice key={note}>{note}</Notice>
+          <Notice key={note.code}>{noteOf(tool.id, note)}</Notice>
         ))}
       </div>
     </Dialog>

@@ -1,5 +1,6 @@
 export const settings = {
   "nav.settings": "Settings",
+  "settings.usual": "as usual here: {value}",
   "settings.title": "Settings",
   "settings.appearance": "This browser",
   "settings.theme": "Theme",

@@ -10,7 +10,9 @@ import { routing } from "./routing";
 import { settings } from "./settings";
 import { tools } from "./tools";
 
-export const zh: Catalogue = {
+export { told } from "./told";
+
+export const words: Catalogue = {
   ...analysis,
   ...channels,
   ...common,

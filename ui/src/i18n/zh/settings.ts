@@ -1,5 +1,6 @@
 export const settings = {
   "nav.settings": "设置",
+  "settings.usual": "此处默认：{value}",
   "settings.title": "设置",
   "settings.appearance": "此浏览器",
   "settings.theme": "主题",

@@ -91,6 +91,54 @@ async fn what_prompt_caches_saved_is_told_by_deployment_and_unknown_is_not_zero(
 }
 
 #[tokio::test]
+async fn several_answers_at_once_are_those_of_their_paths_and_one_that_fails_leaves_the_others_alone() {
+    let world = world();
+    book(&world, vec![record(1, NOW - HOUR, RequestRecord::default())]).await;
+    let page = world.get("/together?get=/channels&get=/usage%3Fby%3Dmodel&get=/nothing&get=/keys/nobody").await;
+    let answers = page["answers"].as_array().unwrap();
+    let statuses: Vec<_> = answers.iter().map(|one| one["status"].clone()).collect();
+    assert_eq!(statuses, [200, 200, 404, 404], "{page}");
+    assert_eq!(answers[0]["body"], world.get("/channels").await);
+    assert_eq!(answers[1]["body"], world.get("/usage?by=model").await);
+    assert_eq!(answers[3]["body"]["error"]["kind"], "not-found");
+    let many = "get=/status&".repeat(17);
+    for wrong in ["", "get=channels", "ask=/channels", &many, "get=/together%3Fget=/status%20x"] {
+        let answer = world.own("GET", &format!("/together?{wrong}"), Value::Null).await;
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text);
+    }
+    let nested = world.get("/together?get=/together%3Fget%3D/status").await;
+    assert_eq!(nested["answers"][0]["status"], 404, "no answers within answers");
+    let outside = ask(&world.tcp, Method::GET, "/api/v1/together?get=/keys", &[], None).await;
+    assert_eq!(outside.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_is_told_of_requests_in_flight_from_their_beginning_to_their_end() {
+    let world = world();
+    let flights = &world.services.flights;
+    assert_eq!(world.get("/requests").await["live"], 0);
+    assert_eq!(world.get("/requests/live?wait=0").await["flights"], Value::Null, "nobody asked");
+    let began = tokio::time::Instant::now();
+    let waiting = world.get("/requests/live?after=0&wait=25&flights=0");
+    let begins = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        flights.begin(&record(1, NOW, RequestRecord { model: "m".into(), ..RequestRecord::default() }))
+    };
+    let (page, flight) = tokio::join!(waiting, begins);
+    assert_eq!(page["flights"]["requests"].as_array().unwrap().len(), 1);
+    let waited = began.elapsed();
+    assert!((5..6).contains(&waited.as_secs()), "{waited:?}");
+    world.get("/requests/live?after=0&wait=25&flights=1").await;
+    assert!((6..7).contains(&began.elapsed().as_secs()), "its progress a second later");
+    flights.end(&flight);
+    let page = world.get("/requests/live?after=0&wait=25&flights=1").await;
+    assert_eq!(page["flights"]["requests"], json!([]), "at once: the caller still shows it");
+    assert!(began.elapsed().as_secs() < 7);
+    world.get("/requests/live?after=0&wait=25&flights=0").await;
+    assert!(began.elapsed().as_secs() >= 30, "nothing is in flight, nothing comes");
+}
+
+#[tokio::test]
 async fn only_a_configuration_that_was_found_is_read_from_the_disk() {
     let world = world();
     let file = world._dir.path().join("config.yaml");
