@@ -131,7 +131,10 @@ fn ready_made_profiles_serve_at_once_and_profiles_travel_without_any_secret() {
     std::fs::write(&file, &exported).unwrap();
     let file = file.to_str().unwrap();
     other.ok(&["profile", "import", file]);
-    assert!(other.fails(&["profile", "import", file]).contains("--replace replaces it"), "nothing is overwritten unasked");
+    assert!(
+        other.fails(&["profile", "import", file]).contains("--replace replaces it"),
+        "nothing is overwritten unasked"
+    );
     other.ok(&["profile", "import", file, "--replace"]);
     for name in names.iter().map(String::as_str).chain(["mine"]) {
         let rules = |home: &Home| home.json(&["profile", "show", name])["rules"].clone();

@@ -226,6 +226,8 @@ async fn a_stream_of_a_host_with_several_wires_is_gone_on_with_for_every_client(
             settings.affinity_seconds = 0;
             settings.policy.retry.backoff_ms = Some(10);
             settings.policy.retry.cut_streams = Some(CutStreams::Resume);
+            // Every one of these requests is cut: that is a storm.
+            settings.retry_budget_percent = 100;
         })
         .await;
         for client in CLIENTS {
