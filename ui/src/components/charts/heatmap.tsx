@@ -10,11 +10,11 @@ export function Heatmap({ label, cells, format }: Props) {
   const day = (at: number) => new Date(2024, 0, 1 + at).toLocaleDateString(language, { weekday: "short" });
   return (
     <div role="region" aria-label={label} tabIndex={0} className="relative overflow-x-auto">
-      <table className="w-full min-w-160 border-separate border-spacing-0.5 text-2xs">
+      <table className="w-full min-w-160 table-fixed border-separate border-spacing-0.5 text-2xs">
         <caption className="sr-only">{label}</caption>
         <thead>
           <tr>
-            <td />
+            <td className="w-12" />
             {Array.from({ length: 24 }, (_, hour) => (
               <th key={hour} scope="col" className="font-normal text-muted">
                 {hour}

@@ -6,6 +6,7 @@ import { useShownTheme } from "@/app/theme";
 import { IconButton } from "@/components/ui/button";
 import { Table } from "@/components/ui/table";
 import { useLanguage, useT } from "@/i18n";
+import { count } from "@/lib/format";
 import { type Chart, REST, stack } from "./shape";
 
 type Props = {
@@ -120,6 +121,10 @@ type CanvasProps = {
 };
 
 /** Moments of an axis: the time of day, and the date where a day begins. */
+/** What is counted has no halves: between two numbers stands none. */
+const tick = (value: number, format: Props["format"]) =>
+  format === count && !Number.isInteger(value) ? "" : format(value);
+
 function moments(splits: number[], language: string): string[] {
   const days = splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) >= 86_000;
   return splits.map((seconds, at) => {
@@ -168,7 +173,7 @@ function Canvas({ times, series, kind, format, height, hover, zoom, language }: 
         scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
         axes: [
           { ...axis, grid: { show: false }, space: 70, values: (_, splits) => moments(splits, language) },
-          { ...axis, size: 64, values: (_, values) => values.map((value) => calls.current.format(value)) },
+          { ...axis, size: 64, values: (_, values) => values.map((value) => tick(value, calls.current.format)) },
         ],
         series: [
           {},

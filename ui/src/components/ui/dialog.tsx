@@ -38,9 +38,11 @@ export function Dialog({ open, onClose, title, hint, children, footer, wide, sid
           onOpenAutoFocus={(event) => {
             // What is to be read takes the focus itself; what is to be filled in gives it to its first field.
             const content = event.currentTarget as HTMLElement;
-            if (content.querySelector("[autofocus], input:not([type=radio]), textarea, select")) return;
             event.preventDefault();
-            content.focus();
+            const fields = "input:not([type=radio], [type=checkbox]), textarea, select";
+            const first = [...content.querySelectorAll<HTMLElement>(fields)].find((field) => field.checkVisibility());
+            // On a phone it would cover half of the screen with a keyboard.
+            (matchMedia("(pointer: fine)").matches && first ? first : content).focus();
           }}
           onInteractOutside={(event) => firm && event.preventDefault()}
           className={clsx(

@@ -6,14 +6,15 @@ import { Failure } from "@/components/ui/notice";
 import { Table } from "@/components/ui/table";
 import { Badge } from "@/components/ui/badge";
 import { Ago } from "@/components/ui/moment";
-import { fullness, toneOf } from "@/features/limits/shape";
-import { useT } from "@/i18n";
+import { fullness, saying, toneOf } from "@/features/limits/shape";
+import { useLanguage, useT } from "@/i18n";
 import { percent } from "@/lib/format";
 import { money } from "@/lib/money";
 
 /** Caps on money, and how far they are used. */
 export function Budgets() {
   const t = useT();
+  const language = useLanguage();
   const limits = useQuery({
     queryKey: ["limits"],
     queryFn: ({ signal }) => answer(api.GET("/api/v1/limits", { signal })),
@@ -42,7 +43,7 @@ export function Budgets() {
           id={(limit) => limit.name ?? limit.on}
           columns={[
             { id: "on", head: t("limits.on"), cell: (limit) => <span className="font-medium">{limit.on}</span> },
-            { id: "words", head: t("limits.most"), cell: (limit) => limit.words },
+            { id: "words", head: t("limits.most"), cell: (limit) => saying(limit, language, t) },
             { id: "used", head: t("forecast.spent"), right: true, cell: (limit) => money(limit.used) },
             {
               id: "full",

@@ -3,14 +3,15 @@ import type { ReactNode } from "react";
 import type { Api } from "@/api/client";
 import { timesOf } from "@/components/charts/shape";
 import { Sparkline } from "@/components/charts/sparkline";
-import { fullness } from "@/features/limits/shape";
-import { useT } from "@/i18n";
+import { fullness, saying } from "@/features/limits/shape";
+import { useLanguage, useT } from "@/i18n";
 import { count, duration, percent } from "@/lib/format";
 import { exactMoney, money } from "@/lib/money";
 
 /** Spend of today and of this month, and the last day's course. Every number leads to its page. */
 export function Figures({ overview }: { overview: Api<"Overview"> }) {
   const t = useT();
+  const language = useLanguage();
   const { hours, today, month, limits, since, until } = overview;
   const budget = limits.limits
     .filter((limit) => limit.measure === "money")
@@ -30,7 +31,7 @@ export function Figures({ overview }: { overview: Api<"Overview"> }) {
       <Tile
         label={t("home.budget")}
         value={budget ? percent(fullness(budget)) : "–"}
-        under={budget ? `${budget.on}: ${budget.words}` : t("home.noBudget")}
+        under={budget ? `${budget.on}: ${saying(budget, language, t)}` : t("home.noBudget")}
         link={
           <Link
             to="/limits"

@@ -91,7 +91,7 @@ export function LimitForm({ close }: { close: () => void }) {
             ))}
           </datalist>
         </div>
-        <div className="grid gap-3 sm:grid-cols-3">
+        <div className="grid gap-3 sm:grid-cols-[1fr_1fr_1.4fr]">
           <Field label={t("limits.most")}>
             <Input type="number" min={0} step="any" value={most} onChange={(event) => setMost(event.target.value)} />
           </Field>

@@ -13,11 +13,11 @@ import { Ago } from "@/components/ui/moment";
 import { Failure } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
 import { Skeleton } from "@/components/ui/spinner";
-import { useT } from "@/i18n";
+import { useLanguage, useT } from "@/i18n";
 import { percent } from "@/lib/format";
 import { LimitForm } from "./form";
 import { refreshLimits } from "./refresh";
-import { amount, fullness, type Limit, toneOf } from "./shape";
+import { amount, fullness, type Limit, saying, toneOf } from "./shape";
 
 const BARS = { neutral: "bg-muted", accent: "bg-accent", good: "bg-good", warn: "bg-warn", bad: "bg-bad" };
 
@@ -90,6 +90,7 @@ export function LimitsPage() {
 
 function LimitCard({ limit, reset, remove }: { limit: Limit; reset: () => void; remove: () => void }) {
   const t = useT();
+  const language = useLanguage();
   const name = limit.name ?? "";
   const full = fullness(limit);
   return (
@@ -97,7 +98,7 @@ function LimitCard({ limit, reset, remove }: { limit: Limit; reset: () => void; 
       <header className="flex items-start gap-2">
         <div className="min-w-0 flex-1">
           <h2 className="truncate text-sm font-semibold">{limit.on}</h2>
-          <p className="truncate text-xs text-muted">{limit.words}</p>
+          <p className="truncate text-xs text-muted">{saying(limit, language, t)}</p>
         </div>
         {limit.origin === "file" && (
           <Badge icon={<FileLock2 />} title={t("fromFileHint")}>

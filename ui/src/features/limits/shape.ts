@@ -1,6 +1,7 @@
 import type { Api } from "@/api/client";
 import type { Tone } from "@/components/ui/badge";
 import { count } from "@/lib/format";
+import type { Language, Translate } from "@/i18n";
 import { money } from "@/lib/money";
 
 export type Limit = Api<"LimitView">;
@@ -44,6 +45,18 @@ export function toneOf(limit: Limit): Tone {
 
 /** An amount of what a limit counts. Money is in nanodollars. */
 export const amount = (measure: Measure, value: number): string => (measure === "money" ? money(value) : count(value));
+
+/** What a limit says: so much of what in which time. In English the gateway's own words. */
+export function saying(limit: Limit, language: Language, t: Translate): string {
+  if (language === "en") return limit.words;
+  const { measure, per } = limit;
+  const most = amount(measure, limit.amount);
+  const what = measure === "money" ? most : `${most} ${t(`measures.${measure}`)}`;
+  if (measure === "parallel" || !per) return what;
+  const known = WINDOWS.find((word) => word === per);
+  // Windows that are not offered are told as they are written.
+  return `${what} / ${known ? t(`window.${known}`) : per}`;
+}
 
 /** `key:laptop` from its two halves. */
 export const target = (kind: Kind, name: string): string => (kind === "gateway" ? kind : `${kind}:${name.trim()}`);

@@ -151,7 +151,7 @@ function Compare({ rows, by, search, span }: CompareProps) {
           { id: "total99", head: t("perf.total", { q: 99 }), right: true, cell: (row) => time(row.duration_p99_us) },
           { id: "speed", head: t("measure.speed"), right: true, cell: (row) => read(row, "speed") },
           { id: "attempts", head: t("measure.attempts"), right: true, cell: (row) => read(row, "attempts") },
-          { id: "own", head: t("measure.overhead"), right: true, cell: (row) => time(row.overhead_us) },
+          { id: "own", head: t("measure.overhead"), right: true, cell: (row) => time(row.overhead_us || undefined) },
         ]}
       />
     </Card>

@@ -251,7 +251,7 @@ function OwnProfile({ row }: { row: Api<"KeyView"> }) {
   return (
     <Select
       small
-      className="w-52"
+      className="w-72 max-w-full"
       aria-label={t("profiles.of", { name: row.name })}
       value={chosen ?? ""}
       onChange={(event) => choose(event.target.value || null)}
