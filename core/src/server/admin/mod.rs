@@ -202,21 +202,15 @@ pub fn openapi() -> String {
 pub(super) fn over_tcp(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, _) = routes().split_for_parts();
-    described(router.layer(middleware::from_fn_with_state(admin.clone(), auth::with_token)).with_state(admin))
-    let (router, document) = routes().split_for_parts();
     let locked = middleware::from_fn_with_state(admin.clone(), auth::with_token);
-    let router = together::beside(router.with_state(admin)).layer(locked);
-    described(router, document)
+    described(together::beside(router.with_state(admin)).layer(locked))
 }
 
 /// The API as the socket serves it: whoever can open the socket is the owner.
 pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, _) = routes().split_for_parts();
-    described(router.layer(middleware::from_fn(auth::as_owner)).with_state(admin))
-    let (router, document) = routes().split_for_parts();
-    let router = together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner));
-    described(router, document)
+    described(together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner)))
 }
 
 /// Whether an address is the admin API's.
