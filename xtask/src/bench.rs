@@ -41,7 +41,10 @@ pub(crate) fn pictures(arguments: &[String]) -> Result<()> {
     }
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     // What is only looked at needs no optimized build.
-    records(&["--count".to_owned(), "60000".to_owned(), "--leave".to_owned(), dir.to_string_lossy().into_owned()], "dev")?;
+    records(
+        &["--count".to_owned(), "60000".to_owned(), "--leave".to_owned(), dir.to_string_lossy().into_owned()],
+        "dev",
+    )?;
     crate::console::pictures(&dir)
 }
 

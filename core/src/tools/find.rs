@@ -103,7 +103,7 @@ impl Tools {
                 let own = !AMBIGUOUS.contains(&name.as_str()) || (name == "OPENAI_API_KEY" && provider == "openai");
                 let Some(value) = self.machine.variable(name).filter(|value| own && is_key(value)) else { continue };
                 let from = format!("env:{name}");
-                add(provider, from.clone(), Some(from), None, &value);
+                add(provider, from.clone(), Some(from), None, value);
             }
         }
         for (file, format, at, provider, address) in IN_FILES {
