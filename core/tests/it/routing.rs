@@ -32,7 +32,8 @@ fn read_from_cache(text: &str) -> u64 {
 
 /// One turn of a conversation: where it was answered, and whether the provider had its prompt cached.
 async fn answered(gateway: &TestGateway, conversation: usize, turns: usize) -> (String, bool) {
-    let answer = gateway.post("/v1/messages").json(&turn(conversation, turns, turns % 2 == 0)).send().await.unwrap();
+    let answer =
+        gateway.post("/v1/messages").json(&turn(conversation, turns, turns.is_multiple_of(2))).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let channel = answer.headers()["x-myelin-channel"].to_str().unwrap().to_owned();
     (channel, read_from_cache(&answer.text().await.unwrap()) > 0)

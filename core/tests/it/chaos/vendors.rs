@@ -196,7 +196,7 @@ async fn a_very_bad_day_is_nobody_s_but_the_owner_s() {
         let gateway = gateway.clone();
         callers.spawn(async move {
             tokio::time::sleep(Duration::from_millis(10 * caller as u64)).await;
-            let (client, stream) = (CLIENTS[caller % CLIENTS.len()], caller % 2 == 0);
+            let (client, stream) = (CLIENTS[caller % CLIENTS.len()], caller.is_multiple_of(2));
             let got = ask_of(&gateway, NAME, client, stream).await;
             flaws(client, stream, &got).map(|flaws| format!("{client:?} stream={stream}: {flaws}"))
         });
