@@ -221,7 +221,7 @@ fn myelin(kind: Kind, address: SocketAddr, mock: SocketAddr, programs: &Programs
     let mut command = if kind == Kind::Counted {
         let mut valgrind = Command::new("valgrind");
         let dumps = folder.join("callgrind.out.%p");
-        valgrind.args(["--tool=callgrind", &format!("--callgrind-out-file={}", dumps.display())]).arg(&programs.myelin);
+        valgrind.args(["--tool=callgrind", "--separate-threads=yes", &format!("--callgrind-out-file={}", dumps.display())]).arg(&programs.myelin);
         valgrind
     } else {
         Command::new(&programs.myelin)

@@ -11,6 +11,10 @@ use clap::Parser;
 
 use args::{Args, Command};
 
+/// A third fewer instructions for memory than the C library's, and large bodies are given back and taken without a fault a page.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Args { place, command } = Args::parse();
     let done = match command {

@@ -21,6 +21,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 pub use head::Head;
+pub use scan::string_end;
 pub use splice::{Edits, Splicer};
 
 use scan::{Mark, Scanner};

@@ -153,6 +153,12 @@ fn count_at_vertex(ask: &Ask) -> Verdict<Turn> {
     (anthropic::COUNT.read)(&same)
 }
 
+/// Whose prompt cache it is: each key has its own. Signatures differ by request and name nobody here.
+fn account(ask: &Ask) -> &str {
+    let bearer = ask.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    ask.header("x-api-key").or(bearer).unwrap_or_default()
+}
+
 /// Reads, lets the model answer, writes.
 fn converse(ask: Ask, wire: Wire, state: &State, script: &mut Script) -> Verdict<Answer> {
     let mut turn = (wire.read)(&ask)?;
@@ -165,7 +171,7 @@ fn converse(ask: Ask, wire: Wire, state: &State, script: &mut Script) -> Verdict
     if let (Some(error), true) = (script.error.take(), turn.results.is_empty()) {
         return Err(error);
     }
-    let cached = turn.marked_tokens > 0 && state.cache_seen(&turn.marked_digest);
+    let cached = turn.marked_tokens > 0 && state.cache_seen(&format!("{} {}", account(&ask), turn.marked_digest));
     let reply = answer(&turn, &script.forced, cached);
     remember(&ask, &turn, &reply, state);
     if !turn.stream {

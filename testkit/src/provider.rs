@@ -319,30 +319,23 @@ const XAI_HOST: ChatHost = ChatHost {
     ..OPENAI_HOST
 };
 
+const LOCAL_FIELDS: &[&str] =
+    &["reasoning_effort", "reasoning", "chat_template_kwargs", "top_k", "min_p", "keep_alive", "think", "logit_bias"];
+
 const LOCAL_HOST: ChatHost = ChatHost {
-    fields: &[
-        COMMON,
-        LIMIT_BOTH,
-        STREAM_OPTIONS,
-        &[
-            "reasoning_effort",
-            "reasoning",
-            "chat_template_kwargs",
-            "top_k",
-            "min_p",
-            "keep_alive",
-            "think",
-            "logit_bias",
-        ],
-    ],
+    fields: &[COMMON, LIMIT_BOTH, STREAM_OPTIONS, LOCAL_FIELDS],
     developer: false,
     reasoning: Reasoning::Plain,
     openai_rules: false,
     ..OPENAI_HOST
 };
 
-/// Its chat templates take `developer` messages.
-const VLLM_HOST: ChatHost = ChatHost { developer: true, ..LOCAL_HOST };
+/// Its chat templates take `developer` messages, and it goes on from the beginning of an answer.
+const VLLM_HOST: ChatHost = ChatHost {
+    fields: &[COMMON, LIMIT_BOTH, STREAM_OPTIONS, LOCAL_FIELDS, &["continue_final_message", "add_generation_prompt"]],
+    developer: true,
+    ..LOCAL_HOST
+};
 
 /// Every mock provider.
 pub const PROVIDERS: &[Provider] = &[

@@ -85,6 +85,11 @@ impl MockServer {
         self.state.push_script(script);
     }
 
+    /// Takes back what is queued and was not met.
+    pub fn forget_scripts(&self) {
+        self.state.forget_scripts();
+    }
+
     /// What arrived so far, oldest first.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.requests()
@@ -197,7 +202,7 @@ async fn respond(
             operate(received, found, errors, state, &mut script)
         }
     });
-    tokio::time::sleep(script.delivery.delay).await;
+    late(script.delivery.delay, &progress).await;
     if let Some(verbatim) = script.verbatim {
         return send(
             verbatim.status,
@@ -275,6 +280,24 @@ fn check_key(received: &Received, full_path: &str) -> Verdict {
 fn plain(status: u16, value: &Value) -> Response<Body> {
     let body = Full::new(Bytes::from(value.to_string())).map_err(|never| match never {}).boxed();
     build(status, "application/json", &[], body)
+}
+
+/// Waits before the first word. Who leaves meanwhile ends this task: that is noted then.
+async fn late(delay: std::time::Duration, progress: &Arc<Mutex<Progress>>) {
+    struct Awaited<'a>(&'a Arc<Mutex<Progress>>, bool);
+    impl Drop for Awaited<'_> {
+        fn drop(&mut self) {
+            if let (false, Ok(mut progress)) = (self.1, self.0.lock()) {
+                *progress = Progress::ClientLeft;
+            }
+        }
+    }
+    if delay.is_zero() {
+        return;
+    }
+    let mut awaited = Awaited(progress, false);
+    tokio::time::sleep(delay).await;
+    awaited.1 = true;
 }
 
 fn refuse(refusal: &Refusal, shape: ErrorShape, sse: bool) -> Response<Body> {

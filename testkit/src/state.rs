@@ -120,6 +120,10 @@ impl State {
         lock(&self.scripts).push_back(script);
     }
 
+    pub(crate) fn forget_scripts(&self) {
+        lock(&self.scripts).clear();
+    }
+
     /// Takes the first queued script for this request.
     pub(crate) fn take_script(&self, provider: &str, path: &str) -> Option<Script> {
         let mut scripts = lock(&self.scripts);

@@ -9,6 +9,8 @@ mod killed;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod vault;

@@ -17,7 +17,7 @@ use crate::commands::{Home, Server};
 const SECRET: &str = "my-process-test-0123456789";
 
 /// A mock provider that lives as long as its runtime.
-fn mock() -> (Runtime, MockServer) {
+pub(super) fn mock() -> (Runtime, MockServer) {
     let runtime = Runtime::new().unwrap();
     let mock = runtime.block_on(MockServer::start()).unwrap();
     (runtime, mock)
@@ -67,7 +67,7 @@ fn ask(address: &str, model: &str, text: &str, stream: bool) -> Option<(u16, Str
 }
 
 /// Waits until `done`, for a while.
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn wait(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..160 {
         if done() {
             return;
@@ -78,7 +78,7 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// Editors write beside the file and put the new one in its place.
-fn replace(file: &Path, text: &str) {
+pub(super) fn replace(file: &Path, text: &str) {
     let beside = file.with_extension("new");
     std::fs::write(&beside, text).unwrap();
     std::fs::rename(beside, file).unwrap();
@@ -386,6 +386,12 @@ fn what_is_out_of_rotation_and_the_active_profile_survive_a_crash_and_an_order_t
         assert_eq!(benched(&home), out, "crash {crash}");
         assert_eq!(home.json(&["profile", "list"])["active"], "cheap", "crash {crash}");
     }
+    // By hand it is put back at once, and that is kept too.
+    let told = home.ok(&["channel", "reset", "main"]);
+    assert!(benched(&home).is_empty(), "{told}");
+    mock.script(myelin_testkit::Script::error(401));
+    assert_eq!(chat(&server.address, "big-one", "hi").map(|(status, _)| status), Some(502), "it was asked again");
+    assert_eq!(benched(&home).len(), 1);
     // The only one is asked although it is benched, under the profile's name, and works again.
     assert_eq!(chat(&server.address, "big-one", "hi").map(|(status, _)| status), Some(200));
     let told = home.ok(&["channel", "list"]);

@@ -1,6 +1,7 @@
 //! What a request is thought to need, read off its bytes: fast enough for every request, and rather too much than too little.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
+use myelin_protocol::envelope::string_end;
 
 /// Output of a request that names no limit of its own.
 const USUAL_OUTPUT: u64 = 4_096;
@@ -24,30 +25,17 @@ pub fn prompt_tokens(body: &[u8]) -> u64 {
     let mut text = body.len() as u64;
     let mut rest = body;
     while let Some(start) = memchr(b'"', rest) {
-        let Some(inside) = rest.get(start + 1..) else { break };
-        let length = string_length(inside);
-        let string = inside.get(..length).unwrap_or(inside);
-        if length >= LONG && is_base64(string) {
-            text -= length as u64;
-            files += FILE * (1 + length as u64 / PAGE);
+        let begin = start + 1;
+        let end = string_end(rest, begin).unwrap_or(rest.len());
+        let string = rest.get(begin..end).unwrap_or_default();
+        if string.len() >= LONG && is_base64(string) {
+            text -= string.len() as u64;
+            files += FILE * (1 + string.len() as u64 / PAGE);
         }
-        let Some(after) = inside.get(length + 1..) else { break };
+        let Some(after) = rest.get(end + 1..) else { break };
         rest = after;
     }
     files + text.div_ceil(4)
-}
-
-/// Bytes up to the quote that ends a string.
-fn string_length(text: &[u8]) -> usize {
-    let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        let at = from + at;
-        if text.get(at) == Some(&b'"') {
-            return at;
-        }
-        from = at + 2;
-    }
-    text.len()
 }
 
 /// Whether a long string is a file and no prose: its middle has no space and nothing that base64 has not.

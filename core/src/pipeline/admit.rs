@@ -11,7 +11,7 @@ use crate::routing::{CompiledProfile, HeldKey};
 use crate::snapshot::{KeyEntry, Snapshot};
 
 /// Header that pins a profile for one request.
-const PROFILE_HEADER: &str = "x-myelin-profile";
+pub(super) const PROFILE_HEADER: &str = "x-myelin-profile";
 /// Where keys are looked for, in this order; `Authorization: Bearer` comes first, `?key=` last.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
@@ -22,6 +22,27 @@ pub(crate) struct Caller {
     pub key: Arc<KeyEntry>,
     /// The profile that applies.
     pub profile: Arc<CompiledProfile>,
+}
+
+/// Whether a key may call this surface now, whatever it asks for.
+pub(super) fn may_call(snapshot: &Snapshot, key: &KeyEntry, surface: &str, now_ms: u64) -> Result<(), GatewayError> {
+    if key.key.blocked {
+        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} is blocked", key.key.name)));
+    }
+    if key.key.expires.is_some_and(|expires| now_ms >= expires) {
+        return Err(GatewayError::new(Kind::Unauthorized, format!("the key {} has expired", key.key.name)));
+    }
+    if let Some(held) = key.held(now_ms) {
+        return Err(held_back(&key.key.name, &held, now_ms));
+    }
+    if snapshot.settings.paused {
+        let why = "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app";
+        return Err(GatewayError::new(Kind::NoCandidate, why));
+    }
+    if !key.key.formats.is_empty() && !key.key.formats.iter().any(|format| format == surface) {
+        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} may not use {surface}", key.key.name)));
+    }
+    Ok(())
 }
 
 /// Lets a caller in, or says why not. `loopback`: the connection came in over a loopback listener, where an anonymous key may stand in for none.
@@ -51,22 +72,7 @@ pub(crate) fn admit(
             })?
         }
     };
-    if key.key.blocked {
-        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} is blocked", key.key.name)));
-    }
-    if key.key.expires.is_some_and(|expires| now_ms >= expires) {
-        return Err(GatewayError::new(Kind::Unauthorized, format!("the key {} has expired", key.key.name)));
-    }
-    if let Some(held) = key.held(now_ms) {
-        return Err(held_back(&key.key.name, &held, now_ms));
-    }
-    if snapshot.settings.paused {
-        let why = "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app";
-        return Err(GatewayError::new(Kind::NoCandidate, why));
-    }
-    if !key.key.formats.is_empty() && !key.key.formats.iter().any(|format| format == surface) {
-        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} may not use {surface}", key.key.name)));
-    }
+    may_call(snapshot, &key, surface, now_ms)?;
     let header = headers.get(PROFILE_HEADER).and_then(|value| value.to_str().ok());
     let name = pinned.or(header).or(key.key.profile.as_deref());
     let profile = match name {

@@ -85,7 +85,7 @@ pub(super) fn may_stream(job: &Job) -> bool {
 }
 
 /// Answers a conversation whose body is large and still arriving.
-pub(super) async fn run(mut job: Job, mut intake: Intake<Source>) -> Reply {
+pub(super) async fn run(mut job: Box<Job>, mut intake: Intake<Source>) -> Reply {
     let Surface::Chat { format, model, stream } = job.call.surface.clone() else {
         return whole(job, intake).await;
     };
@@ -141,7 +141,7 @@ async fn peek(intake: &mut Intake<Source>, head: &mut Head, path: &Path) -> Resu
 }
 
 /// The usual way: everything first.
-async fn whole(mut job: Job, intake: Intake<Source>) -> Reply {
+async fn whole(mut job: Box<Job>, intake: Intake<Source>) -> Reply {
     let length = intake.length();
     match intake.whole().await {
         Ok(body) => job.answer(body).await,
@@ -153,7 +153,7 @@ async fn whole(mut job: Job, intake: Intake<Source>) -> Reply {
 }
 
 /// The usual way for a request whose target is known.
-async fn read_on(mut job: Job, intake: Intake<Source>, format: ApiFormat, path: Path, target: Target) -> Reply {
+async fn read_on(mut job: Box<Job>, intake: Intake<Source>, format: ApiFormat, path: Path, target: Target) -> Reply {
     match intake.whole().await {
         Ok(body) => {
             job.settle.record_mut().bytes_in = body.len() as u64;
@@ -163,7 +163,7 @@ async fn read_on(mut job: Job, intake: Intake<Source>, format: ApiFormat, path: 
     }
 }
 
-async fn fail(mut job: Job, intake: &mut Intake<Source>, error: GatewayError) -> Reply {
+async fn fail(mut job: Box<Job>, intake: &mut Intake<Source>, error: GatewayError) -> Reply {
     job.settle.record_mut().bytes_in = intake.length();
     let error = intake.give_up(error).await;
     job.fail(error)
@@ -235,7 +235,7 @@ impl Lane {
 
 /// Passes the body on; once all of it has come, the attempts loop takes over.
 async fn forward(
-    mut job: Job,
+    mut job: Box<Job>,
     format: ApiFormat,
     path: Path,
     deployments: Deployments,

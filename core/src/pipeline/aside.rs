@@ -74,7 +74,7 @@ enum Body {
 }
 
 /// Answers one of these surfaces.
-pub(crate) async fn run(mut job: Job, aside: Aside, body: Bytes) -> Reply {
+pub(crate) async fn run(mut job: Box<Job>, aside: Aside, body: Bytes) -> Reply {
     let ask = match read(aside, &job.call.headers, body) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
@@ -292,7 +292,7 @@ fn usage(answer: &Value) -> Option<Usage> {
     })
 }
 
-async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
+async fn whole(mut job: Box<Job>, headers: HeaderMap, body: Bytes) -> Reply {
     let mut reply = http::Response::new(ReplyBody::Empty);
     *reply.headers_mut() = headers;
     job.settle.price();
@@ -303,7 +303,7 @@ async fn whole(mut job: Job, headers: HeaderMap, body: Bytes) -> Reply {
     reply
 }
 
-fn live(mut job: Job, stream: Stream) -> Reply {
+fn live(mut job: Box<Job>, stream: Stream) -> Reply {
     let Stream { headers, first, rest, limits, maker } = stream;
     job.settle.record_mut().stream = true;
     let mut reply = http::Response::new(ReplyBody::Empty);

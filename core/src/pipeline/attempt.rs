@@ -45,9 +45,9 @@ pub(crate) struct AllFailed {
 /// Boxed: it travels inside results of the hot path.
 pub(crate) type Failed = Box<AllFailed>;
 
-/// A request under way.
+/// A request under way. Boxed wherever it goes, like its [`Job`].
 pub(crate) struct Run {
-    pub job: Job,
+    pub job: Box<Job>,
     pub ask: Ask,
     pub deployments: Deployments,
     follow: Follow,
@@ -74,26 +74,26 @@ pub(super) struct Sent {
 }
 
 /// Runs the attempts and answers.
-pub(crate) async fn run(mut job: Job, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
+pub(crate) async fn run(mut job: Box<Job>, mut ask: Ask, deployments: Deployments, follow: Follow) -> Reply {
     if let Err(error) = job.planned(&deployments, ask.demand()).await {
         return job.fail(error);
     }
     if let Err(error) = ask.set(&deployments.set) {
         return job.fail(error);
     }
-    let run = Run { job, ask, deployments, follow, underway: None, tries: None };
+    let run = Box::new(Run { job, ask, deployments, follow, underway: None, tries: None });
     run.mirror();
     answer(run).await
 }
 
 /// The same for a request whose first attempt is under way.
-pub(super) async fn go_on(job: Job, ask: Ask, deployments: Deployments, underway: Underway) -> Reply {
+pub(super) async fn go_on(job: Box<Job>, ask: Ask, deployments: Deployments, underway: Underway) -> Reply {
     let underway = Some(Box::new(underway));
-    answer(Run { job, ask, deployments, follow: Follow::Fresh, underway, tries: None }).await
+    answer(Box::new(Run { job, ask, deployments, follow: Follow::Fresh, underway, tries: None })).await
 }
 
 /// Answers, whole or as a stream.
-pub(super) async fn answer(run: Run) -> Reply {
+pub(super) async fn answer(run: Box<Run>) -> Reply {
     let format = run.ask.format;
     if run.ask.stream {
         return stream(run).await;
@@ -133,7 +133,7 @@ impl Early {
     }
 }
 
-async fn stream(run: Run) -> Reply {
+async fn stream(run: Box<Run>) -> Reply {
     let (format, json_array) = (run.ask.format, run.ask.json_array);
     let mut early = Early::of(&run);
     let flight = Arc::clone(run.job.settle.flight());
@@ -172,7 +172,7 @@ async fn whole_reply(answer: Whole, mut settle: Settle) -> Reply {
 }
 
 /// Looks for a whole answer.
-async fn whole(run: Run) -> Result<(Whole, Settle), Failed> {
+async fn whole(run: Box<Run>) -> Result<(Whole, Settle), Failed> {
     let (found, run) = contest::find(run).await?;
     match found {
         Found::Whole(answer) => {
@@ -188,7 +188,7 @@ async fn whole(run: Run) -> Result<(Whole, Settle), Failed> {
 }
 
 /// Looks for a stream that shows content.
-async fn first_content(run: Run) -> Result<Live, Failed> {
+async fn first_content(run: Box<Run>) -> Result<Live, Failed> {
     let (found, run) = contest::find(run).await?;
     match found {
         Found::Begun(begun) => {
@@ -217,7 +217,7 @@ pub(super) enum Found {
 }
 
 /// Tries candidates until one has what is looked for.
-pub(super) async fn seek(mut run: Run, tries: Tries) -> (Option<Found>, Run) {
+pub(super) async fn seek(mut run: Box<Run>, tries: Tries) -> (Option<Found>, Box<Run>) {
     while let Some(candidate) = tries.next().await {
         match run.attempt(&candidate).await {
             Ok(found) => return (Some(found), run),
@@ -246,8 +246,9 @@ impl Job {
             Some(class) if !tries.fell_back() => self.fallback(class),
             _ => Vec::new(),
         };
-        let now = self.services.clock.monotonic_us();
-        tries.failed(candidate, error, &verdict, &self.services.resilience.budget, now);
+        let (now_us, now_ms) = (self.services.clock.monotonic_us(), self.services.clock.unix_ms());
+        let benched = |other: &Candidate| self.snapshot.routing.is_benched(other, now_ms);
+        tries.failed(candidate, error, &verdict, (&self.services.resilience.budget, now_us), &benched);
         if !fallback.is_empty() {
             tries.fall_back(fallback.iter().flat_map(|name| self.candidates_for(name)).collect());
         }
@@ -256,12 +257,13 @@ impl Job {
 
 impl Run {
     /// A request that goes on from nothing.
-    pub(super) fn new(job: Job, ask: Ask, deployments: Deployments) -> Self {
-        Self { job, ask, deployments, follow: Follow::Fresh, underway: None, tries: None }
+    pub(super) fn new(job: Job, ask: Ask, deployments: Deployments) -> Box<Self> {
+        let job = Box::new(job);
+        Box::new(Self { job, ask, deployments, follow: Follow::Fresh, underway: None, tries: None })
     }
 
     /// One more of the same, that looks with a record of its own.
-    pub(super) fn entrant(&self, settle: Settle) -> Self {
+    pub(super) fn entrant(&self, settle: Settle) -> Box<Self> {
         let job = Job {
             services: self.job.services.clone(),
             snapshot: self.job.snapshot.clone(),
@@ -272,7 +274,7 @@ impl Run {
             copy: self.job.copy,
         };
         let (ask, deployments, follow) = (self.ask.clone(), self.deployments.clone(), self.follow.clone());
-        Self { job, ask, deployments, follow, underway: None, tries: None }
+        Box::new(Self { job: Box::new(job), ask, deployments, follow, underway: None, tries: None })
     }
 
     async fn attempt(&mut self, candidate: &Candidate) -> Result<Found, GatewayError> {
@@ -304,7 +306,7 @@ impl Run {
         if let Some(underway) = self.underway.take()
             && underway.candidate == *candidate
         {
-            let joined = self.join(*underway).await;
+            let joined = Box::pin(self.join(*underway)).await;
             if let Ok(Some(sent)) = joined {
                 return Ok(sent);
             }
@@ -395,7 +397,7 @@ impl Run {
             return Ok((pieces, None));
         }
         let request = ChatRequest::clone(&*ask.tree()?);
-        let (body, names) = self.convert(request, accepted, upstream, stream, maker).await?;
+        let (body, names) = Box::pin(self.convert(request, accepted, upstream, stream, maker)).await?;
         Ok((body, Some(names)))
     }
 
@@ -419,7 +421,7 @@ impl Run {
         if self.ask.format != format && !accepted.invented {
             self.job.settle.losses(&lower::core_only(&mut request, format, dialect));
         }
-        media::fetch(&mut request, format, &self.job.snapshot.media).await;
+        Box::pin(media::fetch(&mut request, format, &self.job.snapshot.media)).await;
         let lowered = lower::lower(request, format, dialect);
         self.job.settle.losses(&lowered.losses);
         let encoded = format.codec().encode_request(&lowered.request, dialect).map_err(|error| {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{AGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
+use myelin_protocol::envelope::Envelope;
 use myelin_protocol::ir::{ChatResponse, Content, FinishReason};
 use myelin_protocol::{ApiFormat, Dialect, answer, drive, fold};
 use serde_json::Value;
@@ -66,8 +67,8 @@ impl Job {
             Surface::Embeddings { model, .. } => (None, model, None),
             _ => return None,
         };
-        let asked: Value = serde_json::from_slice(body).ok()?;
-        let model = path_model.clone().or_else(|| Some(asked.get("model")?.as_str()?.to_owned()))?;
+        let outline = outline(body)?;
+        let model = path_model.clone().or_else(|| Some(outline.get("model")?.as_str()?.to_owned()))?;
         let mut sight = self.sight(Body::Arriving(false));
         let mapped = self.caller.profile.map(&model, &mut sight);
         let route = mapped.targets.first().map_or(model.as_str(), String::as_str);
@@ -77,10 +78,15 @@ impl Job {
         if mode == CacheMode::Off || control.no_store || !self.caller.key.allows_model(&model) {
             return None;
         }
-        if format.is_some_and(|format| !may_repeat(format, &asked, mode)) {
+        if format.is_some_and(|format| !may_repeat(format, &outline, mode)) {
             return None;
         }
-        let form = form(format, &asked, path_stream, &self.call.query)?;
+        // Only now is the whole of it worth its time: most requests are not to be repeated.
+        let asked: Value = serde_json::from_slice(body).ok()?;
+        if hosted_tools(&asked) {
+            return None;
+        }
+        let form = form(format, &outline, path_stream, &self.call.query)?;
         let owner = said().find_map(|policy| policy.cache.namespace.as_deref());
         let scope = owner.map_or_else(|| format!("key {}", self.caller.key.key.id), |name| format!("shared {name}"));
         let mut parts = Parts::default()
@@ -118,7 +124,7 @@ impl Job {
 }
 
 /// Answers a request by the cache, or by a call whose answer is kept.
-pub(super) async fn answer(mut job: Job, body: Bytes, plan: Plan) -> Reply {
+pub(super) async fn answer(mut job: Box<Job>, body: Bytes, plan: Plan) -> Reply {
     let services = job.services.clone();
     let cache = &services.resilience.cache;
     let now = services.clock.unix_ms();
@@ -159,7 +165,7 @@ fn flight_key(plan: &Plan) -> AnswerKey {
 }
 
 /// Makes the call in a task of its own, so that the caller's leaving does not take the answer from those who joined.
-async fn lead(mut job: Job, body: Bytes, plan: Plan, flight: Arc<Flight>, reader: Reader) -> Reply {
+async fn lead(mut job: Box<Job>, body: Bytes, plan: Plan, flight: Arc<Flight>, reader: Reader) -> Reply {
     job.settle.tell(flight.clone());
     let services = job.services.clone();
     let settings = job.snapshot.settings.clone();
@@ -241,7 +247,7 @@ fn shared((status, headers): (StatusCode, HeaderMap), body: SharedBody) -> Reply
 }
 
 /// Gives a kept answer again. It is free.
-fn replay(mut job: Job, form: Form, kept: &Kept, bytes: Bytes, now: u64) -> Reply {
+fn replay(mut job: Box<Job>, form: Form, kept: &Kept, bytes: Bytes, now: u64) -> Reply {
     let record = job.settle.record_mut();
     record.cache = CacheOutcome::Hit;
     record.stream = form != Form::Whole;
@@ -367,26 +373,53 @@ fn worth_keeping(format: ApiFormat, plan: &Plan, bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether the same request may have the same answer: nothing is kept at the provider, no tool of the provider's runs, and nothing is left to chance.
+/// The fields by which a request is judged; all of them are small.
+const JUDGED: [&str; 12] = [
+    "model",
+    "stream",
+    "stream_options",
+    "temperature",
+    "generationConfig",
+    "options",
+    "inferenceConfig",
+    "previous_response_id",
+    "conversation",
+    "background",
+    "web_search_options",
+    "store",
+];
+
+/// The fields of a body by which it is judged, without the conversation.
+fn outline(body: &Bytes) -> Option<Value> {
+    let envelope = Envelope::read(body.clone()).ok()?;
+    let mut fields = serde_json::Map::new();
+    for name in JUDGED {
+        if let Some(raw) = envelope.raw(name) {
+            fields.insert(name.to_owned(), serde_json::from_slice(raw).ok()?);
+        }
+    }
+    Some(Value::Object(fields))
+}
+
+/// Whether the same request may have the same answer: nothing is kept at the provider, and nothing is left to chance. Looks at [`JUDGED`] fields only; that no
+/// tool of the provider's runs is for [`hosted_tools`] to say.
 fn may_repeat(format: ApiFormat, asked: &Value, mode: CacheMode) -> bool {
-    let given = |pointer: &str| asked.pointer(pointer).is_some_and(|value| !value.is_null());
+    let given = |name: &str| asked.get(name).is_some_and(|value| !value.is_null());
     let on = |name: &str| asked.get(name).and_then(Value::as_bool).unwrap_or(false);
-    if given("/previous_response_id") || given("/conversation") || on("background") || given("/web_search_options") {
+    if given("previous_response_id") || given("conversation") || on("background") || given("web_search_options") {
         return false;
     }
     if format == ApiFormat::OpenaiResponses && asked.get("store").and_then(Value::as_bool) != Some(false) {
         // The caller may go on from the answer, by an id that is its own.
         return false;
     }
-    if hosted_tools(asked) {
-        return false;
-    }
-    let temperature = match format {
-        ApiFormat::Gemini => asked.pointer("/generationConfig/temperature"),
-        ApiFormat::OllamaChat | ApiFormat::OllamaGenerate => asked.pointer("/options/temperature"),
-        ApiFormat::BedrockConverse => asked.pointer("/inferenceConfig/temperature"),
-        _ => asked.get("temperature"),
+    let settings = match format {
+        ApiFormat::Gemini => asked.get("generationConfig"),
+        ApiFormat::OllamaChat | ApiFormat::OllamaGenerate => asked.get("options"),
+        ApiFormat::BedrockConverse => asked.get("inferenceConfig"),
+        _ => Some(asked),
     };
+    let temperature = settings.and_then(|settings| settings.get("temperature"));
     match (mode, temperature.filter(|value| !value.is_null()).and_then(Value::as_f64)) {
         (CacheMode::Off, _) => false,
         (CacheMode::All, _) | (CacheMode::Unsampled, None) => true,
@@ -422,7 +455,8 @@ fn form(format: Option<ApiFormat>, asked: &Value, path_stream: Option<bool>, que
     }
     let usage = match format {
         ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => {
-            asked.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false)
+            let usage = asked.get("stream_options").and_then(|options| options.get("include_usage"));
+            usage.and_then(Value::as_bool).unwrap_or(false)
         }
         _ => true,
     };
@@ -477,7 +511,9 @@ mod tests {
             (OpenaiResponses, json!({"temperature": 0, "store": false, "previous_response_id": "r"}), All, false),
         ];
         for (format, asked, mode, expected) in cases {
-            assert_eq!(may_repeat(format, &asked, mode), expected, "{format} {asked} {mode:?}");
+            let body = Bytes::from(asked.to_string());
+            let repeats = may_repeat(format, &outline(&body).unwrap(), mode) && !hosted_tools(&asked);
+            assert_eq!(repeats, expected, "{format} {asked} {mode:?}");
         }
     }
 

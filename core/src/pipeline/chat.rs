@@ -27,7 +27,13 @@ pub(crate) struct Path {
 }
 
 /// Answers a conversation request. `target`: where it goes, if that was found out while it arrived.
-pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path: Path, target: Option<Target>) -> Reply {
+pub(crate) async fn run(
+    mut job: Box<Job>,
+    format: ApiFormat,
+    body: Bytes,
+    path: Path,
+    target: Option<Target>,
+) -> Reply {
     let mut ask = match Ask::read(format, body, path.model, path.stream, &job.call.query) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
@@ -45,7 +51,7 @@ pub(super) fn note(ask: &Ask, record: &mut RequestRecord) {
     note_session(ask, record);
 }
 
-async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
+async fn answer(mut job: Box<Job>, mut ask: Ask, target: Option<Target>) -> Reply {
     let follow = match stored::follow(&job, &mut ask).await {
         Ok(follow) => follow,
         Err(error) => return job.fail(error),
@@ -76,7 +82,7 @@ async fn answer(mut job: Job, mut ask: Ask, target: Option<Target>) -> Reply {
 }
 
 /// Answers by the built-in model.
-pub(crate) async fn echo(mut job: Job, mut ask: Ask) -> Reply {
+pub(crate) async fn echo(mut job: Box<Job>, mut ask: Ask) -> Reply {
     if let Err(error) = job.let_in(&[], ask.demand()).await {
         return job.fail(error);
     }
@@ -96,14 +102,14 @@ pub(crate) fn stream_type(format: ApiFormat, json_array: bool) -> HeaderValue {
     })
 }
 
-fn echoed(job: Job, ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
+fn echoed(job: Box<Job>, ask: Ask, tree: &Arc<ChatRequest>) -> Reply {
     let context = reply_context(&job, &ask, Some(tree.clone()));
     let response = model::answer(tree, &context.id);
     made_here(job, ask, &context, response)
 }
 
 /// Answers with what was made here and not by a provider, whole or as a stream.
-fn made_here(mut job: Job, mut ask: Ask, context: &ReplyContext, response: ChatResponse) -> Reply {
+fn made_here(mut job: Box<Job>, mut ask: Ask, context: &ReplyContext, response: ChatResponse) -> Reply {
     if let Some(usage) = &response.usage {
         job.settle.usage(usage.clone());
     }

@@ -15,11 +15,12 @@ use super::settle::Side;
 use super::tries::Tries;
 use super::{Job, fan_out};
 use crate::model::Policy;
+use crate::routing::Candidate;
 
-type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Run)> + Send>>;
+type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Box<Run>)> + Send>>;
 
 /// Finds an answer, by one or by several.
-pub(super) async fn find(run: Run) -> Result<(Found, Run), Failed> {
+pub(super) async fn find(run: Box<Run>) -> Result<(Found, Box<Run>), Failed> {
     if let Some(count) = run.calls() {
         return fan_out::find(run, count).await;
     }
@@ -38,9 +39,18 @@ pub(super) async fn find(run: Run) -> Result<(Found, Run), Failed> {
     several(run, &tries, racers.max(1), hedge).await
 }
 
-async fn several(mut run: Run, tries: &Tries, racers: u32, hedge: Option<Duration>) -> Result<(Found, Run), Failed> {
+async fn several(
+    mut run: Box<Run>,
+    tries: &Tries,
+    racers: u32,
+    hedge: Option<Duration>,
+) -> Result<(Found, Box<Run>), Failed> {
     let raced = Side { raced: racers > 1, hedged: false };
-    let services = run.job.services.clone();
+    let (services, snapshot) = (run.job.services.clone(), run.job.snapshot.clone());
+    let benched = |other: &Candidate| snapshot.routing.is_benched(other, services.clock.unix_ms());
+    // Who failed lately is no rival.
+    let rivals = if racers > 1 { tries.line_up(&benched) } else { 1 };
+    let racers = racers.min(u32::try_from(rivals).unwrap_or(u32::MAX)).max(1);
     let contest = run.job.settle.replace_by_hollow().contest();
     let mut seeking: Vec<Seeking> = Vec::new();
     for _ in 0..racers {
@@ -82,7 +92,7 @@ async fn several(mut run: Run, tries: &Tries, racers: u32, hedge: Option<Duratio
             None => {
                 late = None;
                 let now = services.clock.monotonic_us();
-                if tries.has_fresh() && services.resilience.budget.spend(now) {
+                if tries.line_up(&benched) > 0 && services.resilience.budget.spend(now) {
                     let side = Side { hedged: true, ..raced };
                     seeking.push(Box::pin(seek(run.entrant(contest.entrant(side)), tries.clone())));
                 }
@@ -95,7 +105,7 @@ async fn several(mut run: Run, tries: &Tries, racers: u32, hedge: Option<Duratio
     Err(failed(tries, run))
 }
 
-fn failed(tries: &Tries, run: Run) -> Failed {
+fn failed(tries: &Tries, run: Box<Run>) -> Failed {
     Box::new(AllFailed { error: tries.verdict(), settle: run.job.settle })
 }
 

@@ -3,9 +3,11 @@
 //! By the session that the client names; else by what stays the same while a conversation grows: the system prompt and everything up to the first words of
 //! the user. Looks at the bytes and builds no tree.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher};
 
+use foldhash::fast::{FixedState, FoldHasher};
 use myelin_protocol::ApiFormat;
+use myelin_protocol::envelope::string_end;
 
 use super::ask::Ask;
 use crate::model::RequestRecord;
@@ -30,10 +32,18 @@ const WORDS: [&[u8]; 16] = [
     b"developer",
 ];
 
+/// So much of a system prompt and of the first turn is looked at: who agrees in all of it shares most of the provider's cache anyway.
+const LOOK: usize = 64 << 10;
+
+/// The same in every run: conversations outlive the process.
+fn hasher() -> FoldHasher<'static> {
+    FixedState::with_seed(0x6d79_656c_696e).build_hasher()
+}
+
 /// The conversation of a request; `None`: nothing tells.
 pub(crate) fn of(ask: &Ask, record: &RequestRecord) -> Option<u64> {
     let envelope = ask.whole()?;
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     record.key.hash(&mut hasher);
     record.model.hash(&mut hasher);
     let session = record.thread.as_ref().or(record.session.as_ref());
@@ -51,24 +61,28 @@ pub(crate) fn of(ask: &Ask, record: &RequestRecord) -> Option<u64> {
         _ => (&["system"], "messages"),
     };
     for raw in system.iter().filter_map(|name| envelope.raw(name)) {
-        texts(raw, &mut hasher);
+        texts(look(raw), &mut hasher);
     }
-    first_turn(envelope.raw(messages)?, &mut hasher);
+    first_turn(look(envelope.raw(messages)?), &mut hasher);
     Some(hasher.finish())
 }
 
 /// The same where only the head is there: by the session that it names.
 pub(crate) fn of_head(record: &RequestRecord) -> Option<u64> {
     let session = record.thread.as_ref().or(record.session.as_ref())?;
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = hasher();
     record.key.hash(&mut hasher);
     record.model.hash(&mut hasher);
     session.hash(&mut hasher);
     Some(hasher.finish())
 }
 
+fn look(raw: &[u8]) -> &[u8] {
+    raw.get(..LOOK).unwrap_or(raw)
+}
+
 /// Everything up to the first words of the user, that included.
-fn first_turn(raw: &[u8], hasher: &mut DefaultHasher) {
+fn first_turn(raw: &[u8], hasher: &mut impl Hasher) {
     let Some(mut rest) = raw.strip_prefix(b"[") else { return texts(raw, hasher) };
     loop {
         let start = rest.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b',').unwrap_or(rest.len());
@@ -90,7 +104,7 @@ fn element(bytes: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'"' => at = string_end(bytes, at),
+            b'"' => at = string_end(bytes, at + 1).unwrap_or(bytes.len()),
             b'{' | b'[' => depth += 1,
             b'}' | b']' if depth == 0 => break,
             b'}' | b']' => {
@@ -108,25 +122,12 @@ fn element(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at_checked(at).unwrap_or((bytes, &[]))
 }
 
-/// Where the string that begins at `start` ends: the place of its closing quote.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if bytes.get(at) == Some(&b'"') {
-            return at;
-        }
-        at += 2;
-    }
-    bytes.len()
-}
-
 /// Every text of a value, but for the words of the wire.
-fn texts(raw: &[u8], hasher: &mut DefaultHasher) {
+fn texts(raw: &[u8], hasher: &mut impl Hasher) {
     let mut at = 0;
     while let Some(found) = raw.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
         let start = at + found;
-        let end = string_end(raw, start);
+        let end = string_end(raw, start + 1).unwrap_or(raw.len());
         let text = raw.get(start + 1..end).unwrap_or_default();
         if !WORDS.contains(&text) {
             text.hash(hasher);

@@ -19,7 +19,7 @@ use crate::routing::Candidate;
 use crate::upstream::timeouts::Deadline;
 
 /// Answers `count_tokens`, `countTokens` and `input_tokens`.
-pub(crate) async fn run(mut job: Job, format: ApiFormat, body: Bytes, path_model: Option<String>) -> Reply {
+pub(crate) async fn run(mut job: Box<Job>, format: ApiFormat, body: Bytes, path_model: Option<String>) -> Reply {
     let (request, follow) = match read(&job, format, body, path_model).await {
         Ok(read) => read,
         Err(error) => return job.fail(error),

@@ -80,7 +80,7 @@ struct Head {
 }
 
 /// Answers `POST /dify/v1/chat-messages`.
-pub(crate) async fn run(mut job: Job, body: Bytes) -> Reply {
+pub(crate) async fn run(mut job: Box<Job>, body: Bytes) -> Reply {
     let head: Head = match serde_json::from_slice(&body) {
         Ok(head) => head,
         Err(error) => {
@@ -172,7 +172,7 @@ async fn load(job: &Job, id: &str, user: &str) -> Result<Conversation, GatewayEr
 }
 
 /// Answers `GET /dify/v1/messages`: a page that ends before `first_id`, or with the newest; oldest first.
-pub(crate) async fn messages(job: Job) -> Reply {
+pub(crate) async fn messages(job: Box<Job>) -> Reply {
     let query = job.call.query.clone();
     let value = |name: &str| {
         let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use myelin_protocol::formats::bedrock_converse;
 use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiError, ApiErrorKind, ApiFormat};
@@ -29,9 +29,16 @@ const ERROR_PATIENCE: Duration = Duration::from_secs(10);
 /// Largest error answer that is read; the rest says nothing new.
 const ERROR_BYTES: usize = 256 << 10;
 /// Where gateways behind us tell what a request cost, in dollars.
-const TOLD_COSTS: [&str; 2] = ["x-litellm-response-cost", "x-myelin-cost"];
+static TOLD_COSTS: [HeaderName; 2] =
+    [HeaderName::from_static("x-litellm-response-cost"), HeaderName::from_static("x-myelin-cost")];
 /// Where providers tell their id of a request.
-const REQUEST_IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray"];
+static REQUEST_IDS: [HeaderName; 5] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-amzn-requestid"),
+    HeaderName::from_static("apim-request-id"),
+    HeaderName::from_static("cf-ray"),
+];
 
 /// What is asked of whom.
 #[derive(Debug, Clone, Copy)]
@@ -191,7 +198,7 @@ impl Job {
         answer: Result<upstream::Reply, UpstreamError>,
     ) -> Result<upstream::Reply, GatewayError> {
         let response = answer.map_err(|error| error.into_gateway(channel.name()))?;
-        if let Some(cost) = TOLD_COSTS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok()) {
+        if let Some(cost) = TOLD_COSTS.iter().find_map(|name| response.headers().get(name)?.to_str().ok()) {
             self.settle.told_cost(cost);
         }
         let refused = !response.status().is_success();
@@ -201,7 +208,7 @@ impl Job {
             attempt.status = Some(response.status().as_u16());
             attempt.first_byte_us = Some(elapsed.saturating_sub(attempt.offset_us));
             attempt.upstream_request_id =
-                REQUEST_IDS.iter().find_map(|name| response.headers().get(*name)?.to_str().ok().map(str::to_owned));
+                REQUEST_IDS.iter().find_map(|name| response.headers().get(name)?.to_str().ok().map(str::to_owned));
         }
         Ok(response)
     }

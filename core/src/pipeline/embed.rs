@@ -32,7 +32,7 @@ impl Ask {
 }
 
 /// Answers an embeddings request.
-pub(crate) async fn run(mut job: Job, format: EmbeddingFormat, body: Bytes, path_model: Option<String>) -> Reply {
+pub(crate) async fn run(mut job: Box<Job>, format: EmbeddingFormat, body: Bytes, path_model: Option<String>) -> Reply {
     let ask = match read(format, body, path_model.as_deref()) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),

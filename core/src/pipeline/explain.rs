@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Services;
+use super::admit::{PROFILE_HEADER, may_call};
+use super::sight::{TAGS_HEADER, tags_in};
 use super::way::{Found, Groups, Way};
 use crate::error::{GatewayError, Kind};
-use crate::routing::{Described, RuleTried};
+use crate::routing::{Described, Query as _, RuleTried};
 use crate::snapshot::KeyEntry;
 
 /// A request as somebody describes it.
@@ -94,7 +96,8 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
         (None, Some(tool)) => (snapshot.key_of_tool(tool).unwrap_or_else(free), "tool"),
         (None, None) => (free(), "gateway"),
     };
-    let (name, profile_from) = match (&supposed.profile, &key.key.profile) {
+    let header = supposed.described.header(PROFILE_HEADER).map(str::to_owned);
+    let (name, profile_from) = match (supposed.profile.as_ref().or(header.as_ref()), &key.key.profile) {
         (Some(profile), _) => (Some(profile.as_str()), "asked"),
         (None, Some(own)) => (Some(own.as_str()), key_from),
         (None, None) => (None, "gateway"),
@@ -108,6 +111,12 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
     if described.tool.is_none() {
         described.tool.clone_from(&key.key.tool);
     }
+    if described.tags.is_empty() {
+        described.tags = match described.header(TAGS_HEADER) {
+            Some(tags) => tags_in(tags),
+            None => described.metadata("tags").map(|tags| tags_in(&tags)).unwrap_or_default(),
+        };
+    }
     let mut explanation = Explanation {
         model: supposed.model.clone(),
         profile: profile.name.clone(),
@@ -115,6 +124,10 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
         rules: profile.tried(&supposed.model, &mut described),
         ..Explanation::default()
     };
+    if let Err(error) = may_call(&snapshot, &key, &described.format, described.now_ms) {
+        explanation.refused = Some(error.public.message);
+        return Ok(explanation);
+    }
     let way = Way { snapshot: &snapshot, key: &key, profile: &profile };
     let Groups { mapped, groups, route } = match way.find(&supposed.model, &mut described) {
         Ok(Found::Groups(groups)) => groups,
@@ -160,7 +173,7 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
     };
     explanation.left_out = plan.left_out.iter().map(omission).collect();
     if explanation.plan.is_empty() {
-        explanation.refused = Some("no channel that offers it may serve this request".to_owned());
+        explanation.refused = Some(way.nobody(&supposed.model, &plan).public.message);
     }
     Ok(explanation)
 }

@@ -24,7 +24,7 @@ use crate::upstream::timeouts::Limits;
 /// More answers than this are asked of nobody.
 const MOST: u32 = 16;
 
-type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Run)> + Send>>;
+type Seeking = Pin<Box<dyn Future<Output = (Option<Found>, Box<Run>)> + Send>>;
 
 impl Run {
     /// How many calls it takes, if the provider that comes first gives one answer a call.
@@ -46,7 +46,7 @@ impl Run {
 }
 
 /// Finds so many answers and makes one of them.
-pub(super) async fn find(mut run: Run, count: u32) -> Result<(Found, Run), Failed> {
+pub(super) async fn find(mut run: Box<Run>, count: u32) -> Result<(Found, Box<Run>), Failed> {
     let single = match run.ask.single() {
         Ok(single) => single,
         Err(error) => return Err(Box::new(AllFailed { error, settle: run.job.settle })),
@@ -59,7 +59,7 @@ pub(super) async fn find(mut run: Run, count: u32) -> Result<(Found, Run), Faile
         let tries = entrant.job.tries(&entrant.deployments);
         seeking.push(Some((Box::pin(seek(entrant, tries.clone())), tries)));
     }
-    let mut done: Vec<Option<(Whole, Run)>> = (0..count).map(|_| None).collect();
+    let mut done: Vec<Option<(Whole, Box<Run>)>> = (0..count).map(|_| None).collect();
     let failed = poll_fn(|cx| {
         for (index, slot) in seeking.iter_mut().enumerate() {
             let Some((one, tries)) = slot else { continue };

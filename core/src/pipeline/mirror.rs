@@ -37,7 +37,7 @@ impl Run {
         });
     }
 
-    fn copy(&self, deployments: Deployments) -> Self {
+    fn copy(&self, deployments: Deployments) -> Box<Self> {
         let original = self.job.settle.record();
         let services = self.job.services.clone();
         let record = RequestRecord {

@@ -167,10 +167,10 @@ pub struct Call {
 
 /// A call whose caller was let in; its body is still to be read.
 pub struct Admitted {
-    job: Job,
+    job: Box<Job>,
 }
 
-/// What every surface works with.
+/// What every surface works with. Boxed wherever it goes: each future on its way would hold the room for it twice, and be moved with it.
 pub(crate) struct Job {
     pub services: Arc<Services>,
     pub snapshot: Arc<Snapshot>,
@@ -219,7 +219,8 @@ pub fn begin(services: Arc<Services>, call: Call) -> Result<Admitted, Reply> {
     }
     settle.strict = key.strict;
     settle.keep_bodies(key.bodies.unwrap_or(snapshot.settings.bodies));
-    Ok(Admitted { job: Job { services, snapshot, call, caller, settle, planned: false, copy: false } })
+    let job = Job { services, snapshot, call, caller, settle, planned: false, copy: false };
+    Ok(Admitted { job: Box::new(job) })
 }
 
 /// Answers a call that is turned away at the door, before anybody looks at its key.
@@ -286,7 +287,7 @@ impl Admitted {
 
 impl Job {
     /// Answers a call whose body is there.
-    async fn answer(self, body: Bytes) -> Reply {
+    async fn answer(self: Box<Self>, body: Bytes) -> Reply {
         let mut job = self;
         job.settle.record_mut().bytes_in = body.len() as u64;
         job.settle.kept_head(crate::store::BodyKind::ReceivedHead, &job.call.headers, false);
@@ -298,7 +299,7 @@ impl Job {
     }
 
     /// Answers without the cache. What a conversation does not go through is boxed: every call would carry the room for it.
-    async fn answer_anew(self, body: Bytes) -> Reply {
+    async fn answer_anew(self: Box<Self>, body: Bytes) -> Reply {
         let job = self;
         match job.call.surface.clone() {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => Box::pin(dify::run(job, body)).await,
@@ -306,22 +307,22 @@ impl Job {
                 chat::run(job, format, body, chat::Path { model, stream }, None).await
             }
             Surface::CountTokens { format, model } => Box::pin(count::run(job, format, body, model)).await,
-            Surface::Embeddings { format, model, .. } => embed::run(job, format, body, model).await,
+            Surface::Embeddings { format, model, .. } => Box::pin(embed::run(job, format, body, model)).await,
             Surface::Models { format } => models::list(job, format),
             Surface::Model { format, id } => models::one(job, format, &id),
             Surface::OllamaShow => models::ollama_show(job, &body),
             Surface::OllamaVersion => models::ollama_version(job),
             Surface::OllamaLoaded => models::ollama_loaded(job),
             Surface::StoredResponse { id, action } => Box::pin(responses::run(job, &id, action)).await,
-            Surface::Aside(aside) => aside::run(job, aside, body).await,
-            Surface::DifyMessages => dify::messages(job).await,
+            Surface::Aside(aside) => Box::pin(aside::run(job, aside, body)).await,
+            Surface::DifyMessages => Box::pin(dify::messages(job)).await,
             Surface::Compact => Box::pin(responses::compact(job, body)).await,
             Surface::Unknown { .. } => job.nowhere(),
         }
     }
 
     /// Answers a call of an address that is none of ours, or by a method that it does not take.
-    fn nowhere(self) -> Reply {
+    fn nowhere(self: Box<Self>) -> Reply {
         let path = &self.call.path;
         let methods = surface::methods(surface::pinned_profile(path).1, &self.call.headers, &self.call.query);
         if methods.is_empty() {
@@ -339,12 +340,12 @@ impl Job {
     }
 
     /// Answers with a failure in the caller's format.
-    fn fail(self, error: GatewayError) -> Reply {
+    fn fail(self: Box<Self>, error: GatewayError) -> Reply {
         error::reply(self.call.surface.error_format(), error, self.settle)
     }
 
     /// Answers with a whole JSON body.
-    fn json(mut self, status: u16, body: Vec<u8>) -> Reply {
+    fn json(mut self: Box<Self>, status: u16, body: Vec<u8>) -> Reply {
         let mut reply = http::Response::new(ReplyBody::Empty);
         *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::OK);
         reply.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

@@ -10,13 +10,13 @@ use crate::error::{GatewayError, Kind};
 use crate::routing::ECHO;
 
 /// `GET …/models` and Ollama's `/api/tags`.
-pub(crate) fn list(job: Job, format: ApiFormat) -> Reply {
+pub(crate) fn list(job: Box<Job>, format: ApiFormat) -> Reply {
     let body = format.codec().encode_models(&offered(&job));
     job.json(200, body)
 }
 
 /// `GET …/models/{id}`.
-pub(crate) fn one(job: Job, format: ApiFormat, id: &str) -> Reply {
+pub(crate) fn one(job: Box<Job>, format: ApiFormat, id: &str) -> Reply {
     let Some(model) = offered(&job).into_iter().find(|model| model.id == id) else {
         let error = GatewayError::new(Kind::UnknownModel, format!("there is no model {id:?}"));
         return job.fail(error);
@@ -31,7 +31,7 @@ pub(crate) fn one(job: Job, format: ApiFormat, id: &str) -> Reply {
 }
 
 /// `POST /api/show`.
-pub(crate) fn ollama_show(mut job: Job, body: &[u8]) -> Reply {
+pub(crate) fn ollama_show(mut job: Box<Job>, body: &[u8]) -> Reply {
     let asked = match ollama::decode_show_request(body) {
         Ok(asked) => asked,
         Err(error) => return job.fail(GatewayError::new(Kind::InvalidRequest, error.message)),
@@ -46,12 +46,12 @@ pub(crate) fn ollama_show(mut job: Job, body: &[u8]) -> Reply {
 }
 
 /// `GET /api/version`: an Ollama that can what we can; tools refuse older ones.
-pub(crate) fn ollama_version(job: Job) -> Reply {
+pub(crate) fn ollama_version(job: Box<Job>) -> Reply {
     job.json(200, ollama::encode_version(ollama::COMPATIBLE_VERSION))
 }
 
 /// `GET /api/ps`: nothing is loaded here.
-pub(crate) fn ollama_loaded(job: Job) -> Reply {
+pub(crate) fn ollama_loaded(job: Box<Job>) -> Reply {
     job.json(200, ollama::encode_loaded())
 }
 

@@ -122,20 +122,47 @@ impl Quota {
     /// parallel requests.
     pub(crate) fn describe(&self, headers: &mut HeaderMap, now: u64) {
         for (measure, standing) in self.standings.iter() {
-            let shown = |amount: u64| if measure == Measure::Money { dollars(amount) } else { amount.to_string() };
-            let resets = standing.resets.map(|at| format!("{}s", at.saturating_sub(now).div_ceil(1_000)));
-            for (what, value) in [
-                ("limit", Some(shown(standing.cap))),
-                ("remaining", Some(shown(standing.remaining))),
-                ("reset", resets.filter(|_| measure != Measure::Parallel)),
-            ] {
-                let name = HeaderName::try_from(format!("x-ratelimit-{what}-{}", measure.word()));
-                if let (Ok(name), Some(Ok(value))) = (name, value.map(HeaderValue::try_from)) {
-                    headers.insert(name, value);
+            let [limit, remaining, reset] = told(measure);
+            if measure == Measure::Money {
+                for (name, amount) in [(limit, standing.cap), (remaining, standing.remaining)] {
+                    if let Ok(value) = HeaderValue::try_from(dollars(amount)) {
+                        headers.insert(name, value);
+                    }
                 }
+            } else {
+                headers.insert(limit, HeaderValue::from(standing.cap));
+                headers.insert(remaining, HeaderValue::from(standing.remaining));
+            }
+            let resets = standing.resets.filter(|_| measure != Measure::Parallel);
+            let resets = resets.map(|at| format!("{}s", at.saturating_sub(now).div_ceil(1_000)));
+            if let Some(Ok(value)) = resets.map(HeaderValue::try_from) {
+                headers.insert(reset, value);
             }
         }
     }
+}
+
+/// The headers that tell of a measure: what it is limited to, what remains, when something comes back. Made at compile time: every answer has some.
+fn told(measure: Measure) -> [&'static HeaderName; 3] {
+    const fn names(names: [&'static str; 3]) -> [HeaderName; 3] {
+        let [limit, remaining, reset] = names;
+        [HeaderName::from_static(limit), HeaderName::from_static(remaining), HeaderName::from_static(reset)]
+    }
+    static REQUESTS: [HeaderName; 3] =
+        names(["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]);
+    static TOKENS: [HeaderName; 3] =
+        names(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]);
+    static MONEY: [HeaderName; 3] =
+        names(["x-ratelimit-limit-money", "x-ratelimit-remaining-money", "x-ratelimit-reset-money"]);
+    static PARALLEL: [HeaderName; 3] =
+        names(["x-ratelimit-limit-parallel", "x-ratelimit-remaining-parallel", "x-ratelimit-reset-parallel"]);
+    match measure {
+        Measure::Requests => &REQUESTS,
+        Measure::Tokens => &TOKENS,
+        Measure::Money => &MONEY,
+        Measure::Parallel => &PARALLEL,
+    }
+    .each_ref()
 }
 
 /// What was reserved for a copy of a request.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -171,7 +170,7 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
         put("x-myelin-attempts", &record.attempts.len().to_string());
         let upstream: u64 = record.attempts.iter().map(|attempt| attempt.duration_us).sum();
         let before = record.attempts.first().map_or(0, |attempt| attempt.offset_us);
-        put("server-timing", &format!("myelin;dur={:.3}, upstream;dur={:.3}", ms(before), ms(upstream)));
+        put("server-timing", &format!("myelin;dur={}, upstream;dur={}", Ms(before), Ms(upstream)));
     }
     // A stream's head goes out before anybody knows.
     if let Some(cost) = record.cost.filter(|_| !record.stream) {
@@ -186,6 +185,11 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
     }
 }
 
-fn ms(us: u64) -> f64 {
-    Duration::from_micros(us).as_secs_f64() * 1_000.0
+/// Microseconds, written as milliseconds with three places.
+struct Ms(u64);
+
+impl std::fmt::Display for Ms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
+    }
 }

@@ -21,7 +21,7 @@ use crate::routing::Candidate;
 use crate::upstream::timeouts::Deadline;
 
 /// Answers `GET`/`DELETE /v1/responses/{id}` and what lies below.
-pub(crate) async fn run(job: Job, id: &str, action: StoredAction) -> Reply {
+pub(crate) async fn run(job: Box<Job>, id: &str, action: StoredAction) -> Reply {
     let row = match load(&job, id).await {
         Ok(row) => row,
         Err(error) => return job.fail(error),
@@ -61,7 +61,7 @@ fn page(query: &str) -> wire::Page<'_> {
 }
 
 /// Asks the provider that has it.
-async fn native(mut job: Job, id: &str, action: StoredAction, channel: &str, credential: u32) -> Reply {
+async fn native(mut job: Box<Job>, id: &str, action: StoredAction, channel: &str, credential: u32) -> Reply {
     let Some(position) = job.snapshot.lines.iter().position(|line| line.channel.name() == channel) else {
         let message = format!("the response is stored at the channel {channel}, which is not there any more");
         return job.fail(GatewayError::new(Kind::NotFound, message));
@@ -109,7 +109,7 @@ async fn direct(
 }
 
 /// Answers `POST /v1/responses/compact`: by the provider where it can, else by a summary that the model writes.
-pub(crate) async fn compact(mut job: Job, body: Bytes) -> Reply {
+pub(crate) async fn compact(mut job: Box<Job>, body: Bytes) -> Reply {
     let mut ask = match Ask::read(ApiFormat::OpenaiResponses, body, None, Some(false), "") {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),

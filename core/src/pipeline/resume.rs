@@ -27,7 +27,7 @@ use crate::upstream::timeouts::{Deadline, Limits};
 
 /// What is kept of a request whose stream may be gone on with.
 pub(crate) struct Spare {
-    pub run: Run,
+    pub run: Box<Run>,
     pub tries: Tries,
     /// Who answers now.
     pub candidate: Candidate,

@@ -1,7 +1,8 @@
 //! What follows on a failed attempt: never again, elsewhere, or the same deployment once more, and after how long.
 //!
 //! The failure's own meaning is the default ([`GatewayError::retry`]); what the owner says about its class wins, the narrowest place first. Second tries
-//! at the same deployment (and hedges) come out of a [`Budget`], so that a storm is not made worse; another deployment costs nothing.
+//! at the same deployment, tries at one that failed lately, and hedges come out of a [`Budget`], so that a storm is not made worse; another deployment that is
+//! well costs nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,23 +1,24 @@
 //! Which conversation, task and tool a request belongs to, read from the head that real clients send.
 
-use http::HeaderMap;
+use http::header::{AsHeaderName, USER_AGENT};
+use http::{HeaderMap, HeaderName};
 
 use crate::model::RequestRecord;
 
-/// Headers that name a tool's session: ours, Codex's, Claude Code's. Where there is none, the conversation is the session.
-const SESSIONS: [&str; 7] = [
-    "x-session-id",
-    "session_id",
-    "session-id",
-    "conversation_id",
-    "x-claude-code-session-id",
-    "x-thread-id",
-    "ah-thread-id",
+/// Headers that name a tool's session (made at compile time: every request is asked for all of them): ours, Codex's, Claude Code's. Where there is none, the conversation is the session.
+static SESSIONS: [HeaderName; 7] = [
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("conversation_id"),
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("x-thread-id"),
+    HeaderName::from_static("ah-thread-id"),
 ];
 /// Headers that name a conversation of several tasks: ours, AxonHub's.
-const THREADS: [&str; 2] = ["x-thread-id", "ah-thread-id"];
+static THREADS: [HeaderName; 2] = [HeaderName::from_static("x-thread-id"), HeaderName::from_static("ah-thread-id")];
 /// Headers that name a task: ours, AxonHub's.
-const TRACES: [&str; 2] = ["x-trace-id", "ah-trace-id"];
+static TRACES: [HeaderName; 2] = [HeaderName::from_static("x-trace-id"), HeaderName::from_static("ah-trace-id")];
 /// What user agents of known tools begin with.
 const TOOLS: [(&str, &str); 12] = [
     ("claude-cli", "claude-code"),
@@ -38,12 +39,19 @@ const LONGEST: usize = 200;
 
 /// Fills in session, thread, trace and tool.
 pub(crate) fn note(headers: &HeaderMap, record: &mut RequestRecord) {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
-    record.session = SESSIONS.iter().find_map(|name| text(name)).map(cut);
-    record.thread = THREADS.iter().find_map(|name| text(name)).map(cut);
-    record.trace = TRACES.iter().find_map(|name| text(name)).map(cut).or_else(|| text("traceparent").and_then(w3c));
-    record.tool = text("user-agent")
+    record.session = first(headers, &SESSIONS).map(cut);
+    record.thread = first(headers, &THREADS).map(cut);
+    record.trace = first(headers, &TRACES).map(cut).or_else(|| text(headers, "traceparent").and_then(w3c));
+    record.tool = text(headers, USER_AGENT)
         .and_then(|agent| TOOLS.iter().find(|(start, _)| agent.starts_with(start)).map(|(_, tool)| (*tool).to_owned()));
+}
+
+fn first<'h>(headers: &'h HeaderMap, names: &[HeaderName]) -> Option<&'h str> {
+    names.iter().find_map(|name| text(headers, name))
+}
+
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
 }
 
 /// The session inside a body's `metadata.user_id` (Claude Code: JSON with `session_id`, or `…_session_UUID`).

@@ -9,7 +9,7 @@ use super::ask::Ask;
 use crate::routing::Query;
 
 /// Header that names tags, separated by commas.
-const TAGS_HEADER: &str = "x-myelin-tags";
+pub(super) const TAGS_HEADER: &str = "x-myelin-tags";
 
 /// What there is of the body.
 pub(crate) enum Body<'a> {
@@ -141,17 +141,20 @@ impl Query for Sight<'_> {
     }
 
     fn tags(&mut self) -> Vec<String> {
-        let named =
-            |text: &str| text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
         if let Some(header) = self.header(TAGS_HEADER) {
-            return named(header);
+            return tags_in(header);
         }
         match self.metadata_value("tags") {
             Some(Value::Array(tags)) => tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect(),
-            Some(Value::String(text)) => named(&text),
+            Some(Value::String(text)) => tags_in(&text),
             _ => Vec::new(),
         }
     }
+}
+
+/// Tags that stand in one text, separated by commas.
+pub(super) fn tags_in(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
 }
 
 fn shows(part: &Part) -> bool {

@@ -6,13 +6,12 @@ use bytes::Bytes;
 use myelin_protocol::ApiFormat;
 use serde_json::{Map, Value};
 
-use super::admit::Caller;
 use super::origins::Maker;
 use super::sight::{Body, Sight};
-use super::way::{Found, Groups, NOT_IN_PROFILE, Way};
+use super::way::{Found, Groups, Way};
 use super::{Job, conversation};
 use crate::error::{GatewayError, Kind};
-use crate::model::{MOST_PLANNED, PlannedDeployment, Unpriced};
+use crate::model::{MOST_PLANNED, PlannedDeployment};
 use crate::routing::{Candidate, Group, Plan, Resolution};
 
 /// Where a request may go.
@@ -96,10 +95,9 @@ impl Job {
         self.note_plan(&plan, &groups, mapped.rule, route);
         self.settle.conversation = conversation.filter(|_| keep_ms > 0);
         if plan.candidates.is_empty() {
-            return Err(nobody(&self.caller, asked, &plan));
+            return Err(self.way().nobody(asked, &plan));
         }
-        let candidates = self.priced(asked, plan.candidates)?;
-        Ok(Target::Deployments(Deployments { candidates, set: mapped.set }))
+        Ok(Target::Deployments(Deployments { candidates: plan.candidates, set: mapped.set }))
     }
 
     /// Candidates for a model, a route or `channel/model` that the owner named, in order; none if nobody offers it or the key may not use them.
@@ -171,33 +169,6 @@ impl Job {
         record.plan = planned;
     }
 
-    /// Leaves out deployments that have no price, where the owner wants that.
-    fn priced(&self, asked: &str, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, GatewayError> {
-        if self.snapshot.settings.unpriced == Unpriced::Allow {
-            return Ok(candidates);
-        }
-        let first = candidates.first().cloned();
-        candidates.retain(|candidate| {
-            self.snapshot.quote(candidate.channel, &candidate.upstream).is_some_and(|quote| quote.is_priced())
-        });
-        if candidates.is_empty() {
-            let example = first.and_then(|first| {
-                let line = self.snapshot.lines.get(first.channel)?;
-                Some(format!(
-                    "; `myelin price set {}/{} --input … --output …` sets one",
-                    line.channel.name(),
-                    first.upstream
-                ))
-            });
-            let message = format!(
-                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
-                example.unwrap_or_default()
-            );
-            return Err(GatewayError::new(Kind::Forbidden, message));
-        }
-        Ok(candidates)
-    }
-
     fn unknown_model(&self, asked: &str, targets: &[String]) -> GatewayError {
         let names = self.snapshot.routing.names();
         let mut message = match targets {
@@ -239,17 +210,6 @@ impl Job {
 fn several(groups: &[Arc<Group>]) -> bool {
     let deployments = groups.iter().flat_map(|group| &group.deployments);
     deployments.map(|deployment| deployment.credentials.len()).sum::<usize>() > 1
-}
-
-/// There are deployments, but none may serve this caller.
-fn nobody(caller: &Caller, asked: &str, plan: &Plan) -> GatewayError {
-    let by_profile = plan.left_out.iter().all(|left| left.why == NOT_IN_PROFILE);
-    let message = if by_profile {
-        format!("the profile {} allows no channel that serves {asked:?}", caller.profile.name)
-    } else {
-        format!("the key {} may not use any channel that serves {asked:?}", caller.key.key.name)
-    };
-    GatewayError::new(Kind::Forbidden, message)
 }
 
 /// Whether two names begin with the same word (`claude-…`, `gpt-…`), or one's first word with the other's (`claud-…`).

@@ -19,6 +19,8 @@ pub(crate) struct Tries(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<Candidate>,
+    /// Deployments that were asked: channel and upstream's name of the model.
+    asked: Vec<(usize, Arc<str>)>,
     /// Those that may be asked again, and when.
     again: Vec<(Instant, Candidate)>,
     /// Those that were asked again, once for each time.
@@ -41,6 +43,7 @@ impl Tries {
     pub(super) fn new(candidates: &[Candidate], limit: u32) -> Self {
         Self(Arc::new(Mutex::new(State {
             waiting: candidates.iter().cloned().collect(),
+            asked: Vec::new(),
             again: Vec::new(),
             repeated: Vec::new(),
             left: limit.max(1),
@@ -62,18 +65,25 @@ impl Tries {
         }
     }
 
-    /// A candidate failed, and this follows. Gives whether that ends everything.
+    /// A candidate failed, and this follows. `benched`: who failed so lately that they should be left alone now: they are asked when nobody else is left,
+    /// and out of the budget.
     pub(super) fn failed(
         &self,
         candidate: Candidate,
         error: GatewayError,
         verdict: &Verdict,
-        budget: &Budget,
-        now_us: u64,
+        (budget, now_us): (&Budget, u64),
+        benched: &dyn Fn(&Candidate) -> bool,
     ) {
         let mut state = self.state();
         if is_of_deployment(&error) {
-            state.put_behind(&candidate);
+            state.put_behind(|other| other.channel == candidate.channel && other.upstream == candidate.upstream);
+        }
+        if !state.waiting.is_empty() {
+            state.put_behind(benched);
+            if state.waiting.front().is_some_and(benched) && !budget.spend(now_us) {
+                state.waiting.clear();
+            }
         }
         let round = state.repeated.iter().filter(|repeated| **repeated == candidate).count();
         let round = u32::try_from(round).unwrap_or(u32::MAX);
@@ -113,10 +123,31 @@ impl Tries {
         self.state().fell_back
     }
 
-    /// Whether a candidate is left that nobody has asked yet.
-    pub(super) fn has_fresh(&self) -> bool {
-        let state = self.state();
-        !state.over && state.left > 0 && !state.waiting.is_empty()
+    /// Puts in front those whom it is worth to ask beside others: one credential of each deployment that nobody has asked, then other credentials, and
+    /// `benched` ones last. Tells how many there are but for the last.
+    pub(super) fn line_up(&self, benched: &dyn Fn(&Candidate) -> bool) -> usize {
+        let mut state = self.state();
+        if state.over || state.left == 0 {
+            return 0;
+        }
+        let mut seen = state.asked.clone();
+        let mut lanes: [VecDeque<Candidate>; 3] = Default::default();
+        for candidate in std::mem::take(&mut state.waiting) {
+            let deployment = (candidate.channel, candidate.upstream.clone());
+            let [fresh, others, last] = &mut lanes;
+            if benched(&candidate) {
+                last.push_back(candidate);
+            } else if seen.contains(&deployment) {
+                others.push_back(candidate);
+            } else {
+                seen.push(deployment);
+                fresh.push_back(candidate);
+            }
+        }
+        let [fresh, others, last] = lanes;
+        let count = fresh.len() + others.len();
+        state.waiting = fresh.into_iter().chain(others).chain(last).collect();
+        count
     }
 
     /// The failure to tell the caller.
@@ -131,10 +162,9 @@ impl Tries {
 }
 
 impl State {
-    /// Asks the other credentials of a candidate's deployment after everybody else.
-    fn put_behind(&mut self, candidate: &Candidate) {
-        let of_it = |other: &Candidate| other.channel == candidate.channel && other.upstream == candidate.upstream;
-        let (behind, first): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(of_it);
+    /// Asks some after everybody else.
+    fn put_behind(&mut self, those: impl Fn(&Candidate) -> bool) {
+        let (behind, first): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(those);
         self.waiting = first.into_iter().chain(behind).collect();
     }
 
@@ -144,6 +174,7 @@ impl State {
         }
         if let Some(next) = self.waiting.pop_front() {
             self.left -= 1;
+            self.asked.push((next.channel, next.upstream.clone()));
             return Step::Try(next);
         }
         let Some(first) = (0..self.again.len()).min_by_key(|index| self.again.get(*index).map(|(at, _)| *at)) else {
@@ -194,7 +225,7 @@ mod tests {
 
     fn fail(tries: &Tries, candidate: Candidate, error: GatewayError) {
         let verdict = Verdict::usual(&error);
-        tries.failed(candidate, error, &verdict, &Budget::default(), 0);
+        tries.failed(candidate, error, &verdict, (&Budget::default(), 0), &|_| false);
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,6 +260,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn rivals_are_other_deployments_before_other_keys_and_nobody_who_failed_lately() {
+        let of = |channel, credential| Candidate { credential, ..candidate(channel) };
+        let tries = Tries::new(&[of(0, 0), of(0, 1), of(1, 0), of(2, 0), of(2, 1)], 5);
+        assert_eq!(tries.next().await, Some(of(0, 0)));
+        assert_eq!(tries.line_up(&|own| own.channel == 1), 3);
+        for expected in [of(2, 0), of(0, 1), of(2, 1), of(1, 0)] {
+            assert_eq!(tries.next().await, Some(expected));
+        }
+        assert_eq!(tries.line_up(&|_| false), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_hiccup_is_tried_once_more() {
         let tries = Tries::new(&[candidate(0)], 5);
         for _ in 0..2 {
@@ -243,7 +286,7 @@ mod tests {
         let tries = Tries::new(&[candidate(0), candidate(1)], 5);
         let first = tries.next().await.unwrap();
         fail(&tries, first, error(Kind::UpstreamRejected, Retry::Never));
-        assert!(tries.next().await.is_none() && !tries.has_fresh());
+        assert!(tries.next().await.is_none() && tries.line_up(&|_| false) == 0);
         tries.fall_back(vec![candidate(7)]);
         assert_eq!(tries.next().await.map(|next| next.channel), Some(7));
         assert!(tries.fell_back());
@@ -271,7 +314,24 @@ mod tests {
         let next = tries.next().await.unwrap();
         let failure = error(Kind::UpstreamFailed, Retry::Again { after: None });
         let verdict = Verdict::usual(&failure);
-        tries.failed(next, failure, &verdict, &budget, 0);
+        tries.failed(next, failure, &verdict, (&budget, 0), &|_| false);
         assert_eq!(tries.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_failed_lately_is_asked_after_the_others_and_out_of_the_budget() {
+        let (full, empty) = (Budget::default(), Budget::default());
+        while empty.spend(0) {}
+        for (budget, then) in [(&full, vec![2, 1]), (&empty, vec![2])] {
+            let tries = Tries::new(&[candidate(0), candidate(1), candidate(2)], 5);
+            let mut asked = Vec::new();
+            while let Some(next) = tries.next().await {
+                asked.push(next.channel);
+                let failure = error(Kind::UpstreamDenied, Retry::Elsewhere);
+                let verdict = Verdict::usual(&failure);
+                tries.failed(next, failure, &verdict, (budget, 0), &|other| other.channel == 1);
+            }
+            assert_eq!(asked, [vec![0], then].concat());
+        }
     }
 }

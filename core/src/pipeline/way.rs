@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use crate::error::{GatewayError, Kind};
-use crate::routing::{Candidate, CompiledProfile, Desire, Group, Mapped, Place, Plan, Query, Resolution, plan};
+use crate::model::Unpriced;
+use crate::routing::{
+    Candidate, CompiledProfile, Desire, Group, LeftOut, Mapped, Place, Plan, Query, Resolution, Step, plan,
+};
 use crate::snapshot::{KeyEntry, Snapshot};
 
 /// Why a channel is left out: the profile.
-pub(crate) const NOT_IN_PROFILE: &str = "the profile does not allow the channel";
+const NOT_IN_PROFILE: &str = "the profile does not allow the channel";
 /// Why a channel is left out: the key.
 const NOT_FOR_KEY: &str = "the key may not use the channel";
+
+/// Why a deployment is left out: what it costs.
+const NO_PRICE: &str = "it has no price, and models without one are blocked";
 
 /// What decides where a name goes.
 pub(crate) struct Way<'a> {
@@ -86,6 +92,44 @@ impl Way<'_> {
         };
         let strategy = self.key.key.strategy.or(self.profile.strategy);
         let desire = Desire { strategy, barred: &barred, place, bound, dry };
-        plan(table, groups, &desire, query, &mut |n| fastrand::u64(0..n.max(1)))
+        let mut made = plan(table, groups, &desire, query, &mut |n| fastrand::u64(0..n.max(1)));
+        if self.snapshot.settings.unpriced == Unpriced::Block {
+            self.leave_out_unpriced(&mut made);
+        }
+        made
+    }
+
+    /// What is said where there are deployments, but none may serve.
+    pub(crate) fn nobody(&self, asked: &str, plan: &Plan) -> GatewayError {
+        if let Some(example) = plan.left_out.iter().find(|left| left.why == NO_PRICE) {
+            let way = self.snapshot.lines.get(example.channel).map(|line| {
+                let name = line.channel.name();
+                format!("; `myelin price set {name}/{} --input … --output …` sets one", example.upstream)
+            });
+            let message = format!(
+                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
+                way.unwrap_or_default()
+            );
+            return GatewayError::new(Kind::Forbidden, message);
+        }
+        let by_profile = plan.left_out.iter().all(|left| left.why == NOT_IN_PROFILE);
+        let message = if by_profile {
+            format!("the profile {} allows no channel that serves {asked:?}", self.profile.name)
+        } else {
+            format!("the key {} may not use any channel that serves {asked:?}", self.key.key.name)
+        };
+        GatewayError::new(Kind::Forbidden, message)
+    }
+
+    fn leave_out_unpriced(&self, plan: &mut Plan) {
+        let priced =
+            |channel: usize, upstream: &str| self.snapshot.quote(channel, upstream).is_some_and(|own| own.is_priced());
+        plan.candidates.retain(|own| priced(own.channel, &own.upstream));
+        let (steps, out) =
+            std::mem::take(&mut plan.steps).into_iter().partition(|own| priced(own.channel, &own.upstream));
+        plan.steps = steps;
+        let out: Vec<Step> = out;
+        let left = |step: Step| LeftOut { channel: step.channel, upstream: step.upstream, why: NO_PRICE };
+        plan.left_out.extend(out.into_iter().map(left));
     }
 }

@@ -10,9 +10,9 @@
 //! A channel's multiplier holds for the lists and for 3: prices that were told for the channel itself are what it charges. How a model's row is found
 //! in a list says [`super::names`].
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::HashMap;
 use myelin_protocol::ir::Usage;
 
 use super::cost::{self, Bill};

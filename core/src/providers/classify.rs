@@ -160,6 +160,9 @@ pub fn classify(
     let status =
         if (200..300).contains(&status) { error.status.unwrap_or_else(|| error.kind.status()) } else { status };
     name_aws(headers, &mut error);
+    if status == 407 {
+        return by_proxy(channel);
+    }
     let class = class(status, &error, provider);
     let after = retry_after(headers, &error, now_ms);
     if looks_like_a_page(&error.message) {
@@ -228,6 +231,13 @@ fn meaning(class: Class, mut error: ApiError, channel: &str, status: u16) -> Gat
     };
     error.kind = api_kind;
     GatewayError { kind, retry, public: error, source: None }
+}
+
+/// Not the provider but the proxy on the way there speaks, and what it says is no concern of the caller's.
+fn by_proxy(channel: &str) -> GatewayError {
+    let words = format!("the proxy of channel `{channel}` wants another login (407)");
+    let public = ApiError { status: Some(502), ..ApiError::new(ApiErrorKind::Upstream, words) };
+    GatewayError { kind: Kind::UpstreamFailed, retry: Retry::Elsewhere, public, source: None }
 }
 
 /// Our credential is refused: 502 for the caller, the provider's words for the log.

@@ -8,6 +8,7 @@
 
 mod affinity;
 mod condition;
+mod credentials;
 mod live;
 mod name;
 mod pattern;

@@ -1,8 +1,9 @@
 //! From a target name to groups of deployments.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::HashMap;
 
 use super::Query;
 use super::live::{ChannelLive, CredentialLive, DeploymentLive, Fleet, Rotor};
@@ -23,7 +24,7 @@ pub struct RoutingTable {
     pub channels: Vec<TableChannel>,
     /// How to choose where nobody says it.
     pub strategy: Strategy,
-    fleet: Arc<Fleet>,
+    pub(super) fleet: Arc<Fleet>,
     tariffs: Arc<dyn Tariffs>,
     routes: HashMap<String, Arc<CompiledRoute>>,
     /// Routes that take names by pattern, in the order of the configuration.
@@ -162,16 +163,16 @@ impl RoutingTable {
             strategy,
             fleet,
             tariffs,
-            routes: HashMap::new(),
+            routes: HashMap::default(),
             patterns: Vec::new(),
             by_name,
             lives: Vec::new(),
-            by_model: HashMap::new(),
-            by_lower: HashMap::new(),
+            by_model: HashMap::default(),
+            by_lower: HashMap::default(),
             rotors: RwLock::default(),
         };
         table.lives = table.channels.iter().map(|channel| lives(&table.fleet, channel)).collect();
-        let mut by_model: HashMap<String, Vec<Deployment>> = HashMap::new();
+        let mut by_model: HashMap<String, Vec<Deployment>> = HashMap::default();
         for (index, channel) in table.channels.iter().enumerate() {
             for (name, upstream) in &channel.models {
                 let deployment = table.deployment(index, upstream);

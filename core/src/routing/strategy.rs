@@ -85,8 +85,18 @@ pub(super) struct Scene<'a> {
     pub(super) draw: &'a mut dyn FnMut(u64) -> u64,
     pub(super) rotor: &'a Rotor,
     pub(super) now_ms: u64,
-    /// The group whose first is really asked; the others only stand by.
-    pub(super) turn: bool,
+    pub(super) turn: Turn,
+}
+
+/// What becomes of the turn in a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The first of this group is really asked: it takes its turn.
+    Taken,
+    /// Somebody wants to know whose turn it is.
+    Looked,
+    /// Others are asked before; nobody's turn comes.
+    Standby,
 }
 
 /// Those of a group that may serve.
@@ -132,12 +142,17 @@ fn round_robin(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
 /// In turn. Groups that stand by are drawn: their rotation would not move, and one of them would get everything that spills over.
 fn rotation(scene: &mut Scene<'_>, ready: &[&Deployment], weight: impl Fn(&Deployment) -> u64) -> Order {
     let entries: Vec<(u32, u64)> = ready.iter().map(|own| (own.live.id, weight(own))).collect();
-    if !scene.turn {
+    if scene.turn == Turn::Standby {
         return drawn(scene, entries.into_iter().map(|(_, weight)| weight).collect());
     }
     let of = entries.iter().map(|(_, weight)| weight).sum();
     let why = |position: usize| Why::Turn { weight: entries.get(position).map_or(0, |(_, weight)| *weight), of };
-    scene.rotor.order(&entries, scene.turn).into_iter().map(|position| (position, why(position))).collect()
+    scene
+        .rotor
+        .order(&entries, scene.turn == Turn::Taken)
+        .into_iter()
+        .map(|position| (position, why(position)))
+        .collect()
 }
 
 fn written(_: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
@@ -320,7 +335,9 @@ fn weighted_within(scene: &mut Scene<'_>, ready: &[&Deployment], tier: &dyn Fn(u
         let positions: Vec<usize> = (0..ready.len()).filter(|position| tier(*position) == own).collect();
         let members: Ready<'_> = positions.iter().filter_map(|position| ready.get(*position).copied()).collect();
         let turn = scene.turn;
-        scene.turn = turn && rank == 0;
+        if rank > 0 {
+            scene.turn = Turn::Standby;
+        }
         let inner = weighted(scene, &members);
         scene.turn = turn;
         order.extend(inner.into_iter().filter_map(|(at, why)| Some((*positions.get(at)?, why))));

@@ -3,14 +3,15 @@
 //! They are added up in the transaction that writes the records which were counted, once a record: the sum of the records is the sum of the counters,
 //! whatever happens to the process. Must not know what a counter counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{ReadableTable as _, TableError, WriteTransaction};
+use redb::{ReadableTable, TableError, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::StoreError;
 use super::db::Db;
-use super::tables::{COUNTERS, REQUESTS};
+use super::tables::COUNTERS;
 use super::writer::{Job, Queue};
 use crate::model::Charge;
 
@@ -74,18 +75,40 @@ impl Counters {
     }
 }
 
-/// Adds up what a record counts, unless the record is there already. To be called before the record is written.
-pub(super) fn charge(txn: &WriteTransaction, record: u128, charges: &[Charge]) -> Result<(), StoreError> {
-    if txn.open_table(REQUESTS)?.get(record)?.is_some() {
-        return Ok(());
+/// What the records of one transaction count, added up before it is written: many records count for the same few limits.
+#[derive(Default)]
+pub(super) struct Bill(BTreeMap<(u64, u64), u64>);
+
+impl Bill {
+    /// Adds what a record counts, unless the record is there already. To be called before the record is written.
+    pub(super) fn add(
+        &mut self,
+        requests: &impl ReadableTable<u128, &'static [u8]>,
+        record: u128,
+        charges: &[Charge],
+    ) -> Result<(), StoreError> {
+        if requests.get(record)?.is_some() {
+            return Ok(());
+        }
+        for charge in charges {
+            let sum = self.0.entry((charge.counter, charge.at)).or_default();
+            *sum = sum.saturating_add(charge.amount);
+        }
+        Ok(())
     }
-    let mut table = txn.open_table(COUNTERS)?;
-    for charge in charges {
-        let key = (charge.counter, charge.at);
-        let sum = table.get(key)?.map_or(0, |sum| sum.value());
-        table.insert(key, sum.saturating_add(charge.amount))?;
+
+    /// Adds all of it to the sums of the file.
+    pub(super) fn write(&mut self, txn: &WriteTransaction) -> Result<(), StoreError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut table = txn.open_table(COUNTERS)?;
+        for (key, amount) in std::mem::take(&mut self.0) {
+            let sum = table.get(key)?.map_or(0, |sum| sum.value());
+            table.insert(key, sum.saturating_add(amount))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Removes the sums of parts that began before a moment.

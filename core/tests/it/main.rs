@@ -20,7 +20,11 @@ mod counts;
 #[cfg(test)]
 mod dify;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod echo;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
@@ -35,6 +39,8 @@ mod matrix;
 mod overrides;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod pins;
 #[cfg(test)]
 mod prices;
 #[cfg(test)]

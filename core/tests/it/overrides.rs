@@ -123,6 +123,47 @@ async fn answers_are_changed_whole_and_event_by_event() {
 }
 
 #[tokio::test]
+async fn a_model_s_overrides_change_its_answers_and_no_other_model_s_and_all_levels_add_up() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = mock_channel(&mock, "main", "openai", "openai");
+    channel["models"] = json!(["mock", "other"]);
+    channel["overrides"] =
+        json!([{"on": "response", "set": {"by.channel": "{{upstream}}"}, "headers": {"set": {"x-by": "channel"}}}]);
+    channel["for_models"] = json!([{"match": "mo*", "overrides": [
+        {"on": "response", "set": {"by.model": true}, "delete": ["system_fingerprint"], "rename": {"service_tier": "tier"}}]}]);
+    let gateway = TestGateway::start(vec![channel]).await;
+    let profile = json!({"name": "tuned", "rules": [], "overrides": [{"on": "response", "set": {"by.profile": true}}]});
+    let profile: Profile = serde_json::from_value(profile).unwrap();
+    gateway.gateway.store().apply(Change::CreateProfile(profile), "test").await.unwrap();
+    for (model, of_model) in [("mock", true), ("other", false)] {
+        for (path, of_profile) in [("/v1/chat/completions", false), ("/p/tuned/v1/chat/completions", true)] {
+            let mut body = chat(false);
+            body["model"] = json!(model);
+            let mut answer = json!(null);
+            let mut by = String::new();
+            for _ in 0..100 {
+                let reply = gateway.post(path).json(&body).send().await.unwrap();
+                let ready = reply.status() == 200;
+                by = reply.headers().get("x-by").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+                answer = reply.json().await.unwrap();
+                if ready {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            assert_eq!((&answer["by"]["channel"], by.as_str()), (&json!(model), "channel"), "{answer}");
+            assert_eq!(answer["by"]["model"] == true, of_model, "{answer}");
+            assert_eq!(answer["by"]["profile"] == true, of_profile, "{answer}");
+            assert_eq!(answer.get("system_fingerprint").is_none(), of_model, "{answer}");
+            body["stream"] = json!(true);
+            let (_, text) = gateway.ask_text(path, &body).await;
+            assert_eq!(text.contains("\"model\":true"), of_model, "{text}");
+            assert_eq!(text.contains("\"profile\":true"), of_profile, "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_profile_s_overrides_speak_the_caller_s_format() {
     let mock = MockServer::start().await.unwrap();
     let gateway = TestGateway::start(vec![mock_channel(&mock, "claude", "anthropic", "anthropic")]).await;

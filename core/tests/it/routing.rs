@@ -8,7 +8,7 @@ use myelin_core::store::Change;
 use myelin_testkit::{MockServer, Script};
 use serde_json::{Value, json};
 
-use crate::support::{TestGateway, mock_channel};
+use crate::support::{TestGateway, mock_channel, owner};
 
 fn turn(conversation: usize, turns: usize, stream: bool) -> Value {
     let words = format!("you are terse and this is conversation {conversation} ").repeat(60);
@@ -30,51 +30,93 @@ fn read_from_cache(text: &str) -> u64 {
     counts.map(number).max().unwrap_or(0)
 }
 
-/// Five providers, each with a prompt cache of its own, under load; one of them fails. Who reads what was cached says so in its usage.
+/// One turn of a conversation: where it was answered, and whether the provider had its prompt cached.
+async fn answered(gateway: &TestGateway, conversation: usize, turns: usize) -> (String, bool) {
+    let answer = gateway.post("/v1/messages").json(&turn(conversation, turns, turns % 2 == 0)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let channel = answer.headers()["x-myelin-channel"].to_str().unwrap().to_owned();
+    (channel, read_from_cache(&answer.text().await.unwrap()) > 0)
+}
+
+/// Five channels with two keys each, each key with a prompt cache of its own, under load; one channel fails from the start, another one in the middle, and
+/// both come back. Who reads what was cached says so in its usage.
 #[tokio::test]
-async fn case_38_conversations_find_their_prompt_cached_while_one_deployment_fails() {
+async fn case_38_conversations_find_their_prompt_cached_while_deployments_fail_and_come_back() {
+    const CONVERSATIONS: usize = 60;
+    const TURNS: usize = 10;
     let mut mocks = Vec::new();
     let mut channels = Vec::new();
     for name in ["a", "b", "c", "d", "broken"] {
         let mock = MockServer::start().await.unwrap();
-        channels.push(mock_channel(&mock, name, "anthropic", "anthropic"));
+        let mut channel = mock_channel(&mock, name, "anthropic", "anthropic");
+        channel["credentials"] = json!([format!("{}-1", myelin_testkit::KEY), format!("{}-2", myelin_testkit::KEY)]);
+        channels.push(channel);
         mocks.push(mock);
     }
-    let gateway = std::sync::Arc::new(TestGateway::start(channels).await);
-    for _ in 0..40 {
-        mocks[4].script(Script::error(503).provider("anthropic"));
-    }
-    let (conversations, turns) = (60, 10);
-    let mut tasks = tokio::task::JoinSet::new();
-    for conversation in 0..conversations {
-        let gateway = gateway.clone();
-        tasks.spawn(async move {
-            let (mut home, mut hits) = (String::new(), 0);
-            for turns in 0..turns {
-                let stream = turns % 2 == 0;
-                let asked = gateway.post("/v1/messages").json(&turn(conversation, turns, stream));
-                let answer = asked.send().await.unwrap();
-                assert_eq!(answer.status(), 200);
-                if turns == 0 {
-                    answer.headers()["x-myelin-channel"].to_str().unwrap().clone_into(&mut home);
+    let gateway = std::sync::Arc::new(
+        TestGateway::with_settings(channels, |settings| {
+            // So that both are tried again, and are back, before the test is over.
+            settings.breaker.cooldown_ms = 200;
+        })
+        .await,
+    );
+    let fail = |mock: &MockServer, times: usize| {
+        (0..times).for_each(|_| mock.script(Script::error(503).provider("anthropic")))
+    };
+    fail(&mocks[4], 12);
+    let mut homes: HashMap<usize, String> = HashMap::new();
+    let (mut hits, mut chances, mut moves) = (0, 0, 0);
+    for act in 0..3 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for conversation in 0..CONVERSATIONS {
+            let gateway = gateway.clone();
+            tasks.spawn(async move {
+                let mut turns = Vec::new();
+                for turn in act * TURNS..(act + 1) * TURNS {
+                    turns.push(answered(&gateway, conversation, turn).await);
                 }
-                hits += usize::from(read_from_cache(&answer.text().await.unwrap()) > 0);
+                (conversation, turns)
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            let (conversation, turns) = done.unwrap();
+            for (channel, hit) in turns {
+                // Where a conversation begins nothing can be cached, and where its home failed neither: everywhere else it must be.
+                let before = homes.insert(conversation, channel.clone());
+                let stayed = before.as_ref() == Some(&channel);
+                moves += usize::from(before.is_some() && !stayed);
+                chances += usize::from(stayed);
+                hits += usize::from(hit && stayed);
+                assert!(act != 2 || stayed, "conversation {conversation} left {before:?} for {channel} without need");
+                assert!(
+                    act != 1 || stayed || before.as_deref() == Some("a"),
+                    "{conversation} left {before:?} for {channel}"
+                );
             }
-            (home, hits)
-        });
+        }
+        let mut begun: HashMap<&str, usize> = HashMap::new();
+        homes.values().for_each(|home| *begun.entry(home).or_default() += 1);
+        match act {
+            0 => {
+                assert!(
+                    begun.len() >= 4 && begun.values().all(|count| *count < 40),
+                    "conversations are spread: {begun:?}"
+                );
+                // Now one fails that is the home of many.
+                fail(&mocks[0], 30);
+            }
+            1 => {
+                assert!(!begun.contains_key("a"), "its conversations found another home: {begun:?}");
+                mocks[0].forget_scripts();
+            }
+            _ => {}
+        }
     }
-    let mut hits = 0;
-    let mut begun: HashMap<String, usize> = HashMap::new();
-    while let Some(done) = tasks.join_next().await {
-        let (home, own) = done.unwrap();
-        *begun.entry(home).or_default() += 1;
-        hits += own;
-    }
-    // The first turn of a conversation can hit nothing.
-    let chances = conversations * (turns - 1);
-    assert!(hits * 100 >= chances * 99 && hits <= chances, "{hits} of {chances} turns found their prompt in the cache");
-    assert!(begun.len() >= 4, "conversations are spread: {begun:?}");
-    assert!(mocks[4].requests().len() < 60, "the broken one is left alone");
+    assert!(
+        hits * 100 >= chances * 99 && chances > CONVERSATIONS * TURNS * 2,
+        "{hits} of {chances} found their prompt in the cache"
+    );
+    assert!((1..CONVERSATIONS).contains(&moves), "each conversation of the failed one moved once: {moves}");
 }
 
 /// A switch in the middle of many streams: they end as they began, the next request goes elsewhere.
@@ -154,17 +196,7 @@ async fn a_bad_key_benches_one_key_and_a_reset_brings_it_back() {
     let record = &records[0];
     assert_eq!(record.plan.len(), 1);
     assert!(!record.plan[0].why.is_empty() && record.strategy.as_deref() == Some("weighted"));
-    let admin = |method: &str, path: &str, body: Value| {
-        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
-        let request =
-            request.header("content-type", "application/json").body(http_body_util::Full::new(body.to_string().into()));
-        let gateway = gateway.gateway.clone();
-        async move {
-            let answer = gateway.ask_as_owner::<http_body_util::Full<bytes::Bytes>>(request.unwrap()).await;
-            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
-            serde_json::from_slice::<Value>(&bytes).unwrap()
-        }
-    };
+    let admin = async |method: &str, path: &str, body: Value| owner(&gateway, method, path, Some(body)).await.1;
     let health = admin("GET", "/api/v1/health", json!({})).await;
     assert_eq!(health["channels"][0]["state"], "degraded", "{health}");
     assert_eq!(health["channels"][0]["troubles"][0]["credential"], 0);

@@ -8,7 +8,7 @@ use myelin_core::store::Change;
 use myelin_testkit::{MockServer, Script, Verbatim};
 use serde_json::{Value, json};
 
-use crate::support::{TestGateway, mock_channel};
+use crate::support::{TestGateway, mock_channel, owner};
 
 fn hello(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "hello"}]})
@@ -29,22 +29,6 @@ async fn heard(gateway: &TestGateway, kind: &str, subject: &str) -> Event {
         }
     });
     found.await.unwrap_or_else(|_| panic!("no {kind} about {subject}: {:?}", events.after(0, 500).events))
-}
-
-async fn owner(gateway: &TestGateway, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-    use http_body_util::BodyExt as _;
-    let text = body.map(|body| body.to_string()).unwrap_or_default();
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", "application/json")
-        .header("host", "localhost")
-        .body(http_body_util::Full::new(bytes::Bytes::from(text)))
-        .unwrap();
-    let answer = gateway.gateway.ask_as_owner(request).await;
-    let status = answer.status().as_u16();
-    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
 #[tokio::test]

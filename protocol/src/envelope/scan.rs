@@ -196,23 +196,14 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Offset of the quote that ends the string in which `at` lies. Searches for quotes alone and counts the backslashes before one, so that text
-    /// full of `\n` costs no more than text without.
+    /// Offset of the quote that ends the string in which `at` lies.
     fn string_end(&mut self, chunk: &[u8], at: usize) -> Option<usize> {
         let floor = at + usize::from(std::mem::take(&mut self.escaped));
-        let mut from = floor;
-        loop {
-            let rest = chunk.get(from..).unwrap_or_default();
-            let Some(length) = find_quote(rest) else {
-                self.escaped = backslashes_before(chunk, chunk.len(), floor) % 2 == 1;
-                return None;
-            };
-            let quote = from + length;
-            if backslashes_before(chunk, quote, floor).is_multiple_of(2) {
-                return Some(quote);
-            }
-            from = quote + 1;
+        let end = string_end(chunk, floor);
+        if end.is_none() {
+            self.escaped = backslashes_before(chunk, chunk.len(), floor) % 2 == 1;
         }
+        end
     }
 
     fn push(&mut self, object: bool, at: usize) -> Result<(), EnvelopeError> {
@@ -235,6 +226,19 @@ impl Scanner {
 
     fn malformed(&self, at: usize, what: &'static str) -> EnvelopeError {
         EnvelopeError::Malformed { offset: self.base + at, what }
+    }
+}
+
+/// Where the JSON string ends in whose inside `at` lies: the place of its closing quote. `None`: it goes on behind `bytes`. Searches for quotes alone and
+/// counts the backslashes before one, so that text full of `\n` costs no more than text without.
+pub fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut from = at;
+    loop {
+        let quote = from + find_quote(bytes.get(from..)?)?;
+        if backslashes_before(bytes, quote, at).is_multiple_of(2) {
+            return Some(quote);
+        }
+        from = quote + 1;
     }
 }
 

@@ -51,6 +51,12 @@ fn top_level(body: &Map<String, Value>, host: &ChatHost, model: &str) -> Verdict
             "Missing required parameter: 'response_format.json_schema.name'.".to_owned()
         })?;
     }
+    if body.get("continue_final_message") == Some(&Value::Bool(true)) {
+        let new_turn = body.get("add_generation_prompt") != Some(&Value::Bool(false));
+        require(!new_turn, "continue-and-begin", || {
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True.".to_owned()
+        })?;
+    }
     if host.openai_rules {
         openai_only(body, model)?;
     }

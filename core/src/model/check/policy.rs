@@ -136,6 +136,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_cut_streams_in_vain_is_a_warning() {
+        for (cut_streams, on, warned) in [
+            ("off", Some("again"), true),
+            ("off", Some("never"), true),
+            ("off", None, false),
+            ("resume", Some("never"), true),
+            ("resume", Some("elsewhere"), false),
+            ("resume", None, false),
+            ("retry", Some("never"), false),
+        ] {
+            let on: serde_json::Map<_, _> = on.map(|action| ("cut".to_owned(), json!(action))).into_iter().collect();
+            let said = serde_json::from_value(json!({"cut_streams": cut_streams, "on": on})).unwrap();
+            let found = retry("policy.retry", &said);
+            let label = format!("{cut_streams} {on:?}: {found:?}");
+            assert_eq!(found.len(), usize::from(warned), "{label}");
+            assert!(found.iter().all(|own| own.path == "policy.retry.on.cut" && !own.is_error()), "{label}");
+        }
+    }
+
+    #[test]
     fn an_override_that_cannot_be_made_is_told_with_its_place() {
         let rules: Vec<Override> =
             serde_json::from_value(json!([{"set": {"a": 1}}, {"set": {"b": "{{colour}}"}}])).unwrap();

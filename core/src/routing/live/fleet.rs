@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::breaker::{Blow, Breaker, BreakerView, SavedBreaker, Standing};
 use super::load::{Load, LoadView};
-use super::registry::{Named, Registry};
+use super::parts::{ChannelLive, CredentialLive, DeploymentLive};
+use super::registry::{Named as _, Registry};
 use super::watch::{HeldKey, KeyLive, Spent};
 use super::{Failure, Scope};
 use crate::model::BreakerSettings;
@@ -32,102 +33,6 @@ pub struct Fleet {
     next: AtomicU32,
     /// Rises with every change that is worth keeping.
     changes: AtomicU64,
-}
-
-/// One channel.
-#[derive(Debug)]
-pub struct ChannelLive {
-    name: Arc<str>,
-    /// Opens when nobody answers at the channel's address, and by rules.
-    pub breaker: Breaker,
-}
-
-/// One model of one channel.
-#[derive(Debug)]
-pub struct DeploymentLive {
-    /// Unlike any other's in this process.
-    pub id: u32,
-    /// The channel.
-    pub channel: Arc<str>,
-    /// What the provider calls the model.
-    pub upstream: Arc<str>,
-    /// Opens when the provider fails or does not have the model.
-    pub breaker: Breaker,
-    /// How busy and how fast.
-    pub load: Load,
-    /// Credentials that may not ask for this model now, by their marks.
-    lanes: RwLock<Vec<(u64, Arc<Breaker>)>>,
-    any_lane: AtomicBool,
-}
-
-/// One credential of one channel. It is known by a mark made of its secret: another secret in the same place is another credential.
-#[derive(Debug)]
-pub struct CredentialLive {
-    channel: Arc<str>,
-    name: Box<str>,
-    /// A number made of its secret that tells nothing of it.
-    pub mark: u64,
-    /// Where it stands in its channel, from 0; as last seen.
-    pub position: AtomicU32,
-    /// Opens when the provider refuses it or its account has no money.
-    pub breaker: Breaker,
-}
-
-impl Named for ChannelLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.name, "")
-    }
-}
-
-impl Named for DeploymentLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.channel, &self.upstream)
-    }
-}
-
-impl Named for CredentialLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.channel, &self.name)
-    }
-}
-
-impl DeploymentLive {
-    /// Whether a credential may ask for this model now.
-    pub(crate) fn lane(&self, mark: u64, now_ms: u64) -> Standing {
-        if !self.any_lane.load(Ordering::Relaxed) {
-            return Standing::Ready;
-        }
-        self.find_lane(mark).map_or(Standing::Ready, |breaker| breaker.standing(now_ms))
-    }
-
-    pub(crate) fn find_lane(&self, mark: u64) -> Option<Arc<Breaker>> {
-        if !self.any_lane.load(Ordering::Relaxed) {
-            return None;
-        }
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().find(|(own, _)| *own == mark).map(|(_, breaker)| breaker.clone())
-    }
-
-    fn make_lane(&self, mark: u64) -> Arc<Breaker> {
-        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        self.any_lane.store(true, Ordering::Relaxed);
-        if let Some((_, breaker)) = lanes.iter().find(|(own, _)| *own == mark) {
-            return breaker.clone();
-        }
-        // Marks of credentials that are long gone make room.
-        lanes.retain(|(_, breaker)| lanes_worth_keeping(breaker));
-        let breaker = Arc::new(Breaker::default());
-        lanes.push((mark, breaker.clone()));
-        breaker
-    }
-
-    fn all_lanes(&self) -> Vec<(u64, Arc<Breaker>)> {
-        self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-fn lanes_worth_keeping(breaker: &Breaker) -> bool {
-    breaker.save().is_some() || breaker.view(0).is_some()
 }
 
 /// How an attempt ended, as far as routing learns from it.
@@ -557,79 +462,4 @@ impl Fleet {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fail(fleet: &Fleet, credential: &CredentialLive, failure: Failure, now_ms: u64) -> Vec<Trouble> {
-        fleet.begin("main", "m", now_ms);
-        let how = How::Failed { failure, wait: None, words: "no", rule: None };
-        let ended = Ended { channel: "main", upstream: "m", credential: Some(credential), how, now_ms, jitter: 0 };
-        fleet.ended(&ended, &BreakerSettings::default())
-    }
-
-    #[test]
-    fn a_bad_key_benches_one_key_and_a_limit_one_model_of_it() {
-        let fleet = Fleet::default();
-        let (bad, good) = (fleet.credential("main", 1, 0), fleet.credential("main", 2, 1));
-        let trouble = fail(&fleet, &bad, Failure::BadKey, 0);
-        assert_eq!((trouble[0].credential, trouble[0].upstream.as_deref()), (Some(0), None));
-        assert!(matches!(bad.breaker.standing(1), Standing::Benched(_)));
-        assert_eq!(good.breaker.standing(1), Standing::Ready);
-        fail(&fleet, &good, Failure::RateLimited, 0);
-        let deployment = fleet.deployment("main", "m");
-        assert_eq!(deployment.breaker.standing(1), Standing::Ready);
-        assert_eq!(good.breaker.standing(1), Standing::Ready);
-        assert!(matches!(deployment.lane(2, 1), Standing::Benched(_)));
-        assert_eq!(deployment.lane(1, 1), Standing::Ready);
-        assert_eq!(fleet.deployment("main", "other").lane(2, 1), Standing::Ready);
-        assert_eq!(deployment.load.in_flight(), 0);
-    }
-
-    #[test]
-    fn state_survives_a_restart_and_a_new_secret_begins_anew() {
-        let fleet = Fleet::default();
-        let key = fleet.credential("main", 7, 0);
-        fail(&fleet, &key, Failure::BadKey, 1_000);
-        fail(&fleet, &key, Failure::RateLimited, 1_000);
-        fail(&fleet, &key, Failure::UnknownModel, 1_000);
-        let text = serde_json::to_string(&fleet.save()).unwrap();
-        let next = Fleet::default();
-        next.restore(&serde_json::from_str(&text).unwrap());
-        assert_eq!(next.troubles("main", 2_000).len(), 3);
-        assert!(matches!(next.credential("main", 7, 0).breaker.standing(2_000), Standing::Benched(_)));
-        assert_eq!(next.credential("main", 8, 0).breaker.standing(2_000), Standing::Ready);
-        assert_eq!(next.reset(Some("main"), None), 3);
-        assert!(next.troubles("main", 2_000).is_empty() && next.save().rows.is_empty());
-    }
-
-    #[test]
-    fn a_rule_takes_out_the_key_or_the_whole_channel() {
-        let fleet = Fleet::default();
-        let key = fleet.credential("main", 7, 0);
-        for (whole_channel, credential) in [(false, Some(0)), (true, None)] {
-            let rule = Some(Rule { whole_channel, until: super::super::FOR_GOOD });
-            let how = How::Failed { failure: Failure::BadKey, wait: None, words: "account suspended", rule };
-            let ended = Ended { channel: "main", upstream: "m", credential: Some(&key), how, now_ms: 0, jitter: 0 };
-            let trouble = fleet.ended(&ended, &BreakerSettings::default());
-            assert_eq!(trouble[0].credential, credential);
-            assert_eq!(trouble[0].view.as_ref().unwrap().why, Failure::Rule);
-        }
-        assert_eq!(fleet.channel("main").breaker.standing(u64::MAX - 1), Standing::Benched(u64::MAX));
-    }
-
-    #[test]
-    fn an_answer_closes_what_was_half_open() {
-        let fleet = Fleet::default();
-        let key = fleet.credential("main", 7, 0);
-        for _ in 0..3 {
-            fail(&fleet, &key, Failure::Failed, 0);
-        }
-        let deployment = fleet.deployment("main", "m");
-        assert_eq!(deployment.breaker.standing(10_000), Standing::HalfOpen);
-        let how = How::Answered { first_token: Some(100.0), whole: 300.0 };
-        let ended = Ended { channel: "main", upstream: "m", credential: Some(&key), how, now_ms: 10_000, jitter: 0 };
-        let trouble = fleet.ended(&ended, &BreakerSettings::default());
-        assert_eq!((trouble.len(), trouble[0].opened), (1, false));
-        assert_eq!(deployment.breaker.standing(10_000), Standing::Ready);
-    }
-}
+mod tests;

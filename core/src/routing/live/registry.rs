@@ -1,8 +1,10 @@
 //! A sharded map from two names to shared things, found without allocating.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::HashMap;
+use foldhash::quality::RandomState;
 
 const SHARDS: usize = 16;
 /// Things that one shard holds; clients can make up names, and memory stays bounded.
@@ -23,7 +25,7 @@ pub(super) struct Registry<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| RwLock::default()) }
+        Self { hasher: RandomState::default(), shards: std::array::from_fn(|_| RwLock::default()) }
     }
 }
 

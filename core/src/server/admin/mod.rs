@@ -39,11 +39,13 @@ mod vault;
 mod version;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware;
 use axum::routing::get;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{OpenApi, ToSchema};
@@ -199,18 +201,16 @@ pub fn openapi() -> String {
 /// The API as the TCP listeners serve it: with an admin token only.
 pub(super) fn over_tcp(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
-    let (router, document) = routes().split_for_parts();
+    let (router, _) = routes().split_for_parts();
     let locked = middleware::from_fn_with_state(admin.clone(), auth::with_token);
-    let router = together::beside(router.with_state(admin)).layer(locked);
-    described(router, document)
+    described(together::beside(router.with_state(admin)).layer(locked))
 }
 
 /// The API as the socket serves it: whoever can open the socket is the owner.
 pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
-    let (router, document) = routes().split_for_parts();
-    let router = together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner));
-    described(router, document)
+    let (router, _) = routes().split_for_parts();
+    described(together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner)))
 }
 
 /// Whether an address is the admin API's.
@@ -218,12 +218,24 @@ pub(super) fn owns(path: &str) -> bool {
     path.starts_with("/api/v1/") || path == "/openapi.json" || path == "/docs"
 }
 
+/// The description as JSON and as a page, made when somebody first asks: few do, and it is some hundred kilobytes.
+static DESCRIPTION: LazyLock<[Bytes; 2]> = LazyLock::new(|| {
+    let document = routes().into_openapi();
+    [document.to_pretty_json().unwrap_or_default().into(), docs::page(&document).into()]
+});
+
 /// Adds the description, which needs no token: it holds nothing of this gateway.
-fn described(router: Router, document: utoipa::openapi::OpenApi) -> Router {
-    let page = docs::page(&document);
-    let text = document.to_pretty_json().unwrap_or_default();
+fn described(router: Router) -> Router {
+    let json = || async {
+        let [text, _] = &*DESCRIPTION;
+        ([(CONTENT_TYPE, "application/json")], text.clone())
+    };
+    let page = || async {
+        let [_, page] = &*DESCRIPTION;
+        ([(CONTENT_TYPE, "text/html; charset=utf-8")], page.clone())
+    };
     router
-        .route("/openapi.json", get(move || async move { ([(http::header::CONTENT_TYPE, "application/json")], text) }))
-        .route("/docs", get(move || async move { axum::response::Html(page) }))
+        .route("/openapi.json", get(json))
+        .route("/docs", get(page))
         .route("/api/v1/{*rest}", axum::routing::any(error::not_found))
 }

@@ -3,9 +3,10 @@
 //! Exactly once by id: a record that is there already is taken out of the sums before the new one is added, so a journal that is folded in twice, and a
 //! record that is written anew, leave sums that are those of the records.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
+use foldhash::{HashMap, HashSet};
 use redb::{ReadTransaction, ReadableTable as _, Table, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
@@ -79,6 +80,13 @@ pub(super) fn slot_start(slot: u32) -> u128 {
     u128::from(u64::from(slot) << SLOT_BITS) << 80
 }
 
+/// A record as the journal has it; and the record itself, if it is at hand.
+pub(in crate::store) struct Row<'a> {
+    pub key: u128,
+    pub bytes: &'a [u8],
+    pub record: Option<&'a RequestRecord>,
+}
+
 /// The dictionary, and the rules by which records are posted.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Books {
@@ -117,7 +125,7 @@ impl Books {
     pub(in crate::store) fn post<'a>(
         &self,
         txn: &WriteTransaction,
-        rows: impl Iterator<Item = (u128, &'a [u8])>,
+        rows: impl Iterator<Item = Row<'a>>,
     ) -> Result<(), StoreError> {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         post_all(txn, &mut names, rows)
@@ -198,17 +206,18 @@ fn unlink(links: &mut Links<'_>, key: u128, record: &RequestRecord) -> Result<()
 fn post_all<'a>(
     txn: &WriteTransaction,
     names: &mut Dictionary,
-    rows: impl Iterator<Item = (u128, &'a [u8])>,
+    rows: impl Iterator<Item = Row<'a>>,
 ) -> Result<(), StoreError> {
     let mut requests = txn.open_table(REQUESTS)?;
     let mut links = txn.open_table(LINKS)?;
     let mut sheet = Sheet::default();
-    for (key, bytes) in rows {
-        let Some(record) = codec::decode(bytes, &Nameless) else {
+    for Row { key, bytes, record } in rows {
+        let read = if record.is_none() { codec::decode(bytes, &Nameless) } else { None };
+        let Some(record) = record.or(read.as_ref()) else {
             tracing::warn!(key, "a record in the journal does not read");
             continue;
         };
-        let stored = codec::encode(&record, !record.id.is_empty(), names);
+        let stored = codec::encode(record, !record.id.is_empty(), names);
         let before = requests.insert(key, stored.as_slice())?.map(|row| row.value().to_vec());
         match before {
             Some(before) if before == stored => continue,
@@ -220,8 +229,8 @@ fn post_all<'a>(
             }
             None => {}
         }
-        link(&mut links, key, &record)?;
-        sheet.note(key, &record, names, 1);
+        link(&mut links, key, record)?;
+        sheet.note(key, record, names, 1);
     }
     sheet.write(txn)?;
     names.store(txn)
@@ -319,6 +328,6 @@ pub(in crate::store) fn index_all(txn: &WriteTransaction) -> Result<(), StoreErr
         }
         let Some((last, _)) = rows.last() else { return Ok(()) };
         from = last.saturating_add(1);
-        post_all(txn, &mut names, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice())))?;
+        post_all(txn, &mut names, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None }))?;
     }
 }

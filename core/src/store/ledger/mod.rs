@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 pub use books::Link;
-pub(super) use books::{Books, index_all, make_tables};
+pub(super) use books::{Books, Row, index_all, make_tables};
 pub use dimension::Dimension;
 pub use forecast::{LOOK_BACK_DAYS, Outlook, StoodOut, outlook};
 pub use histogram::Histogram;
@@ -243,7 +243,7 @@ fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
 fn post(db: &Db, queue: &Queue, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
     let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
     let books = queue.books();
-    db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| (*key, bytes.as_slice()))))?;
+    db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None })))?;
     books.committed();
     Ok(())
 }

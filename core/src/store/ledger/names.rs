@@ -2,9 +2,9 @@
 //!
 //! Held in memory whole, grown by the writer, read by everyone. A number is never given to a second text.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::codec::{Intern, Names};

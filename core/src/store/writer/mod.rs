@@ -13,14 +13,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
 pub(super) use job::Job;
 
 use super::StoreError;
+use super::counters::{self, Bill};
 use super::db::Db;
-use super::ledger::{Books, LedgerHealth, Live, make_tables};
-use super::{counters, kept};
+use super::kept;
+use super::ledger::{Books, LedgerHealth, Live, Row, make_tables};
+use super::tables::REQUESTS;
 use crate::clock::Clock;
 use crate::model::{Charge, RequestRecord};
 use journal::Journal;
@@ -262,7 +265,7 @@ impl Writer {
         })?;
         let books = Arc::new(db.read(Books::load)?);
         for jobs in jobs.chunks(REPLAYED_AT_ONCE) {
-            write(&db, &books, jobs.iter())?;
+            write(&db, &books, bare(jobs))?;
         }
         journal.empty().map_err(StoreError::io(dir))?;
         let health = LedgerHealth { replayed: jobs.len() as u64, ..LedgerHealth::default() };
@@ -337,7 +340,8 @@ fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
     let mut wait = FIRST_RETRY;
     let mut shown = false;
     loop {
-        let done = db.ensure_open().and_then(|()| write(db, &queue.books, jobs.iter().map(|one| &one.job)));
+        let rows = jobs.iter().map(|one| (&one.job, one.record.as_deref()));
+        let done = db.ensure_open().and_then(|()| write(db, &queue.books, rows));
         if !shown {
             // People see what happened even while the disk does not take it.
             queue.live.push(jobs.iter_mut().filter_map(|one| one.record.take()));
@@ -422,7 +426,7 @@ fn settle_journal(queue: &Queue, db: &Db) {
     let done = only_here.map_err(StoreError::io("journal")).and_then(|jobs| {
         let records = jobs.into_iter().filter(Job::is_record);
         let records: Vec<Job> = records.collect();
-        records.chunks(REPLAYED_AT_ONCE).try_for_each(|records| write(db, &queue.books, records.iter()))
+        records.chunks(REPLAYED_AT_ONCE).try_for_each(|records| write(db, &queue.books, bare(records)))
     });
     let mut state = queue.state();
     match done {
@@ -456,21 +460,21 @@ fn finish(queue: &Queue, db: &Db) {
     }
 }
 
-/// Puts jobs into their tables, in one transaction.
-fn write<'a>(db: &Db, books: &Books, jobs: impl Iterator<Item = &'a Job> + Clone) -> Result<(), StoreError> {
+/// Puts jobs into their tables, in one transaction; records that are at hand need not be read out of their bytes.
+fn write<'a>(
+    db: &Db,
+    books: &Books,
+    jobs: impl Iterator<Item = (&'a Job, Option<&'a RequestRecord>)> + Clone,
+) -> Result<(), StoreError> {
     db.write(|txn| {
-        let records = jobs.clone().filter_map(|job| match job {
-            Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some((*key, bytes.as_slice())),
+        let records = jobs.clone().filter_map(|(job, record)| match job {
+            Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some(Row { key: *key, bytes, record }),
             _ => None,
         });
         // Before the records: those that are there already have been counted.
-        jobs.clone().try_for_each(|job| match job {
-            Job::Charged { key, charges, .. } => counters::charge(txn, *key, charges),
-            Job::Forget { before } => counters::forget(txn, before),
-            _ => Ok(()),
-        })?;
+        charge(txn, jobs.clone().map(|(job, _)| job))?;
         books.post(txn, records)?;
-        jobs.clone().try_for_each(|job| match job {
+        jobs.clone().try_for_each(|(job, _)| match job {
             Job::Record { .. } | Job::Charged { .. } | Job::Forget { .. } => Ok(()),
             Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
             Job::Delete { space, key } => kept::delete_row(txn, space, key),
@@ -478,6 +482,28 @@ fn write<'a>(db: &Db, books: &Books, jobs: impl Iterator<Item = &'a Job> + Clone
     })?;
     books.committed();
     Ok(())
+}
+
+/// Counts and forgets, in the order in which it was handed over.
+fn charge<'a>(txn: &WriteTransaction, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
+    let requests = txn.open_table(REQUESTS)?;
+    let mut bill = Bill::default();
+    for job in jobs {
+        match job {
+            Job::Charged { key, charges, .. } => bill.add(&requests, *key, charges)?,
+            Job::Forget { before } => {
+                bill.write(txn)?;
+                counters::forget(txn, before)?;
+            }
+            _ => {}
+        }
+    }
+    bill.write(txn)
+}
+
+/// Jobs of which nothing but their bytes is at hand.
+fn bare(jobs: &[Job]) -> impl Iterator<Item = (&Job, Option<&RequestRecord>)> + Clone {
+    jobs.iter().map(|job| (job, None))
 }
 
 /// How many whole jobs the journal of a directory holds, as the next start would read them.

@@ -103,6 +103,13 @@ impl Fault {
         }
     }
 
+    /// A moment 45 s from now, as a header says it.
+    pub fn in_a_while() -> String {
+        #[expect(clippy::disallowed_methods, reason = "the date is one that the gateway compares with its own clock")]
+        let at = SystemTime::now() + Duration::from_secs(45);
+        http_date(at)
+    }
+
     fn socket(self, stream: bool) -> Option<Misdeed> {
         Some(match self {
             // The mock's scripts cut streams; whole answers are cut by a socket.
@@ -153,14 +160,7 @@ impl Fault {
             Self::Status(status) => Some(Script::error(status)),
             Self::LimitedWithout => Some(Script::error(429)),
             Self::LimitedSeconds => limited("retry-after", "30"),
-            Self::LimitedDate => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "the date is one that the gateway compares with its own clock"
-                )]
-                let at = SystemTime::now() + Duration::from_secs(45);
-                limited("retry-after", &http_date(at))
-            }
+            Self::LimitedDate => limited("retry-after", &Self::in_a_while()),
             Self::LimitedMillis => limited("retry-after-ms", "20000"),
             Self::LimitedInWords => {
                 let words = "Rate limit reached. Please try again in 20s.";
@@ -190,6 +190,15 @@ impl Fault {
         }
     }
 }
+
+/// A Responses stream that turns into garbage.
+const RESPONSES_GARBAGE: &str = concat!(
+    "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_x\",\"object\":\"response\",\"created_at\":1,\"status\":\"in_progress\",\"model\":\"m\",\"output\":[]}}\n\n",
+    "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"sequence_number\":1,\"output_index\":0,\"item\":{\"id\":\"msg_x\",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}}\n\n",
+    "event: response.content_part.added\ndata: {\"type\":\"response.content_part.added\",\"sequence_number\":2,\"item_id\":\"msg_x\",\"output_index\":0,\"content_index\":0,\"part\":{\"type\":\"output_text\",\"text\":\"\",\"annotations\":[]}}\n\n",
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":3,\"item_id\":\"msg_x\",\"output_index\":0,\"content_index\":0,\"delta\":\"You \"}\n\n",
+    "\u{1}\u{2}not a frame\n\n",
+);
 
 fn http_date(at: SystemTime) -> String {
     let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -263,7 +272,15 @@ impl Trouble {
     /// The next request at the bad channel meets the fault.
     pub fn arm_once(&self, stream: bool) {
         if let Some(script) = self.fault.script(stream) {
-            self.mock.script(script.provider("openai"));
+            let path = (self.fault == Fault::GarbageAfterContent && stream).then(|| "chat/completions".to_owned());
+            self.mock.script(Script { path, ..script }.provider("openai"));
+        }
+        if self.fault == Fault::GarbageAfterContent && stream {
+            // Garbage begins like an answer, in the words of who was asked.
+            let body = RESPONSES_GARBAGE.as_bytes().to_vec();
+            let verbatim = Verbatim { status: 200, content_type: "text/event-stream".into(), body };
+            let path = Some("responses".to_owned());
+            self.mock.script(Script { path, verbatim: Some(verbatim), ..Script::default() }.provider("openai"));
         }
     }
 

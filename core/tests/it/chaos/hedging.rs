@@ -95,7 +95,54 @@ async fn in_a_race_the_first_wins_and_the_other_is_let_go() {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let _ = left;
+        assert!(left, "the one that lost still works for nobody: stream={stream}");
+    }
+}
+
+/// Each channel has two keys: the other key of who is late would be late too.
+#[tokio::test]
+async fn rivals_are_different_deployments_and_who_is_out_of_rotation_is_none() {
+    for (hedge, race) in [(Some(150), None), (None, Some(2))] {
+        let mock = MockServer::start().await.unwrap();
+        let channels = ["slow", "quick", "broken"].map(|name| {
+            let (row, weight) = match name {
+                "slow" => ("openai", 9),
+                "quick" => ("anthropic", 0),
+                _ => ("gemini", 1),
+            };
+            let mut channel = mock_channel(&mock, name, row, row);
+            channel["weight"] = json!(weight);
+            channel["credentials"] = json!([myelin_testkit::KEY, format!("{}-2", myelin_testkit::KEY)]);
+            channel
+        });
+        let gateway = TestGateway::with_settings(channels.into(), |settings| {
+            settings.affinity_seconds = 0;
+            settings.policy.hedge_after_ms = hedge;
+            settings.policy.race = race;
+            settings.breaker.failures = 1;
+        })
+        .await;
+        // The third one is known to be broken.
+        mock.script(Script::error(500).provider("gemini"));
+        let body = json!({"model": "broken/mock", "messages": [{"role": "user", "content": "hi"}]});
+        let mut known = false;
+        for _ in 0..4 {
+            gateway.ask("/v1/chat/completions", &body).await;
+            known |= !gateway.gateway.services().fleet.troubles("broken", 0).is_empty();
+            mock.script(Script::error(500).provider("gemini"));
+        }
+        assert!(known);
+        mock.forget_requests();
+        for client in CLIENTS {
+            mock.forget_scripts();
+            mock.script(late(5_000));
+            let got = ask(&gateway, client, true).await;
+            assert_eq!((got.status, said(client, true, &got).trim()), (200, ANSWER), "{client:?}");
+            let record = gateway.last_record().await;
+            let asked: Vec<_> = record.attempts.iter().map(|attempt| attempt.channel.as_str()).collect();
+            assert_eq!(asked, ["slow", "quick"], "{client:?} {hedge:?} {race:?}");
+        }
+        assert!(mock.requests().iter().all(|request| request.provider != "gemini"), "the broken one was left alone");
     }
 }
 

@@ -5,7 +5,7 @@ use myelin_testkit::model::ToolCall;
 use myelin_testkit::{Delivery, MockServer, Refusal, Script};
 use serde_json::{Value, json};
 
-use super::{ANSWER, TEXT, claims_its_end, outcomes, pieces};
+use super::{ANSWER, TEXT, claims_its_end, outcomes, pieces, tells_an_error};
 use crate::support::dialog::{CLIENTS, Client, Dialog};
 use crate::support::{TestGateway, mock_channel};
 
@@ -48,15 +48,6 @@ fn question(client: Client) -> Dialog {
     let mut dialog = Dialog::new(client, "mock", true);
     dialog.user(TEXT);
     dialog
-}
-
-/// Whether a stream ends as a failure.
-fn tells_an_error(client: Client, text: &str) -> bool {
-    match client {
-        // A good answer says `"error":null` all the time.
-        Client::Responses => text.contains("response.failed") || text.contains("\"type\":\"error\""),
-        _ => super::tells_an_error(client, text),
-    }
 }
 
 fn cut(after: usize) -> Delivery {

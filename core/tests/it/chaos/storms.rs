@@ -35,3 +35,55 @@ async fn a_storm_of_failures_is_not_multiplied() {
     // Ten are free, a fifth of the callers earn one each, time gives a few.
     assert!(asked <= CALLERS + 10 + CALLERS / 5 + 10, "{CALLERS} callers made {asked} calls");
 }
+
+/// Everybody fails at once, whoever is asked: callers do not go through all of them one by one.
+#[tokio::test]
+async fn a_storm_over_several_deployments_is_not_multiplied_either() {
+    const CALLERS: usize = 120;
+    for (status, hint) in [(500, None), (503, None), (529, None), (429, None), (429, Some("1")), (429, Some("60"))] {
+        let mock = MockServer::start().await.unwrap();
+        let channels = ["a", "b", "c", "d"].map(|name| {
+            let mut channel = mock_channel(&mock, name, "openai", "openai");
+            channel["credentials"] = json!([myelin_testkit::KEY, format!("{}-{name}", myelin_testkit::KEY)]);
+            channel
+        });
+        let gateway = TestGateway::with_settings(channels.into(), |settings| {
+            settings.affinity_seconds = 0;
+            settings.policy.retry.backoff_ms = Some(10);
+            settings.policy.retry.same = Some(4);
+            settings.retry_budget_percent = 20;
+        })
+        .await;
+        for _ in 0..CALLERS * 10 {
+            let script = Script::error(status);
+            mock.script(hint.into_iter().fold(script, |script, hint| script.header("retry-after", hint)));
+        }
+        let gateway = Arc::new(gateway);
+        let ask = async |wave: usize| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|caller| {
+                    let gateway = gateway.clone();
+                    let text = format!("hi {wave} {caller}");
+                    let body = json!({"model": "mock", "messages": [{"role": "user", "content": text}]});
+                    tokio::spawn(async move { gateway.ask("/v1/chat/completions", &body).await })
+                })
+                .collect();
+            for caller in callers {
+                let (told, answer) = caller.await.unwrap();
+                assert_eq!(told, status, "{answer}");
+            }
+        };
+        ask(0).await;
+        let first = mock.requests().len();
+        // Eight credentials at four deployments: one that fails takes three to be known, a key that is limited one. Whoever was on the way meanwhile asks once more.
+        let learning = 4 * 3 + 8 + CALLERS / 4;
+        let most = CALLERS + learning + 10 + CALLERS / 5 + 10;
+        assert!(first <= most, "{status} {hint:?}: {CALLERS} callers made {first} calls, at most {most}");
+        mock.forget_requests();
+        ask(1).await;
+        let second = mock.requests().len();
+        // Now that it is known, every caller asks once; the budget allows a fifth of them more.
+        let most = CALLERS + CALLERS / 5 + 10 + 8;
+        assert!((CALLERS..=most).contains(&second), "{status} {hint:?}: {CALLERS} callers made {second} calls then");
+    }
+}

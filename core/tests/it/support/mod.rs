@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use myelin_core::clock::SystemClock;
+use myelin_core::clock::{Clock, SystemClock};
 use myelin_core::gateway::Gateway;
 use myelin_core::model::{Channel, Declared, RequestRecord, Secret, SecretSource, Settings};
 use myelin_core::providers::{Catalog, SecretResolver};
@@ -53,6 +53,15 @@ impl TestGateway {
 
     /// The same with other settings.
     pub async fn with_settings(channels: Vec<Value>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with_clock(channels, SystemClock::new(), change).await
+    }
+
+    /// The same with a clock of the test's own.
+    pub async fn with_clock(
+        channels: Vec<Value>,
+        clock: impl Clock + 'static,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let store = open_store(dir.path()).expect("the store opens");
         let mut settings = Settings { listen: vec!["127.0.0.1:0".into()], ..Settings::default() };
@@ -75,7 +84,7 @@ impl TestGateway {
         let key = NewKey { name: "test".into(), ..NewKey::default() };
         let applied = store.apply(Change::CreateKey(Box::new(key)), "test").await.expect("a key is made");
         let key = applied.issued.first().expect("its secret is shown").secret.expose().to_owned();
-        Self::run(store, key, dir).await
+        Self::run(store, Arc::new(clock), key, dir).await
     }
 
     /// Stops, and starts again on the same data.
@@ -99,11 +108,10 @@ impl TestGateway {
         let store = store.expect("the store opens again");
         let fixed_settings = ["listen".to_owned()].into();
         store.declare(Declared { settings, fixed_settings, ..Declared::default() }).expect("settings are good");
-        Self::run(store, key, dir).await
+        Self::run(store, Arc::new(SystemClock::new()), key, dir).await
     }
 
-    async fn run(store: Store, key: String, dir: tempfile::TempDir) -> Self {
-        let clock = Arc::new(SystemClock::new());
+    async fn run(store: Store, clock: Arc<dyn Clock>, key: String, dir: tempfile::TempDir) -> Self {
         let gateway = Gateway::open(store, clock, Arc::new(InlineSecrets)).expect("TLS is there");
         let (send, ready) = tokio::sync::oneshot::channel();
         let serving = gateway.clone();
@@ -222,4 +230,21 @@ pub fn mock_channel(mock: &MockServer, name: &str, provider: &str, path: &str) -
         "name": name, "provider": provider, "base_urls": [mock.base_url(path)],
         "credentials": [myelin_testkit::KEY], "models": ["mock"],
     })
+}
+
+/// A request as the window and the command line make it: over no network, with the rights of the owner.
+pub async fn owner(gateway: &TestGateway, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    use http_body_util::BodyExt as _;
+    let text = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .header("host", "localhost")
+        .body(http_body_util::Full::new(bytes::Bytes::from(text)))
+        .unwrap();
+    let answer = gateway.gateway.ask_as_owner(request).await;
+    let status = answer.status().as_u16();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }

@@ -21,7 +21,15 @@ use crate::ir::Usage;
 
 /// The first of several paths that leads to a whole number.
 fn at(usage: &Value, paths: &[&str]) -> Option<u64> {
-    paths.iter().find_map(|path| count(usage.pointer(path)?))
+    paths.iter().find_map(|path| count(find(usage, path)?))
+}
+
+/// The field that a path of one or two names leads to. Every answer is looked through so some dozens of times: a JSON pointer would unescape each name.
+fn find<'a>(usage: &'a Value, path: &str) -> Option<&'a Value> {
+    match path.split_once('/') {
+        None => usage.get(path),
+        Some((outer, inner)) => usage.get(outer)?.get(inner),
+    }
 }
 
 /// Reads a usage object; `None` if it is none.
@@ -29,34 +37,30 @@ pub(crate) fn decode(usage: &Value, dialect: &Dialect) -> Option<Usage> {
     if !usage.is_object() {
         return None;
     }
-    let prompt = at(usage, &["/prompt_tokens", "/input_tokens"]);
-    let completion = at(usage, &["/completion_tokens", "/output_tokens"]);
-    let total = at(usage, &["/total_tokens"]);
+    let prompt = at(usage, &["prompt_tokens", "input_tokens"]);
+    let completion = at(usage, &["completion_tokens", "output_tokens"]);
+    let total = at(usage, &["total_tokens"]);
     let reasoning = at(
         usage,
-        &[
-            "/completion_tokens_details/reasoning_tokens",
-            "/output_tokens_details/reasoning_tokens",
-            "/reasoning_tokens",
-        ],
+        &["completion_tokens_details/reasoning_tokens", "output_tokens_details/reasoning_tokens", "reasoning_tokens"],
     );
     let cache_read = at(
         usage,
         &[
-            "/prompt_tokens_details/cached_tokens",
-            "/prompt_cache_hit_tokens",
-            "/cached_tokens",
-            "/num_cached_tokens",
-            "/cache_read_input_tokens",
-            "/input_tokens_details/cached_tokens",
+            "prompt_tokens_details/cached_tokens",
+            "prompt_cache_hit_tokens",
+            "cached_tokens",
+            "num_cached_tokens",
+            "cache_read_input_tokens",
+            "input_tokens_details/cached_tokens",
         ],
     );
     let cache_write = at(
         usage,
         &[
-            "/prompt_tokens_details/cache_write_tokens",
-            "/cache_creation_input_tokens",
-            "/prompt_tokens_details/cache_creation_tokens",
+            "prompt_tokens_details/cache_write_tokens",
+            "cache_creation_input_tokens",
+            "prompt_tokens_details/cache_creation_tokens",
         ],
     );
     let cached = cache_read.unwrap_or(0).saturating_add(cache_write.unwrap_or(0));
@@ -66,15 +70,15 @@ pub(crate) fn decode(usage: &Value, dialect: &Dialect) -> Option<Usage> {
         cache_read,
         cache_write,
         cache_write_1h: None,
-        audio_input: at(usage, &["/prompt_tokens_details/audio_tokens"]),
-        image_input: at(usage, &["/prompt_tokens_details/image_tokens"]),
+        audio_input: at(usage, &["prompt_tokens_details/audio_tokens"]),
+        image_input: at(usage, &["prompt_tokens_details/image_tokens"]),
         output: completion.map(|completion| {
             completion.saturating_add(beside(prompt, completion, total, reasoning, dialect.reasoning_beside_output))
         }),
         reasoning,
-        audio_output: at(usage, &["/completion_tokens_details/audio_tokens"]),
-        image_output: at(usage, &["/completion_tokens_details/image_tokens"]),
-        web_searches: at(usage, &["/num_search_queries", "/server_tool_use/web_search_requests"]),
+        audio_output: at(usage, &["completion_tokens_details/audio_tokens"]),
+        image_output: at(usage, &["completion_tokens_details/image_tokens"]),
+        web_searches: at(usage, &["num_search_queries", "server_tool_use/web_search_requests"]),
         cost_usd: cost(usage),
         service_tier: usage.get("service_tier").and_then(Value::as_str).map(str::to_owned),
         raw: Some(usage.clone()),
@@ -105,7 +109,7 @@ pub fn cost(usage: &Value) -> Option<String> {
         Value::String(text) if text.parse::<f64>().is_ok() => Some(text.clone()),
         _ => None,
     };
-    ["/cost", "/cost/total_cost"].into_iter().find_map(|path| written(usage.pointer(path)?)).or_else(|| ticks(usage))
+    ["cost", "cost/total_cost"].into_iter().find_map(|path| written(find(usage, path)?)).or_else(|| ticks(usage))
 }
 
 /// xAI counts money in ticks of 1e-10 dollars.
