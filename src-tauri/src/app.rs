@@ -41,7 +41,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         .build()
         .context("no runtime")?;
     tauri::async_runtime::set(runtime.handle().clone());
-    let Some(Started { carrier, address, own }) = start::start(&runtime, &args, &paths)? else {
+    let orders = quit::Orders::hear(&runtime);
+    let serving = orders.serving();
+    let Some(Started { carrier, address, own }) = start::start(&runtime, &args, &paths, &serving)? else {
         return Ok(ExitCode::FAILURE);
     };
 
@@ -67,7 +69,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             let desk = Desk::new(handle.clone(), carrier, door, gateway, data);
             desk.update(|facts| facts.address = address);
             app.manage(desk.clone());
-            begin(&desk, &args, place);
+            begin(&desk, &args, place, orders);
             if let Some(own) = own {
                 let desk = desk.clone();
                 tauri::async_runtime::spawn(async move {
@@ -98,10 +100,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Ok(if code == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn begin(desk: &Desk, args: &Args, place: instance::Place) {
+fn begin(desk: &Desk, args: &Args, place: instance::Place, orders: quit::Orders) {
     let tray = desk.make_tray();
     desk.follow();
-    tauri::async_runtime::spawn(quit::on_signals(desk.clone()));
+    tauri::async_runtime::spawn(orders.obey(desk.clone()));
     let hearing = desk.clone();
     tauri::async_runtime::spawn(place.listen(move |wish| grant(&hearing, wish)));
     match &args.link {

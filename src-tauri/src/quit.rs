@@ -1,8 +1,12 @@
 //! Quitting: nothing new is accepted, open answers finish, the store closes. A second wish does not wait.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tauri::Manager as _;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 use crate::desk::Desk;
 use crate::facts::Reach;
@@ -44,24 +48,94 @@ pub(crate) fn end(desk: &Desk) {
     });
 }
 
-/// Orders to stop from outside: at logout, by `kill`, by Ctrl-C.
-pub(crate) async fn on_signals(desk: Desk) {
-    loop {
-        stop_signal().await;
-        quit(&desk);
+/// Orders to stop from outside: at logout, by `kill`, by Ctrl-C. Heard from the first moment on: while the app is still putting itself together there
+/// may be answers on their way already.
+pub(crate) struct Orders {
+    given: mpsc::UnboundedReceiver<()>,
+    serving: Arc<AtomicBool>,
+}
+
+/// Says whether there is anything to finish.
+#[derive(Clone)]
+pub(crate) struct Serving(Arc<AtomicBool>);
+
+impl Serving {
+    /// From now on an order waits until the app can do it.
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// It came to nothing: an order ends the program at once.
+    pub(crate) fn cease(&self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut term) = signal(SignalKind::terminate()) else { return drop(tokio::signal::ctrl_c().await) };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = term.recv() => {}
+impl Orders {
+    /// Listens from now on.
+    pub(crate) fn hear(runtime: &Runtime) -> Self {
+        let (give, given) = mpsc::unbounded_channel();
+        let serving = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&serving);
+        let _inside = runtime.enter();
+        let mut signals = Signals::new();
+        runtime.spawn(async move {
+            loop {
+                signals.next().await;
+                if !begun.load(Ordering::Acquire) {
+                    std::process::exit(0);
+                }
+                if give.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { given, serving }
+    }
+
+    pub(crate) fn serving(&self) -> Serving {
+        Serving(Arc::clone(&self.serving))
+    }
+
+    /// Does what is ordered, for ever.
+    pub(crate) async fn obey(mut self, desk: Desk) {
+        while self.given.recv().await.is_some() {
+            quit(&desk);
         }
     }
-    #[cfg(not(unix))]
-    drop(tokio::signal::ctrl_c().await);
+}
+
+/// The signals that mean it. They are taken from here on: none of them ends the program by itself any more.
+#[cfg(unix)]
+struct Signals(Vec<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    async fn next(&mut self) {
+        std::future::poll_fn(|cx| {
+            let given = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if given { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }

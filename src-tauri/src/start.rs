@@ -14,6 +14,7 @@ use crate::args::Args;
 use crate::carrier::Carrier;
 #[cfg(unix)]
 use crate::facts::list;
+use crate::quit::Serving;
 use crate::{message, surroundings};
 
 /// What can be done about a start that fails.
@@ -42,9 +43,9 @@ pub(crate) struct Own {
 ///
 /// # Errors
 /// When the system does not say where things belong.
-pub(crate) fn start(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Option<Started>> {
+pub(crate) fn start(runtime: &Runtime, args: &Args, paths: &Paths, serving: &Serving) -> Result<Option<Started>> {
     loop {
-        match attempt(runtime, args, paths) {
+        match attempt(runtime, args, paths, serving) {
             Ok(started) => return Ok(Some(started)),
             Err(why) => {
                 if message::ask_before(&why, &CHOICES) != 0 {
@@ -55,9 +56,10 @@ pub(crate) fn start(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Opt
     }
 }
 
-fn attempt(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Started, String> {
+fn attempt(runtime: &Runtime, args: &Args, paths: &Paths, begun: &Serving) -> Result<Started, String> {
     if let Some((carrier, address)) = service(runtime, &paths.data) {
         tracing::info!("attached to the service that has {}", paths.data.display());
+        begun.begin();
         return Ok(Started { carrier, address, own: None });
     }
     let launched = {
@@ -69,12 +71,14 @@ fn attempt(runtime: &Runtime, args: &Args, paths: &Paths) -> Result<Started, Str
     }
     let gateway = launched.gateway.clone();
     gateway.set_desktop();
+    begun.begin();
     match serve(runtime, &gateway) {
         Ok((serving, address)) => {
             let carrier = Carrier::here(&gateway);
             Ok(Started { carrier, address, own: Some(Own { gateway, serving, _launched: launched }) })
         }
         Err(why) => {
+            begun.cease();
             let listen = gateway.store().entities().settings.listen.clone();
             gateway.store().close();
             Err(cannot_listen(&why, &listen, paths))

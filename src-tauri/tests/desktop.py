@@ -236,10 +236,16 @@ class Parts:
 
         # Per tool.
         tool = ("Tools", tray.tool("claude-code", "Claude Code"))
+        def follows(profile):
+            keys = app.owner("GET", "/api/v1/keys")["keys"]
+            return all(one["profile"] == profile for one in keys if one["tool"] == "claude-code")
         tray.click(*tool, "second")
+        # Menus toggle marks by themselves, so the gateway is asked first.
+        until("its key follows", lambda: follows("second"))
         tray.wait("the tool's mark", lambda tray: tray.checked(*tool) == ["second"])
         assert app.active() == "first" and app.chat()[0] == 200 and Upstream.asked[-1] == "two"
         tray.click(*tool, "Follow the gateway")
+        until("its key does not", lambda: follows(None))
         tray.wait("it follows", lambda tray: tray.checked(*tool) == ["Follow the gateway"])
         assert app.chat()[0] == 200 and Upstream.asked[-1] == "one"
 
@@ -332,6 +338,9 @@ class Parts:
         # The key that was made for it follows the profile that is chosen for the tool.
         key = written.split(b'"ANTHROPIC_AUTH_TOKEN": "')[1].split(b'"')[0].decode()
         tray.click("Tools", "Claude Code · connected", "second")
+        # (Menus toggle marks by themselves, so the gateway is asked first.)
+        until("its keys follow", lambda: all(one["profile"] == "second" for one in app.owner("GET", "/api/v1/keys")["keys"]
+                                             if one["tool"] == "claude-code"))
         tray.wait("the tool's mark", lambda tray: tray.checked("Tools", "Claude Code · connected") == ["second"])
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         body = {"model": "claude-x", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "short"}]}
@@ -600,6 +609,28 @@ class Parts:
         app.process.terminate()
         app.ends()
 
+    def early(self):
+        """An order to stop in the first moment lets an answer finish that is on its way already; before there is anything to finish it ends at once."""
+        app = self.app("early").start("--hidden").serves()
+        last, asked = {}, len(Upstream.asked)
+        thread = threading.Thread(target=lambda: last.update(answer=app.chat("long")))
+        thread.start()
+        until("it is asked", lambda: len(Upstream.asked) > asked)
+        app.process.send_signal(signal.SIGTERM)
+        app.ends()
+        thread.join(10)
+        status, body = last["answer"]
+        assert status == 200 and b"one19" in body and b"[DONE]" in body, (status, body[-300:])
+
+        app = self.app("early-taken")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", app.port))
+            taken.listen()
+            app.start("--hidden")
+            until("it asks what to do", windows)
+            app.process.send_signal(signal.SIGTERM)
+            app.ends()
+
     def trayless(self):
         """Where nothing shows tray icons, the window does not vanish into nowhere."""
         self.panel.connection.close()
@@ -623,7 +654,7 @@ def main():
     os.environ.pop("WAYLAND_DISPLAY", None)
     manager = subprocess.Popen(["openbox"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = Parts(desktop, headless, folder)
-    names = sys.argv[4:] or ["tray", "tools", "window", "strangers", "troubles", "keychain", "shortcuts", "trayless"]
+    names = sys.argv[4:] or ["tray", "tools", "window", "strangers", "troubles", "keychain", "shortcuts", "early", "trayless"]
     failed = False
     try:
         for name in names:

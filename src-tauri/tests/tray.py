@@ -23,14 +23,12 @@ def ask(connection, address, member, signature=None, *body):
     return reply.body
 
 
-class Panel(threading.Thread):
-    """Serves the watcher's name, and takes notifications. What it has seen stays in `items` and `notices`."""
+class Service(threading.Thread):
+    """Serves names on the session bus: every call goes to `answer`, which gives the reply and signals that follow it."""
 
-    def __init__(self, tray=True):
+    def __init__(self, *names):
         super().__init__(daemon=True)
-        self.items, self.notices = [], []
         self.connection = open_dbus_connection(bus="SESSION")
-        names = [NOTIFICATIONS] + ([WATCHER] if tray else [])
         for name in names:
             (got,) = ask(self.connection, BUS, "RequestName", "su", name, 4)
             assert got == 1, f"{name} is taken"
@@ -39,15 +37,24 @@ class Panel(threading.Thread):
     def run(self):
         try:
             while True:
-                self.handle(self.connection.receive())
+                message = self.connection.receive()
+                if message.header.message_type is MessageType.method_call:
+                    fields = message.header.fields
+                    for reply in self.answer(message, fields.get(HeaderFields.member), fields):
+                        self.connection.send(reply)
         except OSError:
             pass
 
-    def handle(self, message):
-        if message.header.message_type is not MessageType.method_call:
-            return
-        fields = message.header.fields
-        member, sender = fields.get(HeaderFields.member), fields.get(HeaderFields.sender)
+
+class Panel(Service):
+    """Serves the watcher's name, and takes notifications. What it has seen stays in `items` and `notices`."""
+
+    def __init__(self, tray=True):
+        self.items, self.notices = [], []
+        super().__init__(NOTIFICATIONS, *([WATCHER] if tray else []))
+
+    def answer(self, message, member, fields):
+        sender = fields.get(HeaderFields.sender)
         state = {
             "RegisteredStatusNotifierItems": ("as", self.items),
             "IsStatusNotifierHostRegistered": ("b", True),
@@ -56,9 +63,9 @@ class Panel(threading.Thread):
         if member == "RegisterStatusNotifierItem":
             path = message.body[0] if message.body[0].startswith("/") else "/StatusNotifierItem"
             self.items.append((sender, path))
-            reply = new_method_return(message)
             address = DBusAddress(WATCHER_PATH, interface=WATCHER)
-            self.connection.send(new_signal(address, "StatusNotifierItemRegistered", "s", (sender + path,)))
+            yield new_signal(address, "StatusNotifierItemRegistered", "s", (sender + path,))
+            reply = new_method_return(message)
         elif member == "Notify":
             self.notices.append((message.body[3], message.body[4]))
             reply = new_method_return(message, "u", (len(self.notices),))
@@ -70,45 +77,32 @@ class Panel(threading.Thread):
             reply = new_method_return(message, "as", (["body"],))
         else:
             reply = new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", "s", (member or "",))
-        self.connection.send(reply)
+        yield reply
 
 
-class Keychain(threading.Thread):
+class Keychain(Service):
     """A Secret Service. `refuses`: it does nothing at all. `locked`: it asks before it opens, and a person says `agrees`."""
 
     ROOT = "/org/freedesktop/secrets"
 
     def __init__(self):
-        super().__init__(daemon=True)
         self.refuses, self.locked, self.agrees, self.asked = True, False, False, 0
         self.entries = {}
-        self.connection = open_dbus_connection(bus="SESSION")
-        (got,) = ask(self.connection, BUS, "RequestName", "su", "org.freedesktop.secrets", 4)
-        assert got == 1, "org.freedesktop.secrets is taken"
-        self.start()
+        super().__init__("org.freedesktop.secrets")
 
-    def run(self):
-        try:
-            while True:
-                self.handle(self.connection.receive())
-        except OSError:
-            pass
-
-    def handle(self, message):
-        if message.header.message_type is not MessageType.method_call:
-            return
-        fields = message.header.fields
-        member, path = fields.get(HeaderFields.member), fields.get(HeaderFields.path)
+    def answer(self, message, member, fields):
+        path = fields.get(HeaderFields.path)
         method = getattr(self, f"on_{member}", None)
         if self.refuses or method is None:
-            return self.connection.send(new_error(message, "org.freedesktop.DBus.Error.NotSupported", "s", ("not today",)))
+            yield new_error(message, "org.freedesktop.DBus.Error.NotSupported", "s", ("not today",))
+            return
         signature, *body = method(path, *message.body)
-        self.connection.send(new_method_return(message, signature, tuple(body)))
+        yield new_method_return(message, signature, tuple(body))
         if member == "Prompt":
             self.asked += 1
             self.locked = self.locked and not self.agrees
             address = DBusAddress(path, interface="org.freedesktop.Secret.Prompt")
-            self.connection.send(new_signal(address, "Completed", "bv", (not self.agrees, ("s", ""))))
+            yield new_signal(address, "Completed", "bv", (not self.agrees, ("s", "")))
 
     def on_OpenSession(self, _, algorithm, __):
         assert algorithm == "plain"

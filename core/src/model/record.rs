@@ -17,7 +17,7 @@ pub struct RequestRecord {
     pub duration_us: u64,
     /// Microseconds to the first content out, streams only.
     pub first_token_us: Option<u64>,
-    /// Microseconds that Myelin itself took (everything but waiting for the upstream).
+    /// Microseconds that Myelin itself took: until the first deployment was asked, and after the last one was done.
     pub overhead_us: u64,
     /// How it ended.
     pub state: RequestState,

@@ -407,6 +407,7 @@ impl Settle {
         self.record.state = state;
         self.record.status = status;
         self.record.duration_us = self.elapsed_us();
+        self.record.overhead_us = own_us(&self.record);
         if let (Some(channel), Some(model), Some(usage)) =
             (&self.record.channel, &self.record.upstream_model, &self.record.usage)
         {
@@ -586,5 +587,33 @@ fn reason_word(reason: &FinishReason) -> &str {
         FinishReason::Pause => "pause",
         FinishReason::Error => "error",
         FinishReason::Other(word) => word,
+    }
+}
+
+/// Microseconds of the whole before the first deployment was asked and after the last one was done. Pauses between two tries are nobody's work.
+fn own_us(record: &RequestRecord) -> u64 {
+    let asked = |attempt: &AttemptRecord| attempt.offset_us;
+    let done = |attempt: &AttemptRecord| attempt.offset_us.saturating_add(attempt.duration_us);
+    let begun = record.attempts.iter().map(asked).min().unwrap_or(0);
+    let over = record.attempts.iter().map(done).max().unwrap_or(0);
+    record.duration_us.saturating_sub(over.saturating_sub(begun))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_time_is_what_is_before_the_first_deployment_and_after_the_last() {
+        let attempt = |offset_us, duration_us| AttemptRecord { offset_us, duration_us, ..AttemptRecord::default() };
+        let record = |attempts| RequestRecord { duration_us: 1_000, attempts, ..RequestRecord::default() };
+        assert_eq!(own_us(&record(vec![attempt(30, 950)])), 50);
+        assert_eq!(
+            own_us(&record(vec![attempt(30, 100), attempt(500, 400)])),
+            130,
+            "the pause between is not its work"
+        );
+        assert_eq!(own_us(&record(vec![attempt(30, 900), attempt(200, 100)])), 100, "one ran beside the other");
+        assert_eq!(own_us(&record(Vec::new())), 1_000, "nobody was asked");
     }
 }

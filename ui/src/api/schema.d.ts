@@ -3796,7 +3796,7 @@ export interface components {
             model?: string;
             /**
              * Format: int64
-             * @description Microseconds that Myelin itself took (everything but waiting for the upstream).
+             * @description Microseconds that Myelin itself took: until the first deployment was asked, and after the last one was done.
              * @default 0
              */
             overhead_us?: number;
