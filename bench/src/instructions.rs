@@ -79,10 +79,11 @@ async fn control(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The dumps of all threads.
+/// The dumps of all threads: `callgrind.out.<process>.<dump>-<thread>`. The file without a number is for the end.
 fn dumps(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut dumps: Vec<PathBuf> = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
-    dumps.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("callgrind.out.")));
+    let of_thread = |name: &str| name.starts_with("callgrind.out.") && name.contains('-');
+    dumps.retain(|path| path.file_name().is_some_and(|name| of_thread(&name.to_string_lossy())));
     if dumps.is_empty() {
         bail!("callgrind wrote no dump");
     }
