@@ -49,7 +49,11 @@ pub(crate) fn run(place: &Place, asked: &Events) -> anyhow::Result<()> {
     }
     let first = past.len().saturating_sub(asked.number);
     past.iter().skip(first).try_for_each(|event| show(place, event))?;
-    while asked.follow {
+    if asked.follow { follow(place, &carrier, asked, position) } else { Ok(()) }
+}
+
+fn follow(place: &Place, carrier: &Carrier, asked: &Events, mut position: u64) -> anyhow::Result<()> {
+    loop {
         let page = carrier.get(&format!("/api/v1/events?after={position}&wait={WAIT}&limit={PAGE}"))?;
         if page.pointer("/gap").and_then(Value::as_bool) == Some(true) {
             eprintln!("… some events came too fast to be shown, or the gateway was started anew");
@@ -57,15 +61,13 @@ pub(crate) fn run(place: &Place, asked: &Events) -> anyhow::Result<()> {
         list(&page, "/events").iter().filter(|event| asked.wants(event)).try_for_each(|event| show(place, event))?;
         position = next(&page);
     }
-    Ok(())
 }
 
 impl Events {
     fn wants(&self, event: &Value) -> bool {
         let rank = |word: &str| LEVELS.iter().position(|level| *level == word);
         let kind = text(event, "/kind");
-        rank(&text(event, "/level")) >= rank(&self.level)
-            && (self.kind.is_empty() || self.kind.iter().any(|own| *own == kind))
+        rank(&text(event, "/level")) >= rank(&self.level) && (self.kind.is_empty() || self.kind.contains(&kind))
     }
 }
 

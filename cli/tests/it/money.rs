@@ -1,4 +1,4 @@
-//! Prices, limits, owners, the answer cache, events, usage and forecasts as people use them: by the binary, over a gateway that runs and without one.
+//! Prices, limits, owners, events, usage and forecasts as people use them: by the binary, over a gateway that runs and without one.
 
 use std::process::Stdio;
 
@@ -302,33 +302,6 @@ fn usage_comes_by_anything_as_table_json_and_csv_and_looks_ahead() {
     );
     drop(server);
     assert_eq!(home.json(&["usage"])["total"]["cost"], 320_000_000, "without a gateway too");
-}
-
-#[test]
-fn the_cache_is_looked_at_and_cleared_and_a_hit_is_free_and_marked() {
-    let (_runtime, mock) = mock();
-    let home = Home::new(&format!(
-        "policy = {{ cache = {{ mode = \"deterministic\" }} }}\n{}",
-        config(&mock.base_url("openai"))
-    ));
-    let server = home.serve();
-    let again = || ask(&server.address, "one", "the same", "\"temperature\":0,");
-    assert_eq!((again(), again()), (200, 200));
-    counted(&home, 2);
-    let status = home.json(&["cache", "status"]);
-    assert_eq!(
-        (&status["hits"], &status["misses"], &status["memory_answers"]),
-        (&json!(1), &json!(1), &json!(1)),
-        "{status}"
-    );
-    assert!(home.ok(&["cache", "status"]).contains("hits        1"));
-    let usage = home.json(&["usage", "--by", "cache"]);
-    let hit = usage["groups"].as_array().unwrap().iter().find(|group| group["values"][0] == "hit").unwrap();
-    assert_eq!((&hit["cost"], &hit["saved"]), (&json!(0), &json!(80_000_000)));
-    assert_eq!(home.ok(&["cache", "clear"]).trim(), "the cache is empty");
-    assert_eq!(again(), 200);
-    counted(&home, 3);
-    assert_eq!(home.json(&["cache", "status"])["misses"], 2);
 }
 
 #[test]
