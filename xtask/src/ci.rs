@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{dependencies, desktop, generate, process, setup};
+use crate::{bench, dependencies, desktop, generate, process, setup};
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     ("format", format),
     ("spelling", spelling),
     ("dependencies", dependencies::check),
     ("lints", lints),
     ("docs", docs),
     ("generated files", generated),
+    ("instructions", instructions),
     ("tests", tests),
 ];
 
@@ -82,6 +83,11 @@ fn docs() -> Result<()> {
 
 fn generated() -> Result<()> {
     generate::run(&["--check".to_owned()])
+}
+
+/// What the main paths cost the processor, against ceilings in the tree: no clock is asked, so a slow machine passes as a fast one does.
+fn instructions() -> Result<()> {
+    bench::instructions(&[])
 }
 
 /// The README's test command, as a person would run it.
