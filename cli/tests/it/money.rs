@@ -1,4 +1,4 @@
-//! Prices, limits, owners, events, usage and forecasts as people use them: by the binary, over a gateway that runs and without one.
+//! Prices, limits, owners, the answer cache, events, usage and forecasts as people use them: by the binary, over a gateway that runs and without one.
 
 use std::process::Stdio;
 
@@ -111,7 +111,7 @@ fn prices_are_shown_set_imported_and_history_is_priced_anew() {
     for (name, text, wanted) in [
         ("a.json", "nope", "is no JSON: nothing changed"),
         ("b.json", "{}", "nothing changed: the file is no price list"),
-        ("c.json", r#"{"prices": {"a/b": {"inpt": 1}}}"#, "prices.\"a/b\": 'inpt' is no part of a price"),
+        ("c.json", r#"{"prices": {"a/b": {"inputs": 1}}}"#, "prices.\"a/b\": 'inputs' is no part of a price"),
         ("d.json", r#"{"prices": {"a/b": {"input": -1}}}"#, "prices.\"a/b\""),
         ("e.json", r#"{"prices": {"a": {"input": 1}}}"#, "is no provider/model"),
     ] {
@@ -133,7 +133,7 @@ fn prices_are_shown_set_imported_and_history_is_priced_anew() {
             ("price set main/one", "say what it costs: --input DOLLARS --output DOLLARS"),
             ("price set main/one --input much", "\"much\" is no amount in dollars"),
             ("price set main/one --rate input", "write key=value"),
-            ("price set main/one --rate inptu=3", "there are input, cache_read"),
+            ("price set main/one --rate inputs=3", "there are input, cache_read"),
             ("price reprice --from soon", "write 2026-01-31"),
             ("price import /nowhere/list.json", "cannot read /nowhere/list.json"),
         ],
@@ -302,6 +302,33 @@ fn usage_comes_by_anything_as_table_json_and_csv_and_looks_ahead() {
     );
     drop(server);
     assert_eq!(home.json(&["usage"])["total"]["cost"], 320_000_000, "without a gateway too");
+}
+
+#[test]
+fn the_cache_is_looked_at_and_cleared_and_a_hit_is_free_and_marked() {
+    let (_runtime, mock) = mock();
+    let home = Home::new(&format!(
+        "policy = {{ cache = {{ mode = \"deterministic\" }} }}\n{}",
+        config(&mock.base_url("openai"))
+    ));
+    let server = home.serve();
+    let again = || ask(&server.address, "one", "the same", "\"temperature\":0,");
+    assert_eq!((again(), again()), (200, 200));
+    counted(&home, 2);
+    let status = home.json(&["cache", "status"]);
+    assert_eq!(
+        (&status["hits"], &status["misses"], &status["memory_answers"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{status}"
+    );
+    assert!(home.ok(&["cache", "status"]).contains("hits        1"));
+    let usage = home.json(&["usage", "--by", "cache"]);
+    let hit = usage["groups"].as_array().unwrap().iter().find(|group| group["values"][0] == "hit").unwrap();
+    assert_eq!((&hit["cost"], &hit["saved"]), (&json!(0), &json!(80_000_000)));
+    assert_eq!(home.ok(&["cache", "clear"]).trim(), "the cache is empty");
+    assert_eq!(again(), 200);
+    counted(&home, 3);
+    assert_eq!(home.json(&["cache", "status"])["misses"], 2);
 }
 
 #[test]

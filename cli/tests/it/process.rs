@@ -69,7 +69,8 @@ pub(super) fn post_with(address: &str, headers: &str, body: &str) -> Option<(u16
         head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     let whole = match length {
         Some(length) => body.len() == length,
-        None => body.contains("data: [DONE]") && body.ends_with("\r\n0\r\n\r\n"),
+        // An answer that others may share comes in chunks even if it is no stream.
+        None => body.ends_with("\r\n0\r\n\r\n") && (body.contains("data: [DONE]") || !body.contains("data: ")),
     };
     whole.then_some((status, id))
 }

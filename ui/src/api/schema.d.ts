@@ -467,7 +467,7 @@ export interface paths {
         get: operations["get_limit"];
         put?: never;
         post?: never;
-        /** Removes a limit, with what it has counted. */
+        /** Removes a limit, with what it has counted: taking this back brings the limit, which then counts anew. */
         delete: operations["remove_limit"];
         options?: never;
         head?: never;
@@ -484,7 +484,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Forgets what a limit has counted; what is in flight stays held. Also for limits of the file. */
+        /**
+         * Forgets what a limit has counted, for good: the change log says how much that was, and this cannot be taken back. What is in flight stays held. Also for
+         *     limits of the file.
+         */
         post: operations["reset_limit"];
         delete?: never;
         options?: never;
@@ -629,7 +632,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Prices records anew at today's prices, their sums with them. What providers said that a request cost stays as it is. */
+        /** Prices records anew at today's prices, and with them their sums and the budgets that still count them. What providers said that a request cost stays as it is. */
         post: operations["reprice"];
         delete?: never;
         options?: never;
@@ -1605,6 +1608,8 @@ export interface components {
             at: number;
             /** @description More, for people; never a secret. */
             detail?: string;
+            /** @description Why it cannot be taken back; absent: it can. */
+            final_because?: string | null;
             /**
              * Format: int64
              * @description Position in the log; rises.
@@ -2210,7 +2215,7 @@ export interface components {
             id: number;
             /**
              * @description What kind of event: `limit-mark`, `limit-reached`, `spend-spike`, `profile-switched`, `profile-changed`, `channel-state`, `channel-added`,
-             *     `channel-removed`, `breaker-open`, `breaker-closed`, `key-held`, `key-released` …
+             *     `channel-removed`, `breaker-open`, `breaker-closed`, `key-held`, `key-released`, `store-failing`, `store-works`, `records-lost` …
              */
             kind: string;
             /** @description How much it matters. */
@@ -2781,18 +2786,25 @@ export interface components {
              * @description Bytes in the journal.
              */
             journal_bytes: number;
+            /** @description The last write to the journal failed: what waits for a commit would be lost with the process. */
+            journal_failing?: boolean;
             /**
              * Format: int64
-             * @description Writes to the journal that failed.
+             * @description Writes to the journal that failed: what they held stood in memory alone until its commit.
              */
             journal_failures: number;
             /** @description What the disk said last. */
             last_error?: string | null;
             /**
              * Format: int64
-             * @description Gone for good: neither memory nor journal could take them.
+             * @description Records that are gone for good: neither memory nor journal could take them.
              */
             lost: number;
+            /**
+             * Format: int64
+             * @description Other things (kept answers, and what is to be forgotten) that were not taken, because too much waited: nobody misses them for long.
+             */
+            not_kept?: number;
             /**
              * Format: int64
              * @description Found in the journal at the start and folded in.
