@@ -105,6 +105,8 @@ test("a route names an order of deployments", async ({ logIn, gateway, mock }) =
   await page.getByLabel("Model", { exact: true }).fill("smart");
   await page.getByLabel("Deployments").fill("main/gpt-5-mini,");
   await page.getByRole("button", { name: "Save" }).click();
+  // The dialog shows the same words while it is still being saved.
+  await expect(page.getByRole("dialog")).toBeHidden();
   await expect(page.getByText("main/gpt-5-mini")).toBeVisible();
   expect((await gateway.chat("smart", "hi")).headers.get("x-myelin-model")).toContain("gpt-5-mini");
 });
