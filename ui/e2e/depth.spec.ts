@@ -100,6 +100,7 @@ test("the list is narrowed by what occurs, kept as a view, and exported", async 
   await page.getByRole("menuitem", { name: "Save this view" }).click();
   await page.getByRole("dialog").getByLabel("Name").fill("echoes");
   await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("dialog")).toBeHidden();
   await page.goto(`${gateway.url}/requests`);
   await page.getByRole("button", { name: "Views" }).click();
   await page.getByRole("menuitem", { name: "echoes" }).click();

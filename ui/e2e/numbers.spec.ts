@@ -41,6 +41,7 @@ test("costs lead to their requests, bodies are kept and shown as text, a limit r
   await page.getByLabel("Of", { exact: true }).selectOption("requests");
   await page.getByLabel("In", { exact: true }).selectOption("day");
   await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("dialog")).toBeHidden();
   await expect(page.getByText(/1 requests? per day/)).toBeVisible();
   expect((await gateway.chat("main/gpt-5-mini", "one")).status).toBe(200);
   expect((await gateway.chat("main/gpt-5-mini", "two")).status).toBe(429);
