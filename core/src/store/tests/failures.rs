@@ -25,9 +25,9 @@ fn mixed(n: u64) -> RequestRecord {
         state,
         status,
         error: error.map(str::to_owned),
-        key: (n % 7 != 0).then(|| format!("key_{}", n % 5)),
-        model: if n % 13 == 0 { "x".repeat(400) } else { format!("model-{}", n % 3) },
-        owners: if n % 4 == 0 { Vec::new() } else { vec![format!("user:{}", n % 2), "team:all".into()] },
+        key: (!n.is_multiple_of(7)).then(|| format!("key_{}", n % 5)),
+        model: if n.is_multiple_of(13) { "x".repeat(400) } else { format!("model-{}", n % 3) },
+        owners: if n.is_multiple_of(4) { Vec::new() } else { vec![format!("user:{}", n % 2), "team:all".into()] },
         tags: (0..n % 3).map(|tag| format!("tag-{tag}")).collect(),
         ..record(n)
     }
