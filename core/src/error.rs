@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use myelin_protocol::{ApiError, ApiErrorKind};
+use myelin_protocol::{ApiError, ApiErrorKind, DecodeError};
 
 use crate::model::FailureClass;
 
@@ -168,6 +168,12 @@ impl GatewayError {
     /// A failure that no other try can help.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, retry: Retry::Never, public: ApiError::new(kind.api_kind(), message), source: None }
+    }
+
+    /// A request that is not what its format wants.
+    pub(crate) fn unreadable(error: &DecodeError) -> Self {
+        let place = if error.pointer.is_empty() { String::new() } else { format!("{}: ", error.pointer) };
+        Self::new(Kind::InvalidRequest, format!("{place}{}", error.message))
     }
 
     /// Adds the cause.

@@ -193,10 +193,8 @@ impl Ask {
         }
         let body = self.envelope()?.body().clone();
         let hints = AddressHints { model: Some(&self.model), stream: Some(self.stream) };
-        let decoded = self.format.codec().decode_request(&body, hints).map_err(|error| {
-            let place = if error.pointer.is_empty() { String::new() } else { format!("{}: ", error.pointer) };
-            GatewayError::new(Kind::InvalidRequest, format!("{place}{}", error.message))
-        })?;
+        let decoded =
+            self.format.codec().decode_request(&body, hints).map_err(|error| GatewayError::unreadable(&error))?;
         let decoded = Arc::new(decoded);
         self.decoded = Some(decoded.clone());
         Ok(decoded)

@@ -25,6 +25,8 @@ pub(crate) async fn run(mut job: Box<Job>, format: ApiFormat, body: Bytes, path_
         Err(error) => return job.fail(error),
     };
     let counted = match job.target(&request.model, Body::Tree(&request)) {
+        // A count is no promise to answer: what nobody offers (now) is estimated like what nobody counts.
+        Err(error) if error.kind == Kind::UnknownModel => None,
         Err(error) => return job.fail(error),
         Ok(Target::Echo) => None,
         Ok(Target::Deployments(mut deployments)) => {
@@ -50,9 +52,7 @@ async fn read(
 ) -> Result<(ChatRequest, Follow), GatewayError> {
     if format == ApiFormat::Gemini {
         let hints = AddressHints { model: path_model.as_deref(), stream: Some(false) };
-        let request = gemini::decode_count_request(&body, hints).map_err(|error| {
-            GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message))
-        })?;
+        let request = gemini::decode_count_request(&body, hints).map_err(|error| GatewayError::unreadable(&error))?;
         return Ok((request, Follow::Fresh));
     }
     let mut ask = Ask::read(format, body, path_model, Some(false), "")?;

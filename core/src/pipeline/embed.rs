@@ -73,9 +73,7 @@ fn read(format: EmbeddingFormat, body: Bytes, path_model: Option<&str>) -> Resul
     let client =
         format.codec().client().ok_or_else(|| GatewayError::new(Kind::Internal, "no client speaks this format"))?;
     let hints = AddressHints { model: path_model, stream: None };
-    let request = client
-        .decode_request(&body, hints)
-        .map_err(|error| GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message)))?;
+    let request = client.decode_request(&body, hints).map_err(|error| GatewayError::unreadable(&error))?;
     if request.input.is_empty() {
         return Err(GatewayError::new(Kind::InvalidRequest, "the request has no input"));
     }
@@ -112,7 +110,7 @@ async fn attempt(
     let line = job.line(candidate)?;
     let Some(target) = line.channel.embeddings() else {
         let message = format!("the channel {} offers no embeddings", line.channel.name());
-        return Err(GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere));
+        return Err(GatewayError::new(Kind::Unsupported, message).retry(Retry::Elsewhere));
     };
     let codec = target.codec();
     job.open_attempt(&line.channel, candidate, target.as_str());

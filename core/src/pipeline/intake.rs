@@ -21,6 +21,10 @@ use crate::model::Settings;
 pub(crate) const SMALL: u64 = 64 << 10;
 /// Pieces up to here are copied out of the connection's read buffer.
 const COPIED: usize = 4 << 10;
+/// A client that is waited for must send this much, or the rest, within [`DRIPS`] times the longest silence: a body that drips is no body.
+const PROGRESS: u64 = 1 << 10;
+/// See [`PROGRESS`].
+const DRIPS: u32 = 4;
 /// How much of a body that nobody wants is read and thrown away, so that the client reads our answer and not a broken pipe.
 const DISCARD_BYTES: u64 = 512 << 20;
 /// How long that may take.
@@ -42,6 +46,12 @@ pub(crate) struct Intake<B> {
     announced: Option<u64>,
     idle: Option<Duration>,
     heard: Instant,
+    /// When it last got on: [`PROGRESS`] bytes since, or nothing to wait for.
+    moved: Instant,
+    /// How much had come then.
+    mark: u64,
+    /// The client is waited for: what comes next was not there when it was asked for.
+    waiting: bool,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -54,6 +64,7 @@ where
     pub(crate) fn new(source: B, headers: &HeaderMap, settings: &Settings) -> Self {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let idle = settings.body_idle_seconds;
+        let now = Instant::now();
         Self {
             source,
             pieces: Vec::new(),
@@ -61,7 +72,10 @@ where
             limit: settings.max_body_bytes,
             announced,
             idle: (idle > 0).then(|| Duration::from_secs(idle)),
-            heard: Instant::now(),
+            heard: now,
+            moved: now,
+            mark: 0,
+            waiting: false,
             timer: None,
         }
     }
@@ -113,9 +127,13 @@ where
                     return Poll::Ready(Err(GatewayError::new(Kind::InvalidRequest, message).caused_by(error)));
                 }
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.heard = Instant::now();
                     let Ok(data) = frame.into_data() else { continue };
                     self.length += data.len() as u64;
+                    self.heard = Instant::now();
+                    if !std::mem::take(&mut self.waiting) || self.length - self.mark >= PROGRESS {
+                        self.moved = self.heard;
+                        self.mark = self.length;
+                    }
                     if self.length > self.limit {
                         return Poll::Ready(Err(too_large(self.limit)));
                     }
@@ -125,6 +143,7 @@ where
                     return Poll::Ready(Ok(Some(data)));
                 }
                 Poll::Pending => {
+                    self.waiting = true;
                     ready!(self.poll_silence(cx));
                     return Poll::Ready(Err(silent(self.idle.unwrap_or_default())));
                 }
@@ -135,14 +154,15 @@ where
     /// Ready when the client was silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(idle) = self.idle else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.heard + idle)));
+        let until = (self.heard + idle).min(self.moved + idle * DRIPS);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         loop {
             ready!(timer.as_mut().poll(cx));
             // The timer is not moved with every piece; when it fires too early it is set anew.
-            if Instant::now() >= self.heard + idle {
+            if Instant::now() >= until {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(self.heard + idle);
+            timer.as_mut().reset(until);
         }
     }
 
@@ -220,9 +240,9 @@ where
 {
     /// The same, whatever it comes over.
     pub(crate) fn boxed(self) -> Intake<Source> {
-        let Self { source, pieces, length, limit, announced, idle, heard, timer } = self;
+        let Self { source, pieces, length, limit, announced, idle, heard, moved, mark, waiting, timer } = self;
         let source = source.map_err(Into::into).boxed_unsync();
-        Intake { source, pieces, length, limit, announced, idle, heard, timer }
+        Intake { source, pieces, length, limit, announced, idle, heard, moved, mark, waiting, timer }
     }
 }
 
@@ -255,7 +275,8 @@ fn too_large(limit: u64) -> GatewayError {
 
 fn silent(idle: Duration) -> GatewayError {
     let seconds = idle.as_secs();
-    let message = format!("nothing of the request body came for {seconds} s (body_idle_seconds in myelin.toml)");
+    let message =
+        format!("next to nothing of the request body came for {seconds} s (body_idle_seconds in myelin.toml)");
     let mut error = GatewayError::new(Kind::SlowClient, message);
     error.public.status = Some(408);
     error
@@ -310,6 +331,15 @@ mod tests {
         let error = slow(vec![(30, b"ab")], None).whole().await.unwrap_err();
         assert_eq!((error.kind, error.public.status()), (Kind::SlowClient, 408));
         assert_eq!(begun.elapsed().as_secs(), 90);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_ends_with_408() {
+        let begun = Instant::now();
+        let drips = vec![(5, b"".as_slice()); 1_000];
+        let error = slow(drips, None).whole().await.unwrap_err();
+        assert_eq!((error.kind, error.public.status()), (Kind::SlowClient, 408));
+        assert_eq!(begun.elapsed().as_secs(), 240);
     }
 
     #[tokio::test(start_paused = true)]

@@ -360,6 +360,6 @@ impl Job {
 }
 
 /// `req_` and 32 hex digits of a UUIDv7.
-fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     format!("req_{}", uuid::Uuid::now_v7().simple())
 }

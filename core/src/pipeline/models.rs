@@ -6,6 +6,7 @@ use myelin_protocol::ir::ModelInfo;
 
 use super::Job;
 use super::reply::Reply;
+use super::target::checked_name;
 use crate::error::{GatewayError, Kind};
 use crate::routing::ECHO;
 
@@ -17,6 +18,9 @@ pub(crate) fn list(job: Box<Job>, format: ApiFormat) -> Reply {
 
 /// `GET …/models/{id}`.
 pub(crate) fn one(job: Box<Job>, format: ApiFormat, id: &str) -> Reply {
+    if let Err(error) = checked_name(id) {
+        return job.fail(error);
+    }
     let Some(model) = offered(&job).into_iter().find(|model| model.id == id) else {
         let error = GatewayError::new(Kind::UnknownModel, format!("there is no model {id:?}"));
         return job.fail(error);
@@ -36,6 +40,9 @@ pub(crate) fn ollama_show(mut job: Box<Job>, body: &[u8]) -> Reply {
         Ok(asked) => asked,
         Err(error) => return job.fail(GatewayError::new(Kind::InvalidRequest, error.message)),
     };
+    if let Err(error) = checked_name(&asked) {
+        return job.fail(error);
+    }
     asked.clone_into(&mut job.settle.record_mut().model);
     let bare = asked.strip_suffix(":latest").unwrap_or(&asked);
     let Some(model) = offered(&job).into_iter().find(|model| model.id == asked || model.id == bare) else {

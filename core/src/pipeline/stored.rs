@@ -102,9 +102,8 @@ pub(crate) async fn follow(job: &Job, ask: &mut Ask) -> Result<Follow, GatewayEr
         Row::Native { channel, credential } => Ok(Follow::Bound { channel, credential }),
         row @ Row::Local { .. } => {
             let chain = chain(job, row).await?;
-            let tree = wire::continue_from(&chain, ask.envelope()?.body()).map_err(|error| {
-                GatewayError::new(Kind::InvalidRequest, format!("{}: {}", error.pointer, error.message))
-            })?;
+            let tree = wire::continue_from(&chain, ask.envelope()?.body())
+                .map_err(|error| GatewayError::unreadable(&error))?;
             ask.replace_tree(tree);
             Ok(Follow::Expanded)
         }

@@ -14,6 +14,18 @@ use crate::error::{GatewayError, Kind};
 use crate::model::{MOST_PLANNED, PlannedDeployment};
 use crate::routing::{Candidate, Group, Plan, Resolution};
 
+/// The longest name of a model, in bytes: it is told in errors and logs.
+const MOST_NAME: usize = 512;
+
+/// Refuses a name that no model has and that would fill the log.
+pub(super) fn checked_name(asked: &str) -> Result<(), GatewayError> {
+    if asked.len() <= MOST_NAME {
+        return Ok(());
+    }
+    let message = format!("the model's name has {} bytes; the longest may have {MOST_NAME}", asked.len());
+    Err(GatewayError::new(Kind::InvalidRequest, message))
+}
+
 /// Where a request may go.
 #[derive(Debug)]
 pub(crate) enum Target {
@@ -60,7 +72,9 @@ impl Job {
         if asked.is_empty() {
             return Err(GatewayError::new(Kind::InvalidRequest, "the request names no model"));
         }
-        asked.clone_into(&mut self.settle.record_mut().model);
+        let told = asked.get(..asked.floor_char_boundary(MOST_NAME)).unwrap_or_default();
+        told.clone_into(&mut self.settle.record_mut().model);
+        checked_name(asked)?;
         let record = self.settle.record();
         let mut sight = self.sight(body);
         let way = self.way();

@@ -17,15 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::holder;
+use super::unread::Telling;
 
 /// A head that takes longer than this to arrive is given up: a guard against slow-loris clients.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection on which nothing was asked after this long is closed.
 const FIRST_REQUEST: Duration = Duration::from_secs(35);
-/// Largest head in bytes. Real clients send a few KiB.
+/// Largest head in bytes; real clients send a few KiB. Most lines: the 100 that hyper reads without taking memory for each request.
 const HEAD_BYTES: usize = 64 * 1024;
-/// Most header lines in a head.
-const HEAD_LINES: usize = 200;
 /// How long to wait for the next letters of a client that sends its first ones one by one.
 const PEEK: Duration = Duration::from_millis(1);
 /// How long open streams may go on after the order to stop.
@@ -133,7 +132,9 @@ where
     let served = async {
         match speaks_http2(&stream).await? {
             true => until_stopped(http2().serve_connection(TokioIo::new(stream), service), &mut stop).await,
-            false => until_stopped(http1().serve_connection(TokioIo::new(stream), service), &mut stop).await,
+            false => {
+                until_stopped(http1().serve_connection(Telling::new(TokioIo::new(stream)), service), &mut stop).await
+            }
         }
         .map_err(io::Error::other)
     };
@@ -152,7 +153,7 @@ where
 
 fn http1() -> http1::Builder {
     let mut http1 = http1::Builder::new();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).max_headers(HEAD_LINES);
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES);
     http1
 }
 

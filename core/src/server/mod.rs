@@ -19,6 +19,7 @@ pub mod listen;
 pub mod socket;
 #[cfg(feature = "ui")]
 mod ui;
+mod unread;
 
 use std::sync::Arc;
 

@@ -152,11 +152,65 @@ async fn heads_that_are_bombs_end_their_connection_only() {
     ] {
         let mut raw = Raw::open(&gateway).await;
         raw.send(&bytes).await;
-        if let Some(answer) = raw.answer().await {
-            assert!((400..500).contains(&answer.status), "{name}: {answer:?}");
-        }
+        let answer = raw.answer().await.unwrap_or_else(|| panic!("{name}: no answer"));
+        assert!((400..500).contains(&answer.status), "{name}: {answer:?}");
+        // Why, and an id that the log has too.
+        let told: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{name}: {answer:?}"));
+        let why = told.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+        assert!(why.len() > 10, "{name}: {answer:?}");
+        assert!(answer.head.contains("x-request-id: req_"), "{name}: {answer:?}");
         still_answers(&gateway, name).await;
     }
+}
+
+#[tokio::test]
+async fn a_name_that_no_model_has_fills_neither_answer_nor_log() {
+    let (_mock, gateway) = gateway().await;
+    let name = "x".repeat(1_000_000);
+    for (path, pointer) in PATHS {
+        let body = json!({
+            "model": name, "messages": [{"role": "user", "content": "hi"}], "input": "hi", "prompt": "hi",
+            "contents": [{"role": "user", "parts": [{"text": "hi"}]}], "query": "hi", "user": "u", "inputs": {},
+        });
+        // Where the address names the model, the body's name counts for nothing.
+        if path.contains("/mock:") || path.starts_with("/dify") {
+            continue;
+        }
+        let (status, text) = gateway.ask_text(path, &body).await;
+        assert_eq!(status, 400, "{path}: {}", &text[..text.len().min(300)]);
+        let told: Value = serde_json::from_str(&text).unwrap();
+        let why = told.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        assert!(why.contains("1000000 bytes") && text.len() < 1_000, "{path}: {}", &text[..text.len().min(300)]);
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_format_is_not_answered_as_if_nothing_was_asked() {
+    let (_mock, gateway) = gateway().await;
+    let body = json!({"messages": [{"role": "user", "content": "hi"}]});
+    for model in ["echo", "openai%2Fmock", "anthropic%2Fmock"] {
+        let (status, text) = gateway.ask_text(&format!("/v1beta/models/{model}:generateContent"), &body).await;
+        assert!(status == 400 && text.contains("/contents"), "{model}: {status} {text}");
+    }
+}
+
+#[tokio::test]
+async fn embeddings_where_no_provider_has_any_are_refused_for_good() {
+    let (_mock, gateway) = gateway().await;
+    let body = json!({"model": "anthropic/mock", "input": "hi"});
+    let (status, text) = gateway.ask_text("/v1/embeddings", &body).await;
+    // An SDK comes back again and again for a 5xx.
+    assert!(status == 400 && text.contains("offers no embeddings"), "{status} {text}");
+}
+
+#[tokio::test]
+async fn case_23_tokens_of_a_model_that_nobody_offers_are_counted_all_the_same() {
+    let (_mock, gateway) = gateway().await;
+    let body = json!({"model": "claude-of-tomorrow", "messages": [{"role": "user", "content": "count me, please"}]});
+    let (status, text) = gateway.ask_text("/v1/messages/count_tokens", &body).await;
+    assert_eq!(status, 200, "{text}");
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert!(told["input_tokens"].as_u64().is_some_and(|tokens| tokens > 3), "{text}");
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use super::TestGateway;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// In lower case.
+    pub head: String,
     pub body: String,
 }
 
@@ -52,7 +54,7 @@ impl Raw {
         }
         let body: Vec<u8> = self.read.drain(..length).collect();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        Some(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+        Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     async fn more(&mut self) -> Option<()> {

@@ -14,7 +14,12 @@ const GEMINI: ApiFormat = ApiFormat::Gemini;
 
 /// Reads a body of `generateContent` or `streamGenerateContent`.
 pub(super) fn decode(body: &[u8], hints: AddressHints<'_>) -> Result<ChatRequest, DecodeError> {
-    read(Fields::parse(body, GEMINI)?, hints)
+    let request = read(Fields::parse(body, GEMINI)?, hints)?;
+    if request.messages.iter().all(|message| message.role == Role::System) {
+        // The API refuses it too; a body of another format would be answered as if nothing had been asked.
+        return Err(DecodeError::new(GEMINI, "/contents", "has nothing to answer"));
+    }
+    Ok(request)
 }
 
 /// Reads the fields of a request; `countTokens` nests them.
