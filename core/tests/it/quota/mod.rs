@@ -2,6 +2,7 @@
 
 mod agree;
 mod caps;
+mod levels;
 mod told;
 
 use std::time::Duration;
