@@ -1,42 +1,6 @@
 import { accessible } from "./accessibility";
 import { expect, test } from "./gateway";
-
-const PAGES = [
-  "/",
-  "/requests",
-  "/costs",
-  "/costs?tab=hours",
-  "/costs?tab=forecast",
-  "/costs?tab=caches",
-  "/costs?tab=whatif&as=main%2Fgpt-5-mini",
-  "/performance",
-  "/performance?view=time",
-  "/performance?view=failures",
-  "/limits",
-  "/profiles",
-  "/routes",
-  "/channels",
-  "/keys",
-  "/tools",
-  "/tools?view=folders",
-  "/playground",
-  "/settings",
-];
-const DIALOGS = [
-  "/channels?add=",
-  "/channels?add=azure",
-  "/channels?look=main",
-  "/channels?edit=main",
-  "/keys?add=true",
-  "/channels?found=true",
-  "/tools?connect=codex",
-  "/tools?connect=opencode",
-  "/tools?restore=codex",
-  "/tools?snippet=shell",
-  "/profiles?add=true",
-  "/routes?add=true",
-  "/limits?add=true",
-];
+import { DIALOGS, LOOKING, PAGES } from "./views";
 
 /** Every pair of theme, language and width at least once. */
 const LOOKS = [
@@ -52,21 +16,11 @@ for (const { theme, locale, width } of LOOKS) {
 
     for (const [what, paths] of [
       ["page", PAGES],
-      ["dialog", DIALOGS],
+      ["dialog", [...DIALOGS, ...LOOKING]],
     ] as const) {
-      test(`every ${what} fits, is readable, and has no serious finding`, async ({ logIn, gateway, mock }) => {
+      test(`every ${what} fits, is readable, and has no serious finding`, async ({ logIn, gateway, furnish }) => {
         test.setTimeout(180_000);
-        await gateway.channel(mock, "main", "openai", { tags: ["paid"] });
-        await gateway.admin("POST", "/routes", {
-          model: "smart",
-          groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
-        });
-        await gateway.admin("POST", "/profiles", {
-          name: "cheap",
-          rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
-        });
-        await gateway.chat("main/gpt-5-mini", "hello");
-        await gateway.chat("nothing", "hello");
+        await furnish();
         const page = await logIn("/");
         for (const path of paths) {
           await page.goto(gateway.url + path);

@@ -10,6 +10,7 @@ import { CopyButton } from "@/components/ui/copy";
 import { Ago } from "@/components/ui/moment";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
+import { Problems } from "@/components/ui/problems";
 import { Skeleton } from "@/components/ui/spinner";
 import { ProfileCards } from "@/features/profiles/switch";
 import { Flights } from "@/features/requests/flights";
@@ -152,11 +153,7 @@ function Troubles({ status }: { status: Api<"Status"> }) {
       )}
       {status.problems.length > 0 && (
         <Notice tone="warn" title={t("home.problems", { n: status.problems.length })}>
-          {status.problems.map((problem) => (
-            <p key={problem.path + problem.message}>
-              <code>{problem.path}</code>: {problem.message}
-            </p>
-          ))}
+          <Problems of={status.problems} />
         </Notice>
       )}
     </>
