@@ -70,6 +70,37 @@ test("the keyboard reaches any page and profile", async ({ logIn, gateway }) => 
   await expect(page.getByRole("heading", { name: "Home" })).toBeVisible();
 });
 
+test.describe("in Chinese", () => {
+  test.use({ locale: "zh-CN" });
+
+  test("reasons, problems and names that the gateway says are Chinese too", async ({ logIn, gateway, furnish }) => {
+    const request = await furnish();
+    await gateway.admin("POST", "/profiles", {
+      name: "night",
+      rules: [
+        { match: "gpt-*", to: "echo", if: { tool: "codex" } },
+        { match: "gpt-*", to: "tag:gone/x", if: { min_prompt_tokens: 60000 } },
+      ],
+      channels: ["!main"],
+    });
+    const page = await logIn("/profiles");
+    await page.getByLabel("请求的模型").fill("gpt-5-mini");
+    await expect(page.getByRole("cell", { name: "唯一的一个" })).toBeVisible();
+    await page.getByLabel("配置方案", { exact: true }).selectOption("night");
+    await expect(page.getByText("工具不是 codex")).toBeVisible();
+    await expect(page.getByText("提示词少于 60000 个词元")).toBeVisible();
+    await expect(page.getByRole("alert")).toContainText("配置方案 night 都不允许");
+    await page.goto(`${gateway.url}/requests?open=${request}`);
+    await page.getByRole("dialog").getByRole("tab", { name: "路由" }).click();
+    await expect(page.getByRole("dialog").getByRole("cell", { name: "唯一的一个" })).toBeVisible();
+    await page.goto(gateway.url);
+    await expect(page.getByText("没有渠道带有标签 “gone”")).toBeVisible();
+    await page.goto(`${gateway.url}/tools`);
+    await expect(page.getByText("终端", { exact: true })).toBeVisible();
+    await expect(page.getByText("A shell")).toBeHidden();
+  });
+});
+
 test.describe("slow words", () => {
   test.use({ locale: "zh-CN" });
 

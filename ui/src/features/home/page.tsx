@@ -102,9 +102,9 @@ function Strip({ status }: { status: Api<"Status"> }) {
         </p>
         <dl className="flex flex-wrap gap-x-6 gap-y-2 text-sm">
           <Figure label={t("home.channels")} value={`${status.channels_serving} / ${status.channels}`} />
-          <Figure label={t("home.models")} value={count(status.models)} />
-          <Figure label={t("home.keys")} value={count(status.keys)} />
-          <Figure label={t("home.requests")} value={count(status.requests)} />
+          <Figure label={t("home.models", { n: status.models })} value={count(status.models)} />
+          <Figure label={t("home.keys", { n: status.keys })} value={count(status.keys)} />
+          <Figure label={t("home.requests", { n: status.requests })} value={count(status.requests)} />
           <Figure label={t("home.since")} value={<Ago at={status.started} />} />
         </dl>
         <span className="ml-auto text-xs text-muted">Myelin {status.version}</span>

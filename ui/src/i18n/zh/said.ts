@@ -99,7 +99,7 @@ export const said: Record<string, string> = {
   itself: "“{url}” 是网关自己：请求会一直循环",
   "link-local": "“{url}” 是链路本地地址或元数据地址：如果确实需要，请设置 allow_link_local",
   // Rules, routes, targets.
-  "never-tokens": "永远不会匹配：没有提示词既不少于 {least} 又不多于 {most} 个 token",
+  "never-tokens": "永远不会匹配：没有提示词既不少于 {least} 又不多于 {most} 个词元",
   "never-time": "永远不会匹配：开始和结束都是 {time}",
   "never-after": "永远不会匹配：rules[{before}] 已包含它会匹配的一切",
   "direct-built-in": "“direct” 是内置的，不能声明",
@@ -184,8 +184,8 @@ export const said: Record<string, string> = {
   "if-no-images": "含有图片",
   "if-thinking": "没有要求思考",
   "if-no-thinking": "要求了思考",
-  "if-least": "提示词少于 {least} 个 token",
-  "if-most": "提示词多于 {most} 个 token",
+  "if-least": "提示词少于 {least} 个词元",
+  "if-most": "提示词多于 {most} 个词元",
   // Why nobody is asked.
   "none-offers": "没有启用的渠道提供 “{models}”",
   "none-priced":
