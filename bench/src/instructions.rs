@@ -93,12 +93,18 @@ fn dumps(folder: &Path) -> Result<Vec<PathBuf>> {
 /// What a thread's dump counts. The store's writer is left out: it commits by the clock, and under callgrind a commit holds a few records instead of hundreds.
 fn counted(path: &Path) -> Result<u64> {
     let text = std::fs::read_to_string(path)?;
-    if text.lines().any(|line| line.ends_with("store::writer::run")) {
+    if is_writer(&text) {
         return Ok(0);
     }
     let total =
         text.lines().rev().find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
     total.and_then(|total| total.trim().parse().ok()).with_context(|| format!("{} has no total", path.display()))
+}
+
+/// Whether the dump is of the thread that writes: it calls redb and runs no tasks. Not told by a function of our own: which of those the compiler inlines
+/// away changes from build to build.
+fn is_writer(dump: &str) -> bool {
+    dump.contains("redb::") && !dump.contains("scheduler::multi_thread::worker::Context::run")
 }
 
 /// What passed its ceiling, in words; empty when all is well.
@@ -122,6 +128,15 @@ mod tests {
         let excess = excess(&counts, &ceilings);
         assert_eq!(excess.len(), 2);
         assert!(excess[0].starts_with("b: 11") && excess[1].contains("no ceiling"), "{excess:?}");
+    }
+
+    #[test]
+    fn the_writer_is_told_by_what_it_calls() {
+        assert!(is_writer("fn=(1) redb::tree_store::btree::insert\ncfn=(2) myelin_core::store::ledger::put"));
+        let worker = "fn=(1) tokio::runtime::scheduler::multi_thread::worker::Context::run\n";
+        assert!(!is_writer(worker));
+        // A request that asked the store would be counted, not hidden.
+        assert!(!is_writer(&format!("{worker}fn=(2) redb::db::begin_read")));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Script {
     pub provider: Option<String>,
     /// Only for paths that contain this.
     pub path: Option<String>,
+    /// Only for callers with this key, in whichever place the wire has it.
+    pub key: Option<String>,
     /// Content that replaces the model's own.
     pub forced: Forced,
     /// A failure in place of an answer.
@@ -123,9 +125,16 @@ impl Script {
         self
     }
 
-    pub(crate) fn applies(&self, provider: &str, path: &str) -> bool {
+    /// Only for callers with this key.
+    pub fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    pub(crate) fn applies(&self, provider: &str, path: &str, key: Option<&str>) -> bool {
         self.provider.as_deref().is_none_or(|wanted| wanted == provider)
             && self.path.as_deref().is_none_or(|wanted| path.contains(wanted))
+            && self.key.as_deref().is_none_or(|wanted| key == Some(wanted))
     }
 
     /// Takes the directives out of `text` into the script.
@@ -213,6 +222,17 @@ mod tests {
         assert_eq!((error.status, error.headers), (429, vec![("retry-after".to_owned(), "7".to_owned())]));
         assert_eq!(script.delivery.pace, Duration::from_millis(5));
         assert_eq!(script.forced.usage.map(|usage| (usage.input, usage.cache_read)), Some((9, 3)));
+    }
+
+    #[test]
+    fn a_script_is_met_only_by_whom_it_is_meant_for() {
+        let script = Script { path: Some("/chat".into()), ..Script::error(500) }.provider("openai").key("mock-1");
+        assert!(script.applies("openai", "/v1/chat/completions", Some("mock-1")));
+        assert!(!script.applies("openai", "/v1/chat/completions", Some("mock-2")));
+        assert!(!script.applies("openai", "/v1/chat/completions", None));
+        assert!(!script.applies("openai", "/v1/embeddings", Some("mock-1")));
+        assert!(!script.applies("groq", "/v1/chat/completions", Some("mock-1")));
+        assert!(Script::error(500).applies("groq", "/v1/models", None), "anybody");
     }
 
     #[test]

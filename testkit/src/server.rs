@@ -174,7 +174,8 @@ fn control(method: &str, path: &str, body: &[u8], state: &State) -> Response<Bod
         ("POST", "scripts") => {
             let wish: Value = serde_json::from_slice(body).unwrap_or_default();
             let word = |key: &str| wish[key].as_str().map(str::to_owned);
-            let mut script = Script { provider: word("provider"), path: word("path"), ..Script::default() };
+            let mut script =
+                Script { provider: word("provider"), path: word("path"), key: word("key"), ..Script::default() };
             script.read_directives(&mut word("directives").unwrap_or_default());
             script.forced.text = word("text");
             state.push_script(script);
@@ -192,7 +193,8 @@ async fn respond(
 ) -> Response<Body> {
     let found = endpoint(&received.path);
     let errors = shape(received.provider, found.as_ref(), &received.path);
-    let mut script = state.take_script(received.provider.name, &received.path).unwrap_or_default();
+    let mut script =
+        state.take_script(received.provider.name, &received.path, presented(&received)).unwrap_or_default();
     let sse = received.query.split('&').any(|pair| pair == "alt=sse");
     let outcome = check_key(&received, full_path).and_then(|()| match script.error.take() {
         Some(error) => Err(error),
@@ -243,17 +245,26 @@ fn shape(row: &Provider, found: Option<&Endpoint>, path: &str) -> ErrorShape {
     }
 }
 
-fn check_key(received: &Received, full_path: &str) -> Verdict {
+/// The key that the caller shows, where this provider's wire has it.
+fn presented(received: &Received) -> Option<&str> {
     let header = |name: &str| received.headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let query = || received.query.split('&').find_map(|pair| pair.strip_prefix("key="));
     let key = match received.provider.key {
-        KeyStyle::None => return Ok(()),
-        KeyStyle::Bearer => bearer,
+        KeyStyle::None | KeyStyle::Bearer | KeyStyle::Aws => bearer,
         KeyStyle::XApiKey => header("x-api-key").or(bearer),
         KeyStyle::Google => header("x-goog-api-key").or_else(query),
         KeyStyle::Azure => header("api-key").or(bearer),
-        KeyStyle::Aws if header("authorization").is_some_and(|value| value.starts_with("AWS4-")) => {
+    };
+    // Hosts that offer Anthropic's wire beside their own take its header too.
+    key.or_else(|| header("x-api-key").filter(|_| received.path.contains("/v1/messages")))
+}
+
+fn check_key(received: &Received, full_path: &str) -> Verdict {
+    let authorization = received.headers.get("authorization").and_then(|value| value.to_str().ok());
+    match received.provider.key {
+        KeyStyle::None => return Ok(()),
+        KeyStyle::Aws if authorization.is_some_and(|value| value.starts_with("AWS4-")) => {
             let signed = Signed {
                 method: &received.method,
                 path: full_path,
@@ -263,11 +274,9 @@ fn check_key(received: &Received, full_path: &str) -> Verdict {
             };
             return sigv4::verify(&signed).map_err(|why| Refusal::with_status(401, "sigv4", why));
         }
-        KeyStyle::Aws => bearer,
-    };
-    // Hosts that offer Anthropic's wire beside their own take its header too.
-    let key = key.or_else(|| header("x-api-key").filter(|_| received.path.contains("/v1/messages")));
-    match key {
+        _ => {}
+    }
+    match presented(received) {
         Some(key) if key.starts_with("mock-limited") => {
             Err(Refusal::with_status(429, "limited-key", "Rate limit reached for this key."))
         }

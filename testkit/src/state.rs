@@ -125,9 +125,9 @@ impl State {
     }
 
     /// Takes the first queued script for this request.
-    pub(crate) fn take_script(&self, provider: &str, path: &str) -> Option<Script> {
+    pub(crate) fn take_script(&self, provider: &str, path: &str, key: Option<&str>) -> Option<Script> {
         let mut scripts = lock(&self.scripts);
-        let at = scripts.iter().position(|script| script.applies(provider, path))?;
+        let at = scripts.iter().position(|script| script.applies(provider, path, key))?;
         scripts.remove(at)
     }
 

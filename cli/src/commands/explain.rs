@@ -104,21 +104,32 @@ fn show(answer: &Value) -> anyhow::Result<()> {
         line("refused", &text(answer, "/refused/words"))?;
     }
     let number = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
+    let plan = list(answer, "/plan");
+    // Which key is asked first is news only where there are several.
+    let several = plan.iter().any(|step| list(step, "/credentials").len() > 1);
     let row = |(index, step): (usize, &Value)| {
         let group = number(step, "/group").unwrap_or_default() + 1;
         let until = number(step, "/benched_until").map(|at| format!(" (until {})", time(at))).unwrap_or_default();
-        vec![
-            (index + 1).to_string(),
-            format!("{}/{}", text(step, "/channel"), text(step, "/model")),
-            format!("{group} {}", text(step, "/strategy")),
-            format!("{}{until}", text(step, "/why")),
-        ]
+        let mut row = vec![(index + 1).to_string(), format!("{}/{}", text(step, "/channel"), text(step, "/model"))];
+        row.extend(several.then(|| positions(step)));
+        row.extend([format!("{group} {}", text(step, "/strategy")), format!("{}{until}", text(step, "/why"))]);
+        row
     };
-    let rows: Vec<_> = list(answer, "/plan").iter().enumerate().map(row).collect();
+    let rows: Vec<_> = plan.iter().enumerate().map(row).collect();
     if !rows.is_empty() {
-        output::table(&["try", "deployment", "group", "why"], &rows)?;
+        let heads: &[&str] = match several {
+            true => &["try", "deployment", "credentials", "group", "why"],
+            false => &["try", "deployment", "group", "why"],
+        };
+        output::table(heads, &rows)?;
     }
     let row = |left: &Value| vec![format!("{}/{}", text(left, "/channel"), text(left, "/model")), text(left, "/why")];
     let rows: Vec<_> = list(answer, "/left_out").iter().map(row).collect();
     if rows.is_empty() { Ok(()) } else { output::table(&["left out", "why"], &rows) }
+}
+
+/// The credentials of a deployment in the order of their tries, counted from one as everywhere.
+fn positions(step: &Value) -> String {
+    let positions = list(step, "/credentials").iter().filter_map(Value::as_u64);
+    positions.map(|position| (position + 1).to_string()).collect::<Vec<_>>().join(", ")
 }

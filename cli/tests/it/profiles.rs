@@ -91,6 +91,30 @@ fn one_tool_is_switched_and_its_next_request_follows_while_the_others_stay() {
 }
 
 #[test]
+fn explain_tells_the_order_of_a_channels_keys_where_it_has_several() {
+    let (_runtime, mock) = mock();
+    let base = mock.base_url("openai");
+    let channel = |name: &str, keys: &str| {
+        format!(
+            "[[channels]]\nname = \"{name}\"\nprovider = \"openai\"\nbase_url = \"{base}\"\ncredentials = [{keys}]\nmodels = [\"{name}-model\"]\n\n"
+        )
+    };
+    let three = format!("\"{KEY}-1\", \"{KEY}-2\", \"{KEY}-3\"");
+    let one = format!("\"{KEY}\"");
+    let home = Home::new(&format!("model_sync_seconds = 0\n{}{}", channel("many", &three), channel("one", &one)));
+    let _server = home.serve();
+    let told = home.ok(&["explain", "many-model"]);
+    let row = told.lines().find(|line| line.contains("many/many-model")).expect("its row");
+    // TRY, DEPLOYMENT, then the positions up to the group.
+    let mut words: Vec<&str> = row.split_whitespace().skip(2).take(3).map(|word| word.trim_end_matches(',')).collect();
+    words.sort_unstable();
+    assert!(told.contains("CREDENTIALS"), "{told}");
+    assert_eq!(words, ["1", "2", "3"], "{told}");
+    let told = home.ok(&["explain", "one-model"]);
+    assert!(told.contains("one/one-model") && !told.contains("CREDENTIALS"), "{told}");
+}
+
+#[test]
 fn ready_made_profiles_serve_at_once_and_profiles_travel_without_any_secret() {
     let (_runtime, mock) = mock();
     let canary = "mock-canary-secret-0123456789";

@@ -39,6 +39,8 @@ pub struct Flight {
 #[derive(Debug, Default)]
 struct State {
     head: Option<(StatusCode, HeaderMap)>,
+    /// Bytes of the whole answer, where they are known from the start.
+    length: Option<u64>,
     chunks: Vec<Bytes>,
     over: bool,
     /// It ended without its end.
@@ -46,6 +48,14 @@ struct State {
     readers: usize,
     waiting: Vec<Waker>,
     task: Option<AbortHandle>,
+}
+
+impl State {
+    /// Bytes of the answer that lie behind so many of its pieces, where its length is known.
+    fn left(&self, read: usize) -> Option<u64> {
+        let read: u64 = self.chunks.iter().take(read).map(|bytes| bytes.len() as u64).sum();
+        self.length.map(|length| length.saturating_sub(read))
+    }
 }
 
 /// Reads a flight's answer from its beginning.
@@ -132,9 +142,12 @@ impl Flight {
         state.task = Some(task);
     }
 
-    /// The head of the answer is known.
-    pub fn head(&self, status: StatusCode, headers: HeaderMap) {
-        self.change(|state| state.head = Some((status, headers)));
+    /// The head of the answer is known, and perhaps how many bytes will follow.
+    pub fn head(&self, status: StatusCode, headers: HeaderMap, length: Option<u64>) {
+        self.change(|state| {
+            state.head = Some((status, headers));
+            state.length = length;
+        });
     }
 
     /// More of the answer.
@@ -187,6 +200,11 @@ impl Reader {
         .await
     }
 
+    /// Bytes that are still to be read, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        lock(&self.flight.state).left(self.at)
+    }
+
     /// The record of the request that makes the call, once it is written.
     pub fn record(&self) -> Option<&RequestRecord> {
         self.flight.record()
@@ -215,7 +233,9 @@ impl Drop for Reader {
         let task = {
             let mut state = lock(&self.flight.state);
             state.readers = state.readers.saturating_sub(1);
-            if state.readers > 0 || state.over { None } else { state.task.take() }
+            // Who was told how long the answer is leaves with its last byte: what is kept of it is still to be kept.
+            let whole = state.left(usize::MAX) == Some(0);
+            if state.readers > 0 || state.over || whole { None } else { state.task.take() }
         };
         if let Some(task) = task {
             self.flight.leave_table();
@@ -253,7 +273,7 @@ mod tests {
         let reading = tokio::spawn(all(follower));
         drop(leader);
         tokio::task::yield_now().await;
-        flight.head(StatusCode::OK, HeaderMap::new());
+        flight.head(StatusCode::OK, HeaderMap::new(), None);
         flight.push(Bytes::from_static(b"two"));
         flight.end(true);
         assert_eq!(reading.await.unwrap(), ("one two".to_owned(), true));
@@ -273,6 +293,25 @@ mod tests {
         drop(follower);
         assert!(task.await.unwrap_err().is_cancelled());
         assert!(flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn how_much_is_still_to_come_is_told_where_it_is_known() {
+        let Seat::Leader(flight, mut reader) = Flight::alone() else { panic!("it is alone") };
+        assert_eq!(reader.left(), None);
+        flight.head(StatusCode::OK, HeaderMap::new(), Some(7));
+        flight.push(Bytes::from_static(b"one "));
+        flight.push(Bytes::from_static(b"two"));
+        assert_eq!(reader.left(), Some(7));
+        std::future::poll_fn(|cx| reader.poll(cx)).await;
+        assert_eq!(reader.left(), Some(3));
+        // Who has read all of it leaves, and the call goes on to its end.
+        let task = tokio::spawn(std::future::pending::<()>());
+        flight.made_by(task.abort_handle());
+        drop(reader);
+        tokio::task::yield_now().await;
+        assert!(!task.is_finished());
+        task.abort();
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use super::stored::Follow;
 use super::stream::{Live, StreamReply};
 use super::target::Deployments;
 use super::tries::Tries;
-use super::{Job, arriving, contest, error, media, passthrough};
+use super::{Job, Services, arriving, contest, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::{RequestRecord, RequestState};
 use crate::providers::{Accepted, LiveChannel, Operation};
@@ -218,7 +218,7 @@ pub(super) enum Found {
 
 /// Tries candidates until one has what is looked for.
 pub(super) async fn seek(mut run: Box<Run>, tries: Tries) -> (Option<Found>, Box<Run>) {
-    while let Some(candidate) = tries.next().await {
+    while let Some(candidate) = tries.next(run.job.purse()).await {
         match run.attempt(&candidate).await {
             Ok(found) => return (Some(found), run),
             Err(error) => {
@@ -238,6 +238,12 @@ impl Job {
         Tries::new(&deployments.candidates, settings.max_attempts)
     }
 
+    /// Takes a try from the budget.
+    pub(super) fn purse(&self) -> impl Fn() -> bool + '_ {
+        let services: &Services = &self.services;
+        move || services.resilience.budget.spend(services.clock.monotonic_us())
+    }
+
     /// An attempt failed: what follows is told to `tries`.
     pub(super) fn failed(&self, tries: &Tries, candidate: Candidate, error: GatewayError) {
         let line = self.snapshot.lines.get(candidate.channel);
@@ -248,7 +254,8 @@ impl Job {
         };
         let (now_us, now_ms) = (self.services.clock.monotonic_us(), self.services.clock.unix_ms());
         let benched = |other: &Candidate| self.snapshot.routing.is_benched(other, now_ms);
-        tries.failed(candidate, error, &verdict, (&self.services.resilience.budget, now_us), &benched);
+        let repeats = self.services.resilience.budget.has(now_us);
+        tries.failed(candidate, error, &verdict, repeats, &benched);
         if !fallback.is_empty() {
             tries.fall_back(fallback.iter().flat_map(|name| self.candidates_for(name)).collect());
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use myelin_protocol::envelope::Envelope;
 use myelin_protocol::ir::{ChatResponse, Content, FinishReason};
@@ -177,7 +178,10 @@ async fn lead(mut job: Box<Job>, body: Bytes, plan: Plan, flight: Arc<Flight>, r
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let content_type = content_type.to_owned();
         let good = parts.status == StatusCode::OK;
-        making.head(parts.status, parts.headers);
+        let length = body.size_hint().exact();
+        making.head(parts.status, parts.headers, length);
+        // Who is told how long the answer is has all of it with its last byte, and may ask again at once: it is kept before it is given.
+        let mut held = Vec::new();
         let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return making.end(false) };
@@ -185,7 +189,10 @@ async fn lead(mut job: Box<Job>, body: Bytes, plan: Plan, flight: Arc<Flight>, r
                 if good && whole.len() <= LARGEST_ANSWER {
                     whole.extend_from_slice(&bytes);
                 }
-                making.push(bytes);
+                match length {
+                    Some(_) => held.push(bytes),
+                    None => making.push(bytes),
+                }
             }
         }
         drop(body);
@@ -204,6 +211,7 @@ async fn lead(mut job: Box<Job>, body: Bytes, plan: Plan, flight: Arc<Flight>, r
             };
             services.resilience.cache.put(plan.key, kept, now, &settings);
         }
+        held.into_iter().for_each(|bytes| making.push(bytes));
         making.end(true);
     });
     flight.made_by(task.abort_handle());

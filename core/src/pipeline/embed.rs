@@ -92,7 +92,7 @@ enum Answer {
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, ask.demand()).await?;
     let tries = job.tries(deployments);
-    while let Some(candidate) = tries.next().await {
+    while let Some(candidate) = tries.next(job.purse()).await {
         let answered = attempt(job, ask, &candidate, deployments).await;
         job.end_attempt(&answered);
         match answered {

@@ -43,7 +43,20 @@ impl SharedBody {
 
     /// For a request that shares it.
     pub(crate) fn following(reader: Reader, settle: Settle) -> Self {
-        Self { reader, settle: Some(settle) }
+        let mut own = Self { reader, settle: Some(settle) };
+        own.finish_if_read();
+        own
+    }
+
+    /// Whether nothing more comes. Who was told how long the answer is reads no further, not even to its end.
+    fn is_read(&self) -> bool {
+        self.reader.left() == Some(0)
+    }
+
+    fn finish_if_read(&mut self) {
+        if self.is_read() {
+            self.finish();
+        }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
@@ -55,23 +68,30 @@ impl SharedBody {
                     settle.first_token();
                 }
             }
-        } else if let Some(mut settle) = self.settle.take() {
-            let made = self.reader.record();
-            let record = settle.record_mut();
-            // It cost nothing: the other request paid.
-            record.cost = Some(NanoUsd(0));
-            record.cost_source = Some(CostSource::Free);
-            if let Some(made) = made {
-                record.saved = made.cost;
-                record.finish.clone_from(&made.finish);
-                record.error.clone_from(&made.error);
-                record.error_message.clone_from(&made.error_message);
-            }
-            let state = made.map_or(RequestState::Interrupted, |made| made.state);
-            let status = settle.record().status;
-            settle.complete(state, status);
+            self.finish_if_read();
+        } else {
+            self.finish();
         }
         Poll::Ready(piece)
+    }
+
+    /// Writes the record of a request that shared another's call.
+    fn finish(&mut self) {
+        let Some(mut settle) = self.settle.take() else { return };
+        let made = self.reader.record();
+        let record = settle.record_mut();
+        // It cost nothing: the other request paid.
+        record.cost = Some(NanoUsd(0));
+        record.cost_source = Some(CostSource::Free);
+        if let Some(made) = made {
+            record.saved = made.cost;
+            record.finish.clone_from(&made.finish);
+            record.error.clone_from(&made.error);
+            record.error_message.clone_from(&made.error_message);
+        }
+        let state = made.map_or(RequestState::Interrupted, |made| made.state);
+        let status = settle.record().status;
+        settle.complete(state, status);
     }
 }
 
@@ -124,7 +144,8 @@ impl Body for ReplyBody {
             ReplyBody::Empty => true,
             ReplyBody::Whole(bytes) => bytes.is_empty(),
             ReplyBody::Frames(frames) => frames.is_empty(),
-            ReplyBody::Stream(_) | ReplyBody::Shared(_) => false,
+            ReplyBody::Shared(shared) => shared.is_read(),
+            ReplyBody::Stream(_) => false,
         }
     }
 
@@ -132,7 +153,8 @@ impl Body for ReplyBody {
         match self {
             ReplyBody::Empty => SizeHint::with_exact(0),
             ReplyBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            ReplyBody::Frames(_) | ReplyBody::Stream(_) | ReplyBody::Shared(_) => SizeHint::default(),
+            ReplyBody::Shared(shared) => shared.reader.left().map(SizeHint::with_exact).unwrap_or_default(),
+            ReplyBody::Frames(_) | ReplyBody::Stream(_) => SizeHint::default(),
         }
     }
 }

@@ -167,12 +167,22 @@ impl Budget {
 
     /// Takes one try. `false`: there is none left.
     pub(crate) fn spend(&self, now_us: u64) -> bool {
+        self.take(now_us, 100)
+    }
+
+    /// Whether there is a try left. Somebody else may take it.
+    pub(crate) fn has(&self, now_us: u64) -> bool {
+        self.take(now_us, 0) && self.left.load(Ordering::Relaxed) >= 100
+    }
+
+    /// Adds what time brought, and takes so many hundredths of a try, if they are there.
+    fn take(&self, now_us: u64, hundredths: u64) -> bool {
         let now = now_us / 1_000_000;
         let before = self.second.fetch_max(now, Ordering::Relaxed);
         let gone = now.saturating_sub(before).min(FLOOR / 100) * 100;
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             let filled = if left < FLOOR { (left + gone).min(FLOOR) } else { left };
-            filled.checked_sub(100)
+            filled.checked_sub(hundredths)
         });
         taken.is_ok()
     }
@@ -237,6 +247,9 @@ mod tests {
         for _ in 0..100_000 {
             budget.earn(100);
         }
+        assert!(budget.has(3_000_000));
         assert_eq!((0..1_000).filter(|_| budget.spend(3_000_000)).count(), 50, "no more is saved up");
+        assert!(!budget.has(3_000_000) && budget.has(4_000_000), "to look at it takes nothing");
+        assert_eq!((0..100).filter(|_| budget.spend(4_000_000)).count(), 1);
     }
 }

@@ -1,14 +1,15 @@
 //! Which candidate is next, when to give up, and which of several failures to tell.
 //!
 //! Shared by all that look for an answer to one request: a hedge takes its candidates from here too, so that no deployment is asked twice at once and the
-//! limit on tries holds for all of them together.
+//! limit on tries holds for all of them together. What a try takes from the budget is taken when it is made, not when it is thought of: where somebody else
+//! answers first, nothing was taken.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::retry::{Budget, Verdict};
+use super::retry::Verdict;
 use crate::error::{GatewayError, Kind, Retry};
 use crate::routing::Candidate;
 
@@ -16,9 +17,23 @@ use crate::routing::Candidate;
 #[derive(Debug, Clone)]
 pub(crate) struct Tries(Arc<Mutex<State>>);
 
+/// A candidate that was not asked yet.
+#[derive(Debug)]
+struct Waiting {
+    candidate: Candidate,
+    /// It failed lately: to ask it comes out of the budget.
+    costs: bool,
+}
+
+impl Waiting {
+    fn free(candidate: Candidate) -> Self {
+        Self { candidate, costs: false }
+    }
+}
+
 #[derive(Debug)]
 struct State {
-    waiting: VecDeque<Candidate>,
+    waiting: VecDeque<Waiting>,
     /// Deployments that were asked: channel and upstream's name of the model.
     asked: Vec<(usize, Arc<str>)>,
     /// Those that may be asked again, and when.
@@ -42,7 +57,7 @@ impl Tries {
     /// At most `limit` tries over `candidates`.
     pub(super) fn new(candidates: &[Candidate], limit: u32) -> Self {
         Self(Arc::new(Mutex::new(State {
-            waiting: candidates.iter().cloned().collect(),
+            waiting: candidates.iter().cloned().map(Waiting::free).collect(),
             asked: Vec::new(),
             again: Vec::new(),
             repeated: Vec::new(),
@@ -53,10 +68,11 @@ impl Tries {
         })))
     }
 
-    /// The next candidate. When all were tried, those that may recover are asked once more after a wait.
-    pub(super) async fn next(&self) -> Option<Candidate> {
+    /// The next candidate. When all were tried, those that may recover are asked once more after a wait. `pay` takes a try from the budget; `false`: it is
+    /// used up.
+    pub(super) async fn next(&self, pay: impl Fn() -> bool) -> Option<Candidate> {
         loop {
-            let step = self.state().step();
+            let step = self.state().step(&pay);
             match step {
                 Step::Try(candidate) => return Some(candidate),
                 Step::Wait(until) => tokio::time::sleep_until(until).await,
@@ -66,29 +82,28 @@ impl Tries {
     }
 
     /// A candidate failed, and this follows. `benched`: who failed so lately that they should be left alone now: they are asked when nobody else is left,
-    /// and out of the budget.
+    /// and out of the budget. `repeats`: there is a budget for second tries, so that one is worth its wait.
     pub(super) fn failed(
         &self,
         candidate: Candidate,
         error: GatewayError,
         verdict: &Verdict,
-        (budget, now_us): (&Budget, u64),
+        repeats: bool,
         benched: &dyn Fn(&Candidate) -> bool,
     ) {
         let mut state = self.state();
         if is_of_deployment(&error) {
-            state.put_behind(|other| other.channel == candidate.channel && other.upstream == candidate.upstream);
+            let same = |other: &Candidate| other.channel == candidate.channel && other.upstream == candidate.upstream;
+            state.put_behind(|other| same(&other.candidate));
         }
-        if !state.waiting.is_empty() {
-            state.put_behind(benched);
-            if state.waiting.front().is_some_and(benched) && !budget.spend(now_us) {
-                state.waiting.clear();
-            }
+        for other in &mut state.waiting {
+            other.costs = benched(&other.candidate);
         }
+        state.put_behind(|other| other.costs);
         let round = state.repeated.iter().filter(|repeated| **repeated == candidate).count();
         let round = u32::try_from(round).unwrap_or(u32::MAX);
-        if let Some(wait) = verdict.wait(round, fastrand::f64())
-            && budget.spend(now_us)
+        if repeats
+            && let Some(wait) = verdict.wait(round, fastrand::f64())
             && let Some(at) = Instant::now().checked_add(wait)
         {
             state.again.push((at, candidate));
@@ -114,7 +129,7 @@ impl Tries {
             state.over = false;
             state.again.clear();
             state.left = state.left.max(u32::try_from(candidates.len()).unwrap_or(1).min(3));
-            state.waiting = candidates.into();
+            state.waiting = candidates.into_iter().map(Waiting::free).collect();
         }
     }
 
@@ -131,17 +146,18 @@ impl Tries {
             return 0;
         }
         let mut seen = state.asked.clone();
-        let mut lanes: [VecDeque<Candidate>; 3] = Default::default();
-        for candidate in std::mem::take(&mut state.waiting) {
-            let deployment = (candidate.channel, candidate.upstream.clone());
+        let mut lanes: [VecDeque<Waiting>; 3] = Default::default();
+        for mut waiting in std::mem::take(&mut state.waiting) {
+            waiting.costs &= benched(&waiting.candidate);
+            let deployment = (waiting.candidate.channel, waiting.candidate.upstream.clone());
             let [fresh, others, last] = &mut lanes;
-            if benched(&candidate) {
-                last.push_back(candidate);
+            if benched(&waiting.candidate) {
+                last.push_back(waiting);
             } else if seen.contains(&deployment) {
-                others.push_back(candidate);
+                others.push_back(waiting);
             } else {
                 seen.push(deployment);
-                fresh.push_back(candidate);
+                fresh.push_back(waiting);
             }
         }
         let [fresh, others, last] = lanes;
@@ -163,25 +179,33 @@ impl Tries {
 
 impl State {
     /// Asks some after everybody else.
-    fn put_behind(&mut self, those: impl Fn(&Candidate) -> bool) {
+    fn put_behind(&mut self, those: impl Fn(&Waiting) -> bool) {
         let (behind, first): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(those);
         self.waiting = first.into_iter().chain(behind).collect();
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self, pay: &impl Fn() -> bool) -> Step {
         if self.left == 0 || self.over {
             return Step::Over;
         }
-        if let Some(next) = self.waiting.pop_front() {
-            self.left -= 1;
-            self.asked.push((next.channel, next.upstream.clone()));
-            return Step::Try(next);
+        if let Some(Waiting { candidate, costs }) = self.waiting.pop_front() {
+            if !costs || pay() {
+                self.left -= 1;
+                self.asked.push((candidate.channel, candidate.upstream.clone()));
+                return Step::Try(candidate);
+            }
+            // Those that cost nothing stand before those that do.
+            self.waiting.clear();
         }
         let Some(first) = (0..self.again.len()).min_by_key(|index| self.again.get(*index).map(|(at, _)| *at)) else {
             return Step::Over;
         };
         match self.again.get(first) {
             Some((at, _)) if *at > Instant::now() => Step::Wait(*at),
+            _ if !pay() => {
+                self.again.clear();
+                Step::Over
+            }
             _ => {
                 let (_, candidate) = self.again.swap_remove(first);
                 self.repeated.push(candidate.clone());
@@ -213,6 +237,7 @@ fn rank(error: &GatewayError) -> u8 {
 mod tests {
     use std::time::Duration;
 
+    use super::super::retry::Budget;
     use super::*;
 
     fn candidate(channel: usize) -> Candidate {
@@ -225,19 +250,19 @@ mod tests {
 
     fn fail(tries: &Tries, candidate: Candidate, error: GatewayError) {
         let verdict = Verdict::usual(&error);
-        tries.failed(candidate, error, &verdict, (&Budget::default(), 0), &|_| false);
+        tries.failed(candidate, error, &verdict, true, &|_| false);
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_candidate_gets_its_turn_and_the_telling_failure_wins() {
         let tries = Tries::new(&[candidate(0), candidate(1)], 5);
-        let first = tries.next().await.unwrap();
+        let first = tries.next(|| true).await.unwrap();
         let wait = Retry::Again { after: Some(Duration::from_secs(60)) };
         fail(&tries, first, error(Kind::UpstreamRateLimited, wait));
-        let second = tries.next().await.unwrap();
+        let second = tries.next(|| true).await.unwrap();
         assert_eq!(second.channel, 1);
         fail(&tries, second, error(Kind::UpstreamDenied, Retry::Elsewhere));
-        assert_eq!(tries.next().await, None);
+        assert_eq!(tries.next(|| true).await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRateLimited);
     }
 
@@ -251,10 +276,10 @@ mod tests {
             (Kind::UpstreamDenied, [key(1), key(2), candidate(1)]),
         ] {
             let tries = Tries::new(&[key(0), key(1), key(2), candidate(1)], 5);
-            let first = tries.next().await.unwrap();
+            let first = tries.next(|| true).await.unwrap();
             fail(&tries, first, error(kind, Retry::Elsewhere));
             for expected in then {
-                assert_eq!(tries.next().await, Some(expected), "{kind:?}");
+                assert_eq!(tries.next(|| true).await, Some(expected), "{kind:?}");
             }
         }
     }
@@ -263,10 +288,10 @@ mod tests {
     async fn rivals_are_other_deployments_before_other_keys_and_nobody_who_failed_lately() {
         let of = |channel, credential| Candidate { credential, ..candidate(channel) };
         let tries = Tries::new(&[of(0, 0), of(0, 1), of(1, 0), of(2, 0), of(2, 1)], 5);
-        assert_eq!(tries.next().await, Some(of(0, 0)));
+        assert_eq!(tries.next(|| true).await, Some(of(0, 0)));
         assert_eq!(tries.line_up(&|own| own.channel == 1), 3);
         for expected in [of(2, 0), of(0, 1), of(2, 1), of(1, 0)] {
-            assert_eq!(tries.next().await, Some(expected));
+            assert_eq!(tries.next(|| true).await, Some(expected));
         }
         assert_eq!(tries.line_up(&|_| false), 0);
     }
@@ -275,22 +300,22 @@ mod tests {
     async fn a_hiccup_is_tried_once_more() {
         let tries = Tries::new(&[candidate(0)], 5);
         for _ in 0..2 {
-            let next = tries.next().await.unwrap();
+            let next = tries.next(|| true).await.unwrap();
             fail(&tries, next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
         }
-        assert_eq!(tries.next().await, None);
+        assert_eq!(tries.next(|| true).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_fails_everywhere_is_not_tried_elsewhere_unless_the_owner_named_another() {
         let tries = Tries::new(&[candidate(0), candidate(1)], 5);
-        let first = tries.next().await.unwrap();
+        let first = tries.next(|| true).await.unwrap();
         fail(&tries, first, error(Kind::UpstreamRejected, Retry::Never));
-        assert!(tries.next().await.is_none() && tries.line_up(&|_| false) == 0);
+        assert!(tries.next(|| true).await.is_none() && tries.line_up(&|_| false) == 0);
         tries.fall_back(vec![candidate(7)]);
-        assert_eq!(tries.next().await.map(|next| next.channel), Some(7));
+        assert_eq!(tries.next(|| true).await.map(|next| next.channel), Some(7));
         assert!(tries.fell_back());
-        assert_eq!(tries.next().await, None);
+        assert_eq!(tries.next(|| true).await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRejected);
     }
 
@@ -299,39 +324,85 @@ mod tests {
         let candidates: Vec<_> = (0..9).map(candidate).collect();
         let tries = Tries::new(&candidates, 3);
         let mut count = 0;
-        while let Some(next) = tries.next().await {
+        while let Some(next) = tries.next(|| true).await {
             count += 1;
             fail(&tries, next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
         }
         assert_eq!(count, 3);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn no_second_try_is_made_when_the_budget_is_used_up() {
+    /// Asks until nobody is left; all fail. Channels in the order in which they were asked.
+    async fn asked(tries: &Tries, kind: Kind, retry: Retry, budget: &Budget, benched: &[usize]) -> Vec<usize> {
+        let mut asked = Vec::new();
+        while let Some(next) = tries.next(|| budget.spend(0)).await {
+            asked.push(next.channel);
+            let failure = error(kind, retry);
+            let verdict = Verdict::usual(&failure);
+            tries.failed(next, failure, &verdict, budget.has(0), &|other| benched.contains(&other.channel));
+        }
+        asked
+    }
+
+    /// A budget that so many tries are left of.
+    fn budget(left: usize) -> Budget {
         let budget = Budget::default();
         while budget.spend(0) {}
-        let tries = Tries::new(&[candidate(0)], 5);
-        let next = tries.next().await.unwrap();
-        let failure = error(Kind::UpstreamFailed, Retry::Again { after: None });
-        let verdict = Verdict::usual(&failure);
-        tries.failed(next, failure, &verdict, (&budget, 0), &|_| false);
-        assert_eq!(tries.next().await, None);
+        budget.earn(u32::try_from(left * 100).unwrap());
+        budget
+    }
+
+    fn left(budget: &Budget) -> usize {
+        (0..1_000).filter(|_| budget.spend(0)).count()
+    }
+
+    const AGAIN: Retry = Retry::Again { after: None };
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_try_is_made_when_the_budget_is_used_up_and_nobody_waits_for_one() {
+        let (empty, begun) = (budget(0), Instant::now());
+        assert_eq!(asked(&Tries::new(&[candidate(0)], 5), Kind::UpstreamFailed, AGAIN, &empty, &[]).await, [0]);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // Two callers wait for the one that is left.
+        let one = budget(1);
+        let all = [Tries::new(&[candidate(0)], 5), Tries::new(&[candidate(0)], 5)];
+        let both = all.each_ref().map(|tries| asked(tries, Kind::UpstreamFailed, AGAIN, &one, &[]));
+        let [first, second] = both;
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first.len() + second.len(), 3, "{first:?} {second:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_failed_lately_is_asked_after_the_others_and_out_of_the_budget() {
-        let (full, empty) = (Budget::default(), Budget::default());
-        while empty.spend(0) {}
-        for (budget, then) in [(&full, vec![2, 1]), (&empty, vec![2])] {
+        for (budget, then, rest) in [(budget(2), vec![0, 2, 1], 1), (budget(0), vec![0, 2], 0)] {
             let tries = Tries::new(&[candidate(0), candidate(1), candidate(2)], 5);
-            let mut asked = Vec::new();
-            while let Some(next) = tries.next().await {
-                asked.push(next.channel);
-                let failure = error(Kind::UpstreamDenied, Retry::Elsewhere);
-                let verdict = Verdict::usual(&failure);
-                tries.failed(next, failure, &verdict, (budget, 0), &|other| other.channel == 1);
-            }
-            assert_eq!(asked, [vec![0], then].concat());
+            assert_eq!(asked(&tries, Kind::UpstreamDenied, Retry::Elsewhere, &budget, &[1]).await, then);
+            assert_eq!(left(&budget), rest);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_budget_pays_for_tries_that_are_made_and_for_no_others() {
+        let deny = |tries: &Tries, candidate, failure: GatewayError, budget: &Budget| {
+            let verdict = Verdict::usual(&failure);
+            tries.failed(candidate, failure, &verdict, budget.has(0), &|_| false);
+        };
+        // Another deployment answers: the second try that might have been was none.
+        let (tries, three) = (Tries::new(&[candidate(0), candidate(1)], 5), budget(3));
+        let first = tries.next(|| three.spend(0)).await.unwrap();
+        deny(&tries, first, error(Kind::UpstreamFailed, AGAIN), &three);
+        assert_eq!(tries.next(|| three.spend(0)).await, Some(candidate(1)));
+        assert_eq!(left(&three), 3);
+        // Both fail, and each is asked a second time: two tries.
+        let (tries, three) = (Tries::new(&[candidate(0), candidate(1)], 5), budget(3));
+        assert_eq!(asked(&tries, Kind::UpstreamFailed, AGAIN, &three, &[]).await.len(), 4);
+        assert_eq!(left(&three), 1);
+        // The number of tries ends it before the second one.
+        let (tries, three) = (Tries::new(&[candidate(0)], 1), budget(3));
+        assert_eq!(asked(&tries, Kind::UpstreamFailed, AGAIN, &three, &[]).await, [0]);
+        assert_eq!(left(&three), 3);
+        // What fails everywhere is over, although somebody who failed lately is left.
+        let (tries, three) = (Tries::new(&[candidate(0), candidate(1)], 5), budget(3));
+        assert_eq!(asked(&tries, Kind::UpstreamRejected, Retry::Never, &three, &[1]).await, [0]);
+        assert_eq!(left(&three), 3);
     }
 }

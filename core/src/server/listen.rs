@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ const FIRST_REQUEST: Duration = Duration::from_secs(35);
 const HEAD_BYTES: usize = 64 * 1024;
 /// Most header lines in a head.
 const HEAD_LINES: usize = 200;
+/// How long to wait for the next letters of a client that sends its first ones one by one.
+const PEEK: Duration = Duration::from_millis(1);
 /// How long open streams may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -126,22 +129,17 @@ where
         let answered = answer(request);
         async move { Ok::<_, Infallible>(answered.await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEAD_LINES);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // Which HTTP it speaks is looked up without taking anything: what is read before the connection has its own buffer doubles that buffer.
+    let served = async {
+        match speaks_http2(&stream).await? {
+            true => until_stopped(http2().serve_connection(TokioIo::new(stream), service), &mut stop).await,
+            false => until_stopped(http1().serve_connection(TokioIo::new(stream), service), &mut stop).await,
         }
+        .map_err(io::Error::other)
+    };
+    let result = tokio::select! {
+        biased;
+        result = served => result,
         () = silent(&begun) => {
             tracing::debug!(%peer, "connection closed: nothing was asked");
             return;
@@ -152,6 +150,44 @@ where
     }
 }
 
+fn http1() -> http1::Builder {
+    let mut http1 = http1::Builder::new();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).max_headers(HEAD_LINES);
+    http1
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2.timer(TokioTimer::new()).max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+    http2
+}
+
+/// Whether the client begins with the preface of HTTP/2 (RFC 9113 §3.4). No method of HTTP/1.1 begins like it but for its first letter.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const BEGIN: &[u8] = b"PRI";
+    let mut seen = [0; BEGIN.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        let seen = seen.get(..count).unwrap_or_default();
+        if count == 0 || count == BEGIN.len() || !BEGIN.starts_with(seen) {
+            return Ok(seen == BEGIN);
+        }
+        // What was seen stays readable: only the clock can tell that there is more.
+        tokio::time::sleep(PEEK).await;
+    }
+}
+
+/// Serves the connection to its end; after the order to stop, to the end of what is open on it.
+async fn until_stopped<C: GracefulConnection>(connection: C, stop: &mut watch::Receiver<bool>) -> Result<(), C::Error> {
+    tokio::pin!(connection);
+    tokio::select! {
+        biased;
+        result = connection.as_mut() => return result,
+        () = stopped(stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
 /// Without this a streamed chunk waits for the acknowledgement of the one before: up to 40 ms.
 fn hurry(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -159,7 +195,7 @@ fn hurry(stream: &TcpStream) {
     }
 }
 
-/// Ready when nothing was asked in time: hyper's own limit on heads begins only when the version of HTTP is known.
+/// Ready when nothing was asked in time: hyper's own limit on heads begins with the first letter.
 async fn silent(begun: &AtomicBool) {
     tokio::time::sleep(FIRST_REQUEST).await;
     if begun.load(Ordering::Relaxed) {

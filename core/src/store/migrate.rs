@@ -6,14 +6,14 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, TableError, WriteTransaction};
 
 use super::StoreError;
-use super::ledger::index_all;
+use super::ledger::{index_all, index_failures};
 use super::tables::{META, SCHEMA};
 
 /// Brings a file from one schema to the next, inside one transaction.
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// `STEPS[n]` leads from schema `n + 1` to `n + 2`.
-const STEPS: [Step; (SCHEMA - 1) as usize] = [index_all];
+const STEPS: [Step; (SCHEMA - 1) as usize] = [index_all, index_failures];
 
 /// Row of [`META`] with the schema, as decimal text.
 const VERSION: &str = "schema";

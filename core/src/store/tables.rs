@@ -3,7 +3,7 @@
 use redb::TableDefinition;
 
 /// The schema that this program reads and writes.
-pub(super) const SCHEMA: u64 = 2;
+pub(super) const SCHEMA: u64 = 3;
 
 /// A table of JSON rows by name or id.
 pub(super) type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -50,6 +50,8 @@ pub(super) const NAMES: TableDefinition<'static, u32, &'static str> = TableDefin
 pub(super) const LINKS: TableDefinition<'static, (u8, u64, u128), ()> = TableDefinition::new("links");
 /// In which slots of time a value occurs: dimension, number of the value, slot.
 pub(super) const SLOTS: TableDefinition<'static, (u8, u32, u32), ()> = TableDefinition::new("slots");
+/// Requests that did not come out well, by each of their values: dimension, number of the value, key of the request.
+pub(super) const FAILURES: TableDefinition<'static, (u8, u32, u128), ()> = TableDefinition::new("failures");
 /// Sums by hour and by day: `kind u8 | bucket u32 | values`.
 pub(super) const ROLLUPS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rollups");
 /// Kept things by namespace and key.

@@ -11,24 +11,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::uri::Scheme;
 use http::{HeaderValue, Uri};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::wire::Wire;
 use super::{Dial, UpstreamError, error::Waiting};
 use crate::providers::guard;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-type Plain = TokioIo<TcpStream>;
 
 /// Makes connections: [`Hop`], with TLS on top where the address wants it. Roots are loaded by the first address that does, not before:
 /// who only talks to models on his own machine never pays for them.
@@ -62,7 +59,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Wire>;
+    type Response = Wire;
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
@@ -74,12 +71,14 @@ impl Service<Uri> for Connector {
         let limit = self.limit;
         let connecting: Connecting<Self::Response> = if to.scheme() == Some(&Scheme::HTTPS) {
             match self.tls() {
-                Ok(mut tls) => Box::pin(tls.call(to)),
+                Ok(mut tls) => {
+                    let connecting = tls.call(to);
+                    Box::pin(async move { Ok(Wire::from(connecting.await?)) })
+                }
                 Err(error) => Box::pin(async move { Err(error.into()) }),
             }
         } else {
-            let connecting = self.hop.call(to);
-            Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
+            self.hop.call(to)
         };
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
@@ -192,11 +191,11 @@ impl Service<Uri> for Hop {
         match &self.way {
             Way::Direct(direct) => {
                 let connecting = direct.clone().call(to);
-                Box::pin(async move { Ok(Wire { stream: MaybeHttpsStream::Http(connecting.await?), forward: false }) })
+                Box::pin(async move { Ok(Wire::from(connecting.await?)) })
             }
             Way::Http { proxy, to_proxy, .. } if !tls => {
                 let connecting = to_proxy.clone().call(proxy.clone());
-                Box::pin(async move { Ok(Wire { stream: connecting.await?, forward: true }) })
+                Box::pin(async move { Ok(Wire::from(connecting.await?).forwarding()) })
             }
             Way::Http { proxy, to_proxy, basic } => {
                 let mut tunnel = Tunnel::new(proxy.clone(), to_proxy.clone());
@@ -204,62 +203,13 @@ impl Service<Uri> for Hop {
                     tunnel = tunnel.with_auth(basic.clone());
                 }
                 let connecting = tunnel.call(to);
-                Box::pin(async move { Ok(Wire { stream: connecting.await?, forward: false }) })
+                Box::pin(async move { Ok(Wire::from(connecting.await?)) })
             }
             Way::Socks(socks) => {
                 let connecting = socks.clone().call(to);
-                Box::pin(async move { Ok(Wire { stream: MaybeHttpsStream::Http(connecting.await?), forward: false }) })
+                Box::pin(async move { Ok(Wire::from(connecting.await?)) })
             }
         }
-    }
-}
-
-/// A connection to a provider or to the proxy on the way.
-pub(super) struct Wire {
-    stream: MaybeHttpsStream<Plain>,
-    /// Requests go to a proxy whole.
-    forward: bool,
-}
-
-impl Connection for Wire {
-    fn connected(&self) -> Connected {
-        self.stream.connected().proxy(self.forward)
-    }
-}
-
-impl Read for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buf)
-    }
-}
-
-impl Write for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bufs)
     }
 }
 

@@ -15,6 +15,7 @@ mod connect;
 mod error;
 mod fetch;
 pub mod timeouts;
+mod wire;
 
 pub use body::{Body, ReplyBody};
 pub use client::{Client, Clients, Reply};

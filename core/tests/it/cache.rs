@@ -6,6 +6,8 @@ use myelin_core::model::{CacheMode, CacheOutcome, NanoUsd, Policy, RequestState}
 use myelin_core::store::NewKey;
 use myelin_testkit::{Delivery, MockServer, Script};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::dialog::{CLIENTS, Client, Dialog};
 use crate::support::{TestGateway, mock_channel};
@@ -257,6 +259,60 @@ async fn identical_requests_in_flight_share_one_call_whoever_leaves() {
             shared.filter(|record| record.state == RequestState::Completed && record.cost == Some(NanoUsd(0))).count(),
             8
         );
+    }
+}
+
+/// The head of an answer, as it stands on the wire, and how many bytes of body follow.
+async fn on_the_wire(gateway: &TestGateway, body: &Value) -> (String, usize) {
+    let (host, body) = (gateway.url("").replace("http://", ""), body.to_string());
+    let mut socket = TcpStream::connect(&host).await.unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        gateway.key,
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body.len())
+}
+
+#[tokio::test]
+async fn a_whole_answer_says_how_long_it_is_whoever_made_it_and_a_stream_does_not() {
+    let (mock, gateway) = with(policy(CacheMode::Deterministic)).await;
+    let told = |head: &str| {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        (length.map(|length| length.parse::<usize>().unwrap()), head.contains("transfer-encoding: chunked"))
+    };
+    let slow = |text: &str| {
+        mock.script(Script::delivered(Delivery { delay: Duration::from_millis(300), ..Delivery::default() }));
+        chat(text)
+    };
+    // Who makes the call, one who shares it, and one who comes later.
+    let asked = slow("how long");
+    let (made, shared) = tokio::join!(on_the_wire(&gateway, &asked), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        on_the_wire(&gateway, &asked).await
+    });
+    let kept = on_the_wire(&gateway, &asked).await;
+    for (fared, (head, bytes)) in [("miss", made), ("shared", shared), ("hit", kept)] {
+        assert!(head.contains(&format!("x-myelin-cache: {fared}")), "{fared}: {head}");
+        assert_eq!(told(&head), (Some(bytes), false), "{fared}: {head}");
+    }
+    // A failure has a length, too.
+    mock.script(Script::error(400));
+    let (head, bytes) = on_the_wire(&gateway, &chat("refused")).await;
+    assert!(head.starts_with("http/1.1 400") && bytes > 0, "{head}");
+    assert_eq!(told(&head), (Some(bytes), false), "{head}");
+    // Nobody knows how long a stream will be.
+    let mut stream = chat("streamed");
+    stream["stream"] = json!(true);
+    for fared in ["miss", "hit"] {
+        let (head, _) = on_the_wire(&gateway, &stream).await;
+        assert!(head.contains(&format!("x-myelin-cache: {fared}")), "{head}");
+        assert_eq!(told(&head), (None, true), "{head}");
     }
 }
 

@@ -259,7 +259,7 @@ async fn a_key_that_spends_far_more_than_usual_is_held_back_for_its_time() {
 }
 
 #[tokio::test]
-async fn a_rule_takes_a_key_out_for_its_minutes_and_then_it_takes_its_turns_again() {
+async fn a_rule_takes_a_key_out_for_its_minutes_and_one_request_shows_that_it_is_back() {
     let mock = MockServer::start().await.unwrap();
     let mut channel = mock_channel(&mock, "main", "openai", "openai");
     channel["credentials"] = json!([format!("{KEY}-1"), format!("{KEY}-2")]);
@@ -272,9 +272,10 @@ async fn a_rule_takes_a_key_out_for_its_minutes_and_then_it_takes_its_turns_agai
     let body = json!({"error": {"message": "this account is suspended", "type": "invalid_request_error"}}).to_string();
     let suspended = Verbatim { status: 400, content_type: "application/json".into(), body: body.into_bytes() };
     let suspended = Script { verbatim: Some(suspended), ..Script::default() };
-    mock.script(suspended);
+    mock.script(suspended.clone());
     assert_eq!(gateway.ask("/v1/chat/completions", &hello("mock")).await.0, 400);
     let out = gateway.last_record().await.attempts[0].credential;
+    let shown = mock.last_request().unwrap().header("authorization").unwrap().replace("Bearer ", "");
     let asked = async |count: usize| {
         let mut at_it = 0;
         for _ in 0..count {
@@ -291,6 +292,18 @@ async fn a_rule_takes_a_key_out_for_its_minutes_and_then_it_takes_its_turns_agai
     clock.advance_ms(29 * 60_000);
     assert_eq!(asked(12).await, 0, "it is still out");
     clock.advance_ms(2 * 60_000);
+    // Still suspended: one request finds that out, and it is out again.
+    mock.script(suspended.key(&shown));
+    let mut tried = 0;
+    for _ in 0..40 {
+        tried += asked(1).await;
+        if tried > 0 {
+            break;
+        }
+    }
+    assert_eq!(tried, 1, "its turn never came");
+    assert_eq!(asked(12).await, 0, "out for another half hour");
+    clock.advance_ms(31 * 60_000);
     assert!(asked(40).await >= 5, "it takes its turns again");
 }
 

@@ -59,6 +59,7 @@ pub(super) const MAIN: &[Carried] = carried!(false:
     own::REQUESTS = "requests",
     own::LINKS = "links",
     own::SLOTS = "slots",
+    own::FAILURES = "failures",
     own::ROLLUPS = "rollups",
     own::KEPT = "kept",
     own::KEPT_ENDS = "kept_ends",

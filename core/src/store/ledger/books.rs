@@ -3,21 +3,21 @@
 //! Exactly once by id: a record that is there already is taken out of the sums before the new one is added, so a journal that is folded in twice, and a
 //! record that is written anew, leave sums that are those of the records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::{HashMap, HashSet};
 use redb::{ReadTransaction, ReadableTable as _, Table, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
-use super::codec::{self, Nameless};
-use super::dimension::Values;
-use super::names::Dictionary;
+use super::codec::{self, Nameless, Want};
+use super::dimension::{Dimension, Values};
+use super::names::{Dictionary, Known};
 use super::sums::Sums;
-use crate::model::RequestRecord;
+use crate::model::{RequestRecord, RequestState};
 use crate::store::StoreError;
 use crate::store::db::Db;
-use crate::store::tables::{LINKS, NAMES, REQUESTS, ROLLUPS, SLOTS};
+use crate::store::tables::{FAILURES, LINKS, NAMES, REQUESTS, ROLLUPS, SLOTS};
 
 /// Milliseconds of an hour and of a day.
 pub(super) const HOUR_MS: u64 = 3_600_000;
@@ -99,6 +99,7 @@ pub(in crate::store) fn make_tables(txn: &WriteTransaction) -> Result<(), StoreE
     txn.open_table(NAMES)?;
     txn.open_table(LINKS)?;
     txn.open_table(SLOTS)?;
+    txn.open_table(FAILURES)?;
     txn.open_table(ROLLUPS)?;
     Ok(())
 }
@@ -146,11 +147,17 @@ impl Books {
         let names = self.names();
         let mut requests = txn.open_table(REQUESTS)?;
         let mut links = txn.open_table(LINKS)?;
+        let mut failures = txn.open_table(FAILURES)?;
         let mut gone = 0;
         for row in requests.extract_from_if(..before, |_, _| true)?.take(most) {
             let (key, bytes) = row?;
             let record = codec::decode(bytes.value(), &*names).unwrap_or_default();
             unlink(&mut links, key.value(), &record)?;
+            if is_failure(&record) {
+                for (dimension, value) in Values::of(&record, &mut Known(&names)).each() {
+                    failures.remove((dimension.code(), value, key.value()))?;
+                }
+            }
             gone += 1;
         }
         drop(requests);
@@ -203,6 +210,34 @@ fn unlink(links: &mut Links<'_>, key: u128, record: &RequestRecord) -> Result<()
     Ok(())
 }
 
+/// Lowest status of a request that did not come out well.
+const LEAST_STATUS: u16 = 400;
+
+/// Whether a request did not come out well: it stands in the index of failures, and what [`asks_for_failures`] asks for is all there.
+fn is_failure(record: &RequestRecord) -> bool {
+    record.state != RequestState::Completed || record.error.is_some() || record.status >= LEAST_STATUS
+}
+
+/// Whether a filter lets through nothing but what the index of failures has.
+pub(super) fn asks_for_failures(any: &[(Dimension, Vec<String>)]) -> bool {
+    let of_one = |dimension: &Dimension, text: &String| match dimension {
+        Dimension::State => !text.is_empty() && text != RequestState::Completed.word(),
+        Dimension::Error => !text.is_empty(),
+        Dimension::Status => text.parse::<u16>().is_ok_and(|status| status >= LEAST_STATUS),
+        _ => false,
+    };
+    any.iter().any(|(dimension, any)| any.iter().all(|text| of_one(dimension, text)))
+}
+
+type Failures = BTreeSet<(u8, u32, u128)>;
+
+/// The entries of a record in the index of failures.
+fn note_failure(entries: &mut Failures, key: u128, record: &RequestRecord, names: &mut Dictionary) {
+    if is_failure(record) {
+        entries.extend(Values::of(record, names).each().map(|(dimension, value)| (dimension.code(), value, key)));
+    }
+}
+
 fn post_all<'a>(
     txn: &WriteTransaction,
     names: &mut Dictionary,
@@ -224,12 +259,14 @@ fn post_all<'a>(
             Some(before) => {
                 if let Some(before) = codec::decode(&before, names) {
                     unlink(&mut links, key, &before)?;
+                    note_failure(&mut sheet.cleared, key, &before, names);
                     sheet.note(key, &before, names, -1);
                 }
             }
             None => {}
         }
         link(&mut links, key, record)?;
+        note_failure(&mut sheet.failures, key, record, names);
         sheet.note(key, record, names, 1);
     }
     sheet.write(txn)?;
@@ -241,6 +278,9 @@ fn post_all<'a>(
 struct Sheet {
     sums: HashMap<(u32, Values), Sums>,
     slots: HashSet<(u8, u32, u32)>,
+    /// Entries of the index of failures that are new, and those of records that are written anew.
+    failures: Failures,
+    cleared: Failures,
 }
 
 impl Sheet {
@@ -256,6 +296,13 @@ impl Sheet {
         let mut slots = txn.open_table(SLOTS)?;
         for slot in self.slots {
             slots.insert(slot, ())?;
+        }
+        let mut failures = txn.open_table(FAILURES)?;
+        for entry in self.cleared {
+            failures.remove(entry)?;
+        }
+        for entry in self.failures {
+            failures.insert(entry, ())?;
         }
         // In order: neighbours are written to the same page.
         let mut rows: BTreeMap<Vec<u8>, Sums> = BTreeMap::new();
@@ -330,4 +377,30 @@ pub(in crate::store) fn index_all(txn: &WriteTransaction) -> Result<(), StoreErr
         from = last.saturating_add(1);
         post_all(txn, &mut names, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None }))?;
     }
+}
+
+/// Brings a file without an index of failures up. Nothing else in it changes.
+pub(in crate::store) fn index_failures(txn: &WriteTransaction) -> Result<(), StoreError> {
+    make_tables(txn)?;
+    let names = Dictionary::load(&txn.open_table(NAMES)?)?;
+    let want = |dimension, text: &str| Want::new(dimension, &[text.to_owned()], |text| names.find(text));
+    let well = [
+        want(Dimension::State, RequestState::Completed.word()),
+        want(Dimension::Status, "200"),
+        want(Dimension::Error, ""),
+    ];
+    let requests = txn.open_table(REQUESTS)?;
+    let mut failures = txn.open_table(FAILURES)?;
+    for row in requests.iter()? {
+        let (key, bytes) = row?;
+        // Most came out well, which their first fields tell.
+        if codec::matches(bytes.value(), &well) {
+            continue;
+        }
+        let Some(record) = codec::decode(bytes.value(), &names).filter(is_failure) else { continue };
+        for (dimension, value) in Values::of(&record, &mut Known(&names)).each() {
+            failures.insert((dimension.code(), value, key.value()), ())?;
+        }
+    }
+    Ok(())
 }

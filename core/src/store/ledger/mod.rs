@@ -9,6 +9,7 @@ mod forecast;
 mod histogram;
 mod live;
 mod names;
+mod postings;
 mod query;
 mod redact;
 mod sums;
@@ -22,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 pub use books::Link;
-pub(super) use books::{Books, Row, index_all, make_tables};
+pub(super) use books::{Books, Row, index_all, index_failures, make_tables};
 pub use dimension::Dimension;
 pub use forecast::{LOOK_BACK_DAYS, Outlook, StoodOut, outlook};
 pub use histogram::Histogram;

@@ -91,6 +91,15 @@ impl Intern for Dictionary {
     }
 }
 
+/// A dictionary that is only read: a text that has no number gets none.
+pub(in crate::store) struct Known<'a>(pub(in crate::store) &'a Dictionary);
+
+impl Intern for Known<'_> {
+    fn id(&mut self, text: &str) -> Option<u32> {
+        self.0.find(text)
+    }
+}
+
 impl Names for Dictionary {
     fn text(&self, id: u32) -> Option<&str> {
         self.texts.get(id as usize).map(AsRef::as_ref)

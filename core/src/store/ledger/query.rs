@@ -2,15 +2,16 @@
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
-use super::books::{Books, Link, link_hash, slot_of, slot_start};
+use super::books::{Books, Link, asks_for_failures, link_hash, slot_of, slot_start};
 use super::codec::{self, Want};
 use super::dimension::Dimension;
-use super::names::{Dictionary, NOTHING, OTHER};
+use super::names::Dictionary;
+use super::postings::{Found, Postings};
 use super::{id_of_key, key_of_id};
 use crate::model::{NanoUsd, RequestRecord};
 use crate::store::StoreError;
 use crate::store::bodies::Reader as BodyReader;
-use crate::store::tables::{LINKS, REQUESTS, SLOTS};
+use crate::store::tables::{FAILURES, LINKS, REQUESTS, SLOTS};
 use crate::store::writer::first_key;
 
 /// Rows that one page looks at: a rare filter answers in bounded time and leads on.
@@ -19,6 +20,10 @@ const MOST_ROWS: usize = 50_000;
 const MOST_READ: usize = 5_000;
 /// Slots that one page looks for.
 const MOST_SLOTS: usize = 5_000;
+/// Rounds through the lists of an index in which one page looks for the next place that they share.
+const MOST_ROUNDS: usize = 20_000;
+/// Neighbouring slots that are read together.
+const AT_ONCE: u32 = 16;
 
 /// Which records are wanted. What is empty lets everything through.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -120,6 +125,7 @@ pub(super) fn list(
         None if filter.any.is_empty() => {
             search.range(&table, from..to)?;
         }
+        None if asks_for_failures(&filter.any) => search.failures(txn, &table, from..to)?,
         None => search.slots(txn, &table, from..to)?,
     }
     let mut page = search.page;
@@ -146,29 +152,77 @@ impl Search<'_> {
         Ok(true)
     }
 
-    /// Looks only where the index says that every wanted value occurs.
+    /// Looks only at stretches of time in which every wanted value occurs.
     fn slots(
         &mut self,
         txn: &ReadTransaction,
         table: &Requests,
         range: std::ops::Range<u128>,
     ) -> Result<(), StoreError> {
-        let slots = Slots::new(txn, self.filter, self.names)?;
+        let mut slots = Postings::new(txn.open_table(SLOTS)?, &self.filter.any, self.names);
         let mut to = range.end;
-        for _ in 0..MOST_SLOTS {
-            let Some(last) = to.checked_sub(1) else { return Ok(()) };
-            let Some(slot) = slots.at_most(slot_of(last))? else { return Ok(()) };
-            let start = slot_start(slot).max(range.start);
+        let mut rounds = 0;
+        while let Some(last) = to.checked_sub(1) {
+            let slot = match slots.at_most(slot_of(last), MOST_ROUNDS)? {
+                Found::At(slot) => slot,
+                Found::Nothing => return Ok(()),
+                Found::NotYet(slot) => {
+                    to = to.min(slot_start(slot.saturating_add(1)));
+                    break;
+                }
+            };
             to = to.min(slot_start(slot.saturating_add(1)));
+            // Those right before it are read with it: to find one's rows costs as much as to read some.
+            let mut first = slot;
+            for before in (slot.saturating_sub(AT_ONCE)..slot).rev() {
+                if slots.at_most(before, 1)? != Found::At(before) {
+                    break;
+                }
+                first = before;
+            }
+            let start = slot_start(first).max(range.start);
             if start < to && !self.range(table, start..to)? {
                 return Ok(());
             }
             to = start;
+            rounds += 1;
             if to <= range.start {
                 return Ok(());
             }
+            if rounds >= MOST_SLOTS {
+                break;
+            }
         }
         self.page.next = Some(Cursor(to));
+        Ok(())
+    }
+
+    /// Looks only at what did not come out well and has every wanted value.
+    fn failures(
+        &mut self,
+        txn: &ReadTransaction,
+        table: &Requests,
+        range: std::ops::Range<u128>,
+    ) -> Result<(), StoreError> {
+        let mut failures = Postings::new(txn.open_table(FAILURES)?, &self.filter.any, self.names);
+        let mut to = range.end;
+        while let Some(last) = to.checked_sub(1) {
+            match failures.at_most(last, MOST_ROUNDS)? {
+                Found::At(key) if key >= range.start => {
+                    if let Some(bytes) = table.get(key)?
+                        && !self.look(key, bytes.value())?
+                    {
+                        return Ok(());
+                    }
+                    to = key;
+                }
+                Found::NotYet(key) if key >= range.start => {
+                    self.page.next = Some(Cursor(key.saturating_add(1)));
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            }
+        }
         Ok(())
     }
 
@@ -221,52 +275,6 @@ impl Search<'_> {
                 .text
                 .as_ref()
                 .is_none_or(|text| holds(record, text) || (filter.bodies && self.bodies.holds(key, text)))
-    }
-}
-
-/// Where the values of a filter occur.
-struct Slots {
-    table: ReadOnlyTable<(u8, u32, u32), ()>,
-    any: Vec<(u8, Vec<u32>)>,
-}
-
-impl Slots {
-    fn new(txn: &ReadTransaction, filter: &Filter, names: &Dictionary) -> Result<Self, StoreError> {
-        let number = |text: &String| if text.is_empty() { NOTHING } else { names.find(text).unwrap_or(OTHER) };
-        let any = filter
-            .any
-            .iter()
-            // A list that is empty has no entry: such records are found by looking at all.
-            .filter(|(dimension, any)| {
-                !(matches!(dimension, Dimension::Owner | Dimension::Tag) && any.iter().any(String::is_empty))
-            })
-            .map(|(dimension, any)| (dimension.code(), any.iter().map(number).collect()))
-            .collect();
-        Ok(Self { table: txn.open_table(SLOTS)?, any })
-    }
-
-    /// The newest slot up to one in which every value occurs.
-    fn at_most(&self, mut slot: u32) -> Result<Option<u32>, StoreError> {
-        loop {
-            let mut agreed = slot;
-            for (dimension, any) in &self.any {
-                let mut newest = None;
-                for value in any {
-                    let range = (*dimension, *value, 0)..=(*dimension, *value, agreed);
-                    let found = self.table.range(range)?.next_back().transpose()?.map(|(key, _)| key.value().2);
-                    newest = newest.max(found);
-                }
-                let Some(newest) = newest else { return Ok(None) };
-                agreed = newest;
-            }
-            if agreed == slot || self.any.is_empty() {
-                return Ok(Some(agreed));
-            }
-            slot = agreed;
-            if self.any.len() == 1 {
-                return Ok(Some(slot));
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod configuration;
+mod failures;
 mod history;
 mod journal;
 mod keeping;
