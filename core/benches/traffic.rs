@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use myelin_core::model::{
-    AttemptOutcome, AttemptRecord, CostSource, NanoUsd, PlannedDeployment, RequestRecord, RequestState,
+    AttemptOutcome, AttemptRecord, CostSource, NanoUsd, Note, Placed, PlannedDeployment, RequestRecord, RequestState,
+    Why,
 };
 use myelin_core::store::{Bucket, Dimension, Filter, Grouping, Link, Store, UsageQuery};
 use myelin_protocol::ir::Usage;
@@ -78,11 +79,11 @@ pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
         upstream_request_id: Some(format!("req_011C{:016x}", fastrand::Rng::with_seed(n).u64(..))),
         ..AttemptRecord::default()
     };
-    let why = |channel: &str, why: &str| PlannedDeployment {
+    let planned = |channel: &str, reason: Why, note: Note| PlannedDeployment {
         channel: channel.to_owned(),
         model: upstream.to_owned(),
         group: 0,
-        why: why.to_owned(),
+        placed: Some(Placed { reason, note }),
     };
     RequestRecord {
         id: format!("req_{:032x}", (u128::from(started) << 80) | 0x7000_8000_u128 << 48 | u128::from(n)),
@@ -101,7 +102,10 @@ pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
         upstream_format: text(format),
         profile: "work".to_owned(),
         strategy: text("weighted"),
-        plan: vec![why(channel, "same conversation"), why("openai-second", "by weight")],
+        plan: vec![
+            planned(channel, Why::Turn { weight: 1, of: 2 }, Note::Conversation),
+            planned("openai-second", Why::Turn { weight: 1, of: 2 }, Note::Plain),
+        ],
         key: Some(format!("key_{person:02}")),
         owners: vec![format!("user:person-{person}"), format!("team:team-{}", person % 3), "organisation:all".into()],
         tool: text(tool),

@@ -1,42 +1,6 @@
 import { accessible } from "./accessibility";
 import { expect, test } from "./gateway";
-
-const PAGES = [
-  "/",
-  "/requests",
-  "/costs",
-  "/costs?tab=hours",
-  "/costs?tab=forecast",
-  "/costs?tab=caches",
-  "/costs?tab=whatif&as=main%2Fgpt-5-mini",
-  "/performance",
-  "/performance?view=time",
-  "/performance?view=failures",
-  "/limits",
-  "/profiles",
-  "/routes",
-  "/channels",
-  "/keys",
-  "/tools",
-  "/tools?view=folders",
-  "/playground",
-  "/settings",
-];
-const DIALOGS = [
-  "/channels?add=",
-  "/channels?add=azure",
-  "/channels?look=main",
-  "/channels?edit=main",
-  "/keys?add=true",
-  "/channels?found=true",
-  "/tools?connect=codex",
-  "/tools?connect=opencode",
-  "/tools?restore=codex",
-  "/tools?snippet=shell",
-  "/profiles?add=true",
-  "/routes?add=true",
-  "/limits?add=true",
-];
+import { DIALOGS, LOOKING, PAGES } from "./views";
 
 /** Every pair of theme, language and width at least once. */
 const LOOKS = [
@@ -52,21 +16,11 @@ for (const { theme, locale, width } of LOOKS) {
 
     for (const [what, paths] of [
       ["page", PAGES],
-      ["dialog", DIALOGS],
+      ["dialog", [...DIALOGS, ...LOOKING]],
     ] as const) {
-      test(`every ${what} fits, is readable, and has no serious finding`, async ({ logIn, gateway, mock }) => {
+      test(`every ${what} fits, is readable, and has no serious finding`, async ({ logIn, gateway, furnish }) => {
         test.setTimeout(180_000);
-        await gateway.channel(mock, "main", "openai", { tags: ["paid"] });
-        await gateway.admin("POST", "/routes", {
-          model: "smart",
-          groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
-        });
-        await gateway.admin("POST", "/profiles", {
-          name: "cheap",
-          rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
-        });
-        await gateway.chat("main/gpt-5-mini", "hello");
-        await gateway.chat("nothing", "hello");
+        await furnish();
         const page = await logIn("/");
         for (const path of paths) {
           await page.goto(gateway.url + path);
@@ -114,6 +68,37 @@ test("the keyboard reaches any page and profile", async ({ logIn, gateway }) => 
   await expect(page).toHaveURL(/settings/);
   await page.keyboard.press("Control+1");
   await expect(page.getByRole("heading", { name: "Home" })).toBeVisible();
+});
+
+test.describe("in Chinese", () => {
+  test.use({ locale: "zh-CN" });
+
+  test("reasons, problems and names that the gateway says are Chinese too", async ({ logIn, gateway, furnish }) => {
+    const request = await furnish();
+    await gateway.admin("POST", "/profiles", {
+      name: "night",
+      rules: [
+        { match: "gpt-*", to: "echo", if: { tool: "codex" } },
+        { match: "gpt-*", to: "tag:gone/x", if: { min_prompt_tokens: 60000 } },
+      ],
+      channels: ["!main"],
+    });
+    const page = await logIn("/profiles");
+    await page.getByLabel("请求的模型").fill("gpt-5-mini");
+    await expect(page.getByRole("cell", { name: "唯一的一个" })).toBeVisible();
+    await page.getByLabel("配置方案", { exact: true }).selectOption("night");
+    await expect(page.getByText("工具不是 codex")).toBeVisible();
+    await expect(page.getByText("提示词少于 60000 个词元")).toBeVisible();
+    await expect(page.getByRole("alert")).toContainText("配置方案 night 都不允许");
+    await page.goto(`${gateway.url}/requests?open=${request}`);
+    await page.getByRole("dialog").getByRole("tab", { name: "路由" }).click();
+    await expect(page.getByRole("dialog").getByRole("cell", { name: "唯一的一个" })).toBeVisible();
+    await page.goto(gateway.url);
+    await expect(page.getByText("没有渠道带有标签 “gone”")).toBeVisible();
+    await page.goto(`${gateway.url}/tools`);
+    await expect(page.getByText("终端", { exact: true })).toBeVisible();
+    await expect(page.getByText("A shell")).toBeHidden();
+  });
 });
 
 test.describe("slow words", () => {

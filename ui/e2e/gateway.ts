@@ -134,7 +134,7 @@ export class Gateway {
 }
 
 type Tools = { mock: Mock };
-type Each = { gateway: Gateway; logIn: (path?: string) => Promise<Page> };
+type Each = { gateway: Gateway; furnish: () => Promise<string>; logIn: (path?: string) => Promise<Page> };
 
 /** Tests with a fresh gateway each, and mock providers per worker. */
 export const test = base.extend<Each, Tools>({
@@ -152,6 +152,24 @@ export const test = base.extend<Each, Tools>({
     const gateway = await Gateway.start();
     await use(gateway);
     await gateway.stop();
+  },
+  /** One of everything that pages show, and a request that was answered: its id. */
+  furnish: async ({ gateway, mock }, use) => {
+    await use(async () => {
+      await gateway.channel(mock, "main", "openai", { tags: ["paid"] });
+      await gateway.admin("POST", "/routes", {
+        model: "smart",
+        groups: [{ use: ["main/gpt-5-mini"] }, { use: ["tag:paid"] }],
+      });
+      await gateway.admin("POST", "/profiles", {
+        name: "cheap",
+        rules: [{ match: "claude-*", to: "main/gpt-5-mini" }],
+      });
+      await gateway.admin("POST", "/limits", { on: "gateway", requests: 1000, per: "day" });
+      const answer = await gateway.chat("main/gpt-5-mini", "hello");
+      await gateway.chat("nothing", "hello");
+      return answer.headers.get("x-request-id") ?? "";
+    });
   },
   // Whatever a test does, the page never fails in silence and never leaves its own address.
   page: async ({ page, gateway }, use) => {

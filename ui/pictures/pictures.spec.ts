@@ -1,9 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Page } from "@playwright/test";
 import { expect, Gateway, Mock, test as base } from "../e2e/gateway";
 
-const FOLDER = join(import.meta.dirname, "..", "..", "docs", "images");
+const ROOT = join(import.meta.dirname, "..", "..");
+/** Pictures that the README shows; the others are made to be looked at. */
+const SHOWN = new Set(["home", "costs", "inspector", "tools", "playground"]);
 
 /** A store with some weeks of traffic; see `cargo xtask pictures`. */
 const DATA = process.env.MYELIN_DATA;
@@ -24,13 +26,31 @@ async function shoot(page: Page, name: string) {
   await page.waitForTimeout(600);
   const session = await page.context().newCDPSession(page);
   const shot = await session.send("Page.captureScreenshot", { format: "webp", quality: 82 });
-  mkdirSync(FOLDER, { recursive: true });
-  writeFileSync(join(FOLDER, `${name}.webp`), Buffer.from(shot.data, "base64"));
+  const folder = SHOWN.has(name) ? join(ROOT, "docs", "images") : join(ROOT, "target", "pictures");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${name}.webp`), Buffer.from(shot.data, "base64"));
   await session.detach();
 }
 
+/** Tools in a home of its own: two connected, one that was changed since, one that is not connected. */
+async function tools(gateway: Gateway) {
+  const write = (path: string, text: string) => {
+    const file = join(gateway.home, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  };
+  write(".claude/settings.json", '{\n  "theme": "dark"\n}\n');
+  write(".codex/config.toml", 'model = "gpt-5"\n');
+  write(".gemini/settings.json", "{}\n");
+  write(".config/opencode/opencode.json", "{}\n");
+  for (const tool of ["claude-code", "codex", "gemini-cli"]) {
+    await gateway.admin("POST", `/tools/${tool}/connect`, {});
+  }
+  write(".gemini/.env", "GOOGLE_GEMINI_BASE_URL=https://elsewhere.example\n");
+}
+
 async function furnish(gateway: Gateway, mock: Mock) {
-  await gateway.admin("PATCH", "/settings", { bodies: "all" });
+  await gateway.admin("PATCH", "/settings", { bodies: "all", unpriced: "block" });
   const channel = (name: string, provider: string, at: string, models: string[], tags: string[]) =>
     gateway.admin("POST", "/channels", {
       name,
@@ -91,6 +111,12 @@ test("pictures of the console", async ({ logIn, gateway, mock }) => {
   await page.getByRole("row").filter({ hasText: "deepseek" }).first().getByRole("link").click();
   await expect(page.getByRole("dialog").getByText("deepseek/deepseek-chat").first()).toBeVisible();
   await shoot(page, "inspector");
+  await tools(gateway);
+  await page.goto(`${gateway.url}/tools`);
+  await expect(
+    page.getByRole("article", { name: "Claude Code" }).getByText("connected", { exact: true }),
+  ).toBeVisible();
+  await shoot(page, "tools");
   await page.goto(`${gateway.url}/profiles`);
   await page.getByLabel("Which model?").fill("claude-sonnet-4-5");
   await expect(page.getByRole("cell", { name: "deepseek/deepseek-chat" }).first()).toBeVisible();

@@ -90,7 +90,7 @@ fn show(answer: &Value) -> anyhow::Result<()> {
     line("profile", &format!("{} (from: {})", text(answer, "/profile"), text(answer, "/profile_from")))?;
     for rule in list(answer, "/rules") {
         let fired = rule.pointer("/fired") == Some(&Value::Bool(true));
-        let said = if fired { "fires".to_owned() } else { format!("does not fire: {}", text(rule, "/why")) };
+        let said = if fired { "fires".to_owned() } else { format!("does not fire: {}", text(rule, "/why/words")) };
         line("rule", &format!("{} {said}", text(rule, "/rule")))?;
     }
     line("goes to", &text(answer, "/targets"))?;
@@ -100,8 +100,8 @@ fn show(answer: &Value) -> anyhow::Result<()> {
     if answer.pointer("/echo") == Some(&Value::Bool(true)) {
         return line("answer", "by the built-in model echo");
     }
-    if text(answer, "/refused") != "-" {
-        line("refused", &text(answer, "/refused"))?;
+    if text(answer, "/refused/words") != "-" {
+        line("refused", &text(answer, "/refused/words"))?;
     }
     let number = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
     let plan = list(answer, "/plan");

@@ -130,7 +130,7 @@ fn show(place: &Place, preview: &Value) -> anyhow::Result<()> {
     for profile in list(preview, "/profiles") {
         output::line(&format!("profile {} with {} rules", text(profile, "/name"), list(profile, "/rules").len()))?;
     }
-    list(preview, "/notes").iter().for_each(|note| eprintln!("note: {}", plain(&text(note, ""))));
+    list(preview, "/notes").iter().for_each(|note| eprintln!("note: {}", plain(&text(note, "/words"))));
     Ok(())
 }
 

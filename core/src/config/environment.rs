@@ -10,7 +10,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::fields::{self, Field, Shape};
 use super::lines::{Lines, entry_path};
+use crate::model::Told;
 use crate::model::check::Problem;
+use crate::told;
 
 /// Begins every variable that sets a key.
 pub(super) const PREFIX: &str = "MYELIN__";
@@ -49,12 +51,12 @@ pub(super) fn set<'t>(
     }
 }
 
-type Set = Result<String, String>;
+type Set = Result<String, Told>;
 
 /// Sets one value below a table; returns the path that was set.
 fn set_in_table<'t>(table: &mut DeTable<'t>, section: &str, path: &str, parts: &[String], raw: &'t str) -> Set {
     let Some((name, rest)) = parts.split_first() else {
-        return Err("a key must follow".to_owned());
+        return Err(told!("variable-no-key", "a key must follow"));
     };
     let Some(field) = fields::find(section, name) else {
         return Err(unknown(section, name));
@@ -75,7 +77,7 @@ fn set_in_table<'t>(table: &mut DeTable<'t>, section: &str, path: &str, parts: &
     match field.shape {
         Shape::Table => match slot.or_insert_with(|| fresh(DeValue::Table(DeTable::new()))).get_mut() {
             DeValue::Table(inner) => set_in_table(inner, &section, &below, rest, raw),
-            _ => Err(format!("'{below}' is no table in the file")),
+            _ => Err(told!("no-table", "'{path}' is no table in the file", path = below)),
         },
         Shape::Free => match slot.or_insert_with(|| fresh(DeValue::Table(DeTable::new()))).get_mut() {
             DeValue::Table(inner) => {
@@ -85,19 +87,24 @@ fn set_in_table<'t>(table: &mut DeTable<'t>, section: &str, path: &str, parts: &
                 inner.insert(fresh(Cow::Owned(key.clone())), fresh(any(raw)));
                 Ok(format!("{below}.{key}"))
             }
-            _ => Err(format!("'{below}' is no table in the file")),
+            _ => Err(told!("no-table", "'{path}' is no table in the file", path = below)),
         },
         Shape::Tables => match slot.or_insert_with(|| fresh(DeValue::Array(DeArray::new()))).get_mut() {
             DeValue::Array(entries) => set_in_entry(entries, &section, &below, rest, raw),
-            _ => Err(format!("'{below}' is no list in the file")),
+            _ => Err(told!("no-list", "'{path}' is no list in the file", path = below)),
         },
-        _ => Err(format!("'{below}' holds {} and has no keys of its own", field.shape.words())),
+        _ => Err(told!(
+            "no-keys-below",
+            "'{path}' holds {shape} and has no keys of its own",
+            path = below,
+            shape = field.shape.words()
+        )),
     }
 }
 
 fn set_in_entry<'t>(entries: &mut DeArray<'t>, section: &str, path: &str, parts: &[String], raw: &'t str) -> Set {
     let Some((which, rest)) = parts.split_first() else {
-        return Err("a name or a position must follow".to_owned());
+        return Err(told!("variable-short", "a name or a position must follow"));
     };
     let index = match which.parse::<usize>() {
         Ok(index) if index < entries.len() => index,
@@ -108,15 +115,23 @@ fn set_in_entry<'t>(entries: &mut DeArray<'t>, section: &str, path: &str, parts:
         _ => entries
             .iter()
             .position(|entry| name_of(section, entry.get_ref()).is_some_and(|name| as_variable(name) == *which))
-            .ok_or_else(|| format!("'{path}' has no entry '{which}': the file declares {}", entries.len()))?,
+            .ok_or_else(|| {
+                told!(
+                    "no-entry-of",
+                    "'{path}' has no entry '{which}': the file declares {count}",
+                    path = path,
+                    which = which,
+                    count = entries.len()
+                )
+            })?,
     };
     let Some(entry) = entries.get_mut(index) else {
-        return Err(format!("'{path}' has no entry '{which}'"));
+        return Err(told!("no-entry", "'{path}' has no entry '{which}'", path = path, which = which));
     };
     let below = entry_path(section, path, index, entry.get_ref());
     match entry.get_mut() {
         DeValue::Table(inner) => set_in_table(inner, section, &below, rest, raw),
-        _ => Err(format!("'{below}' is no table in the file")),
+        _ => Err(told!("no-table", "'{path}' is no table in the file", path = below)),
     }
 }
 
@@ -130,21 +145,23 @@ fn as_variable(name: &str) -> String {
 }
 
 /// What to say of a key that does not exist.
-pub(super) fn unknown(section: &str, name: &str) -> String {
+pub(super) fn unknown(section: &str, name: &str) -> Told {
     match fields::closest(section, name) {
-        Some(like) => format!("unknown key '{name}': did you mean '{like}'?"),
+        Some(like) => {
+            told!("unknown-key-like", "unknown key '{name}': did you mean '{like}'?", name = name, like = like)
+        }
         None => {
             let known: Vec<&str> = fields::section(section).map(|field| field.name).collect();
-            format!("unknown key '{name}': known are {}", known.join(", "))
+            told!("unknown-key", "unknown key '{name}': known are {known}", name = name, known = known.join(", "))
         }
     }
 }
 
 /// The value of a variable, as the key wants it.
-fn value<'t>(field: &Field, raw: &'t str) -> Result<DeValue<'t>, String> {
+fn value<'t>(field: &Field, raw: &'t str) -> Result<DeValue<'t>, Told> {
     let parsed = parse(raw);
     let text = || DeValue::String(Cow::Borrowed(raw));
-    let wrong = || format!("'{raw}' is no {}", field.shape.words());
+    let wrong = || told!("bad-value", "'{value}' is no {shape}", value = raw, shape = field.shape.words());
     match field.shape {
         Shape::Text => Ok(text()),
         Shape::Time => Ok(parsed.filter(|value| value.as_datetime().is_some()).unwrap_or_else(text)),

@@ -9,6 +9,7 @@ use crate::model::{
     ModelTuning, Multiplier, Origin, Override, Owner, OwnerKind, OwnerRef, Policy, Profile, ProfileRule, Retry, Route,
     RouteGroup, SecretSource, Strategy, Timeouts, VirtualKey, one_or_many,
 };
+use crate::told;
 
 /// `[[channels]]`.
 #[derive(Debug, Deserialize)]
@@ -57,7 +58,7 @@ impl FileChannel {
     pub(super) fn into_channel(self, problems: &mut Vec<Problem>) -> Channel {
         if self.base_url.is_some() && self.base_urls.is_some() {
             let path = format!("channels.{}.base_url", self.name);
-            problems.push(Problem::error(path, "has both base_url and base_urls: take one"));
+            problems.push(Problem::error(path, told!("base-twice", "has both base_url and base_urls: take one")));
         }
         let credentials = self.credentials.iter().map(|text| Credential { secret: SecretSource::parse(text) });
         Channel {
@@ -122,7 +123,8 @@ impl FileKey {
         let expires = self.expires.and_then(|value| match time(&value) {
             Some(at) => Some(at),
             None => {
-                let why = format!("{value} is no time: write 2030-12-31 or 2030-12-31T18:00:00Z");
+                let why =
+                    told!("bad-date", "{value} is no time: write 2030-12-31 or 2030-12-31T18:00:00Z", value = value);
                 problems.push(Problem::error(format!("keys.{}.expires", self.name), why));
                 None
             }
@@ -230,7 +232,13 @@ fn strategy(path: &str, word: &str, problems: &mut Vec<Problem>) -> Option<Strat
     let found = Strategy::of(word);
     if found.is_none() {
         let known: Vec<&str> = Strategy::WORDS.iter().map(|(_, word)| *word).collect();
-        problems.push(Problem::error(path, format!("there is no strategy '{word}': known are {}", known.join(", "))));
+        let told = told!(
+            "no-strategy",
+            "there is no strategy '{strategy}': known are {known}",
+            strategy = word,
+            known = known.join(", ")
+        );
+        problems.push(Problem::error(path, told));
     }
     found
 }

@@ -15,8 +15,10 @@ use super::keychain::SystemKeychain;
 use super::lines::{Lines, entry_path};
 use super::paths::Paths;
 use super::secrets::{SecretReader, Secrets};
+use crate::model::Told;
 use crate::model::check::{self, Catalog, Problem};
 use crate::model::{Declared, DeclaredKey, Entities, Limit, LimitSpec, Origin, Secret, SecretSource, Settings};
+use crate::told;
 
 /// What flags of the command line set, above everything else.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -145,10 +147,10 @@ impl Loader {
             Ok(text) => self.read(&text, true),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound && !self.required => self.read("", false),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                let why = "there is no such file: create it, or leave out --config and MYELIN_CONFIG";
+                let why = told!("no-file", "there is no such file: create it, or leave out --config and MYELIN_CONFIG");
                 Err(self.refuse(vec![Problem::error("", why)]))
             }
-            Err(why) => Err(self.refuse(vec![Problem::error("", why.to_string())])),
+            Err(why) => Err(self.refuse(vec![Problem::error("", told!("unreadable", "{why}", why = why))])),
         }
     }
 
@@ -211,7 +213,7 @@ impl Loader {
         match self.secrets.read(source?) {
             Ok(secret) => Some(secret),
             Err(why) => {
-                problems.push(Problem::error(path, why.to_string()));
+                problems.push(Problem::error(path, why.told()));
                 None
             }
         }
@@ -223,7 +225,7 @@ impl Loader {
             for (index, credential) in channel.credentials.iter().enumerate() {
                 if let Err(why) = self.secrets.read(&credential.secret) {
                     let path = format!("channels.{}.credentials[{index}]", channel.name);
-                    problems.push(Problem::warning(path, why.to_string()));
+                    problems.push(Problem::warning(path, why.told()));
                 }
             }
         }
@@ -270,8 +272,8 @@ fn syntax(text: &str, lines: &Lines, error: &toml::de::Error) -> Problem {
 }
 
 /// The parser's words on one line.
-fn message(error: &toml::de::Error) -> String {
-    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
+fn message(error: &toml::de::Error) -> Told {
+    told!("unreadable", "{why}", why = error.message().split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Tells every key that is not in the table of keys, and takes it out, so that what stands beside it is checked too.
@@ -354,7 +356,7 @@ impl Reader<'_> {
         };
         let span = value.span();
         let DeValue::Array(entries) = value.into_inner() else {
-            let why = format!("must be a list of tables: write [[{section}]]");
+            let why = told!("must-be-list", "must be a list of tables: write [[{section}]]", section = section);
             self.problems.push(Problem { line: self.line(&span), ..Problem::error(section, why) });
             return Vec::new();
         };
@@ -363,7 +365,7 @@ impl Reader<'_> {
         for (index, entry) in entries.into_iter().enumerate() {
             let path = entry_path(section, section, index, entry.get_ref());
             if !names.insert(path.clone()) {
-                let twice = Problem::error(&path, "is declared twice");
+                let twice = Problem::error(&path, told!("entry-twice", "is declared twice"));
                 self.problems.push(Problem { line: self.line(&entry.span()), ..twice });
             }
             out.extend(self.one(&path, entry));

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::keychain::{Keychain, KeychainError};
+use crate::model::Told;
 use crate::model::{Secret, SecretSource};
+use crate::told;
 
 /// Reads secrets. A trait, so that tests and the desktop bring their own.
 pub trait SecretReader: Send + Sync {
@@ -43,6 +45,29 @@ pub enum SecretError {
     /// What was read is empty.
     #[error("{0} is empty")]
     Empty(String),
+}
+
+impl SecretError {
+    /// The same, for who shows it in another language.
+    pub fn told(&self) -> Told {
+        match self {
+            Self::NoVariable(name) => {
+                told!("no-variable", "the environment variable {name} is not set", name = name)
+            }
+            Self::NoFile { path, why } => {
+                told!("unreadable-file", "the file {path} cannot be read: {why}", path = path.display(), why = why)
+            }
+            Self::NoKeychain(name) => told!(
+                "no-keychain",
+                "there is no keychain on this machine for keychain:{name}: use env:NAME or file:PATH",
+                name = name
+            ),
+            Self::Keychain { name, why } => {
+                told!("keychain-refuses", "keychain:{name}: {why}", name = name, why = why)
+            }
+            Self::Empty(what) => told!("secret-empty", "{what} is empty", what = what),
+        }
+    }
 }
 
 /// Reads a variable; tests bring their own.

@@ -7,6 +7,9 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Told;
+use crate::told;
+
 /// Everything that is given must hold; what is absent asks nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -92,22 +95,25 @@ impl TimeWindow {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub fn hours(&self) -> Result<Hours, String> {
+    pub fn hours(&self) -> Result<Hours, Told> {
         let time = |text: &str| {
             let whole = (text.trim() == "24:00").then_some(Time::MAX);
             whole
                 .or_else(|| Time::strptime("%H:%M", text.trim()).ok())
-                .ok_or_else(|| format!("'{text}' is no time: write HH:MM"))
+                .ok_or_else(|| told!("bad-time", "'{text}' is no time: write HH:MM", text = text))
         };
         let day = |word: &String| {
             let start: String = word.to_ascii_lowercase().chars().take(3).collect();
             let found = DAYS.iter().find(|(own, _)| *own == start).map(|(_, day)| *day);
-            found.ok_or_else(|| format!("'{word}' is no day: write mon, tue, wed, thu, fri, sat or sun"))
+            found.ok_or_else(|| {
+                told!("bad-day", "'{word}' is no day: write mon, tue, wed, thu, fri, sat or sun", word = word)
+            })
         };
         let zone = match &self.zone {
             None => TimeZone::system(),
-            Some(name) => TimeZone::get(name)
-                .map_err(|_| format!("there is no time zone '{name}': write Europe/Berlin or the like"))?,
+            Some(name) => TimeZone::get(name).map_err(|_| {
+                told!("bad-zone", "there is no time zone '{name}': write Europe/Berlin or the like", name = name)
+            })?,
         };
         let or = |text: &str, usual: &str| if text.is_empty() { usual.to_owned() } else { text.to_owned() };
         Ok(Hours {

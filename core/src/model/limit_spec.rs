@@ -6,6 +6,8 @@ use serde_json::Value;
 use super::amount::amount;
 use super::check::Problem;
 use super::{Limit, LimitQueue, Measure, Origin, Target, Window};
+use super::{NoTarget, NoWindow, Told};
+use crate::told;
 
 /// Nanodollars in a dollar.
 const NANO: u64 = 1_000_000_000;
@@ -104,8 +106,8 @@ impl LimitSpec {
     /// Nothing that could not be enforced becomes a limit.
     pub fn into_limit(self, path: &str, origin: Origin) -> Result<Limit, Vec<Problem>> {
         let mut problems = Vec::new();
-        let wrong = |field: &str, why: String| Problem::error(format!("{path}.{field}"), why);
-        let on: Option<Target> = self.on.parse().map_err(|why| problems.push(wrong("on", format!("{why}")))).ok();
+        let wrong = |field: &str, why: Told| Problem::error(format!("{path}.{field}"), why);
+        let on: Option<Target> = self.on.parse().map_err(|why| problems.push(wrong("on", no_target(&why)))).ok();
         let amounts = [
             (Measure::Requests, self.requests),
             (Measure::Tokens, self.tokens),
@@ -115,14 +117,20 @@ impl LimitSpec {
         let mut given = amounts.into_iter().filter_map(|(measure, amount)| Some((measure, amount?)));
         let amount = given.next();
         if amount.is_none() || given.next().is_some() {
-            problems.push(Problem::error(path, "needs exactly one of requests, tokens, money and parallel"));
+            problems.push(Problem::error(
+                path,
+                told!("limit-one-of", "needs exactly one of requests, tokens, money and parallel"),
+            ));
         }
         let per: Option<Window> =
-            self.per.and_then(|per| per.parse().map_err(|why| problems.push(wrong("per", format!("{why}")))).ok());
+            self.per.and_then(|per| per.parse().map_err(|why| problems.push(wrong("per", no_window(&why)))).ok());
         let (Some(on), Some((measure, amount)), true) = (on, amount, problems.is_empty()) else { return Err(problems) };
         if measure != Measure::Parallel && per.is_none() {
-            let why = "is missing: in which time? minute, 5h, 7d … (the last so long), day, week, month or total";
-            return Err(vec![wrong("per", why.to_owned())]);
+            let why = told!(
+                "no-window-such",
+                "is missing: in which time? minute, 5h, 7d … (the last so long), day, week, month or total"
+            );
+            return Err(vec![wrong("per", why)]);
         }
         let usual_soft = if measure == Measure::Money { vec![USUAL_SOFT] } else { Vec::new() };
         Ok(Limit {
@@ -141,6 +149,22 @@ impl LimitSpec {
     }
 }
 
+fn no_target(NoTarget(text): &NoTarget) -> Told {
+    told!(
+        "no-target",
+        "'{text}' names nothing that can be limited: write gateway, key:NAME, tool:NAME, user:NAME, team:NAME, project:NAME, organisation:NAME, model:NAME, channel:NAME, channel:NAME/MODEL, tag:NAME or profile:NAME",
+        text = text
+    )
+}
+
+fn no_window(NoWindow(text): &NoWindow) -> Told {
+    told!(
+        "bad-window",
+        "'{text}' is no window: write minute, 30s, 1m, 5h, 7d or 2w (the last so long), day, week or month (by the calendar), or total",
+        text = text
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -148,7 +172,8 @@ mod tests {
     use super::*;
 
     fn read(value: Value) -> Result<Limit, Vec<Problem>> {
-        let spec: LimitSpec = serde_json::from_value(value).map_err(|why| vec![Problem::error("", why.to_string())])?;
+        let spec: LimitSpec = serde_json::from_value(value)
+            .map_err(|why| vec![Problem::error("", told!("unreadable", "{why}", why = why))])?;
         spec.into_limit("limits.x", Origin::Store)
     }
 

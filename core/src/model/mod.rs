@@ -13,6 +13,7 @@ mod limit_spec;
 mod money;
 mod overrides;
 mod owner;
+mod placed;
 mod policy;
 mod presets;
 mod price;
@@ -21,6 +22,7 @@ mod record;
 mod route;
 mod secret;
 mod settings;
+mod told;
 mod virtual_key;
 
 pub use amount::{Multiplier, amount, decimal};
@@ -35,6 +37,7 @@ pub use limit_spec::{Dollars, LimitSpec, read_dollars};
 pub use money::{NanoUsd, PicoUsd};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
+pub use placed::{Note, Omitted, Placed, Why};
 pub use policy::{
     CacheMode, CachePolicy, CutStreams, FailureClass, KeyBreaker, Mirror, ModelTuning, Policy, Retry, RetryAction,
 };
@@ -42,12 +45,13 @@ pub use presets::{Preset, presets};
 pub use price::{ImportedPrices, OffPeak, OwnPrice, Price, PriceClass, PriceData, Rate, Service, tier};
 pub use profile::{Profile, ProfileRule};
 pub use record::{
-    AttemptOutcome, AttemptRecord, Budgeted, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, RequestRecord,
-    RequestState,
+    AttemptOutcome, AttemptRecord, Budgeted, CacheOutcome, CostSource, MOST_PLANNED, PlannedDeployment, PlannedShown,
+    RequestRecord, RequestState,
 };
 pub use route::{Route, RouteGroup, Strategy};
 pub use secret::{Secret, SecretSource};
 pub use settings::{BodyPolicy, BreakerSettings, DesktopSettings, Settings, Unpriced};
+pub use told::Told;
 pub use virtual_key::{KeyGrace, VirtualKey};
 
 use serde::{Deserialize, Serialize};

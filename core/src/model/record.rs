@@ -3,7 +3,7 @@
 use myelin_protocol::ir::Usage;
 use serde::{Deserialize, Serialize};
 
-use super::NanoUsd;
+use super::{NanoUsd, Note, Placed, Why};
 
 /// One client call, written once, when it is over.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -46,6 +46,7 @@ pub struct RequestRecord {
     /// How deployments were chosen within their group.
     pub strategy: Option<String>,
     /// The first deployments that were planned, in order; [`MOST_PLANNED`] at most.
+    #[schema(value_type = Vec<PlannedShown>)]
     pub plan: Vec<PlannedDeployment>,
     /// Id of the virtual key.
     pub key: Option<String>,
@@ -182,9 +183,24 @@ pub enum CostSource {
 }
 
 /// A deployment that was planned for a request, with the reason for its place.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "PlannedShown", into = "PlannedShown")]
 pub struct PlannedDeployment {
+    /// The channel.
+    pub channel: String,
+    /// Upstream's name of the model.
+    pub model: String,
+    /// Which group of the route, from 0.
+    pub group: u32,
+    /// Why it stands here; `None`: that was not kept in a form that can be read.
+    pub placed: Option<Placed>,
+}
+
+/// A planned deployment as it is shown: its reason in words, and as what the words are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PlannedDeployment)]
+#[serde(default)]
+pub struct PlannedShown {
     /// The channel.
     pub channel: String,
     /// Upstream's name of the model.
@@ -193,6 +209,31 @@ pub struct PlannedDeployment {
     pub group: u32,
     /// Why it stands here, in few words.
     pub why: String,
+    /// Its place by the strategy.
+    pub reason: Option<Why>,
+    /// What moved it from there.
+    pub note: Note,
+}
+
+impl From<PlannedDeployment> for PlannedShown {
+    fn from(planned: PlannedDeployment) -> Self {
+        let PlannedDeployment { channel, model, group, placed } = planned;
+        Self {
+            channel,
+            model,
+            group,
+            why: placed.map(|placed| placed.to_string()).unwrap_or_default(),
+            reason: placed.map(|placed| placed.reason),
+            note: placed.map(|placed| placed.note).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<PlannedShown> for PlannedDeployment {
+    fn from(shown: PlannedShown) -> Self {
+        let PlannedShown { channel, model, group, reason, note, .. } = shown;
+        Self { channel, model, group, placed: reason.map(|reason| Placed { reason, note }) }
+    }
 }
 
 /// One try at one deployment.

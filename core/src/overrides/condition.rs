@@ -5,8 +5,10 @@ use serde_json::{Map, Value};
 use super::path::Path;
 use super::template::SECRET_HEADERS;
 use super::{LazyBody, Scope};
+use crate::model::Told;
 use crate::model::check::glob_matches;
 use crate::model::{self, Patterns};
+use crate::told;
 
 /// A condition whose paths are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,18 +40,22 @@ impl Condition {
     ///
     /// # Errors
     /// In words.
-    pub(crate) fn parse(asked: &model::Condition) -> Result<Self, String> {
+    pub(crate) fn parse(asked: &model::Condition) -> Result<Self, Told> {
         for name in asked.header.keys() {
             if http::HeaderName::try_from(name.as_str()).is_err() {
-                return Err(format!("'{name}' is no header name"));
+                return Err(told!("no-header-name", "'{name}' is no header name", name = name));
             }
             if SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-                return Err(format!("the header '{name}' holds the caller's key: ask for 'key' instead"));
+                return Err(told!(
+                    "header-of-key",
+                    "the header '{name}' holds the caller's key: ask for 'key' instead",
+                    name = name
+                ));
             }
         }
         let body = asked.body.iter().map(|(path, test)| Ok((Path::parse(path)?, tests(path, test)?)));
         Ok(Self {
-            body: body.collect::<Result<_, String>>()?,
+            body: body.collect::<Result<_, Told>>()?,
             any: asked.any.iter().map(Self::parse).collect::<Result<_, _>>()?,
             not: asked.not.as_deref().map(|not| Self::parse(not).map(Box::new)).transpose()?,
             asked: model::Condition { body: Map::new(), any: Vec::new(), not: None, ..asked.clone() },
@@ -94,7 +100,7 @@ pub(crate) fn fits(patterns: &Patterns, text: &str) -> bool {
     patterns.is_empty() || patterns.0.iter().any(|pattern| glob_matches(pattern, text))
 }
 
-fn tests(path: &str, value: &Value) -> Result<Vec<Test>, String> {
+fn tests(path: &str, value: &Value) -> Result<Vec<Test>, Told> {
     let table = match value {
         Value::Object(table) if !table.is_empty() && table.keys().all(|word| TESTS.contains(&word.as_str())) => table,
         plain => return Ok(vec![Test::Is(plain.clone())]),
@@ -102,11 +108,22 @@ fn tests(path: &str, value: &Value) -> Result<Vec<Test>, String> {
     table.iter().map(|(word, value)| test(path, word, value)).collect()
 }
 
-fn test(path: &str, word: &str, value: &Value) -> Result<Test, String> {
-    let number = || value.as_f64().ok_or_else(|| format!("'{word}' of '{path}' is a number"));
-    let text = || value.as_str().map(str::to_owned).ok_or_else(|| format!("'{word}' of '{path}' is a text"));
+fn test(path: &str, word: &str, value: &Value) -> Result<Test, Told> {
+    let number = || {
+        value.as_f64().ok_or_else(|| told!("test-number", "'{word}' of '{path}' is a number", word = word, path = path))
+    };
+    let text = || {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| told!("test-text", "'{word}' of '{path}' is a text", word = word, path = path))
+    };
     Ok(match word {
-        "exists" => Test::Exists(value.as_bool().ok_or_else(|| format!("'exists' of '{path}' is true or false"))?),
+        "exists" => Test::Exists(
+            value
+                .as_bool()
+                .ok_or_else(|| told!("test-exists", "'exists' of '{path}' is true or false", path = path))?,
+        ),
         "is" => Test::Is(value.clone()),
         "not" => Test::Not(value.clone()),
         "matches" => Test::Matches(text()?),

@@ -15,7 +15,9 @@ use serde_json::Value;
 pub(crate) use condition::fits;
 pub(crate) use frames::FrameEditor;
 
+use crate::model::Told;
 use crate::model::{HeaderChanges, Override, OverrideSide};
+use crate::told;
 use condition::Condition;
 use path::Path;
 use template::Template;
@@ -97,7 +99,7 @@ pub struct OverrideError {
     /// Which field of it.
     pub field: String,
     /// In words.
-    pub why: String,
+    pub why: Told,
 }
 
 /// A body that is read into a tree only when that is needed.
@@ -188,12 +190,12 @@ impl Overrides {
 
 impl Rule {
     fn compile(from: &Override) -> Result<Self, OverrideError> {
-        let at = |field: &str, why: String| OverrideError { field: field.to_owned(), why };
+        let at = |field: &str, why: Told| OverrideError { field: field.to_owned(), why };
         let path = |field: &str, text: &str| Path::parse(text).map_err(|why| at(field, why));
         let single = |field: &str, text: &str| {
             let path = path(field, text)?;
             if path.is_many() {
-                Err(at(field, format!("'{text}' names several places: '*' cannot stand here")))
+                Err(at(field, told!("path-many", "'{text}' names several places: '*' cannot stand here", text = text)))
             } else {
                 Ok(path)
             }
@@ -227,13 +229,13 @@ impl Rule {
                 && from.on == OverrideSide::Request
                 && path.top() == Some("stream")
             {
-                return Err(at("set", "'stream' is the gateway's own to decide".to_owned()));
+                return Err(at("set", told!("stream-own", "'stream' is the gateway's own to decide")));
             }
         }
         let when = from.when.as_ref().map(Condition::parse).transpose().map_err(|why| at("when", why))?;
         let headers = header_changes(&from.headers)?;
         if body.is_empty() && headers.is_empty() {
-            return Err(at("set", "the override changes nothing".to_owned()));
+            return Err(at("set", told!("override-empty", "the override changes nothing")));
         }
         Ok(Self { on: from.on, when, body, headers })
     }
@@ -325,11 +327,15 @@ fn extend(tree: &mut Value, path: &Path, value: &Value, front: bool) -> bool {
 }
 
 fn header_changes(from: &HeaderChanges) -> Result<Vec<HeaderChange>, OverrideError> {
-    let at = |field: &str, why: String| OverrideError { field: format!("headers.{field}"), why };
+    let at = |field: &str, why: Told| OverrideError { field: format!("headers.{field}"), why };
     let name = |field: &str, text: &str| {
-        let name = HeaderName::try_from(text).map_err(|_| at(field, format!("'{text}' is no header name")))?;
+        let name = HeaderName::try_from(text)
+            .map_err(|_| at(field, told!("no-header-name", "'{name}' is no header name", name = text)))?;
         if FIXED_HEADERS.contains(&name.as_str()) {
-            return Err(at(field, format!("'{text}' belongs to the connection and cannot be changed")));
+            return Err(at(
+                field,
+                told!("header-fixed", "'{name}' belongs to the connection and cannot be changed", name = text),
+            ));
         }
         Ok(name)
     };
@@ -347,7 +353,10 @@ fn header_changes(from: &HeaderChanges) -> Result<Vec<HeaderChange>, OverrideErr
         for (text, new) in fields {
             let value = Template::parse(&Value::from(new.as_str())).map_err(|why| at(field, why))?;
             if matches!(&value, Template::Fixed(_)) && HeaderValue::try_from(new.as_str()).is_err() {
-                return Err(at(field, format!("the value of '{text}' cannot stand in a header")));
+                return Err(at(
+                    field,
+                    told!("header-value-of", "the value of '{name}' cannot stand in a header", name = text),
+                ));
             }
             all.push(HeaderChange::Set { name: name(field, text)?, value, only_absent });
         }

@@ -1,5 +1,7 @@
 //! Places in a JSON body: `a.b[0]`, `a.*.b`, or a JSON pointer `/a/b/0`.
 
+use crate::model::Told;
+use crate::told;
 use serde_json::{Map, Value};
 
 /// A place in a JSON body; with `*` several.
@@ -19,7 +21,7 @@ impl Path {
     ///
     /// # Errors
     /// In words, if it names no place.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Told> {
         let step = |part: &str| if part == "*" { Step::Every } else { Step::Name(part.to_owned()) };
         let steps: Vec<Step> = match text.strip_prefix('/') {
             Some(pointer) => pointer
@@ -32,8 +34,10 @@ impl Path {
             None => text.replace('[', ".").replace(']', "").split('.').map(step).collect(),
         };
         if steps.iter().any(|step| *step == Step::Name(String::new())) {
-            return Err(format!(
-                "'{text}' is no path: write temperature, metadata.user, messages[0].role or /metadata/user"
+            return Err(told!(
+                "bad-path",
+                "'{text}' is no path: write temperature, metadata.user, messages[0].role or /metadata/user",
+                text = text
             ));
         }
         Ok(Self(steps))

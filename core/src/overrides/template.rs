@@ -4,6 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Scope;
 use super::path::Path;
+use crate::model::Told;
+use crate::told;
 
 /// A value that may hold templates.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +82,7 @@ impl Template {
     ///
     /// # Errors
     /// In words, if a template names nothing that there is.
-    pub(crate) fn parse(value: &Value) -> Result<Self, String> {
+    pub(crate) fn parse(value: &Value) -> Result<Self, Told> {
         Ok(match value {
             Value::String(text) if text.contains("{{") => text_of(text)?,
             Value::Array(items) => {
@@ -95,7 +97,7 @@ impl Template {
                 let fields: Vec<(String, Self)> = fields
                     .iter()
                     .map(|(name, value)| Ok((name.clone(), Self::parse(value)?)))
-                    .collect::<Result<_, String>>()?;
+                    .collect::<Result<_, Told>>()?;
                 if fields.iter().all(|(_, field)| matches!(field, Self::Fixed(_))) {
                     Self::Fixed(value.clone())
                 } else {
@@ -144,12 +146,13 @@ impl Template {
     }
 }
 
-fn text_of(text: &str) -> Result<Template, String> {
+fn text_of(text: &str) -> Result<Template, Told> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        let (inside, after) =
-            after.split_once("}}").ok_or_else(|| format!("'{text}' has a '{{{{' without a '}}}}'"))?;
+        let (inside, after) = after
+            .split_once("}}")
+            .ok_or_else(|| told!("template-open", "'{text}' has a '{{{{' without a '}}}}'", text = text))?;
         if !before.is_empty() {
             pieces.push(Piece::Text(before.to_owned()));
         }
@@ -166,7 +169,7 @@ fn text_of(text: &str) -> Result<Template, String> {
 }
 
 impl Named {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Told> {
         let (name, otherwise) = match text.split_once('|') {
             Some((name, otherwise)) => (name, Some(otherwise.trim().to_owned())),
             None => (text, None),
@@ -175,7 +178,7 @@ impl Named {
         let what = if let Some(header) = name.strip_prefix("header.") {
             let header = header.to_ascii_lowercase();
             if SECRET_HEADERS.contains(&header.as_str()) {
-                return Err(format!("'{{{{{name}}}}}' would send the caller's key on"));
+                return Err(told!("template-key", "'{{{{{name}}}}}' would send the caller's key on", name = name));
             }
             What::Header(header)
         } else if let Some(path) =
@@ -186,7 +189,12 @@ impl Named {
             let fact = FACTS.iter().find(|(known, _)| *known == name).map(|(_, fact)| *fact);
             What::Fact(fact.ok_or_else(|| {
                 let known: Vec<&str> = FACTS.iter().map(|(known, _)| *known).collect();
-                format!("there is no '{{{{{name}}}}}': known are {}, header.NAME and body.PATH", known.join(", "))
+                told!(
+                    "template-unknown",
+                    "there is no '{{{{{name}}}}}': known are {known}, header.NAME and body.PATH",
+                    name = name,
+                    known = known.join(", ")
+                )
             })?)
         };
         Ok(Self { what, otherwise })

@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::refusal::Refusal;
 use crate::error::{GatewayError, Kind};
 use crate::routing::{CompiledProfile, HeldKey};
 use crate::snapshot::{KeyEntry, Snapshot};
+use crate::told;
 
 /// Header that pins a profile for one request.
 pub(super) const PROFILE_HEADER: &str = "x-myelin-profile";
@@ -25,22 +27,33 @@ pub(crate) struct Caller {
 }
 
 /// Whether a key may call this surface now, whatever it asks for.
-pub(super) fn may_call(snapshot: &Snapshot, key: &KeyEntry, surface: &str, now_ms: u64) -> Result<(), GatewayError> {
+pub(super) fn may_call(snapshot: &Snapshot, key: &KeyEntry, surface: &str, now_ms: u64) -> Result<(), Refusal> {
     if key.key.blocked {
-        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} is blocked", key.key.name)));
+        return Err(Refusal::new(
+            Kind::Forbidden,
+            told!("key-blocked", "the key {key} is blocked", key = key.key.name),
+        ));
     }
     if key.key.expires.is_some_and(|expires| now_ms >= expires) {
-        return Err(GatewayError::new(Kind::Unauthorized, format!("the key {} has expired", key.key.name)));
+        return Err(Refusal::new(
+            Kind::Unauthorized,
+            told!("key-expired", "the key {key} has expired", key = key.key.name),
+        ));
     }
     if let Some(held) = key.held(now_ms) {
         return Err(held_back(&key.key.name, &held, now_ms));
     }
     if snapshot.settings.paused {
-        let why = "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app";
-        return Err(GatewayError::new(Kind::NoCandidate, why));
+        let told = told!(
+            "paused",
+            "this gateway is paused: take `paused` back in its settings, or in the menu of the desktop app"
+        );
+        return Err(Refusal::new(Kind::NoCandidate, told));
     }
     if !key.key.formats.is_empty() && !key.key.formats.iter().any(|format| format == surface) {
-        return Err(GatewayError::new(Kind::Forbidden, format!("the key {} may not use {surface}", key.key.name)));
+        let told =
+            told!("key-not-surface", "the key {key} may not use {surface}", key = key.key.name, surface = surface);
+        return Err(Refusal::new(Kind::Forbidden, told));
     }
     Ok(())
 }
@@ -85,21 +98,29 @@ pub(crate) fn admit(
 }
 
 /// The refusal of a key whose traffic was out of the ordinary.
-fn held_back(name: &str, held: &HeldKey, now_ms: u64) -> GatewayError {
+fn held_back(name: &str, held: &HeldKey, now_ms: u64) -> Refusal {
     let why = &held.why;
     match held.until {
         Some(until) => {
             let wait = Duration::from_millis(until.saturating_sub(now_ms));
             let seconds = wait.as_secs_f64().ceil();
-            let message = format!("the key {name} is held back for {seconds} s more: {why}");
-            let mut error = GatewayError::new(Kind::RateLimited, message);
-            error.public.retry_after = Some(wait);
-            error.public.code = Some("key_held_back".into());
-            error
+            let told = told!(
+                "key-held-for",
+                "the key {key} is held back for {seconds} s more: {why}",
+                key = name,
+                seconds = seconds,
+                why = why
+            );
+            Refusal { wait: Some((wait, "key_held_back")), ..Refusal::new(Kind::RateLimited, told) }
         }
         None => {
-            let message = format!("the key {name} is held back until its owner releases it: {why}");
-            GatewayError::new(Kind::Forbidden, message)
+            let told = told!(
+                "key-held",
+                "the key {key} is held back until its owner releases it: {why}",
+                key = name,
+                why = why
+            );
+            Refusal::new(Kind::Forbidden, told)
         }
     }
 }

@@ -10,8 +10,10 @@ use super::admit::{PROFILE_HEADER, may_call};
 use super::sight::{TAGS_HEADER, tags_in};
 use super::way::{Found, Groups, Way};
 use crate::error::{GatewayError, Kind};
+use crate::model::{Note, Omitted, Told, Why};
 use crate::routing::{Described, Query as _, RuleTried};
 use crate::snapshot::KeyEntry;
+use crate::told;
 
 /// A request as somebody describes it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,11 +50,11 @@ pub struct Explanation {
     /// Deployments that may not serve it.
     pub left_out: Vec<ExplainedOmission>,
     /// Why nobody would be asked.
-    pub refused: Option<String>,
+    pub refused: Option<Told>,
 }
 
 /// One deployment of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedDeployment {
     /// The channel.
     pub channel: String,
@@ -62,8 +64,13 @@ pub struct ExplainedDeployment {
     pub group: u32,
     /// How the group chooses.
     pub strategy: String,
-    /// Why it stands here.
+    /// Why it stands here, in words.
     pub why: String,
+    /// Its place by the strategy.
+    pub reason: Why,
+    /// What moved it from there.
+    #[serde(default)]
+    pub note: Note,
     /// Only if nobody else can serve: when it may be asked again, milliseconds since 1970.
     pub benched_until: Option<u64>,
     /// Its credentials in the order of their tries, by position.
@@ -77,8 +84,11 @@ pub struct ExplainedOmission {
     pub channel: String,
     /// What the provider calls the model.
     pub model: String,
-    /// Why not.
+    /// Why not, in words.
     pub why: String,
+    /// Which of the reasons.
+    #[serde(default)]
+    pub reason: Omitted,
 }
 
 /// What would happen to a request.
@@ -124,8 +134,8 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
         rules: profile.tried(&supposed.model, &mut described),
         ..Explanation::default()
     };
-    if let Err(error) = may_call(&snapshot, &key, &described.format, described.now_ms) {
-        explanation.refused = Some(error.public.message);
+    if let Err(refusal) = may_call(&snapshot, &key, &described.format, described.now_ms) {
+        explanation.refused = Some(refusal.told);
         return Ok(explanation);
     }
     let way = Way { snapshot: &snapshot, key: &key, profile: &profile };
@@ -137,12 +147,13 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
             return Ok(explanation);
         }
         Ok(Found::Unknown(targets)) => {
-            explanation.refused = Some(format!("no enabled channel offers {:?}", targets.join(", ")));
+            let told = told!("none-offers", "no enabled channel offers \"{models}\"", models = targets.join(", "));
+            explanation.refused = Some(told);
             explanation.targets = targets;
             return Ok(explanation);
         }
-        Err(error) => {
-            explanation.refused = Some(error.public.message);
+        Err(refusal) => {
+            explanation.refused = Some(refusal.told);
             return Ok(explanation);
         }
     };
@@ -156,7 +167,9 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
         model: step.upstream.as_ref().to_owned(),
         group: u32::try_from(step.group).unwrap_or(u32::MAX),
         strategy: step.strategy.word().to_owned(),
-        why: step.reason(),
+        why: step.placed().to_string(),
+        reason: step.why,
+        note: step.note,
         benched_until: step.benched_until(),
         credentials: plan
             .candidates
@@ -169,11 +182,12 @@ pub fn explain(services: &Services, supposed: &Supposed) -> Result<Explanation, 
     let omission = |left: &crate::routing::LeftOut| ExplainedOmission {
         channel: channel(left.channel),
         model: left.upstream.as_ref().to_owned(),
-        why: left.why.to_owned(),
+        why: left.why.words().to_owned(),
+        reason: left.why,
     };
     explanation.left_out = plan.left_out.iter().map(omission).collect();
     if explanation.plan.is_empty() {
-        explanation.refused = Some(way.nobody(&supposed.model, &plan).public.message);
+        explanation.refused = Some(way.nobody(&supposed.model, &plan).told);
     }
     Ok(explanation)
 }

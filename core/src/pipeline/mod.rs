@@ -50,6 +50,7 @@ mod passthrough;
 mod probed;
 mod quota;
 mod receive;
+mod refusal;
 mod relay;
 mod reply;
 mod rerank;

@@ -109,7 +109,7 @@ impl Job {
         self.note_plan(&plan, &groups, mapped.rule, route);
         self.settle.conversation = conversation.filter(|_| keep_ms > 0);
         if plan.candidates.is_empty() {
-            return Err(self.way().nobody(asked, &plan));
+            return Err(self.way().nobody(asked, &plan).into());
         }
         Ok(Target::Deployments(Deployments { candidates: plan.candidates, set: mapped.set }))
     }
@@ -172,7 +172,7 @@ impl Job {
             channel: table.channels.get(step.channel).map(|channel| channel.name.clone()).unwrap_or_default(),
             model: step.upstream.as_ref().to_owned(),
             group: u32::try_from(step.group).unwrap_or(u32::MAX),
-            why: step.reason(),
+            placed: Some(step.placed()),
         });
         let planned = planned.collect();
         let strategy = plan.steps.first().map(|step| step.strategy).or(groups.first().map(|group| group.strategy));

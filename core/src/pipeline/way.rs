@@ -2,20 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::error::{GatewayError, Kind};
-use crate::model::Unpriced;
+use super::refusal::Refusal;
+use crate::error::Kind;
+use crate::model::{Omitted, Unpriced};
 use crate::routing::{
     Candidate, CompiledProfile, Desire, Group, LeftOut, Mapped, Place, Plan, Query, Resolution, Step, plan,
 };
 use crate::snapshot::{KeyEntry, Snapshot};
-
-/// Why a channel is left out: the profile.
-const NOT_IN_PROFILE: &str = "the profile does not allow the channel";
-/// Why a channel is left out: the key.
-const NOT_FOR_KEY: &str = "the key may not use the channel";
-
-/// Why a deployment is left out: what it costs.
-const NO_PRICE: &str = "it has no price, and models without one are blocked";
+use crate::told;
 
 /// What decides where a name goes.
 pub(crate) struct Way<'a> {
@@ -47,10 +41,15 @@ impl Way<'_> {
     ///
     /// # Errors
     /// When the key may not ask for it.
-    pub(crate) fn find(&self, asked: &str, query: &mut dyn Query) -> Result<Found, GatewayError> {
+    pub(crate) fn find(&self, asked: &str, query: &mut dyn Query) -> Result<Found, Refusal> {
         if !self.key.allows_model(asked) {
-            let message = format!("the key {} may not use the model {asked:?}", self.key.key.name);
-            return Err(GatewayError::new(Kind::Forbidden, message));
+            let told = told!(
+                "key-not-model",
+                "the key {key} may not use the model \"{model}\"",
+                key = self.key.key.name,
+                model = asked
+            );
+            return Err(Refusal::new(Kind::Forbidden, told));
         }
         let mapped = self.profile.map(asked, query);
         let mut groups: Vec<Arc<Group>> = Vec::new();
@@ -86,8 +85,8 @@ impl Way<'_> {
     ) -> Plan {
         let table = &self.snapshot.routing;
         let barred = |channel: usize| match table.channels.get(channel) {
-            Some(channel) if !self.key.allows_channel(channel) => Some(NOT_FOR_KEY),
-            Some(channel) if !self.profile.allows(channel) => Some(NOT_IN_PROFILE),
+            Some(channel) if !self.key.allows_channel(channel) => Some(Omitted::NotForKey),
+            Some(channel) if !self.profile.allows(channel) => Some(Omitted::NotInProfile),
             _ => None,
         };
         let strategy = self.key.key.strategy.or(self.profile.strategy);
@@ -100,25 +99,35 @@ impl Way<'_> {
     }
 
     /// What is said where there are deployments, but none may serve.
-    pub(crate) fn nobody(&self, asked: &str, plan: &Plan) -> GatewayError {
-        if let Some(example) = plan.left_out.iter().find(|left| left.why == NO_PRICE) {
-            let way = self.snapshot.lines.get(example.channel).map(|line| {
-                let name = line.channel.name();
-                format!("; `myelin price set {name}/{} --input … --output …` sets one", example.upstream)
-            });
-            let message = format!(
-                "no deployment of the model {asked:?} has a price, and models without one are blocked{}",
-                way.unwrap_or_default()
+    pub(crate) fn nobody(&self, asked: &str, plan: &Plan) -> Refusal {
+        if let Some(example) = plan.left_out.iter().find(|left| left.why == Omitted::NoPrice) {
+            let channel = self.snapshot.lines.get(example.channel).map_or("CHANNEL", |line| line.channel.name());
+            let told = told!(
+                "none-priced",
+                "no deployment of the model \"{model}\" has a price, and models without one are blocked; `myelin price set {channel}/{upstream} --input … --output …` sets one",
+                model = asked,
+                channel = channel,
+                upstream = example.upstream
             );
-            return GatewayError::new(Kind::Forbidden, message);
+            return Refusal::new(Kind::Forbidden, told);
         }
-        let by_profile = plan.left_out.iter().all(|left| left.why == NOT_IN_PROFILE);
-        let message = if by_profile {
-            format!("the profile {} allows no channel that serves {asked:?}", self.profile.name)
+        let by_profile = plan.left_out.iter().all(|left| left.why == Omitted::NotInProfile);
+        let told = if by_profile {
+            told!(
+                "profile-bars-all",
+                "the profile {profile} allows no channel that serves \"{model}\"",
+                profile = self.profile.name,
+                model = asked
+            )
         } else {
-            format!("the key {} may not use any channel that serves {asked:?}", self.key.key.name)
+            told!(
+                "key-bars-all",
+                "the key {key} may not use any channel that serves \"{model}\"",
+                key = self.key.key.name,
+                model = asked
+            )
         };
-        GatewayError::new(Kind::Forbidden, message)
+        Refusal::new(Kind::Forbidden, told)
     }
 
     fn leave_out_unpriced(&self, plan: &mut Plan) {
@@ -129,7 +138,7 @@ impl Way<'_> {
             std::mem::take(&mut plan.steps).into_iter().partition(|own| priced(own.channel, &own.upstream));
         plan.steps = steps;
         let out: Vec<Step> = out;
-        let left = |step: Step| LeftOut { channel: step.channel, upstream: step.upstream, why: NO_PRICE };
+        let left = |step: Step| LeftOut { channel: step.channel, upstream: step.upstream, why: Omitted::NoPrice };
         plan.left_out.extend(out.into_iter().map(left));
     }
 }

@@ -1,7 +1,8 @@
 //! Conditions, compiled: whether they hold for a request.
 
 use super::{Glob, Query};
-use crate::model::{Conditions, Hours, TimeWindow};
+use crate::model::{Conditions, Hours, TimeWindow, Told};
+use crate::told;
 
 /// Conditions that are ready to be asked.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +17,7 @@ pub(crate) struct CompiledConditions {
 
 impl CompiledConditions {
     /// Makes them ready; an error says what is wrong.
-    pub(crate) fn compile(conditions: &Conditions) -> Result<Self, String> {
+    pub(crate) fn compile(conditions: &Conditions) -> Result<Self, Told> {
         let globs = |texts: &std::collections::BTreeMap<String, String>| {
             texts.iter().map(|(name, glob)| (name.clone(), Glob::new(glob))).collect()
         };
@@ -36,55 +37,59 @@ impl CompiledConditions {
     }
 
     /// What does not hold, if anything: the first thing found. What is cheap to know is asked first.
-    pub(crate) fn broken(&self, query: &mut dyn Query) -> Option<String> {
+    pub(crate) fn broken(&self, query: &mut dyn Query) -> Option<Told> {
         if self.empty {
             return None;
         }
         let plain = &self.plain;
         if !self.tool.is_empty() && !query.tool().is_some_and(|tool| self.tool.iter().any(|glob| glob.matches(tool))) {
-            return Some(format!("the tool is not {}", plain.tool.join(" or ")));
+            return Some(told!("if-tool", "the tool is not {tools}", tools = plain.tool.join(" | ")));
         }
         if !plain.format.is_empty() && !plain.format.iter().any(|format| format == query.format()) {
-            return Some(format!("the format is not {}", plain.format.join(" or ")));
+            return Some(told!("if-format", "the format is not {formats}", formats = plain.format.join(" | ")));
         }
         if plain.stream.is_some_and(|wanted| wanted != query.stream()) {
-            return Some(is("a stream is", plain.stream, "wanted"));
+            return Some(match plain.stream {
+                Some(true) => told!("if-stream", "a stream is not wanted"),
+                _ => told!("if-no-stream", "a stream is wanted"),
+            });
         }
         if self.time.as_ref().is_some_and(|window| !window.hold(query.now_ms())) {
-            return Some("it is outside its hours".to_owned());
+            return Some(told!("if-hours", "it is outside its hours"));
         }
         let fits = |value: Option<&str>, glob: &Glob| value.is_some_and(|value| glob.matches(value));
         if let Some((name, _)) = self.headers.iter().find(|(name, glob)| !fits(query.header(name), glob)) {
-            return Some(format!("the header {name} does not fit"));
+            return Some(told!("if-header", "the header {name} does not fit", name = name));
         }
         for (name, glob) in &self.metadata {
             if !fits(query.metadata(name).as_deref(), glob) {
-                return Some(format!("metadata.{name} does not fit"));
+                return Some(told!("if-metadata", "metadata.{name} does not fit", name = name));
             }
         }
         if plain.images.is_some_and(|wanted| wanted != query.images()) {
-            return Some(is("there are", plain.images, "images"));
+            return Some(match plain.images {
+                Some(true) => told!("if-images", "there are no images"),
+                _ => told!("if-no-images", "there are images"),
+            });
         }
         if plain.thinking.is_some_and(|wanted| wanted != query.thinking()) {
-            return Some(is("thinking is", plain.thinking, "asked"));
+            return Some(match plain.thinking {
+                Some(true) => told!("if-thinking", "thinking is not asked"),
+                _ => told!("if-no-thinking", "thinking is asked"),
+            });
         }
         if let Some(least) = plain.min_prompt_tokens
             && query.tokens() < least
         {
-            return Some(format!("the prompt has fewer than {least} tokens"));
+            return Some(told!("if-least", "the prompt has fewer than {least} tokens", least = least));
         }
         if let Some(most) = plain.max_prompt_tokens
             && query.tokens() > most
         {
-            return Some(format!("the prompt has more than {most} tokens"));
+            return Some(told!("if-most", "the prompt has more than {most} tokens", most = most));
         }
         None
     }
-}
-
-/// The opposite of what was wanted.
-fn is(start: &str, wanted: Option<bool>, end: &str) -> String {
-    if wanted == Some(true) { format!("{start} not {end}") } else { format!("{start} {end}") }
 }
 
 #[cfg(test)]

@@ -28,9 +28,8 @@ pub use live::{
 };
 pub use name::offered;
 pub use pattern::Glob;
-pub use plan::{Candidate, Desire, LeftOut, Note, Plan, Step, plan};
+pub use plan::{Candidate, Desire, LeftOut, Plan, Step, plan};
 pub use profile::{CompiledProfile, Mapped, ProfileError, RuleTried};
 pub use query::{Described, Query};
 pub use resolve::{Deployment, ECHO, Group, NoTariffs, Resolution, RoutingTable, TableChannel, Tariffs, Terms};
 pub use route::CompiledRoute;
-pub use strategy::Why;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::affinity::Place;
 use super::credentials;
 use super::live::Standing;
-use super::strategy::{self, Scene, Turn, Why};
+use super::strategy::{self, Scene, Turn};
 use super::{Deployment, Group, Query, RoutingTable};
-use crate::model::Strategy;
+use crate::model::{Note, Omitted, Placed, Strategy, Why};
 
 /// One try that the attempts loop may make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Desire<'a> {
     /// How to choose within groups, in place of what they say.
     pub strategy: Option<Strategy>,
     /// Why a channel may not serve; `None`: it may.
-    pub barred: &'a dyn Fn(usize) -> Option<&'static str>,
+    pub barred: &'a dyn Fn(usize) -> Option<Omitted>,
     /// Where the conversation is.
     pub place: Option<Place>,
     /// Who made the opaque reasoning that the request brings back: only they can read it.
@@ -71,21 +71,6 @@ pub struct Step {
     pub note: Note,
 }
 
-/// What moves a deployment from where its strategy put it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    /// Nothing.
-    Plain,
-    /// The conversation is there.
-    Conversation,
-    /// It made the opaque reasoning that the request brings back.
-    Maker,
-    /// It failed before and shows whether it works again.
-    Probe,
-    /// Benched up to then: only if nobody else can serve. Milliseconds since 1970.
-    LastResort(u64),
-}
-
 /// A deployment that may not serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
@@ -94,7 +79,7 @@ pub struct LeftOut {
     /// What the provider calls the model.
     pub upstream: Arc<str>,
     /// Why not.
-    pub why: &'static str,
+    pub why: Omitted,
 }
 
 impl Plan {
@@ -108,27 +93,20 @@ impl Step {
     fn words(&self, table: &RoutingTable) -> String {
         let channel = table.channels.get(self.channel).map_or("?", |channel| channel.name.as_str());
         let (group, strategy) = (self.group + 1, self.strategy.word());
-        format!("{channel}/{}: group {group} {strategy}, {}", self.upstream, self.reason())
+        format!("{channel}/{}: group {group} {strategy}, {}", self.upstream, self.placed())
     }
 
     /// Only if nobody else can serve: when it may be asked again, milliseconds since 1970.
     pub fn benched_until(&self) -> Option<u64> {
         match self.note {
-            Note::LastResort(until) => Some(until),
+            Note::LastResort { until } => Some(until),
             _ => None,
         }
     }
 
-    /// Why it stands where it stands, in words.
-    pub fn reason(&self) -> String {
-        let note = match self.note {
-            Note::Plain => "",
-            Note::Conversation => "; the conversation is there",
-            Note::Maker => "; it made the reasoning that comes back",
-            Note::Probe => "; a probe: it failed before",
-            Note::LastResort(_) => "; benched: only if nobody else can",
-        };
-        format!("{}{note}", self.why)
+    /// Why it stands where it stands.
+    pub fn placed(&self) -> Placed {
+        Placed { reason: self.why, note: self.note }
     }
 }
 
@@ -167,7 +145,7 @@ pub fn plan(
             let (standing, credentials) = credentials::usable(deployment, desire.place.as_ref(), now_ms, draw);
             match standing {
                 Standing::Benched(until) => {
-                    let note = Note::LastResort(until);
+                    let note = Note::LastResort { until };
                     let step = step(deployment, number, strategy, Why::Written, note);
                     benched.push((until, Ranked { step, deployment, credentials }));
                 }
@@ -277,7 +255,7 @@ fn send_probe<'g>(ranked: &mut Vec<Ranked<'g>>, benched: &mut Vec<(u64, Ranked<'
             return;
         }
         let mut late = ranked.remove(0);
-        late.step.note = Note::LastResort(now_ms);
+        late.step.note = Note::LastResort { until: now_ms };
         benched.insert(0, (now_ms, late));
     }
 }

@@ -4,7 +4,8 @@ use regex_lite::Regex;
 
 use super::condition::CompiledConditions;
 use super::{Glob, Query, TableChannel};
-use crate::model::{Profile, ProfileRule, Strategy};
+use crate::model::{Profile, ProfileRule, Strategy, Told};
+use crate::told;
 
 /// A profile whose patterns are ready to match.
 #[derive(Debug, Clone)]
@@ -65,7 +66,7 @@ pub struct RuleTried {
     pub fired: bool,
     /// Why it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<Told>,
 }
 
 impl CompiledProfile {
@@ -91,7 +92,7 @@ impl CompiledProfile {
             if rule.to.trim().is_empty() {
                 return Err(fail("`to` is empty".to_owned()));
             }
-            let conditions = CompiledConditions::compile(&rule.conditions).map_err(&fail)?;
+            let conditions = CompiledConditions::compile(&rule.conditions).map_err(|why| fail(why.words))?;
             let label = format!("{}#{} {pattern}", profile.name, index + 1);
             Ok(CompiledRule { matcher, conditions, rule: rule.clone(), label })
         });
@@ -120,7 +121,7 @@ impl CompiledProfile {
         let mut tried = Vec::new();
         for rule in &self.rules {
             let why = match rule.targets(model) {
-                None => Some("the name does not match".to_owned()),
+                None => Some(told!("if-name", "the name does not match")),
                 Some(_) => rule.conditions.broken(query),
             };
             let fired = why.is_none();
@@ -273,9 +274,12 @@ mod tests {
         assert_eq!(to(Described::default()), ["usual"]);
         let tried = cheap.tried("claude-opus", &mut Described::default());
         assert_eq!(tried.len(), 3);
-        assert_eq!(tried[0].why.as_deref(), Some("the prompt has fewer than 60000 tokens"));
+        assert_eq!(tried[0].why.as_ref().unwrap().words, "the prompt has fewer than 60000 tokens");
         assert!(tried[2].fired);
-        assert_eq!(cheap.tried("gpt", &mut Described::default())[0].why.as_deref(), Some("the name does not match"));
+        assert_eq!(
+            cheap.tried("gpt", &mut Described::default())[0].why.as_ref().unwrap().words,
+            "the name does not match"
+        );
     }
 
     #[test]

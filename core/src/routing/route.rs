@@ -67,7 +67,7 @@ impl CompiledRoute {
         let group = |group: &RouteGroup| {
             Ok(CompiledGroup {
                 strategy: group.strategy.or(route.strategy).unwrap_or_default(),
-                conditions: CompiledConditions::compile(&group.conditions)?,
+                conditions: CompiledConditions::compile(&group.conditions).map_err(|why| why.words)?,
                 targets: group.targets.iter().map(|target| Target::parse(target)).collect::<Result<_, String>>()?,
                 exclude: group.exclude.iter().map(|text| Excluded::parse(text)).collect(),
                 rotor: Arc::default(),
@@ -77,7 +77,7 @@ impl CompiledRoute {
             model: route.model.clone(),
             also: route.also.iter().map(Glob::new).collect(),
             regex: route.regex.as_deref().map(regex).transpose()?,
-            conditions: CompiledConditions::compile(&route.conditions)?,
+            conditions: CompiledConditions::compile(&route.conditions).map_err(|why| why.words)?,
             groups: route.groups.iter().map(group).collect::<Result<_, String>>()?,
         })
     }

@@ -1,11 +1,9 @@
 //! Within a group: who is first, who comes after, and why. One function a strategy, one table of them.
 
-use std::fmt;
-
 use super::Query;
 use super::live::Rotor;
 use super::resolve::{Deployment, RoutingTable, Terms};
-use crate::model::Strategy;
+use crate::model::{Strategy, Why};
 
 /// What an answer is taken to need when the caller sets no limit, in tokens.
 const USUAL_OUTPUT: u64 = 1_000;
@@ -13,69 +11,6 @@ const USUAL_OUTPUT: u64 = 1_000;
 const DEFAULT_TAG: &str = "default";
 /// Milliseconds that an unknown deployment is taken to need once a request to it is under way.
 const UNKNOWN_MS: f64 = 2_000.0;
-
-/// Why a deployment stands where it stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Why {
-    /// The only one of its group.
-    Only,
-    /// Its turn came.
-    Turn {
-        /// Its share.
-        weight: u64,
-        /// Of all.
-        of: u64,
-    },
-    /// The order written.
-    Written,
-    /// Chance, with such a share.
-    Drawn {
-        /// Its share.
-        weight: u64,
-        /// Of all.
-        of: u64,
-    },
-    /// So many requests under way there.
-    Busy(u32),
-    /// So many milliseconds and so many under way; `None`: not measured yet.
-    Latency(Option<u64>, u32),
-    /// Requests and tokens of this minute, and the share of its limits in thousandths where it has any.
-    Used(u64, u64, Option<u64>),
-    /// The cost of this request in nano-dollars; `None`: no price is known.
-    Cost(Option<u64>),
-    /// Whether a tag fits.
-    Tag(bool),
-    /// The size of its context; `None`: not known. And whether the request fits in.
-    Context(Option<u64>, bool),
-    /// Its merit in thousandths of the group's.
-    Merit(u64),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Only => f.write_str("the only one"),
-            Self::Turn { weight, of } => write!(f, "its turn: {weight} of {of}"),
-            Self::Written => f.write_str("in the order written"),
-            Self::Drawn { weight, of } => write!(f, "drawn: {weight} of {of}"),
-            Self::Busy(count) => write!(f, "{count} under way"),
-            Self::Latency(Some(ms), count) => write!(f, "{ms} ms, {count} under way"),
-            Self::Latency(None, count) => write!(f, "not measured yet, {count} under way"),
-            Self::Used(requests, tokens, None) => write!(f, "{requests} requests and {tokens} tokens this minute"),
-            Self::Used(requests, tokens, Some(share)) => {
-                write!(f, "{requests} requests and {tokens} tokens this minute, {} % of its limits", share / 10)
-            }
-            Self::Cost(Some(nano)) => write!(f, "about ${:.6}", *nano as f64 / 1e9),
-            Self::Cost(None) => f.write_str("no price known"),
-            Self::Tag(true) => f.write_str("its tag fits"),
-            Self::Tag(false) => f.write_str("no tag fits"),
-            Self::Context(Some(size), true) => write!(f, "fits in its {size} tokens"),
-            Self::Context(Some(size), false) => write!(f, "too long for its {size} tokens"),
-            Self::Context(None, _) => f.write_str("its context size is not known"),
-            Self::Merit(share) => write!(f, "merit {}.{} %", share / 10, share % 10),
-        }
-    }
-}
 
 /// Where a choice is made.
 pub(super) struct Scene<'a> {
@@ -219,7 +154,7 @@ fn share(deployment: &Deployment) -> f64 {
 fn least_busy(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     let scored = ready.iter().map(|own| {
         let busy = own.live.load.in_flight();
-        (f64::from(busy) / share(own), Why::Busy(busy))
+        (f64::from(busy) / share(own), Why::Busy { count: busy })
     });
     by_score(scene, scored)
 }
@@ -233,7 +168,7 @@ fn wait(scene: &Scene<'_>, own: &Deployment) -> (f64, Why) {
         None if busy == 0 => 0.0,
         None => UNKNOWN_MS * f64::from(busy + 1),
     };
-    (score, Why::Latency(latency.map(|ms| ms.max(0.0) as u64), busy))
+    (score, Why::Latency { ms: latency.map(|ms| ms.max(0.0) as u64), count: busy })
 }
 
 /// Power of two choices: of two drawn by chance the better one is first; so nobody is overrun for looking best a moment ago.
@@ -263,7 +198,7 @@ fn least_used(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
             let of = |used: u64, limit: Option<u64>| limit.map(|limit| used as f64 / limit.max(1) as f64);
             let shares = [of(requests + 1, terms.rpm), of(used + tokens, terms.tpm)];
             let share = shares.into_iter().flatten().reduce(f64::max);
-            let why = Why::Used(requests, used, share.map(|share| (share * 1_000.0) as u64));
+            let why = Why::Used { requests, tokens: used, share: share.map(|share| (share * 1_000.0) as u64) };
             let plain = (used as f64 + requests as f64 / 1_000.0) / self::share(own);
             match share {
                 Some(share) if share > 1.0 => (1e12 + share, why),
@@ -284,7 +219,7 @@ fn cheapest(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
         .iter()
         .map(|own| {
             let cost = scene.table.cost(own, input, output, scene.now_ms);
-            (cost.map_or(f64::MAX, |cost| cost as f64), Why::Cost(cost))
+            (cost.map_or(f64::MAX, |cost| cost as f64), Why::Cost { nano: cost })
         })
         .collect();
     by_score(scene, scored.into_iter())
@@ -302,7 +237,7 @@ fn tagged(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     }
     tiers(scene, ready, |position| {
         let fits = fits.get(position).copied().unwrap_or(false);
-        (u64::from(!fits), Why::Tag(fits))
+        (u64::from(!fits), Why::Tag { fits })
     })
 }
 
@@ -311,9 +246,9 @@ fn context_fit(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     let needed = scene.query.tokens() + scene.query.max_output().unwrap_or(USUAL_OUTPUT);
     let sizes: Vec<Option<u64>> = ready.iter().map(|own| scene.table.terms(own).context).collect();
     tiers(scene, ready, |position| match sizes.get(position).copied().flatten() {
-        Some(size) if size >= needed => (size, Why::Context(Some(size), true)),
-        None => (1 << 48, Why::Context(None, true)),
-        Some(size) => ((1 << 49) + (1 << 48) - size.min(1 << 48), Why::Context(Some(size), false)),
+        Some(size) if size >= needed => (size, Why::Context { size: Some(size), fits: true }),
+        None => (1 << 48, Why::Context { size: None, fits: true }),
+        Some(size) => ((1 << 49) + (1 << 48) - size.min(1 << 48), Why::Context { size: Some(size), fits: false }),
     })
 }
 
@@ -359,7 +294,8 @@ fn adaptive(scene: &mut Scene<'_>, ready: &[&Deployment]) -> Order {
     // Weights of a draw are whole numbers; a millionth of the group's merit is fine enough.
     let weights = merits.iter().map(|merit| if total > 0.0 { (merit / total * 1e6) as u64 } else { 1 }).collect();
     let first = drawn(scene, weights).first().map(|(position, _)| *position);
-    let scored: Vec<(f64, Why)> = merits.iter().map(|merit| (-merit, Why::Merit(thousandths(*merit)))).collect();
+    let scored: Vec<(f64, Why)> =
+        merits.iter().map(|merit| (-merit, Why::Merit { share: thousandths(*merit) })).collect();
     let order = by_score(scene, scored.into_iter());
     ahead(order, first)
 }

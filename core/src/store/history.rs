@@ -22,6 +22,7 @@ use super::tables::{
 use super::{ChangeEntry, ChangeError, FILE, RESTORE, StoreError};
 use crate::model::check::Problem;
 use crate::model::{Declared, Entities, OwnerRef};
+use crate::told;
 
 /// Lines of the change log that are kept.
 const MOST_CHANGES: u64 = 10_000;
@@ -259,11 +260,14 @@ pub(super) fn undone(held: &Held, rows: &ChangeRows, seal: &Seal) -> Result<Opti
 pub(super) fn dangling(entities: &Entities) -> Vec<Problem> {
     let profiles = entities.keys.iter().filter_map(|key| {
         let profile = key.profile.as_ref().filter(|profile| !entities.has_profile(profile))?;
-        Some(Problem::error(format!("keys.{}.profile", key.name), format!("there would be no profile '{profile}'")))
+        Some(Problem::error(
+            format!("keys.{}.profile", key.name),
+            told!("profile-gone", "there would be no profile '{profile}'", profile = profile),
+        ))
     });
     let above = |at: String, owner: &Option<OwnerRef>| {
         let owner = owner.as_ref().filter(|owner| entities.owner(owner).is_none())?;
-        Some(Problem::error(at, format!("there would be no owner '{owner}'")))
+        Some(Problem::error(at, told!("owner-gone", "there would be no owner '{owner}'", owner = owner)))
     };
     let owners = entities.keys.iter().filter_map(|key| above(format!("keys.{}.owner", key.name), &key.owner));
     let parents = entities.owners.iter().filter_map(|own| above(format!("owners.{}.parent", own.name), &own.parent));

@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 
 use super::held::{GATEWAY, Held};
 use super::prices;
+use crate::model::Told;
 use crate::model::check::Problem;
 use crate::model::{Channel, DIRECT, Declared, Entities, Origin, Owner, Settings, VirtualKey};
+use crate::told;
 
 /// What is in force, and what is surely not as meant.
 pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities, Vec<Problem>) {
@@ -51,7 +53,10 @@ pub(super) fn merge(held: &Held, declared: &Declared, version: u64) -> (Entities
             entities.active_profile = wanted.clone();
             break;
         }
-        warnings.push(Problem::warning("active_profile", format!("there is no profile '{wanted}'")));
+        warnings.push(Problem::warning(
+            "active_profile",
+            told!("no-profile", "there is no profile '{profile}'", profile = wanted),
+        ));
     }
     (entities, warnings)
 }
@@ -68,7 +73,7 @@ fn layer<'a, T>(
     let mut out: Vec<&T> = file.iter().collect();
     for entity in store {
         if named.contains(name(entity)) {
-            let why = "is declared in the file: the one in the store is hidden";
+            let why = told!("hidden-by-file", "is declared in the file: the one in the store is hidden");
             warnings.push(Problem::warning(format!("{what}.{}", name(entity)), why));
         } else {
             out.push(entity);
@@ -81,7 +86,7 @@ fn owners(held: &Held, declared: &Declared, warnings: &mut Vec<Problem>) -> Vec<
     let mut merged = declared.owners.clone();
     for (name, owner) in &held.owners {
         if declared.owners.iter().any(|own| own.kind == owner.kind && own.name == owner.name) {
-            let why = "is declared in the file: the one in the store is hidden";
+            let why = told!("hidden-by-file", "is declared in the file: the one in the store is hidden");
             warnings.push(Problem::warning(format!("owners.{name}"), why));
         } else {
             merged.push(owner.clone());
@@ -126,23 +131,24 @@ fn settings(held: &Held, declared: &Declared, warnings: &mut Vec<Problem>) -> Se
         }
         match with(&merged, name, value) {
             Ok(settings) => merged = settings,
-            Err(why) => warnings.push(Problem::warning(name, format!("the stored value is not used: {why}"))),
+            Err(why) => warnings
+                .push(Problem::warning(name, told!("stored-unused", "the stored value is not used: {why}", why = why))),
         }
     }
     merged
 }
 
 /// The settings with one of them (dotted name) set.
-pub(super) fn with(settings: &Settings, name: &str, value: &Value) -> Result<Settings, String> {
-    let mut tree = serde_json::to_value(settings).map_err(|why| why.to_string())?;
+pub(super) fn with(settings: &Settings, name: &str, value: &Value) -> Result<Settings, Told> {
+    let mut tree = serde_json::to_value(settings).map_err(|why| told!("unreadable", "{why}", why = why))?;
     let mut place = &mut tree;
     for part in name.split('.') {
         place = place
             .as_object_mut()
             .map(|table| table.entry(part).or_insert_with(|| Value::Object(Map::new())))
-            .ok_or_else(|| format!("there is no setting '{name}'"))?;
+            .ok_or_else(|| told!("no-setting", "there is no setting '{name}'", name = name))?;
     }
     *place = value.clone();
-    let merged: Settings = serde_json::from_value(tree).map_err(|why| why.to_string())?;
+    let merged: Settings = serde_json::from_value(tree).map_err(|why| told!("unreadable", "{why}", why = why))?;
     Ok(Settings { master_key: settings.master_key.clone(), ..merged })
 }

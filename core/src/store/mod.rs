@@ -51,6 +51,7 @@ pub use seal::MasterKey;
 use crate::clock::Clock;
 use crate::model::check::{self, Catalog, Problem};
 use crate::model::{Declared, Entities, OwnPrice};
+use crate::told;
 use db::Db;
 use held::{FileKey, Held};
 use history::ChangeRows;
@@ -388,7 +389,10 @@ fn declare_keys(held: &mut Held, declared: &Declared, now: u64) -> Result<Vec<Is
     let (merged, _) = merge::merge(held, declared, 0);
     for (index, key) in merged.keys.iter().enumerate() {
         if merged.keys.iter().skip(index + 1).any(|other| same_hash(&other.hash, &key.hash)) {
-            let problem = Problem::error(format!("keys.{}.secret", key.name), "is the secret of another key");
+            let problem = Problem::error(
+                format!("keys.{}.secret", key.name),
+                told!("secret-taken", "is the secret of another key"),
+            );
             return Err(ChangeError::Invalid { problems: vec![problem] });
         }
     }

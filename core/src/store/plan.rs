@@ -9,8 +9,10 @@ use serde_json::{Map, Value};
 use super::held::{ChannelNote, FileKey, GATEWAY, Held};
 use super::prices;
 use super::{AdminToken, Change, ChangeError, Issued, NewKey, issue};
+use crate::model::Told;
 use crate::model::check::{self, Problem};
 use crate::model::{Channel, Declared, Entities, KeyGrace, Origin, Profile, Route, Secret, Target, VirtualKey};
+use crate::told;
 
 /// What the change log calls these: they touch nothing that is configured.
 pub(super) const RESET: &str = "reset limit";
@@ -178,10 +180,13 @@ fn check_key(key: &VirtualKey, entities: &Entities) -> Result<(), ChangeError> {
     let at = |field: &str| format!("keys.{}.{field}", key.name);
     let mut problems: Vec<Problem> = check::name(&at("name"), &key.name).into_iter().collect();
     if let Some(profile) = key.profile.as_ref().filter(|profile| !entities.has_profile(profile)) {
-        problems.push(Problem::error(at("profile"), format!("there is no profile '{profile}'")));
+        problems.push(Problem::error(
+            at("profile"),
+            told!("no-profile", "there is no profile '{profile}'", profile = profile),
+        ));
     }
     if let Some(owner) = key.owner.as_ref().filter(|owner| entities.owner(owner).is_none()) {
-        problems.push(Problem::error(at("owner"), format!("there is no owner '{owner}'")));
+        problems.push(Problem::error(at("owner"), told!("no-owner", "there is no owner '{owner}'", owner = owner)));
     }
     for (index, format) in key.formats.iter().enumerate() {
         problems.extend(check::client_format(&at(&format!("formats[{index}]")), format));
@@ -226,13 +231,13 @@ fn create_key(held: &mut Held, new: NewKey, scene: &Scene<'_>) -> Done {
 
 /// A secret that was brought along must be long, and nobody else's.
 pub(super) fn usable(secret: Secret, name: &str, entities: &Entities) -> Result<Secret, ChangeError> {
-    let wrong = |why: &str| ChangeError::Invalid { problems: vec![Problem::error(format!("keys.{name}.secret"), why)] };
+    let wrong = |why: Told| ChangeError::Invalid { problems: vec![Problem::error(format!("keys.{name}.secret"), why)] };
     if secret.expose().chars().count() < LEAST_SECRET {
-        return Err(wrong("must have at least 16 characters"));
+        return Err(wrong(told!("secret-short", "must have at least {least} characters", least = LEAST_SECRET)));
     }
     let hash = issue::hash_secret(secret.expose());
     if entities.keys.iter().any(|key| key.name != name && issue::same_hash(&key.hash, &hash)) {
-        return Err(wrong("is the secret of another key"));
+        return Err(wrong(told!("secret-taken", "is the secret of another key")));
     }
     Ok(secret)
 }
@@ -366,7 +371,7 @@ fn set_settings(held: &mut Held, values: Map<String, Value>, scene: &Scene<'_>) 
         if scene.entities.fixed_settings.contains(&name) {
             return Err(ChangeError::FileManaged { what: "setting", name });
         }
-        let wrong = |why: String| ChangeError::Invalid { problems: vec![Problem::error(&name, why)] };
+        let wrong = |why: Told| ChangeError::Invalid { problems: vec![Problem::error(&name, why)] };
         let value = if value.is_null() { default_of(&name, scene.declared) } else { value };
         let is_default = value == default_of(&name, scene.declared);
         settings = super::merge::with(&settings, &name, &value).map_err(wrong)?;

@@ -10,6 +10,7 @@ use super::plan::Scene;
 use super::{ChangeError, StoreError};
 use crate::model::check::Problem;
 use crate::model::{ImportedPrices, OwnPrice, Price, PriceData};
+use crate::told;
 
 /// Earlier prices of one model that are kept.
 const MOST_EARLIER: usize = 50;
@@ -73,7 +74,7 @@ pub(super) fn set(
     }
     let model = model.trim().to_owned();
     if model.is_empty() || model.chars().any(char::is_control) {
-        let problem = Problem::error("prices.model", "is no name of a model");
+        let problem = Problem::error("prices.model", told!("no-model-name", "is no name of a model"));
         return Err(ChangeError::Invalid { problems: vec![problem] });
     }
     let version = next_version(held);

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::model::Told;
 use crate::model::{Channel, Profile, Route};
+use crate::told;
 
 /// What can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,7 +50,7 @@ pub struct Imported {
     /// New profiles.
     pub profiles: Vec<Profile>,
     /// What was not taken over, or not as it was, in words.
-    pub notes: Vec<String>,
+    pub notes: Vec<Told>,
 }
 
 /// What is to be imported cannot be read.
@@ -140,7 +142,7 @@ fn channels(drafts: Vec<Draft>, out: &mut Imported) {
         taken.push(draft.name.clone());
         match draft.channel() {
             Ok(channel) => out.channels.push(channel),
-            Err(why) => out.notes.push(format!("left out {why}")),
+            Err(why) => out.notes.push(told!("import-left-out", "left out {why}", why = why)),
         }
     }
 }

@@ -201,7 +201,7 @@ async fn what_is_explained_is_what_is_done() {
         let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
         let record = serde_json::to_value(gateway.last_record().await).unwrap();
         let (before, after) = (told(&explained, false), told(&record, true));
-        let (said, mut done) = (explained["refused"].as_str(), after);
+        let (said, mut done) = (explained["refused"]["words"].as_str(), after);
         // What a provider says against the request itself is not of the plan.
         let asked = status == 200 || text.contains("not-a-reasoning-model");
         match said {
@@ -271,12 +271,13 @@ async fn a_broken_deployment_an_unpriced_one_and_a_refused_key_are_explained_too
     assert!(explained["left_out"][0]["why"].as_str().unwrap().contains("no price"), "{explained}");
     assert_eq!(gateway.ask("/v1/chat/completions", &ask).await.0, 200);
     let record = gateway.last_record().await;
-    let done: Vec<_> = record.plan.iter().map(|step| (step.channel.as_str(), step.why.as_str())).collect();
+    let done: Vec<_> =
+        record.plan.iter().map(|step| (step.channel.clone(), step.placed.unwrap().to_string())).collect();
     let said: Vec<_> = explained["plan"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|step| (step["channel"].as_str().unwrap(), step["why"].as_str().unwrap()))
+        .map(|step| (step["channel"].as_str().unwrap().to_owned(), step["why"].as_str().unwrap().to_owned()))
         .collect();
     assert_eq!(said, done);
     // A key that may not call is told before it calls.
@@ -286,7 +287,7 @@ async fn a_broken_deployment_an_unpriced_one_and_a_refused_key_are_explained_too
     let answer = gateway.request("POST", "/v1/chat/completions").bearer_auth(&secret).json(&ask).send().await.unwrap();
     let (status, told) = (answer.status().as_u16(), answer.text().await.unwrap());
     assert_eq!(status, 403);
-    let why = explained["refused"].as_str().unwrap();
+    let why = explained["refused"]["words"].as_str().unwrap();
     let message: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(message["error"]["message"], why);
 }

@@ -196,7 +196,7 @@ async fn a_bad_key_benches_one_key_and_a_reset_brings_it_back() {
     assert_eq!(failed, 1, "the bad key was tried once");
     let record = &records[0];
     assert_eq!(record.plan.len(), 1);
-    assert!(!record.plan[0].why.is_empty() && record.strategy.as_deref() == Some("weighted"));
+    assert!(record.plan[0].placed.is_some() && record.strategy.as_deref() == Some("weighted"));
     let admin = async |method: &str, path: &str, body: Value| owner(&gateway, method, path, Some(body)).await.1;
     let health = admin("GET", "/api/v1/health", json!({})).await;
     assert_eq!(health["channels"][0]["state"], "degraded", "{health}");

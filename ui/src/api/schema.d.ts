@@ -1486,7 +1486,7 @@ export interface components {
              */
             until?: number | null;
             /** @description What opened it. */
-            why: components["schemas"]["Failure"];
+            why: components["schemas"]["Fault"];
             /** @description The last failure in words. */
             words?: string;
         };
@@ -2255,9 +2255,13 @@ export interface components {
             group: number;
             /** @description What the provider calls the model. */
             model: string;
+            /** @description What moved it from there. */
+            note?: components["schemas"]["PlanNote"];
+            /** @description Its place by the strategy. */
+            reason: components["schemas"]["PlanReason"];
             /** @description How the group chooses. */
             strategy: string;
-            /** @description Why it stands here. */
+            /** @description Why it stands here, in words. */
             why: string;
         };
         /** @description One deployment that may not serve. */
@@ -2266,7 +2270,9 @@ export interface components {
             channel: string;
             /** @description What the provider calls the model. */
             model: string;
-            /** @description Why not. */
+            /** @description Which of the reasons. */
+            reason?: components["schemas"]["Omitted"];
+            /** @description Why not, in words. */
             why: string;
         };
         /** @description What would happen to it. */
@@ -2283,8 +2289,7 @@ export interface components {
             profile: string;
             /** @description Where the profile is from: `asked`, `key`, `tool` or `gateway`. */
             profile_from: string;
-            /** @description Why nobody would be asked. */
-            refused?: string | null;
+            refused?: components["schemas"]["Told"] | null;
             /** @description The route that they lead to, if one is defined. */
             route?: string | null;
             /** @description The profile's rules up to the one that fires, and why those before it do not. */
@@ -2348,6 +2353,11 @@ export interface components {
             events: components["schemas"]["Event"][];
             usage: components["schemas"]["UsageView"];
         };
+        /**
+         * @description What went wrong, as far as it says something about who was asked.
+         * @enum {string}
+         */
+        Fault: "rate-limited" | "bad-key" | "forbidden" | "no-credit" | "unknown-model" | "overloaded" | "failed" | "timed-out" | "unreachable" | "rule";
         /** @description A file that is, or would be, changed. */
         FileDiff: {
             /** @description The change, in lines with `+` and `-`; empty: nothing changes. Secrets are masked. */
@@ -2527,7 +2537,7 @@ export interface components {
             /** @description Channels; secrets are masked. They are off until a test passes. */
             channels: components["schemas"]["ChannelView"][];
             /** @description What was not taken over, or not as it was. */
-            notes: string[];
+            notes: components["schemas"]["Told"][];
             /** @description Profiles. */
             profiles: components["schemas"]["Profile"][];
             /** @description Routes. */
@@ -3236,6 +3246,11 @@ export interface components {
             models: components["schemas"]["ModelView"][];
         };
         /**
+         * @description Why a deployment may not serve.
+         * @enum {string}
+         */
+        Omitted: "not-in-profile" | "not-for-key" | "no-price";
+        /**
          * @description Where an entity is declared. What the file declares is read-only elsewhere.
          * @enum {string}
          */
@@ -3436,7 +3451,133 @@ export interface components {
             /** @description Tools that `myelin run` can start. */
             tools: string[];
         };
-        /** @description A deployment that was planned for a request, with the reason for its place. */
+        /** @description What moves a deployment from where its strategy put it. */
+        PlanNote: {
+            /** @enum {string} */
+            code: "plain";
+        } | {
+            /** @enum {string} */
+            code: "conversation";
+        } | {
+            /** @enum {string} */
+            code: "maker";
+        } | {
+            /** @enum {string} */
+            code: "probe";
+        } | {
+            /** @enum {string} */
+            code: "last-resort";
+            /**
+             * Format: int64
+             * @description When it may be asked again; milliseconds since 1970.
+             */
+            until: number;
+        };
+        /** @description Why a deployment stands where it stands. */
+        PlanReason: {
+            /** @enum {string} */
+            code: "only";
+        } | {
+            /** @enum {string} */
+            code: "turn";
+            /**
+             * Format: int64
+             * @description Of all.
+             */
+            of: number;
+            /**
+             * Format: int64
+             * @description Its share.
+             */
+            weight: number;
+        } | {
+            /** @enum {string} */
+            code: "written";
+        } | {
+            /** @enum {string} */
+            code: "drawn";
+            /**
+             * Format: int64
+             * @description Of all.
+             */
+            of: number;
+            /**
+             * Format: int64
+             * @description Its share.
+             */
+            weight: number;
+        } | {
+            /** @enum {string} */
+            code: "busy";
+            /**
+             * Format: int32
+             * @description So many.
+             */
+            count: number;
+        } | {
+            /** @enum {string} */
+            code: "latency";
+            /**
+             * Format: int32
+             * @description Requests under way.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description Milliseconds; absent: not measured yet.
+             */
+            ms?: number | null;
+        } | {
+            /** @enum {string} */
+            code: "used";
+            /**
+             * Format: int64
+             * @description Requests.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description The share of its limits in thousandths, where it has any.
+             */
+            share?: number | null;
+            /**
+             * Format: int64
+             * @description Tokens.
+             */
+            tokens: number;
+        } | {
+            /** @enum {string} */
+            code: "cost";
+            /**
+             * Format: int64
+             * @description In nano-dollars; absent: no price is known.
+             */
+            nano?: number | null;
+        } | {
+            /** @enum {string} */
+            code: "tag";
+            /** @description One does. */
+            fits: boolean;
+        } | {
+            /** @enum {string} */
+            code: "context";
+            /** @description It fits. */
+            fits: boolean;
+            /**
+             * Format: int64
+             * @description In tokens; absent: not known.
+             */
+            size?: number | null;
+        } | {
+            /** @enum {string} */
+            code: "merit";
+            /**
+             * Format: int64
+             * @description In thousandths of the group's.
+             */
+            share: number;
+        };
+        /** @description A planned deployment as it is shown: its reason in words, and as what the words are made of. */
         PlannedDeployment: {
             /**
              * @description The channel.
@@ -3454,6 +3595,15 @@ export interface components {
              * @default
              */
             model?: string;
+            /**
+             * @description What moved it from there.
+             * @default {
+             *       "code": "plain"
+             *     }
+             */
+            note?: components["schemas"]["PlanNote"];
+            /** @default null */
+            reason?: components["schemas"]["PlanReason"] | null;
             /**
              * @description Why it stands here, in few words.
              * @default
@@ -3547,6 +3697,8 @@ export interface components {
         ProbeHow: "models" | "talk";
         /** @description One thing that is wrong. */
         Problem: {
+            /** @description Which problem: one code for one text. */
+            code?: string;
             /** @description Line in the file, from 1, where it is known. */
             line?: number | null;
             /** @description What, as a lower-case fragment. */
@@ -3555,6 +3707,10 @@ export interface components {
             path: string;
             /** @description How bad. */
             severity: components["schemas"]["Severity"];
+            /** @description What stands in the message, by name. */
+            values?: {
+                [key: string]: string;
+            };
         };
         /** @description A named, ordered list of rules. First match wins; no match passes the name through. Its name is its identity; `direct` is built in and maps nothing. */
         Profile: {
@@ -4114,8 +4270,7 @@ export interface components {
             fired: boolean;
             /** @description The rule. */
             rule: string;
-            /** @description Why it did not. */
-            why?: string | null;
+            why?: components["schemas"]["Told"] | null;
         };
         /** @description A local server that answered. */
         ServerFound: {
@@ -4611,6 +4766,17 @@ export interface components {
             id: string;
             /** @description Unique name. */
             name: string;
+        };
+        /** @description One thing that is told. */
+        Told: {
+            /** @description Which thing: one code for one text, such as `no-provider`. */
+            code: string;
+            /** @description What stands in them, by name. */
+            values?: {
+                [key: string]: string;
+            };
+            /** @description The English words. */
+            words: string;
         };
         /** @description How a tool is to be connected. */
         ToolAsk: {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { fill } from ".";
 import { en } from "./en";
-import { told, words as zh } from "./zh";
+import { said, told, words as zh } from "./zh";
 
 const catalogues: Record<string, Record<string, string>> = { en, zh };
 const source = join(import.meta.dirname, "..");
@@ -64,12 +64,16 @@ test("what the gateway tells of tools and providers is there in Chinese, and not
   const core = join(source, "..", "..", "core", "src");
   const table = JSON.parse(readFileSync(join(core, "tools", "tools.json"), "utf8")) as {
     id: string;
+    name: string;
     effect?: string;
     notes?: { code: string }[];
   }[];
   const catalog = readFileSync(join(core, "providers", "catalog.toml"), "utf8");
   const rows = catalog.split("[[provider]]").filter((row) => /^notes = /m.test(row));
+  // Names that are more than a name.
+  const described = table.filter((tool) => /^A |^CI$| and |\(/.test(tool.name));
   const wanted = [
+    ...described.map((tool) => `name/${tool.id}`),
     ...table.filter((tool) => tool.effect).map((tool) => `effect/${tool.id}`),
     ...table.flatMap((tool) => (tool.notes ?? []).map((note) => `tool/${tool.id}/${note.code}`)),
     ...rows.map((row) => `provider/${/^id = "(.+)"/m.exec(row)?.[1]}`),
@@ -77,6 +81,48 @@ test("what the gateway tells of tools and providers is there in Chinese, and not
   expect(rows.length).toBeGreaterThan(10);
   expect(Object.keys(told).toSorted()).toEqual(wanted.toSorted());
   for (const [about, text] of Object.entries(told)) expect(text, about).toMatch(/[\u4e00-\u9fff]/);
+});
+
+/** Rust sources without what only tests say, and without comments. */
+function spoken(folder: string): string {
+  return files(folder)
+    .filter((path) => path.endsWith(".rs") && !/[\\/]tests?[\\/.]/.test(path))
+    .map((path) => readFileSync(path, "utf8").split(/^#\[cfg\(test\)\]\nmod tests \{/m)[0] ?? "")
+    .map((text) => text.replace(/^\s*\/\/.*$/gm, ""))
+    .join("\n");
+}
+
+test("everything that the gateway says by a code is there in Chinese, with the same values, and nothing else", () => {
+  const code = spoken(join(source, "..", "..", "core", "src"));
+  const made = code.match(/\btold!\(/g) ?? [];
+  const found = [...code.matchAll(/\btold!\(\s*"([^"]+)",\s*"((?:[^"\\]|\\.)*)"/g)];
+  expect(found.length, "every one can be read").toBe(made.length);
+  expect(found.length).toBeGreaterThan(150);
+  const english = new Map<string, string>();
+  for (const [, name = "", text = ""] of found) {
+    expect(english.get(name) ?? text, `one text for ${name}`).toBe(text);
+    english.set(name, text);
+  }
+  const texts = Object.keys(said).filter((name) => !name.includes("/"));
+  expect(texts.toSorted()).toEqual([...english.keys()].toSorted());
+  for (const [name, text] of english) {
+    // Doubled braces stand for themselves there.
+    expect(holes(said[name] ?? ""), name).toEqual(holes(text.replaceAll("{{", "").replaceAll("}}", "")));
+    if (/[a-z]{3}/.test(text.replace(/\{\w+\}/g, ""))) expect(said[name], name).toMatch(/[\u4e00-\u9fff]/);
+  }
+  // Values that are words.
+  const shapes = /pub fn words\(self\)[\s\S]+?\n {4}\}/.exec(
+    readFileSync(join(source, "../../core/src/config/fields.rs"), "utf8"),
+  );
+  const kinds = /enum OwnerKind \{([\s\S]+?)\n\}/.exec(code)?.[1]?.match(/^ {4}(\w+),/gm) ?? [];
+  const words = [...(shapes?.[0].matchAll(/=> "([^"]+)"/g) ?? [])].map((match) => `shape/${match[1]}`);
+  const owners = kinds.map((kind) => kind.trim().slice(0, -1).toLowerCase());
+  const things = [...code.matchAll(/\bwhat = "([^"]+)"/g)].map((match) => `what/${match[1]}`);
+  expect(words.length).toBeGreaterThan(5);
+  expect(owners.length).toBeGreaterThan(3);
+  const wanted = new Set([...words, ...owners.flatMap((kind) => [`parent/${kind}`, `owner/${kind}`]), ...things]);
+  const values = Object.keys(said).filter((name) => name.includes("/"));
+  expect(values.toSorted()).toEqual([...wanted].toSorted());
 });
 
 test("texts take values and choose between one and many", () => {

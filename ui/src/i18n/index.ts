@@ -10,8 +10,10 @@ type Values = Record<string, string | number>;
 export const LANGUAGES: Record<Language, string> = { en: "English", zh: "中文" };
 
 type Told = Record<string, string>;
+type State = { language: Language; words: Catalogue; told: Told; said: Told };
 
-const state = value<{ language: Language; words: Catalogue; told: Told }>({ language: "en", words: en, told: {} });
+const ENGLISH: State = { language: "en", words: en, told: {}, said: {} };
+const state = value<State>(ENGLISH);
 
 function preferred(): Language {
   const stored = kept.get("language");
@@ -28,9 +30,9 @@ export async function setLanguage(language: Language) {
 }
 
 async function show(language: Language) {
-  const { words, told } = language === "zh" ? await import("./zh") : { words: en, told: {} };
+  const shown = language === "zh" ? { language, ...(await import("./zh")) } : ENGLISH;
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  state.set({ language, words, told });
+  state.set(shown);
 }
 
 /** Puts values into a text. `one|many` chooses by `n`. */
@@ -59,4 +61,22 @@ export function useT(): Translate {
 export function useTold(): (about: string, english: string) => string {
   const { told } = useValue(state);
   return (about, english) => told[about] ?? english;
+}
+
+/** Words of the gateway with their code and what stands in them. */
+export type Said = { code?: string; words?: string; message?: string; values?: Record<string, string> };
+
+/** What the gateway said, in the language that is shown: by its code, else its own words. */
+export const inWords = ({ code = "", words, message, values = {} }: Said): string => {
+  const { said } = state.get();
+  const text = said[code];
+  if (text === undefined) return words ?? message ?? "";
+  const own = Object.entries(values).map(([hole, value]) => [hole, said[`${hole}/${value}`] ?? value]);
+  return fill(text, Object.fromEntries(own));
+};
+
+/** What the gateway said, in the language that is shown. */
+export function useSaid(): typeof inWords {
+  useValue(state);
+  return inWords;
 }

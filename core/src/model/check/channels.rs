@@ -6,7 +6,8 @@ use myelin_protocol::Dialect;
 use serde_json::Value;
 
 use super::{Catalog, Problem, closest, name, unique};
-use crate::model::{Channel, ChannelModel, SecretSource, Settings};
+use crate::model::{Channel, ChannelModel, SecretSource, Settings, Told};
+use crate::told;
 
 /// Host names of cloud metadata services: they hand out the machine's own credentials.
 const METADATA_HOSTS: [&str; 3] = ["metadata.google.internal", "metadata", "instance-data.ec2.internal"];
@@ -19,7 +20,11 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
     let at = |field: &str| format!("channels.{}.{field}", channel.name);
     let mut problems: Vec<Problem> = name(&at("name"), &channel.name).into_iter().collect();
     if !catalog.has_provider(&channel.provider) {
-        let why = format!("there is no provider '{}': `myelin channel providers` lists them", channel.provider);
+        let why = told!(
+            "no-provider",
+            "there is no provider '{provider}': `myelin channel providers` lists them",
+            provider = channel.provider
+        );
         problems.push(Problem::error(at("provider"), why));
     }
     for (index, url) in channel.base_urls.iter().enumerate() {
@@ -40,43 +45,62 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
     problems.extend(options(channel, catalog));
     problems.extend(headers(channel, &at("headers")));
     if let Err(why) = serde_json::from_value::<Dialect>(Value::Object(channel.dialect.clone())) {
-        problems.push(Problem::error(at("dialect"), why.to_string()));
+        problems.push(Problem::error(at("dialect"), told!("bad-dialect", "{why}", why = why)));
     }
     if let Some(proxy) = &channel.proxy
         && !["http://", "https://", "socks5://", "socks5h://"].iter().any(|scheme| proxy.starts_with(scheme))
     {
-        problems.push(Problem::error(at("proxy"), "a proxy starts with http://, https:// or socks5://"));
+        problems.push(Problem::error(
+            at("proxy"),
+            told!("bad-proxy", "a proxy starts with http://, https:// or socks5://"),
+        ));
     }
     problems.extend(super::settings::timeouts(&at("timeouts"), &channel.timeouts));
     if let Some(ca) = &channel.ca
         && !ca.trim_start().starts_with("-----BEGIN")
         && matches!(SecretSource::parse(ca), SecretSource::Inline(_))
     {
-        problems.push(Problem::error(at("ca"), "is no certificate: write file:PATH, env:NAME or the PEM text itself"));
+        problems.push(Problem::error(
+            at("ca"),
+            told!("bad-ca", "is no certificate: write file:PATH, env:NAME or the PEM text itself"),
+        ));
     }
     problems.extend(super::policy::retry(&at("retry"), &channel.retry));
     for (index, rule) in channel.disable.iter().enumerate() {
         let path = at(&format!("disable[{index}]"));
         if rule.status.is_none() && rule.text.as_ref().is_none_or(|text| text.trim().is_empty()) {
-            problems.push(Problem::error(&path, "fits nothing: say a status, a text or both"));
+            problems
+                .push(Problem::error(&path, told!("rule-fits-nothing", "fits nothing: say a status, a text or both")));
         }
         if rule.status.is_some_and(|status| !(400..=599).contains(&status)) {
-            problems.push(Problem::error(format!("{path}.status"), "is no status of a failure (400 to 599)"));
+            problems.push(Problem::error(
+                format!("{path}.status"),
+                told!("bad-status", "is no status of a failure (400 to 599)"),
+            ));
         }
         if rule.minutes == Some(0) {
-            problems.push(Problem::error(format!("{path}.minutes"), "must be at least 1; absent: until it is reset"));
+            problems.push(Problem::error(
+                format!("{path}.minutes"),
+                told!("minutes-least", "must be at least 1; absent: until it is reset"),
+            ));
         }
     }
     if let Some(probe) = &channel.probe
         && !(5..=86_400).contains(&probe.every_seconds)
     {
-        problems.push(Problem::error(at("probe.every_seconds"), "must be between 5 and 86400"));
+        problems.push(Problem::error(
+            at("probe.every_seconds"),
+            told!("between", "must be between {least} and {most}", least = 5, most = 86_400),
+        ));
     }
     problems.extend(super::policy::overrides(&at("overrides"), &channel.overrides));
     for (index, tuning) in channel.for_models.iter().enumerate() {
         let path = at(&format!("for_models[{index}]"));
         if tuning.models.is_empty() {
-            problems.push(Problem::error(format!("{path}.match"), "names no model: write match = \"o3*\""));
+            problems.push(Problem::error(
+                format!("{path}.match"),
+                told!("no-match", "names no model: write match = \"o3*\""),
+            ));
         }
         problems.extend(super::settings::timeouts(&format!("{path}.timeouts"), &tuning.timeouts));
         problems.extend(super::policy::retry(&format!("{path}.retry"), &tuning.retry));
@@ -89,7 +113,11 @@ pub fn channel(channel: &Channel, settings: &Settings, catalog: &dyn Catalog) ->
 fn unserved<'a>(channel: &'a Channel, path: &'a str, catalog: &'a dyn Catalog) -> impl Iterator<Item = Problem> + 'a {
     let models = channel.models.iter().flatten().enumerate();
     models.filter(|(_, model)| catalog.serves(channel, model.upstream()) == Some(false)).map(move |(index, model)| {
-        let why = format!("no endpoint of this channel serves '{}': see options.formats", model.upstream());
+        let why = told!(
+            "unserved",
+            "no endpoint of this channel serves '{model}': see options.formats",
+            model = model.upstream()
+        );
         Problem::error(format!("{path}[{index}]"), why)
     })
 }
@@ -100,10 +128,10 @@ fn models(channel: &Channel, path: &str) -> Vec<Problem> {
     };
     let mut problems = unique(path, models.iter().map(ChannelModel::name));
     if models.is_empty() {
-        problems.push(Problem::warning(path, "the list is empty: the channel serves nothing"));
+        problems.push(Problem::warning(path, told!("no-models", "the list is empty: the channel serves nothing")));
     }
     if models.iter().any(|model| model.name().trim().is_empty() || model.upstream().trim().is_empty()) {
-        problems.push(Problem::error(path, "a model's name is empty"));
+        problems.push(Problem::error(path, told!("model-unnamed", "a model's name is empty")));
     }
     problems
 }
@@ -113,11 +141,23 @@ fn options(channel: &Channel, catalog: &dyn Catalog) -> Vec<Problem> {
     let Some(known) = catalog.options(&channel.provider) else { return Vec::new() };
     let unknown = channel.options.keys().filter(|name| !known.contains(*name));
     let problem = |name: &String| {
-        let hint = match closest(known.iter().map(String::as_str), name) {
-            Some(like) => format!("did you mean '{like}'?"),
-            None => format!("it has {}", known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        let provider = &channel.provider;
+        let why = match closest(known.iter().map(String::as_str), name) {
+            Some(like) => told!(
+                "unknown-option-like",
+                "the provider '{provider}' has no option '{name}', so it does nothing: did you mean '{like}'?",
+                provider = provider,
+                name = name,
+                like = like
+            ),
+            None => told!(
+                "unknown-option",
+                "the provider '{provider}' has no option '{name}', so it does nothing: it has {known}",
+                provider = provider,
+                name = name,
+                known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            ),
         };
-        let why = format!("the provider '{}' has no option '{name}', so it does nothing: {hint}", channel.provider);
         Problem::warning(format!("channels.{}.options.{name}", channel.name), why)
     };
     unknown.map(problem).collect()
@@ -128,12 +168,12 @@ fn headers(channel: &Channel, path: &str) -> Vec<Problem> {
     for (header, value) in &channel.headers {
         let path = format!("{path}.{header}");
         if http::HeaderName::try_from(header.as_str()).is_err() {
-            problems.push(Problem::error(&path, "this is no header name"));
+            problems.push(Problem::error(&path, told!("bad-header", "this is no header name")));
         }
         match value.as_str() {
-            None => problems.push(Problem::error(path, "a header's value is text")),
+            None => problems.push(Problem::error(path, told!("header-no-text", "a header's value is text"))),
             Some(text) if http::HeaderValue::try_from(text).is_err() => {
-                problems.push(Problem::error(path, "the value cannot stand in a header"));
+                problems.push(Problem::error(path, told!("bad-header-value", "the value cannot stand in a header")));
             }
             Some(_) => {}
         }
@@ -142,39 +182,45 @@ fn headers(channel: &Channel, path: &str) -> Vec<Problem> {
 }
 
 /// What is wrong with where a secret comes from, without reading it.
-fn source(source: &SecretSource) -> Option<&'static str> {
+fn source(source: &SecretSource) -> Option<Told> {
     match source {
         SecretSource::Env(name) | SecretSource::Keychain(name) if name.trim().is_empty() => {
-            Some("a name must follow 'env:' or 'keychain:'")
+            Some(told!("secret-no-name", "a name must follow 'env:' or 'keychain:'"))
         }
-        SecretSource::File(path) if path.trim().is_empty() => Some("a path must follow 'file:'"),
-        SecretSource::Inline(secret) if secret.expose().trim().is_empty() => Some("the credential is empty"),
+        SecretSource::File(path) if path.trim().is_empty() => {
+            Some(told!("secret-no-path", "a path must follow 'file:'"))
+        }
+        SecretSource::Inline(secret) if secret.expose().trim().is_empty() => {
+            Some(told!("credential-empty", "the credential is empty"))
+        }
         _ => None,
     }
 }
 
 /// Checks a base address: shape, not ourselves, not link-local or a metadata service.
-fn address(url: &str, allow_link_local: bool, settings: &Settings) -> Result<(), String> {
-    let uri: http::Uri = url.parse().map_err(|_| format!("'{url}' is no address"))?;
+fn address(url: &str, allow_link_local: bool, settings: &Settings) -> Result<(), Told> {
+    let uri: http::Uri = url.parse().map_err(|_| told!("no-address", "'{url}' is no address", url = url))?;
     let default_port = match uri.scheme_str() {
         Some("http") => 80,
         Some("https") => 443,
-        _ => return Err(format!("'{url}' does not start with http:// or https://")),
+        _ => return Err(told!("no-scheme", "'{url}' does not start with http:// or https://", url = url)),
     };
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     if host.is_empty() {
-        return Err(format!("'{url}' names no host"));
+        return Err(told!("no-host", "'{url}' names no host", url = url));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("the address holds a user name: put credentials under 'credentials'".to_owned());
+        return Err(told!("user-in-address", "the address holds a user name: put credentials under 'credentials'"));
     }
     let port = uri.port_u16().unwrap_or(default_port);
     if settings.listen.iter().any(|listen| is_same(listen, &host, port)) {
-        return Err(format!("'{url}' is the gateway itself: requests would go in circles"));
+        return Err(told!("itself", "'{url}' is the gateway itself: requests would go in circles", url = url));
     }
     if !allow_link_local && is_link_local(&host) {
-        return Err(format!(
-            "'{url}' is a link-local or metadata address: set allow_link_local if that is really meant"
+        return Err(told!(
+            "link-local",
+            "'{url}' is a link-local or metadata address: set allow_link_local if that is really meant",
+            url = url
         ));
     }
     Ok(())

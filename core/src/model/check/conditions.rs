@@ -2,6 +2,7 @@
 
 use super::{Problem, client_format};
 use crate::model::Conditions;
+use crate::told;
 
 /// Checks conditions on their own.
 pub(super) fn conditions(path: &str, conditions: &Conditions) -> Vec<Problem> {
@@ -12,7 +13,12 @@ pub(super) fn conditions(path: &str, conditions: &Conditions) -> Vec<Problem> {
     if let (Some(least), Some(most)) = (conditions.min_prompt_tokens, conditions.max_prompt_tokens)
         && least > most
     {
-        let why = format!("can never match: no prompt has at least {least} and at most {most} tokens");
+        let why = told!(
+            "never-tokens",
+            "can never match: no prompt has at least {least} and at most {most} tokens",
+            least = least,
+            most = most
+        );
         problems.push(Problem::warning(format!("{path}.min_prompt_tokens"), why));
     }
     if let Some(Err(why)) = conditions.time.as_ref().map(|window| window.hours()) {
@@ -20,12 +26,13 @@ pub(super) fn conditions(path: &str, conditions: &Conditions) -> Vec<Problem> {
     }
     if let Some(window) = conditions.time.as_ref().filter(|window| !window.from.is_empty() && window.from == window.to)
     {
-        let why = format!("can never match: it ends at {} as it begins", window.to);
+        let why = told!("never-time", "can never match: it ends at {time} as it begins", time = window.to);
         problems.push(Problem::warning(format!("{path}.time"), why));
     }
     for name in conditions.headers.keys() {
         if http::HeaderName::try_from(name.as_str()).is_err() {
-            problems.push(Problem::error(format!("{path}.headers.{name}"), "this is no header name"));
+            problems
+                .push(Problem::error(format!("{path}.headers.{name}"), told!("bad-header", "this is no header name")));
         }
     }
     problems

@@ -5,6 +5,7 @@ use myelin_protocol::ApiFormat;
 use super::limits::no_owner;
 use super::{Problem, name};
 use crate::model::{Entities, VirtualKey};
+use crate::told;
 
 /// Surfaces that are no conversation format and can be allowed to a key too.
 const SURFACES: [&str; 6] = ["audio", "embeddings", "images", "models", "moderations", "rerank"];
@@ -14,7 +15,10 @@ pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {
     let at = |field: &str| format!("keys.{}.{field}", key.name);
     let mut problems: Vec<Problem> = name(&at("name"), &key.name).into_iter().collect();
     if let Some(profile) = key.profile.as_ref().filter(|profile| !entities.has_profile(profile)) {
-        problems.push(Problem::warning(at("profile"), format!("there is no profile '{profile}'")));
+        problems.push(Problem::warning(
+            at("profile"),
+            told!("no-profile", "there is no profile '{profile}'", profile = profile),
+        ));
     }
     if let Some(owner) = &key.owner {
         problems.extend(no_owner(&at("owner"), owner, entities));
@@ -28,7 +32,7 @@ pub fn key(key: &VirtualKey, entities: &Entities) -> Vec<Problem> {
             None => entities.channel(channel).is_some(),
         };
         if !there {
-            let why = format!("no channel is meant by '{channel}'");
+            let why = told!("no-channel-meant", "no channel is meant by '{entry}'", entry = channel);
             problems.push(Problem::warning(at(&format!("channels[{index}]")), why));
         }
     }
@@ -43,5 +47,13 @@ pub fn client_format(path: &str, format: &str) -> Option<Problem> {
         return None;
     }
     let known: Vec<&str> = ApiFormat::ALL.iter().map(|format| format.as_str()).chain(SURFACES).collect();
-    Some(Problem::error(path, format!("there is no format '{format}': known are {}", known.join(", "))))
+    Some(Problem::error(
+        path,
+        told!(
+            "no-format",
+            "there is no format '{format}': known are {known}",
+            format = format,
+            known = known.join(", ")
+        ),
+    ))
 }

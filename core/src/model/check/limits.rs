@@ -1,7 +1,8 @@
 //! Limits and owners: nothing that cannot be enforced is taken.
 
 use super::{Problem, name};
-use crate::model::{Entities, Limit, LimitQueue, Measure, Owner, OwnerRef, Target, Unpriced, Window};
+use crate::model::{Entities, Limit, LimitQueue, Measure, Owner, OwnerRef, Target, Told, Unpriced, Window};
+use crate::told;
 
 /// Longest wait before a limit.
 const LONGEST_WAIT_MS: u64 = 10 * 60_000;
@@ -14,51 +15,72 @@ const DEEPEST: usize = 16;
 pub fn limit(limit: &Limit, entities: &Entities) -> Vec<Problem> {
     let at = |field: &str| format!("limits.{}.{field}", limit.name);
     let mut problems: Vec<Problem> = name(&at("name"), &limit.name).into_iter().collect();
-    let mut wrong = |field: &str, why: String| problems.push(Problem::error(at(field), why));
+    let mut wrong = |field: &str, why: Told| problems.push(Problem::error(at(field), why));
     if limit.amount == 0 {
         wrong(
             limit.measure.word(),
-            "a limit of zero lets nothing through: block the key or disable the channel instead".to_owned(),
+            told!("limit-zero", "a limit of zero lets nothing through: block the key or disable the channel instead"),
         );
     }
     match (limit.measure, limit.per) {
-        (Measure::Parallel, Some(_)) => wrong("per", "requests in flight have no window: leave it out".to_owned()),
+        (Measure::Parallel, Some(_)) => {
+            wrong("per", told!("parallel-no-window", "requests in flight have no window: leave it out"))
+        }
         (Measure::Parallel, None) => {}
-        (_, None) => wrong("per", "is missing: in which time?".to_owned()),
+        (_, None) => wrong("per", told!("no-window", "is missing: in which time?")),
         (_, Some(Window::Rolling(ms))) if !Window::ROLLING_MS.contains(&ms) => {
-            wrong("per", "a window is between a second and 366 days long".to_owned());
+            wrong("per", told!("window-length", "a window is between a second and 366 days long"));
         }
         _ => {}
     }
     if let Some(zone) = &limit.zone {
         if crate::model::limit_zone(Some(zone)).is_none() {
-            wrong("zone", format!("there is no time zone '{zone}': write an IANA name, such as Europe/Berlin or UTC"));
+            wrong(
+                "zone",
+                told!(
+                    "bad-zone-name",
+                    "there is no time zone '{zone}': write an IANA name, such as Europe/Berlin or UTC",
+                    zone = zone
+                ),
+            );
         } else if !limit.per.is_some_and(Window::is_calendar) {
-            wrong("zone", "only day, week and month begin somewhere: leave it out".to_owned());
+            wrong("zone", told!("zone-unused", "only day, week and month begin somewhere: leave it out"));
         }
     }
     if let Some(mark) = limit.soft.iter().find(|mark| !(1..=100).contains(*mark)) {
-        wrong("soft", format!("{mark} is no percentage between 1 and 100"));
+        wrong("soft", told!("bad-percentage", "{mark} is no percentage between 1 and 100", mark = mark));
     }
     if limit.measure == Measure::Parallel && !limit.soft.is_empty() {
-        wrong("soft", "requests in flight are not used up: leave it out".to_owned());
+        wrong("soft", told!("parallel-not-used-up", "requests in flight are not used up: leave it out"));
     }
     if !limit.refuse && limit.soft.is_empty() {
-        wrong("soft", "a limit that refuses nothing must tell somebody: name a percentage, such as [100]".to_owned());
+        wrong(
+            "soft",
+            told!("limit-mute", "a limit that refuses nothing must tell somebody: name a percentage, such as [100]"),
+        );
     }
     if let Some(LimitQueue { timeout_ms, max_waiting }) = limit.queue {
         if !(1..=LONGEST_WAIT_MS).contains(&timeout_ms) {
-            wrong("queue.timeout_ms", format!("must be between 1 and {LONGEST_WAIT_MS}"));
+            wrong(
+                "queue.timeout_ms",
+                told!("between", "must be between {least} and {most}", least = 1, most = LONGEST_WAIT_MS),
+            );
         }
         if !(1..=MOST_WAITING).contains(&max_waiting) {
-            wrong("queue.max_waiting", format!("must be between 1 and {MOST_WAITING}"));
+            wrong(
+                "queue.max_waiting",
+                told!("between", "must be between {least} and {most}", least = 1, most = MOST_WAITING),
+            );
         }
         if !limit.refuse {
-            wrong("queue", "nothing waits before a limit that refuses nothing".to_owned());
+            wrong("queue", told!("queue-unused", "nothing waits before a limit that refuses nothing"));
         }
     }
     if limit.measure == Measure::Money && limit.refuse && entities.settings.unpriced == Unpriced::Allow {
-        let why = "models without a price count nothing here: `unpriced = \"block\"` keeps them out";
+        let why = told!(
+            "unpriced-uncounted",
+            "models without a price count nothing here: `unpriced = \"block\"` keeps them out"
+        );
         problems.push(Problem::warning(at("money"), why));
     }
     problems.extend(missing(&limit.on, entities).map(|why| Problem::warning(at("on"), why)));
@@ -66,23 +88,28 @@ pub fn limit(limit: &Limit, entities: &Entities) -> Vec<Problem> {
 }
 
 /// What a limit's target lacks to hold anything back.
-pub fn missing(on: &Target, entities: &Entities) -> Option<String> {
-    let channel = |name: &String| entities.channel(name).is_none().then(|| format!("there is no channel '{name}'"));
+pub fn missing(on: &Target, entities: &Entities) -> Option<Told> {
+    let channel = |name: &String| {
+        entities.channel(name).is_none().then(|| told!("no-channel", "there is no channel '{channel}'", channel = name))
+    };
     match on {
         Target::Gateway | Target::Model(_) => None,
         Target::Key(name) => {
             let there = entities.keys.iter().any(|key| key.name == *name);
-            (!there).then(|| format!("there is no key '{name}'"))
+            (!there).then(|| told!("no-key", "there is no key '{key}'", key = name))
         }
         // Tools are known by what they call themselves, too.
         Target::Owner(owner) if owner.kind == crate::model::OwnerKind::Tool => None,
-        Target::Owner(owner) => entities.owner(owner).is_none().then(|| format!("there is no owner '{owner}'")),
+        Target::Owner(owner) => {
+            entities.owner(owner).is_none().then(|| told!("no-owner", "there is no owner '{owner}'", owner = owner))
+        }
         Target::Channel(name) | Target::Deployment { channel: name, .. } => channel(name),
         Target::Tag(tag) => {
             let there = entities.channels.iter().any(|channel| channel.tags.contains(tag));
-            (!there).then(|| format!("no channel has the tag '{tag}'"))
+            (!there).then(|| told!("no-tag", "no channel has the tag '{tag}'", tag = tag))
         }
-        Target::Profile(name) => (!entities.has_profile(name)).then(|| format!("there is no profile '{name}'")),
+        Target::Profile(name) => (!entities.has_profile(name))
+            .then(|| told!("no-profile", "there is no profile '{profile}'", profile = name)),
     }
 }
 
@@ -93,14 +120,21 @@ pub fn owner(owner: &Owner, entities: &Entities) -> Vec<Problem> {
     let mut problems: Vec<Problem> = name(&at("name"), &owner.name).into_iter().collect();
     let Some(parent) = &owner.parent else { return problems };
     if parent.kind < owner.kind {
-        let why = format!("{}s do not stand above {}s", parent.kind, owner.kind);
+        let why =
+            told!("owner-order", "{parent}s do not stand above {owner}s", parent = parent.kind, owner = owner.kind);
         problems.push(Problem::error(at("parent"), why));
     }
     let above = entities.owner_chain(Some(parent));
     if *parent == own || above.contains(&own) {
-        problems.push(Problem::error(at("parent"), format!("'{parent}' stands below '{own}' already")));
+        problems.push(Problem::error(
+            at("parent"),
+            told!("owner-circle", "'{parent}' stands below '{owner}' already", parent = parent, owner = own),
+        ));
     } else if above.len() > DEEPEST {
-        problems.push(Problem::error(at("parent"), format!("there are more than {DEEPEST} owners above it")));
+        problems.push(Problem::error(
+            at("parent"),
+            told!("owner-deep", "there are more than {most} owners above it", most = DEEPEST),
+        ));
     }
     problems.extend(no_owner(&at("parent"), parent, entities));
     problems
@@ -108,7 +142,10 @@ pub fn owner(owner: &Owner, entities: &Entities) -> Vec<Problem> {
 
 /// A warning if an owner is not there.
 pub(super) fn no_owner(path: &str, owner: &OwnerRef, entities: &Entities) -> Option<Problem> {
-    entities.owner(owner).is_none().then(|| Problem::warning(path, format!("there is no owner '{owner}'")))
+    entities
+        .owner(owner)
+        .is_none()
+        .then(|| Problem::warning(path, told!("no-owner", "there is no owner '{owner}'", owner = owner)))
 }
 
 #[cfg(test)]

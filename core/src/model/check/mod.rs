@@ -13,7 +13,8 @@ mod profiles;
 mod routes;
 mod settings;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use channels::channel;
@@ -26,7 +27,8 @@ pub use profiles::profile;
 pub use routes::route;
 pub use settings::{is_loopback, settings};
 
-use super::{Channel, Entities};
+use super::{Channel, Entities, Told};
+use crate::told;
 
 /// How bad a problem is.
 #[derive(
@@ -49,6 +51,14 @@ pub struct Problem {
     pub path: String,
     /// What, as a lower-case fragment.
     pub message: String,
+    /// Which problem: one code for one text.
+    #[schema(value_type = String)]
+    #[serde(default)]
+    pub code: Cow<'static, str>,
+    /// What stands in the message, by name.
+    #[schema(value_type = BTreeMap<String, String>)]
+    #[serde(default)]
+    pub values: BTreeMap<Cow<'static, str>, String>,
     /// Line in the file, from 1, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
@@ -56,13 +66,18 @@ pub struct Problem {
 
 impl Problem {
     /// A problem that forbids taking the value.
-    pub fn error(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, path: path.into(), message: message.into(), line: None }
+    pub fn error(path: impl Into<String>, told: Told) -> Self {
+        Self::new(Severity::Error, path.into(), told)
     }
 
     /// A problem to be told about.
-    pub fn warning(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, path: path.into(), message: message.into(), line: None }
+    pub fn warning(path: impl Into<String>, told: Told) -> Self {
+        Self::new(Severity::Warning, path.into(), told)
+    }
+
+    fn new(severity: Severity, path: String, told: Told) -> Self {
+        let Told { code, words: message, values } = told;
+        Self { severity, path, message, code, values, line: None }
     }
 
     /// Whether it forbids taking the value.
@@ -136,12 +151,15 @@ pub fn all(entities: &Entities, catalog: &dyn Catalog) -> Vec<Problem> {
     }
     problems.extend(unique("limits", entities.limits.iter().map(|limit| limit.name.as_str())));
     if !entities.has_profile(&entities.active_profile) {
-        problems.push(Problem::warning("active_profile", format!("there is no profile '{}'", entities.active_profile)));
+        problems.push(Problem::warning(
+            "active_profile",
+            told!("no-profile", "there is no profile '{profile}'", profile = entities.active_profile),
+        ));
     }
     if let Some(anonymous) = &entities.settings.anonymous_key
         && !entities.keys.iter().any(|key| key.name == *anonymous)
     {
-        problems.push(Problem::warning("anonymous_key", format!("there is no key '{anonymous}'")));
+        problems.push(Problem::warning("anonymous_key", told!("no-key", "there is no key '{key}'", key = anonymous)));
     }
     problems
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Problem;
+use crate::told;
 
 /// Longest name of anything.
 const LONGEST: usize = 100;
@@ -10,11 +11,16 @@ const LONGEST: usize = 100;
 /// A name is letters, digits, `-`, `_`, `.`: it stands in `channel/model`, in paths (`/p/{profile}`) and in headers.
 pub fn name(path: &str, name: &str) -> Option<Problem> {
     let message = if name.is_empty() {
-        "the name is empty".to_owned()
+        told!("name-empty", "the name is empty")
     } else if name.chars().count() > LONGEST {
-        format!("the name is longer than {LONGEST} characters")
+        told!("name-long", "the name is longer than {most} characters", most = LONGEST)
     } else if let Some(odd) = name.chars().find(|c| !c.is_alphanumeric() && !"-_.".contains(*c)) {
-        format!("the name '{name}' holds '{odd}': only letters, digits, '-', '_' and '.' are allowed")
+        told!(
+            "name-odd",
+            "the name '{name}' holds '{odd}': only letters, digits, '-', '_' and '.' are allowed",
+            name = name,
+            odd = odd
+        )
     } else {
         return None;
     };
@@ -27,7 +33,10 @@ pub fn unique<'a>(what: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<P
     let mut problems = Vec::new();
     for name in names {
         if !seen.insert(name) {
-            problems.push(Problem::error(format!("{what}.{name}"), format!("'{name}' is declared twice")));
+            problems.push(Problem::error(
+                format!("{what}.{name}"),
+                told!("declared-twice", "'{name}' is declared twice", name = name),
+            ));
         }
     }
     problems

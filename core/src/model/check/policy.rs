@@ -3,6 +3,7 @@
 use super::{Problem, routes};
 use crate::model::{CutStreams, Entities, FailureClass, KeyBreaker, Override, Policy, Retry, RetryAction};
 use crate::overrides::Overrides;
+use crate::told;
 
 /// No wait is longer: who waits that long has left.
 const LONGEST_MS: u64 = 600_000;
@@ -14,14 +15,20 @@ pub fn policy(path: &str, policy: &Policy, entities: &Entities) -> Vec<Problem> 
     let at = |field: &str| format!("{path}.{field}");
     let mut problems = retry(&at("retry"), &policy.retry);
     if policy.race.is_some_and(|race| race == 0 || race > MOST_RACERS) {
-        problems.push(Problem::error(at("race"), format!("must be between 1 (no race) and {MOST_RACERS}")));
+        problems.push(Problem::error(
+            at("race"),
+            told!("racers", "must be between 1 (no race) and {most}", most = MOST_RACERS),
+        ));
     }
     if policy.hedge_after_ms.is_some_and(|ms| ms > LONGEST_MS) {
-        problems.push(Problem::error(at("hedge_after_ms"), format!("must be at most {LONGEST_MS}")));
+        problems.push(Problem::error(at("hedge_after_ms"), told!("most", "must be at most {most}", most = LONGEST_MS)));
     }
     if let Some(mirror) = &policy.mirror {
         if mirror.percent == 0 || mirror.percent > 100 {
-            problems.push(Problem::error(at("mirror.percent"), "must be between 1 and 100"));
+            problems.push(Problem::error(
+                at("mirror.percent"),
+                told!("between", "must be between {least} and {most}", least = 1, most = 100),
+            ));
         }
         problems.extend(routes::target(&at("mirror.to"), &mirror.to, entities));
     }
@@ -33,10 +40,13 @@ pub fn policy(path: &str, policy: &Policy, entities: &Entities) -> Vec<Problem> 
         }
     }
     if policy.cache.ttl_seconds == Some(0) {
-        problems.push(Problem::error(at("cache.ttl_seconds"), "must be at least 1; write mode = \"off\" for no cache"));
+        problems.push(Problem::error(
+            at("cache.ttl_seconds"),
+            told!("ttl-least", "must be at least 1; write mode = \"off\" for no cache"),
+        ));
     }
     if policy.cache.namespace.as_ref().is_some_and(|name| name.trim().is_empty()) {
-        problems.push(Problem::error(at("cache.namespace"), "is empty"));
+        problems.push(Problem::error(at("cache.namespace"), told!("empty", "is empty")));
     }
     if let Some(breaker) = &policy.key_breaker {
         problems.extend(key_breaker(&at("key_breaker"), breaker));
@@ -47,21 +57,30 @@ pub fn policy(path: &str, policy: &Policy, entities: &Entities) -> Vec<Problem> 
 /// Checks when a key is held back. Only the gateway and a key can say it.
 fn key_breaker(path: &str, breaker: &KeyBreaker) -> Vec<Problem> {
     if !(path == "policy.key_breaker" || path.starts_with("keys.")) {
-        return vec![Problem::error(path, "only the gateway's policy and a key's can say when a key is held back")];
+        return vec![Problem::error(
+            path,
+            told!("key-breaker-place", "only the gateway's policy and a key's can say when a key is held back"),
+        )];
     }
     let at = |field: &str| format!("{path}.{field}");
     let mut problems = Vec::new();
     if breaker.error_percent.is_some_and(|percent| percent > 100) {
-        problems.push(Problem::error(at("error_percent"), "must be at most 100"));
+        problems.push(Problem::error(at("error_percent"), told!("most", "must be at most {most}", most = 100)));
     }
     if breaker.spend_times == Some(1) {
-        problems.push(Problem::error(at("spend_times"), "must be at least 2: once the usual is usual"));
+        problems.push(Problem::error(
+            at("spend_times"),
+            told!("spend-least", "must be at least 2: once the usual is usual"),
+        ));
     }
     if breaker.least_requests == Some(0) {
-        problems.push(Problem::error(at("least_requests"), "must be at least 1"));
+        problems.push(Problem::error(at("least_requests"), told!("least", "must be at least {least}", least = 1)));
     }
     if breaker.window_seconds.is_some_and(|seconds| !(10..=86_400).contains(&seconds)) {
-        problems.push(Problem::error(at("window_seconds"), "must be between 10 and 86400"));
+        problems.push(Problem::error(
+            at("window_seconds"),
+            told!("between", "must be between {least} and {most}", least = 10, most = 86_400),
+        ));
     }
     problems
 }
@@ -74,23 +93,30 @@ pub(super) fn retry(path: &str, retry: &Retry) -> Vec<Problem> {
         [("backoff_ms", retry.backoff_ms), ("backoff_max_ms", retry.backoff_max_ms), ("max_wait_ms", retry.max_wait_ms)]
     {
         if ms.is_some_and(|ms| ms > LONGEST_MS) {
-            problems.push(Problem::error(at(field), format!("must be at most {LONGEST_MS}")));
+            problems.push(Problem::error(at(field), told!("most", "must be at most {most}", most = LONGEST_MS)));
         }
     }
     if retry.same.is_some_and(|same| same > 10) {
-        problems.push(Problem::error(at("same"), "must be at most 10"));
+        problems.push(Problem::error(at("same"), told!("most", "must be at most {most}", most = 10)));
     }
     for class in [FailureClass::Rejected, FailureClass::Denied] {
         if retry.on.get(&class) == Some(&RetryAction::Again) {
-            let why = "the same deployment says the same again: take \"elsewhere\" or \"never\"";
+            let why =
+                told!("again-useless", "the same deployment says the same again: take \"elsewhere\" or \"never\"");
             problems.push(Problem::error(at("on"), why));
         }
     }
     if retry.cut_streams == Some(CutStreams::Off) && retry.on.contains_key(&FailureClass::Cut) {
-        problems.push(Problem::warning(at("on.cut"), "does not hold for streams while cut_streams is \"off\""));
+        problems.push(Problem::warning(
+            at("on.cut"),
+            told!("cut-off", "does not hold for streams while cut_streams is \"off\""),
+        ));
     }
     if retry.cut_streams == Some(CutStreams::Resume) && retry.on.get(&FailureClass::Cut) == Some(&RetryAction::Never) {
-        problems.push(Problem::warning(at("on.cut"), "says \"never\": so no stream is resumed that breaks off"));
+        problems.push(Problem::warning(
+            at("on.cut"),
+            told!("cut-never", "says \"never\": so no stream is resumed that breaks off"),
+        ));
     }
     problems
 }

@@ -4,14 +4,15 @@ use regex_lite::Regex;
 
 use super::conditions::conditions;
 use super::{Problem, glob_covers, glob_matches, name, routes};
-use crate::model::{DIRECT, Entities, Profile, ProfileRule};
+use crate::model::{DIRECT, Entities, Profile, ProfileRule, Told};
+use crate::told;
 
 /// Checks one profile against everything else.
 pub fn profile(profile: &Profile, entities: &Entities) -> Vec<Problem> {
     let path = format!("profiles.{}", profile.name);
     let mut problems: Vec<Problem> = name(&format!("{path}.name"), &profile.name).into_iter().collect();
     if profile.name == DIRECT {
-        problems.push(Problem::error(&path, "'direct' is built in and cannot be declared"));
+        problems.push(Problem::error(&path, told!("direct-built-in", "'direct' is built in and cannot be declared")));
     }
     problems.extend(channels(&path, profile, entities));
     let mut earlier: Vec<(&ProfileRule, Pattern)> = Vec::new();
@@ -26,7 +27,11 @@ pub fn profile(profile: &Profile, entities: &Entities) -> Vec<Problem> {
                     all && wide.swallows(&pattern)
                 };
                 if let Some(before) = earlier.iter().position(takes) {
-                    let why = format!("can never match: rules[{before}] takes everything that it would match");
+                    let why = told!(
+                        "never-after",
+                        "can never match: rules[{before}] takes everything that it would match",
+                        before = before
+                    );
                     problems.push(Problem::warning(&path, why));
                 }
                 problems.extend(captures(&path, rule, &pattern));
@@ -57,7 +62,10 @@ fn channels(path: &str, profile: &Profile, entities: &Entities) -> Vec<Problem> 
     unknown
         .map(|(index, entry)| {
             let path = format!("{path}.channels[{index}]");
-            Problem::warning(path, format!("no channel is meant by '{}'", entry.trim_start_matches('!')))
+            Problem::warning(
+                path,
+                told!("no-channel-meant", "no channel is meant by '{entry}'", entry = entry.trim_start_matches('!')),
+            )
         })
         .collect()
 }
@@ -70,15 +78,17 @@ enum Pattern {
 
 impl Pattern {
     /// The pattern of a rule, or the field that is wrong and why.
-    fn of(rule: &ProfileRule) -> Result<Self, (&'static str, String)> {
+    fn of(rule: &ProfileRule) -> Result<Self, (&'static str, Told)> {
         match (&rule.glob, &rule.regex) {
-            (Some(_), Some(_)) => Err(("", "has both 'match' and 'regex': take one".to_owned())),
-            (None, None) => Err(("", "has neither 'match' nor 'regex'".to_owned())),
-            (Some(glob), None) if glob.is_empty() => Err((".match", "is empty and matches nothing".to_owned())),
+            (Some(_), Some(_)) => Err(("", told!("match-and-regex", "has both 'match' and 'regex': take one"))),
+            (None, None) => Err(("", told!("no-match-nor-regex", "has neither 'match' nor 'regex'"))),
+            (Some(glob), None) if glob.is_empty() => {
+                Err((".match", told!("match-empty", "is empty and matches nothing")))
+            }
             (Some(glob), None) => Ok(Self::Glob(glob.clone())),
-            (None, Some(regex)) => Regex::new(regex)
-                .map(|regex| Self::Regex(Box::new(regex)))
-                .map_err(|why| (".regex", format!("'{regex}' is no regular expression: {why}"))),
+            (None, Some(regex)) => Regex::new(regex).map(|regex| Self::Regex(Box::new(regex))).map_err(|why| {
+                (".regex", told!("bad-regex", "'{regex}' is no regular expression: {why}", regex = regex, why = why))
+            }),
         }
     }
 
@@ -106,7 +116,12 @@ fn captures(path: &str, rule: &ProfileRule, pattern: &Pattern) -> Vec<Problem> {
             let digits: String = after.trim_start_matches('{').chars().take_while(char::is_ascii_digit).collect();
             digits.parse::<usize>().ok().filter(|number| *number >= groups)
         })
-        .map(|number| Problem::warning(format!("{path}.to"), format!("'${number}' stands for no group of the rule")))
+        .map(|number| {
+            Problem::warning(
+                format!("{path}.to"),
+                told!("no-group", "'${number}' stands for no group of the rule", number = number),
+            )
+        })
         .collect()
 }
 

@@ -5,6 +5,7 @@ use regex_lite::Regex;
 use super::conditions::conditions;
 use super::{Problem, glob_matches};
 use crate::model::{Channel, Entities, Route};
+use crate::told;
 
 /// The built-in model that repeats the last user text.
 const ECHO: &str = "echo";
@@ -14,16 +15,20 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
     let path = format!("routes.{}", route.model);
     let mut problems = Vec::new();
     if route.model.trim().is_empty() {
-        problems.push(Problem::error("routes", "the model is empty"));
+        problems.push(Problem::error("routes", told!("route-unnamed", "the model is empty")));
     }
     if route.model == ECHO {
-        problems.push(Problem::error(&path, "'echo' is built in and cannot be routed elsewhere"));
+        problems
+            .push(Problem::error(&path, told!("echo-built-in", "'echo' is built in and cannot be routed elsewhere")));
     }
     if route.groups.is_empty() {
-        problems.push(Problem::error(&path, "a route needs at least one group"));
+        problems.push(Problem::error(&path, told!("route-empty", "a route needs at least one group")));
     }
-    if let Some(Err(why)) = route.regex.as_deref().map(Regex::new) {
-        problems.push(Problem::error(format!("{path}.regex"), format!("is no regular expression: {why}")));
+    if let Some(regex) = &route.regex
+        && let Err(why) = Regex::new(regex)
+    {
+        let told = told!("bad-regex", "'{regex}' is no regular expression: {why}", regex = regex, why = why);
+        problems.push(Problem::error(format!("{path}.regex"), told));
     }
     problems.extend(conditions(&format!("{path}.if"), &route.conditions));
     for (index, group) in route.groups.iter().enumerate() {
@@ -31,7 +36,7 @@ pub fn route(route: &Route, entities: &Entities) -> Vec<Problem> {
         problems.extend(conditions(&format!("{path}.if"), &group.conditions));
         let path = format!("{path}.use");
         if group.targets.is_empty() {
-            problems.push(Problem::error(&path, "a group needs at least one target"));
+            problems.push(Problem::error(&path, told!("group-empty", "a group needs at least one target")));
         }
         for target in &group.targets {
             problems.extend(deployment(&path, target, route, entities));
@@ -52,15 +57,22 @@ fn deployment(path: &str, target: &str, route: &Route, entities: &Entities) -> O
     }
     let Some((channel, upstream)) = target.split_once('/') else {
         if target != route.model && entities.route(target).is_some() {
-            return Some(Problem::error(path, format!("'{target}' is a route: a route cannot lead to another")));
+            return Some(Problem::error(
+                path,
+                told!("route-to-route", "'{target}' is a route: a route cannot lead to another", target = target),
+            ));
         }
         let offered = entities.channels.iter().any(|channel| may_serve(channel, target));
-        return (!offered).then(|| Problem::warning(path, format!("nothing offers '{target}'")));
+        return (!offered).then(|| {
+            Problem::warning(path, told!("none-offers-target", "nothing offers '{target}'", target = target))
+        });
     };
     let Some(found) = entities.channel(channel) else {
         // The slash may be part of a model's name.
         let offered = entities.channels.iter().any(|channel| may_serve(channel, target) && lists(channel));
-        return (!offered).then(|| Problem::warning(path, format!("there is no channel '{channel}'")));
+        return (!offered).then(|| {
+            Problem::warning(path, told!("no-channel", "there is no channel '{channel}'", channel = channel))
+        });
     };
     if let Some(pattern) = upstream.strip_prefix('~') {
         return regex(path, pattern);
@@ -71,8 +83,12 @@ fn deployment(path: &str, target: &str, route: &Route, entities: &Entities) -> O
         "*" if several => None,
         "*" => {
             let model = &route.model;
-            let why = format!(
-                "'{target}' asks the channel for '{model}', which it does not list: name its model, {channel}/MODEL"
+            let why = told!(
+                "star-unlisted",
+                "'{target}' asks the channel for '{model}', which it does not list: name its model, {channel}/MODEL",
+                target = target,
+                model = model,
+                channel = channel
             );
             (!may_serve(found, model)).then(|| Problem::warning(path, why))
         }
@@ -83,7 +99,10 @@ fn deployment(path: &str, target: &str, route: &Route, entities: &Entities) -> O
 
 fn regex(path: &str, pattern: &str) -> Option<Problem> {
     let why = Regex::new(pattern).err()?;
-    Some(Problem::error(path, format!("'~{pattern}' is no regular expression: {why}")))
+    Some(Problem::error(
+        path,
+        told!("bad-target-regex", "'~{regex}' is no regular expression: {why}", regex = pattern, why = why),
+    ))
 }
 
 /// Whether it is known what the channel has.
@@ -94,7 +113,7 @@ fn lists(channel: &Channel) -> bool {
 /// A profile's target: a model, a route, or what a route's groups may hold. `None`: it points somewhere, or may.
 pub(super) fn target(path: &str, target: &str, entities: &Entities) -> Option<Problem> {
     if target.trim().is_empty() {
-        return Some(Problem::error(path, "the target is empty"));
+        return Some(Problem::error(path, told!("target-empty", "the target is empty")));
     }
     if target == ECHO || target.contains('$') || routed(target, entities) {
         return None;
@@ -115,7 +134,8 @@ pub(super) fn target(path: &str, target: &str, entities: &Entities) -> Option<Pr
         };
     }
     let somewhere = entities.channels.iter().any(|channel| may_serve(channel, target));
-    (!somewhere).then(|| Problem::warning(path, format!("nothing offers '{target}'")))
+    (!somewhere)
+        .then(|| Problem::warning(path, told!("none-offers-target", "nothing offers '{target}'", target = target)))
 }
 
 /// Whether a route takes the name.
@@ -130,12 +150,16 @@ fn routed(name: &str, entities: &Entities) -> bool {
 
 fn missing_tag(path: &str, tag: &str, entities: &Entities) -> Option<Problem> {
     let tagged = entities.channels.iter().any(|channel| channel.tags.iter().any(|own| own == tag));
-    (!tagged).then(|| Problem::warning(path, format!("no channel has the tag '{tag}'")))
+    (!tagged).then(|| Problem::warning(path, told!("no-tag", "no channel has the tag '{tag}'", tag = tag)))
 }
 
 fn missing_model(path: &str, channel: &Channel, model: &str) -> Option<Problem> {
-    (!may_serve(channel, model))
-        .then(|| Problem::warning(path, format!("the channel '{}' does not list '{model}'", channel.name)))
+    (!may_serve(channel, model)).then(|| {
+        Problem::warning(
+            path,
+            told!("unlisted", "the channel '{channel}' does not list '{model}'", channel = channel.name, model = model),
+        )
+    })
 }
 
 /// Whether the channel lists the model by either name. One that was never asked what it has may have anything.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Problem;
 use crate::model::{SecretSource, Settings, Timeouts};
+use crate::told;
 
 /// Smallest body limit that still lets a request with a picture through.
 const LEAST_BODY_BYTES: u64 = 64 << 10;
@@ -12,31 +13,41 @@ const LEAST_BODY_BYTES: u64 = 64 << 10;
 pub fn settings(settings: &Settings) -> Vec<Problem> {
     let mut problems = Vec::new();
     if settings.listen.is_empty() {
-        problems.push(Problem::error("listen", "there is no address to listen on"));
+        problems.push(Problem::error("listen", told!("no-listen", "there is no address to listen on")));
     }
     for (index, listen) in settings.listen.iter().enumerate() {
         problems.extend(listen_address(&format!("listen[{index}]"), listen, settings.lan));
     }
     for (index, host) in settings.allowed_hosts.iter().enumerate() {
         if host.is_empty() || host.contains(['/', '*', ' ']) {
-            let why = format!("'{host}' is no host name (without scheme, path or '*')");
+            let why = told!("bad-host", "'{host}' is no host name (without scheme, path or '*')", host = host);
             problems.push(Problem::error(format!("allowed_hosts[{index}]"), why));
         }
     }
     for (index, origin) in settings.allowed_origins.iter().enumerate() {
         if !is_origin(origin) {
-            let why = format!("'{origin}' is no origin: write scheme://host[:port], without path or '*'");
+            let why = told!(
+                "bad-origin",
+                "'{origin}' is no origin: write scheme://host[:port], without path or '*'",
+                origin = origin
+            );
             problems.push(Problem::error(format!("allowed_origins[{index}]"), why));
         }
     }
     if settings.max_body_bytes < LEAST_BODY_BYTES {
-        problems.push(Problem::error("max_body_bytes", format!("must be at least {LEAST_BODY_BYTES}")));
+        problems.push(Problem::error(
+            "max_body_bytes",
+            told!("least", "must be at least {least}", least = LEAST_BODY_BYTES),
+        ));
     }
     if settings.max_attempts == 0 {
-        problems.push(Problem::error("max_attempts", "must be at least 1"));
+        problems.push(Problem::error("max_attempts", told!("least", "must be at least {least}", least = 1)));
     }
     if settings.bodies_days == 0 {
-        problems.push(Problem::error("bodies_days", "must be at least 1: `bodies = \"off\"` keeps none"));
+        problems.push(Problem::error(
+            "bodies_days",
+            told!("bodies-least", "must be at least 1: `bodies = \"off\"` keeps none"),
+        ));
     }
     let breaker = &settings.breaker;
     for (field, value) in [
@@ -47,18 +58,23 @@ pub fn settings(settings: &Settings) -> Vec<Problem> {
         ("retry_after_cap_ms", breaker.retry_after_cap_ms),
     ] {
         if value == 0 {
-            problems.push(Problem::error(format!("breaker.{field}"), "must be at least 1"));
+            problems.push(Problem::error(
+                format!("breaker.{field}"),
+                told!("least", "must be at least {least}", least = 1),
+            ));
         }
     }
     if settings.metadata_days == 0 {
-        problems.push(Problem::error("metadata_days", "must be at least 1"));
+        problems.push(Problem::error("metadata_days", told!("least", "must be at least {least}", least = 1)));
     }
     if settings.stored_response_seconds == 0 {
-        problems.push(Problem::error("stored_response_seconds", "must be at least 1"));
+        problems.push(Problem::error("stored_response_seconds", told!("least", "must be at least {least}", least = 1)));
     }
     if let Some(SecretSource::Inline(_)) = &settings.master_key {
-        let why =
-            "stands in plain text: write env:NAME or file:PATH, so that whoever reads the file cannot open the seals";
+        let why = told!(
+            "master-key-plain",
+            "stands in plain text: write env:NAME or file:PATH, so that whoever reads the file cannot open the seals"
+        );
         problems.push(Problem::warning("master_key", why));
     }
     problems.extend(timeouts("timeouts", &settings.timeouts));
@@ -77,16 +93,23 @@ pub(super) fn timeouts(path: &str, timeouts: &Timeouts) -> Vec<Problem> {
     ]
     .into_iter()
     .filter(|(_, value)| *value == Some(0))
-    .map(|(field, _)| Problem::error(format!("{path}.{field}"), "must be at least 1"))
+    .map(|(field, _)| Problem::error(format!("{path}.{field}"), told!("least", "must be at least {least}", least = 1)))
     .collect()
 }
 
 fn listen_address(path: &str, listen: &str, lan: bool) -> Option<Problem> {
     match is_loopback(listen) {
-        None => Some(Problem::error(path, format!("'{listen}' is no address: write host:port, like 127.0.0.1:6935"))),
+        None => Some(Problem::error(
+            path,
+            told!("bad-listen", "'{listen}' is no address: write host:port, like 127.0.0.1:6935", listen = listen),
+        )),
         Some(false) if !lan => Some(Problem::error(
             path,
-            format!("'{listen}' can be reached from other machines: set lan = true if that is meant"),
+            told!(
+                "listen-lan",
+                "'{listen}' can be reached from other machines: set lan = true if that is meant",
+                listen = listen
+            ),
         )),
         Some(_) => None,
     }

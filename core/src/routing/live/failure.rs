@@ -10,6 +10,7 @@ use myelin_protocol::ApiErrorKind;
 /// What went wrong, as far as it says something about who was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = Fault)]
 pub enum Failure {
     /// The provider's limit on requests or tokens.
     RateLimited,

@@ -96,10 +96,10 @@ fn later_groups_stand_behind_and_filters_hold() {
         &[(Strategy::Weighted, &["a", "b"]), (Strategy::Ordered, &["a", "b", "c"])],
     );
     assert_eq!(bench.order(), ["b", "a", "c"]);
-    let barred = |channel: usize| (channel == 1).then_some("the key may not use it");
+    let barred = |channel: usize| (channel == 1).then_some(Omitted::NotForKey);
     let plan = bench.plan_with(&Desire { strategy: None, barred: &barred, place: None, bound: None, dry: false });
     assert_eq!(plan.candidates.iter().map(|own| own.channel).collect::<Vec<_>>(), [0, 2]);
-    assert_eq!(plan.left_out[0].why, "the key may not use it");
+    assert_eq!(plan.left_out[0].why, Omitted::NotForKey);
     assert_eq!(plan.words(&bench.table)[1], "c/m: group 2 ordered, the only one");
 }
 
@@ -156,7 +156,7 @@ fn the_only_deployment_is_asked_even_when_benched() {
         [1, 0],
         "the first to recover first"
     );
-    assert!(matches!(plan.steps[0].note, Note::LastResort(_)));
+    assert!(matches!(plan.steps[0].note, Note::LastResort { .. }));
 }
 
 #[test]

@@ -16,9 +16,11 @@ use super::error::{AdminError, Failure};
 use super::extract::Sent;
 use super::{Admin, profiles};
 use crate::gateway::BenchError;
+use crate::model::Told;
 use crate::model::{Channel, Profile, Route};
 use crate::providers::Catalog;
 use crate::store::Change;
+use crate::told;
 use crate::tools::find::{FoundConfig, FoundKey};
 use crate::tools::import::{self, Imported, Kind};
 
@@ -127,7 +129,7 @@ pub(super) struct ImportView {
     /// Routes.
     routes: Vec<Route>,
     /// What was not taken over, or not as it was.
-    notes: Vec<String>,
+    notes: Vec<Told>,
     /// It was taken over.
     applied: bool,
 }
@@ -297,7 +299,12 @@ fn rename(admin: &Admin, imported: &mut Imported) {
         if name == channel.name {
             continue;
         }
-        imported.notes.push(format!("'{}' is called '{name}': there is a channel of its name already", channel.name));
+        imported.notes.push(told!(
+            "import-renamed",
+            "'{old}' is called '{name}': there is a channel of its name already",
+            old = channel.name,
+            name = name
+        ));
         let (old, new) = (format!("{}/", channel.name), format!("{name}/"));
         for rule in imported.profiles.iter_mut().flat_map(|profile| &mut profile.rules) {
             for to in std::iter::once(&mut rule.to).chain(&mut rule.fallback) {

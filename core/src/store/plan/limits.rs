@@ -4,6 +4,7 @@ use super::{Done, Held, Scene, logged, may_put, own, refuse_errors};
 use crate::model::check::{self, Problem};
 use crate::model::{Limit, Origin, Owner, OwnerRef, Target};
 use crate::store::ChangeError;
+use crate::told;
 
 pub(super) fn put_limit(held: &mut Held, limit: Limit, scene: &Scene<'_>, new: bool) -> Done {
     let before = scene.entities.limit(&limit.name);
@@ -30,7 +31,10 @@ pub(super) fn put_owner(held: &mut Held, owner: Owner, scene: &Scene<'_>, new: b
     may_put("owner", &name.to_string(), scene.entities.owner(&name).map(|owner| owner.origin), new)?;
     let mut problems = check::owner(&owner, scene.entities);
     if let Some(parent) = owner.parent.as_ref().filter(|parent| scene.entities.owner(parent).is_none()) {
-        problems.push(Problem::error(format!("owners.{name}.parent"), format!("there is no owner '{parent}'")));
+        problems.push(Problem::error(
+            format!("owners.{name}.parent"),
+            told!("no-owner", "there is no owner '{owner}'", owner = parent),
+        ));
     }
     refuse_errors(problems)?;
     let detail = owner.parent.as_ref().map(|parent| format!("below {parent}")).unwrap_or_default();

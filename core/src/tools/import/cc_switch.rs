@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{Draft, ImportError, Imported, Kind, channels, credential, provider_of, sqlite, text};
+use crate::told;
 use crate::tools::edit::{self, Format};
 
 const TABLE: &str = "providers";
@@ -15,7 +16,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     for row in rows {
         let Some(draft) = draft(&row) else {
             if row.category != "official" {
-                out.notes.push(format!("left out '{}' of {}: there is no key in it", row.name, row.tool));
+                out.notes.push(told!(
+                    "import-no-key",
+                    "left out '{name}' of {tool}: there is no key in it",
+                    name = row.name,
+                    tool = row.tool
+                ));
             }
             continue;
         };
@@ -42,7 +48,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     }
     channels(drafts, &mut out);
     if !out.channels.is_empty() {
-        out.notes.push("switching: cc-switch rewrote a tool's file, here a profile says where a tool's models go (`myelin profile`)".to_owned());
+        out.notes.push(told!(
+            "import-switching",
+            "switching: cc-switch rewrote a tool's file, here a profile says where a tool's models go (`myelin profile`)"
+        ));
     }
     Ok(out)
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Draft, ImportError, Imported, Kind, channels, credential, entries, provider_of, text, tidy};
+use crate::told;
 use crate::tools::edit::{self, Format};
 
 /// The kinds of calls that the router tells apart, and what tells them apart here. In the order in which rules are tried.
@@ -22,7 +23,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     for entry in providers {
         let name = text(entry, "/name").unwrap_or("provider").to_owned();
         let Some(address) = text(entry, "/api_base_url").or_else(|| text(entry, "/baseUrl")) else {
-            out.notes.push(format!("left out '{name}': it names no address"));
+            out.notes.push(told!("import-no-address", "left out '{name}': it names no address", name = name));
             continue;
         };
         let anthropic = address.contains("/messages")
@@ -35,8 +36,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
             .map(|model| (model.to_owned(), model.to_owned()));
         let key = text(entry, "/api_key").or_else(|| text(entry, "/apiKey")).and_then(credential);
         if entry.pointer("/transformer").is_some() {
-            out.notes.push(format!(
-                "not needed: the transformers of '{name}'; formats are converted by the catalog's rules"
+            out.notes.push(told!(
+                "import-transformers",
+                "not needed: the transformers of '{name}'; formats are converted by the catalog's rules",
+                name = name
             ));
         }
         drafts.push(Draft { name, provider, base_url, credential: key, models: models.collect(), ..Draft::default() });
@@ -66,7 +69,7 @@ fn router(config: &Value, out: &mut Imported) {
     for left in
         router.keys().filter(|kind| !KINDS.iter().any(|(known, _)| known == kind) && !kind.starts_with("longContext"))
     {
-        out.notes.push(format!("not taken over: Router.{left}"));
+        out.notes.push(told!("import-not-taken", "not taken over: {what}", what = format!("Router.{left}")));
     }
     if rules.is_empty() {
         return;
@@ -75,6 +78,6 @@ fn router(config: &Value, out: &mut Imported) {
         json!({"name": "claude-code-router", "rules": rules, "description": "The router of claude-code-router"}),
     ) {
         Ok(profile) => out.profiles.push(profile),
-        Err(why) => out.notes.push(format!("the router is left out: {why}")),
+        Err(why) => out.notes.push(told!("import-router", "the router is left out: {why}", why = why)),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Draft, ImportError, Imported, Kind, channels, credential, entries, provider_of, text, tidy};
+use crate::told;
 use crate::tools::edit::{self, Format};
 
 /// LiteLLM's names of providers, and our rows. Others are called alike.
@@ -58,21 +59,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     for entry in list {
         let name = text(entry, "/model_name").unwrap_or_default();
         let Some(model) = text(entry, "/litellm_params/model") else {
-            out.notes.push(format!("left out '{name}': it names no model"));
+            out.notes.push(told!("import-no-model", "left out '{name}': it names no model", name = name));
             continue;
         };
         add(entry, name, model, &mut drafts, &mut out);
     }
     channels(drafts, &mut out);
     aliases(&config, &mut out);
-    for (pointer, what) in [
-        ("/general_settings/master_key", "the master key: make keys with `myelin key create`"),
-        ("/litellm_settings/callbacks", "callbacks"),
-        ("/litellm_settings/cache_params", "the cache: see docs/guide/cache.md"),
-        ("/guardrails", "guardrails"),
+    for (pointer, note) in [
+        (
+            "/general_settings/master_key",
+            told!("import-master-key", "not taken over: the master key: make keys with `myelin key create`"),
+        ),
+        ("/litellm_settings/callbacks", told!("import-not-taken", "not taken over: {what}", what = "callbacks")),
+        ("/litellm_settings/cache_params", told!("import-cache", "not taken over: the cache: see docs/guide/cache.md")),
+        ("/guardrails", told!("import-not-taken", "not taken over: {what}", what = "guardrails")),
     ] {
         if config.pointer(pointer).is_some() {
-            out.notes.push(format!("not taken over: {what}"));
+            out.notes.push(note);
         }
     }
     Ok(out)
@@ -129,7 +133,12 @@ fn add(entry: &Value, name: &str, model: &str, drafts: &mut Vec<Draft>, out: &mu
     }
     for limit in ["rpm", "tpm", "weight", "max_parallel_requests"] {
         if entry.pointer(&format!("{params}/{limit}")).is_some() {
-            out.notes.push(format!("not taken over: {limit} of '{name}'; see `myelin limit` and weights of channels"));
+            out.notes.push(told!(
+                "import-limit",
+                "not taken over: {limit} of '{name}'; see `myelin limit` and weights of channels",
+                limit = limit,
+                name = name
+            ));
         }
     }
 }
@@ -161,6 +170,6 @@ fn aliases(config: &Value, out: &mut Imported) {
         json!({"name": tidy("litellm"), "rules": rules, "description": "Aliases and fallbacks of LiteLLM's configuration"}),
     ) {
         Ok(profile) => out.profiles.push(profile),
-        Err(why) => out.notes.push(format!("aliases and fallbacks are left out: {why}")),
+        Err(why) => out.notes.push(told!("import-aliases", "aliases and fallbacks are left out: {why}", why = why)),
     }
 }

@@ -1,6 +1,7 @@
 //! LLMux: `providers` with name, type, key, address and models.
 
 use super::{Draft, ImportError, Imported, Kind, channels, credential, entries, provider_of, text};
+use crate::told;
 use crate::tools::edit::{self, Format};
 
 /// LLMux's types of providers, and our rows. Others are spoken to as OpenAI is.
@@ -51,8 +52,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
             (Some("anthropic"), Some(address)) => provider_of(address, "anthropic-compatible"),
             (Some(row), address) => (row.to_owned(), address.map(str::to_owned)),
             (None, None) => {
-                out.notes
-                    .push(format!("left out '{name}': its type '{kind}' is not known here and it names no address"));
+                out.notes.push(told!(
+                    "import-no-type",
+                    "left out '{name}': its type '{kind}' is not known here and it names no address",
+                    name = name,
+                    kind = kind
+                ));
                 continue;
             }
         };
@@ -62,8 +67,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
         });
         let key = text(entry, "/api_key");
         if key.is_some_and(|key| key.starts_with("vault://")) {
-            out.notes
-                .push(format!("the key of '{name}' lies in a vault: set it with `myelin channel set {name} --key …`"));
+            out.notes.push(told!(
+                "import-vault",
+                "the key of '{name}' lies in a vault: set it with `myelin channel set {name} --key …`",
+                name = name
+            ));
         }
         let key = key.filter(|key| !key.starts_with("vault://"));
         drafts.push(Draft {
@@ -76,16 +84,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
         });
     }
     channels(drafts, &mut out);
-    for (key, what) in [
-        ("routing", "routing: see docs/routing.md"),
-        ("auth", "auth and its keys"),
-        ("governance", "governance"),
-        ("rate_limit", "rate_limit: see `myelin limit`"),
-        ("cache", "cache: see docs/guide/cache.md"),
-        ("pricing_file", "the price file: see `myelin price import`"),
+    for (key, note) in [
+        ("routing", told!("import-routing", "not taken over: routing: see docs/routing.md")),
+        ("auth", told!("import-auth", "not taken over: auth and its keys")),
+        ("governance", told!("import-not-taken", "not taken over: {what}", what = "governance")),
+        ("rate_limit", told!("import-rate-limit", "not taken over: rate_limit: see `myelin limit`")),
+        ("cache", told!("import-cache", "not taken over: the cache: see docs/guide/cache.md")),
+        ("pricing_file", told!("import-price-file", "not taken over: the price file: see `myelin price import`")),
     ] {
         if config.get(key).is_some() {
-            out.notes.push(format!("not taken over: {what}"));
+            out.notes.push(note);
         }
     }
     Ok(out)

@@ -47,7 +47,7 @@ general_settings: {master_key: sk-1234}
     assert_eq!(serde_json::to_value(shown(&imported)).unwrap(), expected);
     assert_eq!(imported.profiles[0].rules.len(), 2);
     assert_eq!(imported.profiles[0].rules[1].fallback, ["claude"]);
-    assert!(imported.notes.iter().any(|note| note.contains("master key")), "{:?}", imported.notes);
+    assert!(imported.notes.iter().any(|note| note.words.contains("master key")), "{:?}", imported.notes);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn llmux_and_ccr_are_read() {
             ["v", "anthropic", [], []]
         ])
     );
-    assert!(imported.notes.iter().any(|note| note.contains("vault")));
+    assert!(imported.notes.iter().any(|note| note.words.contains("vault")));
 
     let config = br#"{
       // comments are usual there
@@ -79,7 +79,7 @@ fn llmux_and_ccr_are_read() {
     );
     let to: Vec<&str> = imported.profiles[0].rules.iter().map(|rule| rule.to.as_str()).collect();
     assert_eq!(to, ["my-proxy/claude-x", "deepseek/deepseek-reasoner", "deepseek/deepseek-chat"]);
-    assert!(imported.notes.iter().any(|note| note.contains("Router.webSearch")));
+    assert!(imported.notes.iter().any(|note| note.words.contains("Router.webSearch")));
 }
 
 const DUMP: &str = "-- cc-switch\nBEGIN;\nCREATE TABLE providers (id TEXT NOT NULL, app_type TEXT NOT NULL, name TEXT NOT NULL, settings_config TEXT NOT NULL, is_current BOOLEAN DEFAULT 0, category TEXT, PRIMARY KEY (id, app_type));\nINSERT INTO \"providers\" VALUES ('1','claude','DeepSeek','{\"env\":{\"ANTHROPIC_BASE_URL\":\"https://api.deepseek.com/anthropic\",\"ANTHROPIC_AUTH_TOKEN\":\"sk-0123456789\"}}',1,NULL),('2','claude','It''s; odd','{\"env\":{\"ANTHROPIC_BASE_URL\":\"https://odd.example\",\"ANTHROPIC_API_KEY\":\"k2-0123456789\"}}',0,NULL);\nINSERT INTO providers (id, app_type, name, settings_config, is_current) VALUES ('3','codex','Relay','{\"auth\":{\"OPENAI_API_KEY\":\"k3-0123456789\"},\"config\":\"model = \\\"gpt-5\\\"\\nmodel_provider = \\\"r\\\"\\n[model_providers.r]\\nbase_url = \\\"https://relay.example/v1\\\"\\n\"}',0);\nINSERT INTO providers VALUES ('4','claude','Official','{}',0,'official');\nCOMMIT;\n";

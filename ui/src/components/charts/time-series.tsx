@@ -172,7 +172,7 @@ function Canvas({ times, series, kind, format, height, hover, zoom, language }: 
         cursor: { points: { show: !bars }, drag: { x: true, y: false, setScale: false }, y: false },
         scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
         axes: [
-          { ...axis, grid: { show: false }, space: 70, values: (_, splits) => moments(splits, language) },
+          { ...axis, grid: { show: false }, space: 70, size: 28, values: (_, splits) => moments(splits, language) },
           { ...axis, size: 64, values: (_, values) => values.map((value) => tick(value, calls.current.format)) },
         ],
         series: [

@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { ApiError } from "@/api/client";
 import { type Key, useT } from "@/i18n";
 import { Button } from "./button";
+import { Problems } from "./problems";
 
 type Tone = "info" | "good" | "warn" | "bad";
 const LOOKS = {
@@ -63,11 +64,7 @@ export function Failure({ error, retry, title }: { error: unknown; retry?: () =>
       }
     >
       {(title || known?.kind === "unreachable") && <p>{words}</p>}
-      {known?.problems.map((problem) => (
-        <p key={problem.path + problem.message}>
-          <code className="font-mono">{problem.path}</code>: {problem.message}
-        </p>
-      ))}
+      {known && <Problems of={known.problems} />}
       {advice && <p>{t(advice)}</p>}
     </Notice>
   );

@@ -8,7 +8,7 @@ import { Field, Input } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
 import { say } from "@/components/ui/toast";
 import { WordsInput } from "@/components/ui/words-input";
-import { useT } from "@/i18n";
+import { inWords, useT } from "@/i18n";
 import { type Channel, pastedKeys, type Provider, readModels, writeModels } from "./shape";
 
 const WAITS = ["connect_ms", "first_byte_ms", "first_token_ms", "idle_ms", "total_ms"] as const;
@@ -35,7 +35,7 @@ export function EditChannel({ channel, provider, close }: Props) {
       inPlace: true,
       after: ({ warnings }) => {
         say(t("saved"));
-        for (const problem of warnings) say(`${problem.path}: ${problem.message}`, true);
+        for (const problem of warnings) say(`${problem.path}: ${inWords(problem)}`, true);
         close();
       },
     },

@@ -49,7 +49,7 @@ export function Troubles({ health }: { health: Health }) {
           return (
             <li key={`${trouble.model}${trouble.credential}`}>
               {what.length > 0 && <b className="font-medium">{what.join(", ")}: </b>}
-              {trouble.reason}
+              {t(`fault.${trouble.breaker.why}`)}
               {trouble.breaker.words && (
                 <span title={trouble.breaker.words}>{` (${short(trouble.breaker.words)})`}</span>
               )}

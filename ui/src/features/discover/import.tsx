@@ -6,7 +6,7 @@ import { Button } from "@/components/ui/button";
 import { Dialog } from "@/components/ui/dialog";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
-import { useT } from "@/i18n";
+import { useSaid, useT } from "@/i18n";
 import { type ImportSource, nameOf } from "./shape";
 
 type Props = { source: ImportSource; back: () => void; close: () => void };
@@ -72,6 +72,7 @@ export function Import({ source, back, close }: Props) {
 
 function Becomes({ view }: { view: Api<"ImportView"> }) {
   const t = useT();
+  const said = useSaid();
   const lists: [string, { name: string; what: string }[]][] = [
     [
       t("import.channels", { n: view.channels.length }),
@@ -117,7 +118,7 @@ function Becomes({ view }: { view: Api<"ImportView"> }) {
         <Notice tone="warn" title={t("import.notes")}>
           <ul className="list-disc space-y-0.5 pl-4">
             {view.notes.map((note) => (
-              <li key={note}>{note}</li>
+              <li key={note.words}>{said(note)}</li>
             ))}
           </ul>
         </Notice>

@@ -10,6 +10,7 @@ import { CopyButton } from "@/components/ui/copy";
 import { Ago } from "@/components/ui/moment";
 import { Failure, Notice } from "@/components/ui/notice";
 import { Page } from "@/components/ui/page";
+import { Problems } from "@/components/ui/problems";
 import { Skeleton } from "@/components/ui/spinner";
 import { ProfileCards } from "@/features/profiles/switch";
 import { Flights } from "@/features/requests/flights";
@@ -101,9 +102,9 @@ function Strip({ status }: { status: Api<"Status"> }) {
         </p>
         <dl className="flex flex-wrap gap-x-6 gap-y-2 text-sm">
           <Figure label={t("home.channels")} value={`${status.channels_serving} / ${status.channels}`} />
-          <Figure label={t("home.models")} value={count(status.models)} />
-          <Figure label={t("home.keys")} value={count(status.keys)} />
-          <Figure label={t("home.requests")} value={count(status.requests)} />
+          <Figure label={t("home.models", { n: status.models })} value={count(status.models)} />
+          <Figure label={t("home.keys", { n: status.keys })} value={count(status.keys)} />
+          <Figure label={t("home.requests", { n: status.requests })} value={count(status.requests)} />
           <Figure label={t("home.since")} value={<Ago at={status.started} />} />
         </dl>
         <span className="ml-auto text-xs text-muted">Myelin {status.version}</span>
@@ -152,11 +153,7 @@ function Troubles({ status }: { status: Api<"Status"> }) {
       )}
       {status.problems.length > 0 && (
         <Notice tone="warn" title={t("home.problems", { n: status.problems.length })}>
-          {status.problems.map((problem) => (
-            <p key={problem.path + problem.message}>
-              <code>{problem.path}</code>: {problem.message}
-            </p>
-          ))}
+          <Problems of={status.problems} />
         </Notice>
       )}
     </>

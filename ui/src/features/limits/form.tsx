@@ -7,7 +7,7 @@ import { Check, Field, Input, Select } from "@/components/ui/field";
 import { Failure } from "@/components/ui/notice";
 import { say } from "@/components/ui/toast";
 import { WordsInput } from "@/components/ui/words-input";
-import { useT } from "@/i18n";
+import { inWords, useT } from "@/i18n";
 import { TOOLS } from "@/lib/known";
 import { refreshLimits } from "./refresh";
 import { type Kind, KINDS, type Measure, MEASURES, target, WINDOWS } from "./shape";
@@ -39,7 +39,7 @@ export function LimitForm({ close }: { close: () => void }) {
       inPlace: true,
       done: () => t("saved"),
       after: ({ warnings }) => {
-        for (const problem of warnings) say(`${problem.path}: ${problem.message}`, true);
+        for (const problem of warnings) say(`${problem.path}: ${inWords(problem)}`, true);
         refreshLimits();
         close();
       },

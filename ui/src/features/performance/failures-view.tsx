@@ -120,7 +120,11 @@ function Breakers({ events, span }: { events: Api<"Event">[]; span: Props["span"
               head: t("perf.what"),
               cell: ({ outage }) => <span className="font-medium">{outage.what}</span>,
             },
-            { id: "why", head: t("perf.why"), cell: ({ outage }) => outage.why },
+            {
+              id: "why",
+              head: t("perf.why"),
+              cell: ({ outage }) => (outage.fault ? t(`fault.${outage.fault}`) : outage.why),
+            },
             {
               id: "bar",
               head: <span className="sr-only">{t("range.label")}</span>,

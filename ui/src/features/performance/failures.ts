@@ -3,7 +3,17 @@ import type { Api } from "@/api/client";
 type Event = Api<"Event">;
 
 /** A stretch of time in which something was out of rotation. */
-export type Outage = { what: string; why: string; from: number; /** `undefined`: it still is. */ to?: number };
+export type Outage = {
+  what: string;
+  /** In the gateway's words. */
+  why: string;
+  /** Which failure it was, where it is known. */
+  fault?: Fault;
+  from: number;
+  /** `undefined`: it still is. */
+  to?: number;
+};
+type Fault = Api<"BreakerView">["why"];
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
@@ -22,9 +32,11 @@ export function outages(events: readonly Event[]): Outage[] {
     const what = nameOf(event);
     if (event.kind === "breaker-open") {
       const there = open.get(what);
-      if (there) there.why = text(event.data.why) || there.why;
+      const fault = (text(event.data.failure) || undefined) as Fault | undefined;
+      const why = text(event.data.why);
+      if (there) Object.assign(there, why && { why, fault });
       else {
-        const outage = { what, why: text(event.data.why), from: event.at };
+        const outage = { what, why, fault, from: event.at };
         open.set(what, outage);
         found.push(outage);
       }

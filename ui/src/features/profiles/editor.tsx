@@ -6,6 +6,7 @@ import { Button, IconButton } from "@/components/ui/button";
 import { Dialog } from "@/components/ui/dialog";
 import { Field, Input, Select, TextArea } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
+import { Problems } from "@/components/ui/problems";
 import { Segmented } from "@/components/ui/tabs";
 import { WordsInput } from "@/components/ui/words-input";
 import { STRATEGIES, type Strategy } from "@/features/routes/strategies";
@@ -94,11 +95,7 @@ export function ProfileEditor({ value, like, name: wanted, close }: Props) {
         {work.isError && <Failure error={work.error} />}
         {warnings && (
           <Notice tone="warn" title={t("profiles.warnings")}>
-            {warnings.map((problem) => (
-              <p key={problem.path + problem.message}>
-                <code>{problem.path}</code>: {problem.message}
-              </p>
-            ))}
+            <Problems of={warnings} />
           </Notice>
         )}
         {!value && (

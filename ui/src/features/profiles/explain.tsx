@@ -11,9 +11,10 @@ import { Failure, Notice } from "@/components/ui/notice";
 import { Skeleton } from "@/components/ui/spinner";
 import { Table } from "@/components/ui/table";
 import { type Run, run } from "@/features/playground/run";
-import { useT } from "@/i18n";
+import { useSaid, useT } from "@/i18n";
 import { duration } from "@/lib/format";
 import { FORMATS, TOOLS } from "@/lib/known";
+import { reasonIn } from "@/lib/reason";
 
 type Supposed = {
   model: string;
@@ -143,6 +144,7 @@ export function Explain() {
 
 function Explained({ explanation, profile }: { explanation: Api<"Explanation">; profile: string }) {
   const t = useT();
+  const said = useSaid();
   const { plan, left_out: out, rules, targets, route, refused } = explanation;
   return (
     <>
@@ -155,7 +157,7 @@ function Explained({ explanation, profile }: { explanation: Api<"Explanation">; 
           // The same rule can stand twice.
           // oxlint-disable-next-line react/no-array-index-key
           <li key={at} className={rule.fired ? "" : "text-muted"}>
-            {rule.fired ? t("decision.rule", { rule: rule.rule }) : `${rule.rule}: ${rule.why ?? ""}`}
+            {rule.fired ? t("decision.rule", { rule: rule.rule }) : `${rule.rule}: ${rule.why ? said(rule.why) : ""}`}
           </li>
         ))}
         {rules.every((rule) => !rule.fired) && <li>{t("decision.noRule")}</li>}
@@ -163,7 +165,7 @@ function Explained({ explanation, profile }: { explanation: Api<"Explanation">; 
         {route && <li>{t("decision.route", { route })}</li>}
         {explanation.echo && <li>{t("explain.echo")}</li>}
       </ol>
-      {refused && <Notice tone="bad" title={refused} />}
+      {refused && <Notice tone="bad" title={said(refused)} />}
       {plan.length > 0 && (
         <Table
           dense
@@ -188,7 +190,7 @@ function Explained({ explanation, profile }: { explanation: Api<"Explanation">; 
               head: t("decision.why"),
               cell: (step) => (
                 <span className="flex flex-wrap items-center gap-1.5">
-                  {step.why}
+                  {reasonIn(t, step)}
                   {step.benched_until ? <Badge tone="warn">{t("explain.benched")}</Badge> : null}
                 </span>
               ),
@@ -205,7 +207,7 @@ function Explained({ explanation, profile }: { explanation: Api<"Explanation">; 
                 <span className="font-medium">
                   {row.channel}/{row.model}
                 </span>
-                : {row.why}
+                : {row.reason ? t(`omitted.${row.reason}`) : row.why}
               </li>
             ))}
           </ul>

@@ -17,6 +17,7 @@ import { Table } from "@/components/ui/table";
 import { Tabs } from "@/components/ui/tabs";
 import { useLanguage, useT } from "@/i18n";
 import { bytes } from "@/lib/format";
+import { reasonIn } from "@/lib/reason";
 import { gatewayAddress, download } from "@/lib/shell";
 import { absolute } from "@/lib/time";
 import { Bodies, useBodies } from "./bodies";
@@ -259,7 +260,7 @@ function Routing({ record }: { record: RequestRecord }) {
             { id: "at", head: "#", cell: (step) => step.at + 1 },
             { id: "target", head: t("decision.deployment"), cell: (step) => `${step.channel}/${step.model}` },
             { id: "group", head: t("decision.group"), cell: (step) => (step.group ?? 0) + 1 },
-            { id: "why", head: t("decision.why"), cell: (step) => step.why },
+            { id: "why", head: t("decision.why"), cell: (step) => reasonIn(t, step) },
           ]}
         />
       )}

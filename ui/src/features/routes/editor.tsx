@@ -6,6 +6,7 @@ import { Button, IconButton } from "@/components/ui/button";
 import { Dialog } from "@/components/ui/dialog";
 import { Field, Input, Select } from "@/components/ui/field";
 import { Failure, Notice } from "@/components/ui/notice";
+import { Problems } from "@/components/ui/problems";
 import { WordsInput } from "@/components/ui/words-input";
 import { offered } from "@/features/channels/shape";
 import { moved } from "@/features/profiles/rules";
@@ -75,11 +76,7 @@ export function RouteEditor({ value, close }: Props) {
         {work.isError && <Failure error={work.error} />}
         {warnings && (
           <Notice tone="warn" title={t("profiles.warnings")}>
-            {warnings.map((problem) => (
-              <p key={problem.path + problem.message}>
-                <code>{problem.path}</code>: {problem.message}
-              </p>
-            ))}
+            <Problems of={warnings} />
           </Notice>
         )}
         {!value && (

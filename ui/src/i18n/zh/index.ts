@@ -10,6 +10,7 @@ import { routing } from "./routing";
 import { settings } from "./settings";
 import { tools } from "./tools";
 
+export { said } from "./said";
 export { told } from "./told";
 
 export const words: Catalogue = {

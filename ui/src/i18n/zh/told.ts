@@ -1,5 +1,10 @@
 /** What the gateway tells in English, by what it is about: notes and effects of tools, notes of providers. */
 export const told: Record<string, string> = {
+  "name/codex": "Codex CLI 与应用",
+  "name/vscode-copilot": "VS Code Copilot（自带模型）",
+  "name/claude-desktop": "Claude Desktop（第三方模式）",
+  "name/shell": "终端",
+  "name/ci": "CI（持续集成）",
   "effect/claude-code": "下次启动 claude 时",
   "effect/codex": "下次启动 codex 或其应用时",
   "effect/gemini-cli": "下次启动 gemini 时",

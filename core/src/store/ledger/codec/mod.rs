@@ -4,6 +4,7 @@
 //! journal): a reader takes both. New fields take new tags, so older and newer readers understand each other. What lists filter by comes first, so that
 //! [`matches()`] stops early.
 
+mod placed;
 mod shapes;
 mod wire;
 
@@ -13,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::Dimension;
 use crate::model::{AttemptRecord, Budgeted, CacheOutcome, PlannedDeployment, RequestRecord};
+use placed::Numbers;
 use shapes::{Few, Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
 use wire::{Fields, Value, Writer};
 pub(in crate::store) use wire::{Intern, Nameless, Names, take_bytes, take_varint, unzigzag, varint, zigzag};
@@ -117,11 +119,12 @@ layout! { Budgeted {
     3 attempt: Number;
 } }
 
+// Tag 4 was the reason in English.
 layout! { PlannedDeployment {
     1 channel: Name;
     2 model: Name;
     3 group: Number;
-    4 why: Name;
+    5 placed: Numbers;
 } }
 
 layout! { Usage {
@@ -235,6 +238,7 @@ mod tests {
 
     use super::*;
     use crate::model::{AttemptOutcome, CostSource, NanoUsd, RequestState};
+    use crate::model::{Note, Placed, Why};
 
     fn full() -> RequestRecord {
         let some = |text: &str| Some(text.to_owned());
@@ -310,7 +314,12 @@ mod tests {
             route: some("smart"),
             strategy: some("lowest-cost"),
             plan: vec![
-                PlannedDeployment { channel: "main".into(), model: "m".into(), group: 1, why: "weight 3".into() },
+                PlannedDeployment {
+                    channel: "main".into(),
+                    model: "m".into(),
+                    group: 1,
+                    placed: Some(Placed { reason: Why::Turn { weight: 3, of: 4 }, note: Note::Probe }),
+                },
                 PlannedDeployment::default(),
             ],
             owners: vec!["user_1".into(), "org_1".into()],
@@ -354,7 +363,7 @@ mod tests {
         let bytes = encode(&full(), true, &mut names);
         assert_eq!(names.0.len(), known, "the second one brings no new texts");
         assert_eq!(decode(&bytes, &names).unwrap(), full());
-        assert!(bytes.len() * 2 < written_out, "{} of {written_out}", bytes.len());
+        assert!(bytes.len() * 5 < written_out * 3, "{} of {written_out}", bytes.len());
         let lost = decode(&bytes, &Nameless).unwrap();
         assert_eq!((lost.model.as_str(), lost.status), ("?", 200), "a number that nobody knows costs one word only");
     }
