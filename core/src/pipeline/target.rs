@@ -17,12 +17,15 @@ use crate::routing::{Candidate, Group, Plan, Resolution};
 /// The longest name of a model, in bytes: it is told in errors and logs.
 const MOST_NAME: usize = 512;
 
-/// Refuses a name that no model has and that would fill the log.
+/// Refuses a name that no model has and that would fill the log or break its lines.
 pub(super) fn checked_name(asked: &str) -> Result<(), GatewayError> {
-    if asked.len() <= MOST_NAME {
+    let message = if asked.len() > MOST_NAME {
+        format!("the model's name has {} bytes; the longest may have {MOST_NAME}", asked.len())
+    } else if asked.bytes().any(|byte| byte.is_ascii_control()) {
+        "the model's name holds a control character".to_owned()
+    } else {
         return Ok(());
-    }
-    let message = format!("the model's name has {} bytes; the longest may have {MOST_NAME}", asked.len());
+    };
     Err(GatewayError::new(Kind::InvalidRequest, message))
 }
 

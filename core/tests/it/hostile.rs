@@ -86,7 +86,9 @@ async fn broken_bodies_are_refused_in_the_caller_s_words() {
             let text = answer.text().await.unwrap();
             let told = serde_json::from_str::<Value>(&text).ok();
             let told = told.as_ref().and_then(|body| body.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
-            let fine = (400..500).contains(&status) && !told.is_empty();
+            // A count is no promise to answer: the model of tomorrow is counted too.
+            let counted = path.ends_with("count_tokens") && name == "an unknown model";
+            let fine = if counted { status == 200 } else { (400..500).contains(&status) && !told.is_empty() };
             if !fine {
                 failures.push(format!("{name} at {path}: {status} {text}"));
             }
