@@ -69,15 +69,9 @@ impl Counters {
     /// # Errors
     /// When the store cannot be written.
     pub async fn reset(&self, counter: u64, now: u64) -> Result<(), StoreError> {
-        self.forget(vec![(counter, u64::MAX)]).await.unwrap_or(Err(StoreError::Closed))?;
-        let db = Arc::clone(&self.db);
-        let note = move || {
-            db.write(|txn| {
-                txn.open_table(COUNTERS)?.insert((counter, RESET_AT), now)?;
-                Ok(())
-            })
-        };
-        tokio::task::spawn_blocking(note).await.unwrap_or(Err(StoreError::Closed))
+        let (sender, receiver) = oneshot::channel();
+        self.queue.forget(Job::Reset { counter, now }, sender);
+        receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Forgets what counters have counted in parts that began before a moment: pairs of counter and moment. What was handed over earlier is forgotten too,
@@ -171,6 +165,13 @@ pub(super) fn forget(txn: &WriteTransaction, before: &[(u64, u64)]) -> Result<()
             table.remove((*counter, RESET_AT))?;
         }
     }
+    Ok(())
+}
+
+/// Removes all that a counter has counted, and notes when: pricing anew does not bring it back.
+pub(super) fn reset(txn: &WriteTransaction, counter: u64, now: u64) -> Result<(), StoreError> {
+    forget(txn, &[(counter, RESET_AT)])?;
+    txn.open_table(COUNTERS)?.insert((counter, RESET_AT), now)?;
     Ok(())
 }
 
