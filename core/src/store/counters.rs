@@ -263,6 +263,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reset_and_its_moment_are_written_together_in_the_order_in_which_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        drop(store.ledger().append_charged(record(1), charges(1), false));
+        // All in one group.
+        let reset = store.counters().reset(7, START + 100);
+        let later = async { store.ledger().append_charged(record(2), charges(2), true).unwrap().await };
+        let (reset, later) = tokio::join!(reset, later);
+        reset.and(later.unwrap()).unwrap();
+        assert_eq!(sums(&store), (2, 2));
+        let shift = |counted| super::Shift { counter: 7, at: START, by: 5, counted };
+        let page = store.ledger().list(Default::default(), None, 1).await.unwrap().records;
+        let change = move |_: &mut RequestRecord| Some(vec![shift(START + 99), shift(START + 101)]);
+        let done = store.ledger().rewrite(&page, change).await.unwrap();
+        assert_eq!((done.shifts.len(), sums(&store)), (1, (7, 2)), "what was forgotten does not come back");
+    }
+
+    #[tokio::test]
     async fn what_is_forgotten_stays_so_and_what_comes_after_counts() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
