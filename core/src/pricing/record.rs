@@ -15,9 +15,14 @@ use crate::model::{
 /// 10⁹: dollars to nanodollars.
 const NANO: u64 = 1_000_000_000;
 
-/// Writes cost, source and price into a record. `quote`: the price of the deployment that answered or was asked last; `lost`: the prices of attempts whose
+/// No single request costs more: the sums of records take no more of one, and limits must count what they say.
+const MOST: NanoUsd = NanoUsd(1 << 52);
+
+/// Writes cost, source and price into a record; counters that no answer can have are unknown from here on. `quote`: the price of the deployment that answered or was asked last; `lost`: the prices of attempts whose
 /// own usage is known, by their place; `estimated`: some counters of the answer are guesses.
 pub fn settle(record: &mut RequestRecord, quote: Option<&Quote>, lost: &[(usize, Arc<Quote>)], estimated: bool) {
+    let tries = record.attempts.iter_mut().filter_map(|attempt| attempt.usage.as_mut());
+    tries.chain(record.usage.as_mut()).for_each(Usage::drop_absurd);
     if matches!(record.cache, CacheOutcome::Hit | CacheOutcome::Shared) {
         (record.cost, record.cost_source) = (Some(NanoUsd(0)), Some(CostSource::Free));
         return;
@@ -111,7 +116,7 @@ impl Charge {
     fn amount(&self) -> Option<NanoUsd> {
         match self.source {
             None | Some(CostSource::Unpriced) => None,
-            Some(_) => Some(self.reported + total(&[(self.sum, self.multiplier)])),
+            Some(_) => Some((self.reported + total(&[(self.sum, self.multiplier)])).min(MOST)),
         }
     }
 }
@@ -141,14 +146,16 @@ impl Sums {
     fn total(&self) -> Option<NanoUsd> {
         match self.source {
             None | Some(CostSource::Unpriced) => None,
-            Some(_) => Some(self.reported + total(&self.sums)),
+            Some(_) => Some((self.reported + total(&self.sums)).min(MOST)),
         }
     }
 }
 
 /// What the provider says that the call cost.
 fn reported(usage: &Usage) -> Option<NanoUsd> {
-    let nano = |text: &str| decimal(text, NANO).and_then(|nano| i64::try_from(nano).ok()).map(NanoUsd);
+    let nano = |text: &str| {
+        decimal(text, NANO).and_then(|nano| i64::try_from(nano).ok()).map(NanoUsd).filter(|nano| *nano <= MOST)
+    };
     let own = nano(usage.cost_usd.as_deref()?)?;
     // OpenRouter with a key of one's own: it charges its fee, the provider behind it the rest.
     let raw = usage.raw.as_ref();
@@ -251,5 +258,25 @@ mod tests {
         assert_eq!((told.cost, told.cost_source), (Some(NanoUsd(500_000_000)), Some(CostSource::Reported)));
         let mut nothing = RequestRecord { usage: None, ..record(1) };
         assert!(!reprice(&mut nothing, &book, &entities));
+    }
+
+    #[test]
+    fn case_42_counters_that_no_answer_can_have_are_unknown_and_no_cost_is_beyond_what_sums_take() {
+        let odd =
+            Usage { input: Some(9 << 60), cache_read: Some(u64::MAX), output: Some(Usage::MOST), ..Usage::default() };
+        let attempt = AttemptRecord { usage: Some(odd.clone()), ..AttemptRecord::default() };
+        let mut record = RequestRecord { usage: Some(odd), attempts: vec![attempt], ..RequestRecord::default() };
+        let quote = quote(&json!({"input": 1, "output": 600}));
+        settle(&mut record, Some(&quote), &[(0, quote.clone())], false);
+        for usage in [record.usage.as_ref().unwrap(), record.attempts[0].usage.as_ref().unwrap()] {
+            assert_eq!((usage.input, usage.cache_read, usage.output), (None, None, Some(Usage::MOST)));
+        }
+        assert!(record.cost.is_none_or(|cost| cost <= MOST), "{:?}", record.cost);
+        assert!(record.attempts[0].cost.is_none_or(|cost| cost <= MOST));
+        let told = Usage { input: Some(1), cost_usd: Some("9000000000".into()), ..Usage::default() };
+        let mut record =
+            RequestRecord { usage: Some(told), attempts: vec![AttemptRecord::default()], ..RequestRecord::default() };
+        settle(&mut record, Some(&quote), &[], false);
+        assert_eq!((record.cost_source, record.cost.map(|cost| cost.0)), (Some(CostSource::Computed), Some(1_000)));
     }
 }

@@ -69,15 +69,9 @@ impl Counters {
     /// # Errors
     /// When the store cannot be written.
     pub async fn reset(&self, counter: u64, now: u64) -> Result<(), StoreError> {
-        self.forget(vec![(counter, u64::MAX)]).await.unwrap_or(Err(StoreError::Closed))?;
-        let db = Arc::clone(&self.db);
-        let note = move || {
-            db.write(|txn| {
-                txn.open_table(COUNTERS)?.insert((counter, RESET_AT), now)?;
-                Ok(())
-            })
-        };
-        tokio::task::spawn_blocking(note).await.unwrap_or(Err(StoreError::Closed))
+        let (sender, receiver) = oneshot::channel();
+        self.queue.forget(Job::Reset { counter, now }, sender);
+        receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Forgets what counters have counted in parts that began before a moment: pairs of counter and moment. What was handed over earlier is forgotten too,
@@ -174,6 +168,13 @@ pub(super) fn forget(txn: &WriteTransaction, before: &[(u64, u64)]) -> Result<()
     Ok(())
 }
 
+/// Removes all that a counter has counted, and notes when: pricing anew does not bring it back.
+pub(super) fn reset(txn: &WriteTransaction, counter: u64, now: u64) -> Result<(), StoreError> {
+    forget(txn, &[(counter, RESET_AT)])?;
+    txn.open_table(COUNTERS)?.insert((counter, RESET_AT), now)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -259,6 +260,24 @@ mod tests {
             }
             assert_eq!(sums(&open(dir.path())), (190, 20));
         }
+    }
+
+    #[tokio::test]
+    async fn a_reset_and_its_moment_are_written_together_in_the_order_in_which_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        drop(store.ledger().append_charged(record(1), charges(1), false));
+        // All in one group.
+        let reset = store.counters().reset(7, START + 100);
+        let later = async { store.ledger().append_charged(record(2), charges(2), true).unwrap().await };
+        let (reset, later) = tokio::join!(reset, later);
+        reset.and(later.unwrap()).unwrap();
+        assert_eq!(sums(&store), (2, 2));
+        let shift = |counted| super::Shift { counter: 7, at: START, by: 5, counted };
+        let page = store.ledger().list(Default::default(), None, 1).await.unwrap().records;
+        let change = move |_: &mut RequestRecord| Some(vec![shift(START + 99), shift(START + 101)]);
+        let done = store.ledger().rewrite(&page, change).await.unwrap();
+        assert_eq!((done.shifts.len(), sums(&store)), (1, (7, 2)), "what was forgotten does not come back");
     }
 
     #[tokio::test]

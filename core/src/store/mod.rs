@@ -44,7 +44,8 @@ pub use issue::{KEY_PREFIX, TOKEN_PREFIX, hash_secret, same_hash};
 pub use kept::{Kept, KeptEntry, KeptKey};
 pub use ledger::{
     Bucket, Cursor, Dimension, Facets, Filter, Grouping, Histogram, LOOK_BACK_DAYS, Ledger, LedgerHealth, Link, Live,
-    LiveRecord, MOST_MINUTES_MS, Outlook, Page, StoodOut, Sums, UsageAnswer, UsageGroup, UsageQuery, outlook,
+    LiveRecord, MOST_MINUTES_MS, Outlook, Page, Rewritten, StoodOut, Sums, UsageAnswer, UsageGroup, UsageQuery,
+    outlook,
 };
 pub use seal::MasterKey;
 
@@ -121,6 +122,7 @@ impl Store {
         let declared = Declared::default();
         let (entities, _) = merge::merge(&held, &declared, 0);
         let writer = Writer::start(dir, Arc::clone(&db), Arc::clone(&clock))?;
+        writer.queue().books().configure(configured_models(&entities));
         let bodies = Arc::new(Bodies::open(dir, Arc::clone(&clock))?);
         let (published, _) = watch::channel(Arc::new(entities));
         Ok(Self(Arc::new(Inner {
@@ -353,11 +355,21 @@ impl Store {
             })?;
         }
         warnings.extend(check::all(&entities, self.0.catalog.as_ref()));
+        self.0.writer.queue().books().configure(configured_models(&entities));
         *state = State { held, declared, version };
         let entities = Arc::new(entities);
         self.0.published.send_replace(Arc::clone(&entities));
         Ok(Applied { entities, warnings, issued })
     }
+}
+
+/// Names of models that the configuration holds, as they may stand in records.
+fn configured_models(entities: &Entities) -> foldhash::HashSet<Arc<str>> {
+    let of_channels = entities.channels.iter().flat_map(|channel| {
+        let chosen = channel.models.iter().flatten().flat_map(|model| [model.name(), model.upstream()]);
+        chosen.chain(channel.listed.iter().map(String::as_str))
+    });
+    of_channels.chain(entities.routes.iter().map(|route| route.model.as_str())).map(Arc::from).collect()
 }
 
 /// Gives every key of the file its row, and those without a secret a new one.

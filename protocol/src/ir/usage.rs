@@ -64,6 +64,15 @@ pub enum Units {
     Searches(u64),
 }
 
+impl Units {
+    /// How many.
+    pub fn count(self) -> u64 {
+        match self {
+            Self::Images(count) | Self::Seconds(count) | Self::Characters(count) | Self::Searches(count) => count,
+        }
+    }
+}
+
 impl Usage {
     /// Input that was neither read from nor written to the cache; never below zero even if a provider counts oddly.
     pub fn uncached_input(&self) -> Option<u64> {
@@ -74,6 +83,28 @@ impl Usage {
     /// Input and output together, if both are known.
     pub fn total(&self) -> Option<u64> {
         Some(self.input?.saturating_add(self.output?))
+    }
+
+    /// No answer counts more of anything: a counter beyond it tells nothing.
+    pub const MOST: u64 = 1 << 40;
+
+    /// Takes counters that no answer can have for unknown.
+    pub fn drop_absurd(&mut self) {
+        let counters = [
+            &mut self.input,
+            &mut self.cache_read,
+            &mut self.cache_write,
+            &mut self.cache_write_1h,
+            &mut self.audio_input,
+            &mut self.image_input,
+            &mut self.output,
+            &mut self.reasoning,
+            &mut self.audio_output,
+            &mut self.image_output,
+            &mut self.web_searches,
+        ];
+        counters.into_iter().for_each(|counter| *counter = counter.filter(|count| *count <= Self::MOST));
+        self.units = self.units.filter(|units| units.count() <= Self::MOST);
     }
 
     /// Whether no counter is known.

@@ -1,6 +1,7 @@
 //! Prices: what deployments cost, what the owner set, which lists are in force.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::Json;
@@ -14,9 +15,9 @@ use super::Admin;
 use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::{Asked, Sent};
-use crate::model::{Budgeted, Channel, ImportedPrices, Multiplier, NanoUsd, OwnPrice, Price, RequestRecord};
+use crate::model::{Budgeted, Channel, Entities, ImportedPrices, Multiplier, NanoUsd, OwnPrice, Price, RequestRecord};
 use crate::pricing::{Book, Imported, ModelLimits, PriceOrigin, Table};
-use crate::store::{Change, Dimension, Filter, Shift};
+use crate::store::{Change, Dimension, Filter, Rewritten, Shift};
 
 /// Largest price list that can be imported.
 const MOST_BYTES: usize = 32 << 20;
@@ -306,7 +307,7 @@ pub(super) async fn reprice(
 ) -> Result<Json<Repriced>, AdminError> {
     let store = &admin.services.store;
     let entities = store.entities();
-    let book = Book::new(entities.prices.clone());
+    let today = Arc::new(Today { book: Book::new(entities.prices.clone()), entities });
     let mut filter = Filter { since: input.from, until: input.to, ..Filter::default() };
     for (dimension, value) in [(Dimension::Model, input.model), (Dimension::Channel, input.channel)] {
         if let Some(value) = value {
@@ -316,22 +317,16 @@ pub(super) async fn reprice(
     let mut done = Repriced { dry_run: input.dry_run, ..Repriced::default() };
     let mut before = None;
     loop {
-        let page = store.ledger().list(filter.clone(), before, AT_ONCE).await?;
+        let mut page = store.ledger().list(filter.clone(), before, AT_ONCE).await?;
         done.looked_at += page.records.len() as u64;
-        let (mut changed, mut shifts) = (Vec::new(), Vec::new());
-        for mut record in page.records {
-            let earlier = record.clone();
-            if crate::pricing::reprice(&mut record, &book, &entities) {
-                done.changed += 1;
-                done.before += earlier.cost.unwrap_or_default();
-                done.after += record.cost.unwrap_or_default();
-                shifts.extend(shifted(&earlier, &record));
-                changed.push(record);
-            }
+        let mut part = Rewritten::default();
+        page.records.retain(|record| today.would_change(record, &mut part));
+        if !input.dry_run && !page.records.is_empty() {
+            part = count_anew(&admin, &page.records, Arc::clone(&today)).await?;
         }
-        if !input.dry_run && !changed.is_empty() {
-            count_anew(&admin, changed, shifts).await?;
-        }
+        done.changed += part.changed;
+        done.before += part.before;
+        done.after += part.after;
         before = page.next;
         if before.is_none() {
             break;
@@ -342,6 +337,32 @@ pub(super) async fn reprice(
         store.apply(Change::Reprice { words }, &who.0).await?;
     }
     Ok(Json(done))
+}
+
+/// The prices of today.
+struct Today {
+    book: Book,
+    entities: Arc<Entities>,
+}
+
+impl Today {
+    /// Whether a record costs something else now; it is counted if so.
+    fn would_change(&self, record: &RequestRecord, done: &mut Rewritten) -> bool {
+        let mut now = record.clone();
+        let changes = crate::pricing::reprice(&mut now, &self.book, &self.entities);
+        if changes {
+            done.changed += 1;
+            done.before += record.cost.unwrap_or_default();
+            done.after += now.cost.unwrap_or_default();
+        }
+        changes
+    }
+
+    /// Prices a record, and tells by how much budgets count it otherwise; `None`: nothing changed.
+    fn price(&self, record: &mut RequestRecord) -> Option<Vec<Shift>> {
+        let earlier = record.clone();
+        crate::pricing::reprice(record, &self.book, &self.entities).then(|| shifted(&earlier, record))
+    }
 }
 
 /// By how much each budget that counted a record counts it otherwise now.
@@ -361,14 +382,19 @@ fn shifted(before: &RequestRecord, after: &RequestRecord) -> Vec<Shift> {
     after.budgets.iter().map(of).filter(|shift| shift.by != 0).collect()
 }
 
-/// Writes records that were priced anew, and lets the budgets count them so that still do.
-async fn count_anew(admin: &Admin, records: Vec<RequestRecord>, mut shifts: Vec<Shift>) -> Result<(), AdminError> {
+/// Prices records anew where they stand, so that two who do it at once do it one after the other, and lets the budgets count them so that still do.
+async fn count_anew(admin: &Admin, records: &[RequestRecord], today: Arc<Today>) -> Result<Rewritten, AdminError> {
     let services = &admin.services;
     let limits = services.snapshot.load().limits.clone();
     let counting: HashMap<u64, u64> = limits.kept_from(services.clock.unix_ms()).into_iter().collect();
-    shifts.retain(|shift| counting.get(&shift.counter).is_some_and(|oldest| shift.at >= *oldest));
-    for shift in services.store.ledger().rewrite(records, shifts).await? {
+    let price = move |record: &mut RequestRecord| {
+        let mut shifts = today.price(record)?;
+        shifts.retain(|shift| counting.get(&shift.counter).is_some_and(|oldest| shift.at >= *oldest));
+        Some(shifts)
+    };
+    let done = services.store.ledger().rewrite(records, price).await?;
+    for shift in &done.shifts {
         limits.shift(shift.counter, shift.at, shift.by);
     }
-    Ok(())
+    Ok(done)
 }

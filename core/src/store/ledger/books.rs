@@ -4,7 +4,7 @@
 //! record that is written anew, leave sums that are those of the records.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::{HashMap, HashSet};
 use redb::{ReadTransaction, ReadableTable as _, Table, WriteTransaction};
@@ -112,9 +112,22 @@ impl Books {
 
     /// Reads the dictionary anew: another file has taken the place of the one before.
     pub(in crate::store) fn reload(&self, db: &Db) -> Result<(), StoreError> {
-        let names = db.read(|txn| Dictionary::load(&txn.open_table(NAMES)?))?;
-        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let mut names = db.read(|txn| Dictionary::load(&txn.open_table(NAMES)?))?;
+        let mut before = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        names.follow(&mut before);
+        *before = names;
         Ok(())
+    }
+
+    /// Which models are configured: they always have room in the dictionary.
+    pub(in crate::store) fn configure(&self, models: HashSet<Arc<str>>) {
+        self.names.write().unwrap_or_else(PoisonError::into_inner).configure(models);
+    }
+
+    /// How large the dictionary may become by what callers write, and how large at all.
+    #[cfg(test)]
+    pub(in crate::store) fn bound_for_test(&self, told: usize, all: usize) {
+        self.names.write().unwrap_or_else(PoisonError::into_inner).bound_for_test(told, all);
     }
 
     /// The dictionary, to read.
@@ -154,7 +167,7 @@ impl Books {
             let record = codec::decode(bytes.value(), &*names).unwrap_or_default();
             unlink(&mut links, key.value(), &record)?;
             if is_failure(&record) {
-                for (dimension, value) in Values::of(&record, &mut Known(&names)).each() {
+                for (dimension, value) in Values::of(&record, bytes.value(), &mut Known(&names)).each() {
                     failures.remove((dimension.code(), value, key.value()))?;
                 }
             }
@@ -232,9 +245,9 @@ pub(super) fn asks_for_failures(any: &[(Dimension, Vec<String>)]) -> bool {
 type Failures = BTreeSet<(u8, u32, u128)>;
 
 /// The entries of a record in the index of failures.
-fn note_failure(entries: &mut Failures, key: u128, record: &RequestRecord, names: &mut Dictionary) {
+fn note_failure(entries: &mut Failures, key: u128, record: &RequestRecord, values: &Values) {
     if is_failure(record) {
-        entries.extend(Values::of(record, names).each().map(|(dimension, value)| (dimension.code(), value, key)));
+        entries.extend(values.each().map(|(dimension, value)| (dimension.code(), value, key)));
     }
 }
 
@@ -257,17 +270,19 @@ fn post_all<'a>(
         match before {
             Some(before) if before == stored => continue,
             Some(before) => {
-                if let Some(before) = codec::decode(&before, names) {
-                    unlink(&mut links, key, &before)?;
-                    note_failure(&mut sheet.cleared, key, &before, names);
-                    sheet.note(key, &before, names, -1);
+                if let Some(own) = codec::decode(&before, names) {
+                    unlink(&mut links, key, &own)?;
+                    let values = Values::of(&own, &before, names);
+                    note_failure(&mut sheet.cleared, key, &own, &values);
+                    sheet.note(key, &own, values, -1);
                 }
             }
             None => {}
         }
         link(&mut links, key, record)?;
-        note_failure(&mut sheet.failures, key, record, names);
-        sheet.note(key, record, names, 1);
+        let values = Values::of(record, &stored, names);
+        note_failure(&mut sheet.failures, key, record, &values);
+        sheet.note(key, record, values, 1);
     }
     sheet.write(txn)?;
     names.store(txn)
@@ -284,8 +299,7 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn note(&mut self, key: u128, record: &RequestRecord, names: &mut Dictionary, times: i64) {
-        let values = Values::of(record, names);
+    fn note(&mut self, key: u128, record: &RequestRecord, values: Values, times: i64) {
         let slot = slot_of(key);
         self.slots.extend(values.each().map(|(dimension, value)| (dimension.code(), value, slot)));
         let hour = u32::try_from(time_of(key) / HOUR_MS).unwrap_or(u32::MAX);
@@ -398,7 +412,7 @@ pub(in crate::store) fn index_failures(txn: &WriteTransaction) -> Result<(), Sto
             continue;
         }
         let Some(record) = codec::decode(bytes.value(), &names).filter(is_failure) else { continue };
-        for (dimension, value) in Values::of(&record, &mut Known(&names)).each() {
+        for (dimension, value) in Values::of(&record, bytes.value(), &mut Known(&names)).each() {
             failures.insert((dimension.code(), value, key.value()), ())?;
         }
     }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::codec::{Intern, take_varint, varint};
+use super::codec::{self, Intern, Room, take_varint, varint};
 use super::names::{NOTHING, OTHER};
 use crate::model::RequestRecord;
 
@@ -88,27 +88,6 @@ impl Dimension {
     pub(in crate::store) fn code(self) -> u8 {
         (1..).zip(Self::ALL).find(|(_, (own, _))| *own == self).map_or(0, |(code, _)| code)
     }
-
-    /// The text of a record; of the ones with several, none.
-    fn text(self, record: &RequestRecord) -> std::borrow::Cow<'_, str> {
-        let maybe = |text: &'_ Option<String>| text.as_deref().unwrap_or_default().to_owned();
-        match self {
-            Self::Model => record.model.as_str().into(),
-            Self::Profile => record.profile.as_str().into(),
-            Self::Format => record.format.as_str().into(),
-            Self::State => record.state.word().into(),
-            Self::Cache => record.cache.word().into(),
-            Self::Status if record.status == 0 => "".into(),
-            Self::Status => record.status.to_string().into(),
-            Self::UpstreamModel => maybe(&record.upstream_model).into(),
-            Self::Channel => maybe(&record.channel).into(),
-            Self::Provider => maybe(&record.provider).into(),
-            Self::Key => maybe(&record.key).into(),
-            Self::Tool => maybe(&record.tool).into(),
-            Self::Error => maybe(&record.error).into(),
-            Self::Owner | Self::Tag => "".into(),
-        }
-    }
 }
 
 /// The values of one record, or of all that share them, by number.
@@ -120,18 +99,32 @@ pub(in crate::store) struct Values {
 }
 
 impl Values {
-    /// Those of a record.
-    pub(in crate::store) fn of(record: &RequestRecord, names: &mut dyn Intern) -> Self {
+    /// Those of a record, as its row in the database has them: a text that was written out there has no number, even if it got one since.
+    pub(in crate::store) fn of(record: &RequestRecord, row: &[u8], names: &mut dyn Intern) -> Self {
         let mut out = Self::default();
-        let mut id = |text: &str| if text.is_empty() { NOTHING } else { names.id(text).unwrap_or(OTHER) };
-        for (place, dimension) in out.singles.iter_mut().zip(SINGLES) {
-            *place = id(&dimension.text(record));
+        for (dimension, number) in codec::numbered(row) {
+            let number = number.unwrap_or(OTHER);
+            match dimension {
+                Dimension::Owner => out.owners.push(number),
+                Dimension::Tag => out.tags.push(number),
+                single => out.set(single, number),
+            }
         }
-        out.owners = record.owners.iter().map(|owner| id(owner)).collect();
-        out.tags = record.tags.iter().map(|tag| id(tag)).collect();
         out.tags.sort_unstable();
         out.tags.dedup();
+        // These are no texts in the row.
+        let mut word = |text: &str| names.id(text, Room::Own).unwrap_or(OTHER);
+        let status = if record.status == 0 { NOTHING } else { word(&record.status.to_string()) };
+        out.set(Dimension::State, word(record.state.word()));
+        out.set(Dimension::Cache, word(record.cache.word()));
+        out.set(Dimension::Status, status);
         out
+    }
+
+    fn set(&mut self, single: Dimension, number: u32) {
+        for (place, _) in self.singles.iter_mut().zip(SINGLES).filter(|(_, own)| *own == single) {
+            *place = number;
+        }
     }
 
     /// The values in one dimension: one, or several, or none.

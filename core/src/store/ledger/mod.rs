@@ -17,7 +17,7 @@ mod usage;
 
 use std::sync::Arc;
 
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -41,7 +41,7 @@ use super::counters::{self, Shift};
 use super::db::Db;
 use super::tables::REQUESTS;
 use super::writer::Queue;
-use crate::model::{Charge, MOST_PLANNED, RequestRecord};
+use crate::model::{Charge, MOST_PLANNED, NanoUsd, RequestRecord};
 
 /// Begins every id of a request.
 const ID_PREFIX: &str = "req_";
@@ -133,22 +133,39 @@ impl Ledger {
         self.queue.record(key, bytes, charges, Arc::new(record), waiter);
     }
 
-    /// Writes records anew that are there already, and with them their sums and what budgets counted of them; on disk when this is done. Those who watch
-    /// are not told. Returns the changes of counters that were made: what a limit has forgotten stays forgotten.
+    /// Writes records anew that are there already, and with them their sums and what budgets counted of them; on disk when this is done. `change` gets each
+    /// as it stands when nobody else can write it, and says by how much counters count it otherwise; `None`: it stays as it is. Those who watch are not
+    /// told.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn rewrite(&self, records: Vec<RequestRecord>, shifts: Vec<Shift>) -> Result<Vec<Shift>, StoreError> {
+    pub async fn rewrite(
+        &self,
+        records: &[RequestRecord],
+        mut change: impl FnMut(&mut RequestRecord) -> Option<Vec<Shift>> + Send + 'static,
+    ) -> Result<Rewritten, StoreError> {
+        let keys: Vec<u128> = records.iter().map(|record| key_of(&record.id, record.started).0).collect();
         let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
         let write = move || {
-            let rows: Vec<(u128, Vec<u8>)> = records.into_iter().map(prepared).collect();
             let books = queue.books();
-            let shifted = db.write(|txn| {
+            let done = db.write(|txn| {
+                let (mut done, mut rows, mut shifts) = (Rewritten::default(), Vec::new(), Vec::new());
+                for key in keys {
+                    let Some(mut record) = standing(txn, books, key)? else { continue };
+                    let before = record.cost.unwrap_or_default();
+                    let Some(moved) = change(&mut record) else { continue };
+                    done.changed += 1;
+                    done.before += before;
+                    done.after += record.cost.unwrap_or_default();
+                    shifts.extend(moved);
+                    rows.push(prepared(record));
+                }
                 books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None }))?;
-                counters::shift(txn, shifts)
+                done.shifts = counters::shift(txn, shifts)?;
+                Ok(done)
             })?;
             books.committed();
-            Ok(shifted)
+            Ok(done)
         };
         tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
     }
@@ -249,6 +266,26 @@ impl Ledger {
         use redb::ReadableTableMetadata as _;
         self.db.read(|txn| Ok(txn.open_table(REQUESTS)?.len()?))
     }
+}
+
+/// A record as it stands in a transaction that writes.
+fn standing(txn: &WriteTransaction, books: &Books, key: u128) -> Result<Option<RequestRecord>, StoreError> {
+    let table = txn.open_table(REQUESTS)?;
+    let row = table.get(key)?;
+    row.map(|row| query::decode(key, row.value(), &books.names())).transpose()
+}
+
+/// What writing records anew came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rewritten {
+    /// Records that changed.
+    pub changed: u64,
+    /// What they had cost together; those without a cost count nothing.
+    pub before: NanoUsd,
+    /// What they cost now.
+    pub after: NanoUsd,
+    /// The changes of counters that were made: what a limit has forgotten stays forgotten.
+    pub shifts: Vec<Shift>,
 }
 
 /// Makes a record fit to be kept; its key and its bytes for the journal.

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use redb::{ReadableTable, WriteTransaction};
 
-use super::codec::{Intern, Names};
+use super::codec::{Intern, Names, Room};
 use crate::store::StoreError;
 use crate::store::tables::NAMES;
 
@@ -17,17 +17,35 @@ pub(in crate::store) const NOTHING: u32 = 0;
 pub(in crate::store) const OTHER: u32 = 1;
 const FIRST: [&str; 2] = ["", "(other)"];
 /// Callers write what they like into names: beyond this, new ones are written out in their records and count as [`OTHER`].
-const MOST: usize = 100_000;
+const MOST_TOLD: usize = 100_000;
+/// What the configuration names has this much, whatever callers wrote.
+const MOST: usize = 125_000;
 /// Longer ones are written out.
 const LONGEST: usize = 256;
 
 /// The dictionary.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::store) struct Dictionary {
     ids: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
     /// How many are surely on disk.
     stored: usize,
+    /// How large it may become by what callers write, and how large at all.
+    most: (usize, usize),
+    /// Models that are configured: whoever writes them, they count as the configuration's.
+    configured: HashSet<Arc<str>>,
+}
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self {
+            ids: HashMap::default(),
+            texts: Vec::new(),
+            stored: 0,
+            most: (MOST_TOLD, MOST),
+            configured: HashSet::default(),
+        }
+    }
 }
 
 impl Dictionary {
@@ -70,6 +88,23 @@ impl Dictionary {
         self.ids.get(text).copied()
     }
 
+    /// Takes the place of another one, for the same configuration.
+    pub(in crate::store) fn follow(&mut self, before: &mut Self) {
+        self.configured = std::mem::take(&mut before.configured);
+        self.most = before.most;
+    }
+
+    /// Which models are configured.
+    pub(in crate::store) fn configure(&mut self, models: HashSet<Arc<str>>) {
+        self.configured = models;
+    }
+
+    /// How large it may become by what callers write, and how large at all.
+    #[cfg(test)]
+    pub(in crate::store) fn bound_for_test(&mut self, told: usize, all: usize) {
+        self.most = (told, all);
+    }
+
     fn push(&mut self, text: &str) -> Option<u32> {
         let id = u32::try_from(self.texts.len()).ok()?;
         let text: Arc<str> = text.into();
@@ -80,11 +115,18 @@ impl Dictionary {
 }
 
 impl Intern for Dictionary {
-    fn id(&mut self, text: &str) -> Option<u32> {
+    fn id(&mut self, text: &str, room: Room) -> Option<u32> {
         if let Some(id) = self.ids.get(text) {
             return Some(*id);
         }
-        if text.len() > LONGEST || self.texts.len() >= MOST {
+        let (told, all) = self.most;
+        let most = match room {
+            Room::Own => all,
+            Room::Told | Room::Known if self.configured.contains(text) => all,
+            Room::Told => told,
+            Room::Known | Room::Never => 0,
+        };
+        if text.len() > LONGEST || self.texts.len() >= most {
             return None;
         }
         self.push(text)
@@ -95,7 +137,7 @@ impl Intern for Dictionary {
 pub(in crate::store) struct Known<'a>(pub(in crate::store) &'a Dictionary);
 
 impl Intern for Known<'_> {
-    fn id(&mut self, text: &str) -> Option<u32> {
+    fn id(&mut self, text: &str, _: Room) -> Option<u32> {
         self.0.find(text)
     }
 }

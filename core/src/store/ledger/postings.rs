@@ -4,7 +4,7 @@
 //! Must not know what a place is (a stretch of time, or one record) nor what is found there.
 
 use redb::{Key, Range, ReadOnlyTable, Value};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::dimension::Dimension;
 use super::names::{Dictionary, NOTHING, OTHER};
@@ -78,12 +78,17 @@ pub(super) struct Postings<P: Place> {
 
 impl<P: Place> Postings<P> {
     pub(super) fn new(table: Index<P>, any: &[(Dimension, Vec<String>)], names: &Dictionary) -> Self {
-        let number = |text: &String| if text.is_empty() { NOTHING } else { names.find(text).unwrap_or(OTHER) };
-        let list = |dimension: Dimension, text| List {
-            dimension: dimension.code(),
-            value: number(text),
-            rows: None,
-            head: None,
+        let list = |dimension: Dimension, value| List { dimension: dimension.code(), value, rows: None, head: None };
+        let lists = |dimension: Dimension, text: &String| -> SmallVec<[List<P>; 1]> {
+            match names.find(text) {
+                _ if text.is_empty() => smallvec![list(dimension, NOTHING)],
+                None => smallvec![list(dimension, OTHER)],
+                // Before somebody offered it, it was written out.
+                Some(number) if matches!(dimension, Dimension::Model | Dimension::UpstreamModel) => {
+                    smallvec![list(dimension, number), list(dimension, OTHER)]
+                }
+                Some(number) => smallvec![list(dimension, number)],
+            }
         };
         let dimensions = any
             .iter()
@@ -91,7 +96,7 @@ impl<P: Place> Postings<P> {
             .filter(|(dimension, any)| {
                 !(matches!(dimension, Dimension::Owner | Dimension::Tag) && any.iter().any(String::is_empty))
             })
-            .map(|(dimension, any)| any.iter().map(|text| list(*dimension, text)).collect())
+            .map(|(dimension, any)| any.iter().flat_map(|text| lists(*dimension, text)).collect())
             .collect();
         Self { table, dimensions }
     }

@@ -118,8 +118,7 @@ sums! {
 
 /// No single record may make a sum of millions of them overflow.
 fn count(number: Option<u64>) -> i64 {
-    const MOST: u64 = 1 << 40;
-    number.unwrap_or(0).min(MOST).cast_signed()
+    number.unwrap_or(0).min(Usage::MOST).cast_signed()
 }
 
 fn nanos(cost: Option<NanoUsd>) -> i64 {

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::books::{Books, DAY_MS, DAYS, HOUR_MS, HOURS, read_rollup_key, read_sums, rollup_start, time_of};
 use super::dimension::{Dimension, Values};
-use super::names::{Dictionary, NOTHING, OTHER};
+use super::names::{Dictionary, NOTHING};
 use super::query::decode;
 use super::sums::Sums;
 use crate::store::StoreError;
@@ -212,7 +212,7 @@ impl Walk<'_> {
             self.looked_at += 1;
             let record = decode(key.value(), bytes.value(), self.names)?;
             let mut found_names = Found(self.names);
-            found.push((time_of(key.value()), Values::of(&record, &mut found_names), Sums::of(&record)));
+            found.push((time_of(key.value()), Values::of(&record, bytes.value(), &mut found_names), Sums::of(&record)));
         }
         found.iter().for_each(|(time, values, sums)| each(*time, values, sums));
         Ok(())
@@ -223,7 +223,7 @@ impl Walk<'_> {
 struct Found<'a>(&'a Dictionary);
 
 impl super::codec::Intern for Found<'_> {
-    fn id(&mut self, text: &str) -> Option<u32> {
+    fn id(&mut self, text: &str, _: super::codec::Room) -> Option<u32> {
         self.0.find(text)
     }
 }
@@ -252,8 +252,9 @@ struct Wanted(Vec<(Dimension, Vec<u32>)>);
 
 impl Wanted {
     fn new(any: &[(Dimension, Vec<String>)], names: &Dictionary) -> Self {
-        let number = |text: &String| if text.is_empty() { NOTHING } else { names.find(text).unwrap_or(OTHER) };
-        Self(any.iter().map(|(dimension, any)| (*dimension, any.iter().map(number).collect())).collect())
+        // A text without a number of its own is told apart nowhere here: what is summed as other texts is not taken for it.
+        let number = |text: &String| if text.is_empty() { Some(NOTHING) } else { names.find(text) };
+        Self(any.iter().map(|(dimension, any)| (*dimension, any.iter().filter_map(number).collect())).collect())
     }
 
     /// The dimensions in which it is not met; two at most.

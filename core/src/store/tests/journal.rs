@@ -178,10 +178,18 @@ async fn case_55_a_journal_that_takes_nothing_is_shown_and_the_records_come_all_
     assert_eq!((health.journal_failures, health.lost), (100, 0), "{health:?}");
     assert!(health.last_error.as_ref().is_some_and(|why| why.starts_with("journal: ")), "{health:?}");
     reaches(&store, 100).await;
+    assert!(store.ledger().health().journal_failing, "it still takes nothing");
     queue.break_journal_for_test(false);
-    store.ledger().append(record(100));
+    // Nobody asks for anything, and yet it is seen to be over.
+    for _ in 0..600 {
+        if !store.ledger().health().journal_failing {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let health = store.ledger().health();
     assert!(!health.journal_failing && health.journal_failures >= 100, "it is over, and the count stays: {health:?}");
+    store.ledger().append(record(100));
     reaches(&store, 101).await;
 }
 
@@ -226,4 +234,114 @@ async fn what_only_memory_had_when_a_store_closed_is_counted_as_lost() {
     drop(store);
     let store = open(dir.path());
     assert_eq!(all(&store).await, [record(1), record(0)], "what the journal had comes with the next start");
+}
+
+/// Waits until a commit has failed.
+async fn fails(store: &Store) {
+    for _ in 0..600 {
+        if store.ledger().health().commit_failures > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no commit fails: {:?}", store.ledger().health());
+}
+
+#[tokio::test]
+async fn case_55_a_disk_that_is_well_again_when_the_store_closes_loses_nothing() {
+    for later in [0, 1, 300] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        append_durably(&store, [record(0)]).await;
+        let heal = store.0.db.break_for_test();
+        (1..4).for_each(|n| store.ledger().append(record(n)));
+        fails(&store).await;
+        // These wait behind the group that failed.
+        (4..4 + later).for_each(|n| store.ledger().append(record(n)));
+        heal();
+        store.close();
+        assert_eq!(store.ledger().health().lost, 0);
+        drop(store);
+        let store = open(dir.path());
+        assert_eq!(all(&store).await, (0..4 + later).rev().map(record).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn case_55_what_is_given_up_is_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append_durably(&store, [record(0)]).await;
+    let heal = store.0.db.break_for_test();
+    store.0.writer.queue().break_journal_for_test(true);
+    store.ledger().append(record(1));
+    fails(&store).await;
+    (2..5).for_each(|n| store.ledger().append(record(n)));
+    store.close();
+    assert_eq!(store.ledger().health().lost, 4);
+    heal();
+}
+
+/// A value that stays large however it is packed.
+fn bulky(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(7);
+    std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
+}
+
+#[tokio::test]
+async fn a_journal_never_takes_the_place_of_what_was_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let large = bulky(400_000);
+    store.kept().put(SPACE, "grows", "k", MINUTE, b"small");
+    store.kept().put(SPACE, "grows", "k", MINUTE, &large);
+    append_durably(&store, (0..3).map(record)).await;
+    let priced = |n| RequestRecord { cost: Some(crate::model::NanoUsd(5)), ..record(n) };
+    store.ledger().import_blocking((0..2).map(priced)).unwrap();
+    // Not committed when the process dies.
+    store.ledger().append(record(3));
+    let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
+    for _ in 0..2 {
+        let journals = ["journal.a", "journal.b"].map(|name| fs::read(copy.path().join(name)).unwrap());
+        assert!(journals.iter().any(|journal| holds(journal, "small")), "the journal still has what is older");
+        let reopened = open(copy.path());
+        assert_eq!(all(&reopened).await, [record(3), record(2), priced(1), priced(0)]);
+        assert_eq!(reopened.kept().get(SPACE, "grows").await.unwrap().unwrap().value, large);
+        drop(reopened);
+        // The same again, as if the process had died before it emptied its journal.
+        for (name, bytes) in ["journal.a", "journal.b"].iter().zip(journals) {
+            fs::write(copy.path().join(name), bytes).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn places_in_the_journal_go_on_from_life_to_life() {
+    let dir = tempfile::tempdir().unwrap();
+    for life in 0..4 {
+        let store = open(dir.path());
+        assert_eq!(store.ledger().count().unwrap(), life * 2);
+        append_durably(&store, [record(life * 2)]).await;
+        store.ledger().append(record(life * 2 + 1));
+        let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
+        assert_eq!(open(copy.path()).ledger().count().unwrap(), life * 2 + 2, "nothing new is taken for old");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_has_come_further_than_the_one_before_makes_nothing_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append_durably(&store, [record(0)]).await;
+    let db = Arc::clone(&store.0.db);
+    let far = move || {
+        db.write(|txn| {
+            txn.open_table(tables::META)?.insert("journal", b"5000 5000".as_slice())?;
+            Ok(())
+        })
+    };
+    store.0.writer.queue().exclusively(far).unwrap();
+    store.ledger().append(record(1));
+    let copy = store.0.db.write(|_| Ok(copy_of(dir.path()))).unwrap();
+    assert_eq!(all(&open(copy.path())).await, [record(1), record(0)]);
 }

@@ -7,6 +7,7 @@ mod history;
 mod journal;
 mod keeping;
 mod migration;
+mod names;
 mod records;
 mod scale;
 mod sums;

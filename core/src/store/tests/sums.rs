@@ -27,6 +27,7 @@ fn made((n, at, model, state, tokens): (u64, u64, u8, u8, u64)) -> RequestRecord
         tags: (0..model % 3).map(|tag| format!("tag-{tag}")).collect(),
         usage: Some(Usage { input: Some(tokens), output: Some(tokens / 2), ..Usage::default() }),
         cost: Some(NanoUsd(tokens.cast_signed() * 10)),
+        attempts: vec![crate::model::AttemptRecord::default()],
         ..RequestRecord::default()
     }
 }

@@ -26,6 +26,13 @@ pub(in crate::store) enum Job {
         /// Counter and moment.
         before: Vec<(u64, u64)>,
     },
+    /// All that a counter has counted goes, and does not come back when earlier requests are priced anew.
+    Reset {
+        /// Which counter.
+        counter: u64,
+        /// The moment: milliseconds since 1970.
+        now: u64,
+    },
     /// A kept thing comes or is replaced.
     Put {
         /// Its namespace.
@@ -52,6 +59,7 @@ impl Job {
             Self::Delete { .. } => 3,
             Self::Charged { .. } => 4,
             Self::Forget { .. } => 5,
+            Self::Reset { .. } => 6,
         }
     }
 
@@ -61,6 +69,7 @@ impl Job {
             Self::Record { bytes, .. } => 16 + bytes.len(),
             Self::Charged { bytes, charges, .. } => 18 + CHARGE_BYTES * charges.len() + bytes.len(),
             Self::Forget { before } => 16 * before.len(),
+            Self::Reset { .. } => 16,
             Self::Put { space, key, value } => 8 + space.len() + key.len() + value.len(),
             Self::Delete { space, key } => 8 + space.len() + key.len(),
         }
@@ -84,6 +93,9 @@ impl Job {
                 for (counter, moment) in before {
                     [counter, moment].iter().for_each(|part| out.extend_from_slice(&part.to_le_bytes()));
                 }
+            }
+            Self::Reset { counter, now } => {
+                [counter, now].iter().for_each(|part| out.extend_from_slice(&part.to_le_bytes()));
             }
             Self::Put { space, key, value } => {
                 text(out, space);
@@ -122,13 +134,14 @@ impl Job {
                 Some(Self::Charged { key: u128::from_le_bytes(*key), charges, bytes: bytes.to_vec() })
             }
             5 => Some(Self::Forget { before: numbers(bytes).map(|[counter, moment]| (counter, moment)).collect() }),
+            6 => numbers(bytes).next().map(|[counter, now]| Self::Reset { counter, now }),
             _ => None,
         }
     }
 
     /// Whether it stands in the journal until it is committed. Forgetting does not: done twice it would forget what came between.
     pub(super) fn is_journaled(&self) -> bool {
-        !matches!(self, Self::Forget { .. })
+        !matches!(self, Self::Forget { .. } | Self::Reset { .. })
     }
 
     /// Whether it holds a request record.

@@ -7,7 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::frame;
+use super::fold::Folded;
+use super::frame::{self, Frame};
 use super::job::Job;
 
 /// The two files in the data directory.
@@ -16,6 +17,9 @@ const FILES: [&str; 2] = ["journal.a", "journal.b"];
 const TURN_BYTES: u64 = 256 << 10;
 /// A journal that nobody folds in (the disk fails) does not grow beyond this.
 const MOST_BYTES: u64 = 256 << 20;
+
+/// What is written to see whether the journal takes something again.
+const PROBE_BYTES: usize = 4 << 10;
 
 /// One of the two files.
 struct Side {
@@ -36,19 +40,18 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens both files; what they hold is returned in the order in which it was written. Call [`Journal::empty`] once that is committed.
-    pub(super) fn open(dir: &Path) -> io::Result<(Self, Vec<Job>)> {
+    pub(super) fn open(dir: &Path) -> io::Result<(Self, Vec<Frame>)> {
         let [a, b] = FILES.map(|name| dir.join(name));
-        let mut jobs = Vec::new();
+        let mut frames = Vec::new();
         for path in [&a, &b] {
             match fs::read(path) {
-                Ok(bytes) => jobs.extend(frame::read_all(&bytes)),
+                Ok(bytes) => frames.extend(frame::read_all(&bytes)),
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 Err(why) => return Err(why),
             }
         }
-        jobs.sort_by_key(|(seq, _)| *seq);
-        let journal = Self { active: Side::open(a)?, resting: Side::open(b)? };
-        Ok((journal, jobs.into_iter().map(|(_, job)| job).collect()))
+        frames.sort_by_key(|frame| (!frame.uncounted, frame.seq));
+        Ok((Self { active: Side::open(a)?, resting: Side::open(b)? }, frames))
     }
 
     /// Empties both files: all that they hold is committed.
@@ -59,20 +62,9 @@ impl Journal {
 
     /// Appends one job. `queued` says whether it is also on its way through memory.
     pub(super) fn append(&mut self, seq: u64, job: &Job, queued: bool) -> io::Result<()> {
-        let frame = frame::write(seq, job);
+        let frame = frame::write(seq, job, !queued);
         let side = &mut self.active;
-        if side.bytes + frame.len() as u64 > MOST_BYTES {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the journal has grown too large"));
-        }
-        match side.file.write(&frame) {
-            Ok(written) if written == frame.len() => {}
-            // Half a frame is skipped by every reader, but it is better cut off.
-            Ok(_) => {
-                let _ = side.file.set_len(side.bytes);
-                return Err(io::Error::new(io::ErrorKind::StorageFull, "only a part could be written"));
-            }
-            Err(why) => return Err(why),
-        }
+        side.write(&frame)?;
         side.bytes += frame.len() as u64;
         if queued {
             side.queued_to = seq;
@@ -80,6 +72,13 @@ impl Journal {
             side.only_here = true;
         }
         Ok(())
+    }
+
+    /// Whether the active file takes something, seen by writing to it; nothing of that stays.
+    pub(super) fn probe(&mut self) -> io::Result<()> {
+        let side = &mut self.active;
+        side.write(&frame::blank(PROBE_BYTES))?;
+        side.file.set_len(side.bytes)
     }
 
     /// Writing fails, as it does on a full disk; or works again.
@@ -107,13 +106,20 @@ impl Journal {
         self.resting.only_here
     }
 
-    /// What stands only in the resting file, once everything else there is committed up to `committed`. Empty when there is nothing to read back.
-    pub(super) fn read_back(&self, committed: u64) -> io::Result<Vec<Job>> {
-        if !self.resting.only_here || self.resting.queued_to > committed {
-            return Ok(Vec::new());
+    /// Whether neither file holds something that stands nowhere else.
+    pub(super) fn is_copied(&self) -> bool {
+        !self.active.only_here && !self.resting.only_here
+    }
+
+    /// What stands only in the resting file, once everything else there is committed. `None`: there is nothing to read back now.
+    pub(super) fn read_back(&self, folded: Folded) -> io::Result<Option<Vec<Frame>>> {
+        if !self.resting.only_here || self.resting.queued_to > folded.committed {
+            return Ok(None);
         }
-        let bytes = fs::read(&self.resting.path)?;
-        Ok(frame::read_all(&bytes).into_iter().map(|(_, job)| job).collect())
+        let mut frames = frame::read_all(&fs::read(&self.resting.path)?);
+        // The others are in the database by now, and may have been written anew there.
+        frames.retain(|frame| frame.only_here && !folded.has(frame));
+        Ok(Some(frames))
     }
 
     /// Empties the resting file if everything there is committed. `read_back`: what stood only there is, too.
@@ -137,9 +143,67 @@ impl Side {
         Ok(Self { path, file, bytes, queued_to: 0, only_here: false })
     }
 
+    /// Writes a whole frame, or nothing that counts.
+    fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        let full = |why| Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        if self.bytes + frame.len() as u64 > MOST_BYTES {
+            return full("the journal has grown too large");
+        }
+        if self.file.write(frame)? == frame.len() {
+            return Ok(());
+        }
+        // Half a frame is skipped by every reader, but it is better cut off.
+        let _ = self.file.set_len(self.bytes);
+        full("only a part could be written")
+    }
+
     fn empty(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.bytes, self.queued_to, self.only_here) = (0, 0, false);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(key: u128) -> Job {
+        Job::Record { key, bytes: vec![1, 2, 3] }
+    }
+
+    #[test]
+    fn only_what_stands_nowhere_else_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        for seq in 1..=6_u64 {
+            journal.append(seq, &job(seq.into()), seq % 3 != 0).unwrap();
+        }
+        assert!(!journal.is_copied());
+        journal.turn();
+        let read_back =
+            |folded| journal.read_back(folded).unwrap().map(|frames| frames.iter().map(|one| one.seq).collect());
+        let upto = |committed, read_back| Folded { committed, read_back };
+        assert_eq!(read_back(upto(4, 0)), None, "some of it is still on its way");
+        assert_eq!(read_back(upto(5, 0)), Some(vec![3, 6]));
+        assert_eq!(read_back(upto(9, 3)), Some(vec![6]), "what was read back before is not read again");
+        assert_eq!(read_back(upto(9, 6)), Some(Vec::new()));
+        journal.settle(9, true).unwrap();
+        assert!(journal.is_copied() && journal.bytes() == 0);
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_behind_and_tells_whether_writing_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        journal.append(1, &job(1), true).unwrap();
+        journal.probe().unwrap();
+        journal.append(2, &job(2), true).unwrap();
+        journal.break_for_test(true);
+        assert!(journal.probe().is_err());
+        let size: u64 = FILES.iter().map(|name| fs::metadata(dir.path().join(name)).unwrap().len()).sum();
+        assert_eq!(size, journal.bytes());
+        let (_, frames) = Journal::open(dir.path()).unwrap();
+        assert_eq!(frames.iter().map(|frame| frame.seq).collect::<Vec<_>>(), [1, 2]);
     }
 }

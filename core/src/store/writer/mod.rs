@@ -3,6 +3,7 @@
 //! Handing over is cheap (one short lock, one `write(2)`) and never waits for a commit. Must not know what a record or a kept thing means beyond
 //! where its row goes.
 
+mod fold;
 mod frame;
 mod job;
 mod journal;
@@ -13,19 +14,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
 pub(super) use job::Job;
 
 use super::StoreError;
-use super::counters::{self, Bill};
 use super::db::Db;
 use super::kept;
-use super::ledger::{Books, LedgerHealth, Live, Row, make_tables};
-use super::tables::REQUESTS;
+use super::ledger::{Books, LedgerHealth, Live, make_tables};
 use crate::clock::Clock;
 use crate::model::{Charge, RequestRecord};
+use fold::{Folded, write, write_frames};
+use frame::Frame;
 use journal::Journal;
 use upkeep::Upkeep;
 pub(super) use upkeep::first_key;
@@ -47,6 +47,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 const REPLAYED_AT_ONCE: usize = 10_000;
 /// How often an idle writer looks whether there is upkeep.
 const IDLE: Duration = Duration::from_secs(60);
+/// And how often whether a journal that took nothing works again.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// A job on its way.
 struct Queued {
@@ -63,7 +65,7 @@ struct State {
     jobs: Vec<Queued>,
     bytes: usize,
     seq: u64,
-    committed_to: u64,
+    folded: Folded,
     urgent: bool,
     idle: bool,
     upkeep_due: bool,
@@ -144,7 +146,7 @@ impl Queue {
 
     /// Every job up to this place is in the database.
     pub(super) fn committed_to(&self) -> u64 {
-        self.state().committed_to
+        self.state().folded.committed
     }
 
     fn push(
@@ -218,7 +220,8 @@ impl Queue {
         let mut state = self.state();
         if state.jobs.is_empty() && !state.closed && !state.upkeep_due {
             state.idle = true;
-            state = self.wake.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner).0;
+            let wait = if state.health.journal_failing { PROBE } else { IDLE };
+            state = self.wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
             state.idle = false;
         }
         if !state.jobs.is_empty() {
@@ -255,24 +258,25 @@ pub(super) struct Writer {
 impl Writer {
     /// Folds in what the journal holds, then starts.
     pub(super) fn start(dir: &Path, db: Arc<Db>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (mut journal, jobs) = Journal::open(dir).map_err(StoreError::io(dir))?;
+        let (mut journal, mut frames) = Journal::open(dir).map_err(StoreError::io(dir))?;
         db.write(|txn| {
             // The tables are made here, so that readers find them.
             make_tables(txn)?;
             kept::make_tables(txn)
         })?;
         let books = Arc::new(db.read(Books::load)?);
-        for jobs in jobs.chunks(REPLAYED_AT_ONCE) {
-            write(&db, &books, bare(jobs))?;
-        }
+        let folded = db.read(Folded::load)?;
+        let seq = frames.iter().map(|frame| frame.seq).fold(folded.last(), u64::max);
+        frames.retain(|frame| !folded.has(frame));
+        replay(&db, &books, &frames, folded)?;
         journal.empty().map_err(StoreError::io(dir))?;
-        let health = LedgerHealth { replayed: jobs.len() as u64, ..LedgerHealth::default() };
+        let health = LedgerHealth { replayed: frames.len() as u64, ..LedgerHealth::default() };
         let state = State {
             journal,
             jobs: Vec::new(),
             bytes: 0,
-            seq: 0,
-            committed_to: 0,
+            seq,
+            folded: Folded::to(seq),
             urgent: false,
             idle: false,
             upkeep_due: false,
@@ -307,6 +311,8 @@ impl Writer {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        // Nobody does it any more: who waits for it is told.
+        self.queue.state().exclusive = None;
     }
 }
 
@@ -316,18 +322,31 @@ impl Drop for Writer {
     }
 }
 
+/// Folds in what a journal holds that the database has not.
+fn replay(db: &Db, books: &Books, frames: &[Frame], mut folded: Folded) -> Result<(), StoreError> {
+    for frames in frames.chunks(REPLAYED_AT_ONCE) {
+        // In their order: what stands before the last one is in the database then, too.
+        let counted = frames.iter().filter(|frame| !frame.uncounted).map(|frame| frame.seq).max().unwrap_or(0);
+        folded = Folded { committed: folded.committed.max(counted), read_back: folded.read_back.max(counted) };
+        write_frames(db, books, frames, folded)?;
+    }
+    Ok(())
+}
+
 /// The life of the writer's thread.
 fn run(queue: &Queue, db: &Db) {
     loop {
         let group = queue.next_group();
-        let committed = group.jobs.is_empty() || commit_group(queue, db, group.jobs);
+        // Not committed: the store closed, and the journal keeps what it has for the next start.
+        if !group.jobs.is_empty() && !commit_group(queue, db, group.jobs) {
+            return;
+        }
         if group.closed {
-            if committed && queue.state().jobs.is_empty() {
-                finish(queue, db);
-            }
+            finish(queue, db);
             return;
         }
         settle_journal(queue, db);
+        try_journal(queue);
         alone(queue, db);
         queue.upkeep.run(db, || !queue.state().jobs.is_empty());
     }
@@ -336,10 +355,13 @@ fn run(queue: &Queue, db: &Db) {
 /// Commits one group, however often it takes. `false`: the store closed before it worked; the journal still has it.
 fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
     let mut wait = FIRST_RETRY;
-    let mut shown = false;
+    let (mut shown, mut last_try) = (false, false);
+    // Nobody else changes it: this is the writer's thread.
+    let folded = queue.state().folded;
+    let folded = Folded { committed: jobs.last().map_or(folded.committed, |one| one.seq), ..folded };
     loop {
         let rows = jobs.iter().map(|one| (&one.job, one.record.as_deref()));
-        let done = db.ensure_open().and_then(|()| write(db, &queue.books, rows));
+        let done = db.ensure_open().and_then(|()| write(db, &queue.books, rows, folded));
         if !shown {
             // People see what happened even while the disk does not take it.
             queue.live.push(jobs.iter_mut().filter_map(|one| one.record.take()));
@@ -351,7 +373,7 @@ fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
                 state.health.committed += jobs.len() as u64;
                 state.health.waiting = state.jobs.len() as u64;
                 state.health.failing = false;
-                state.committed_to = jobs.last().map_or(0, |one| one.seq);
+                state.folded = folded;
                 drop(state);
                 for one in jobs {
                     if let Some(waiter) = one.waiter {
@@ -372,17 +394,20 @@ fn commit_group(queue: &Queue, db: &Db, mut jobs: Vec<Queued>) -> bool {
                         let _ = waiter.send(Err(StoreError::Closed));
                     }
                 }
-                if queue.pause(wait) {
+                if last_try {
                     give_up(queue, &jobs);
                     return false;
                 }
+                // The store closes: the disk may have come back meanwhile.
+                last_try = queue.pause(wait);
                 wait = (wait * 2).min(LONGEST_RETRY);
             }
         }
     }
 }
 
-/// The store closes while the disk takes nothing: what the journal has comes with the next start, the rest is gone.
+/// The store closes while the disk takes nothing: what the journal has comes with the next start, the rest is gone. What waits behind this group is
+/// given up with it.
 fn give_up(queue: &Queue, jobs: &[Queued]) {
     let mut state = queue.state();
     let gone = |jobs: &[Queued]| jobs.iter().filter(|one| one.job.is_record() && !one.in_journal).count() as u64;
@@ -415,6 +440,11 @@ fn alone(queue: &Queue, db: &Db) {
     // All of it is committed: replayed after a crash it would come into what takes the place of the database.
     let emptied = state.journal.empty().map_err(StoreError::io("journal"));
     let worked = emptied.and_then(|()| work()).and_then(|()| queue.books.reload(db));
+    // Another file may have come further than this one: what comes next must be newer than what it knows.
+    if let Ok(folded) = db.read(Folded::load) {
+        state.seq = state.seq.max(folded.last());
+        state.folded = Folded::to(state.seq);
+    }
     state.health.journal_bytes = state.journal.bytes();
     drop(state);
     let _ = done.send(worked);
@@ -422,36 +452,49 @@ fn alone(queue: &Queue, db: &Db) {
 
 /// Empties the journal file that is all committed, reading back what stood only there.
 fn settle_journal(queue: &Queue, db: &Db) {
-    let (committed, only_here) = {
+    let (folded, only_here) = {
         let mut state = queue.state();
-        let committed = state.committed_to;
-        let only_here = state.journal.read_back(committed);
-        if matches!(&only_here, Ok(jobs) if jobs.is_empty()) {
-            let settled = state.journal.settle(committed, false);
-            note(&mut state.health, settled);
-            state.journal.turn();
+        let folded = state.folded;
+        let only_here = state.journal.read_back(folded);
+        if matches!(&only_here, Ok(None)) {
+            settle(&mut state, false);
             // What must be read back should not wait for traffic.
             state.upkeep_due |= state.journal.must_read_back();
-            state.health.journal_bytes = state.journal.bytes();
             return;
         }
-        (committed, only_here)
+        (folded, only_here)
     };
-    let done = only_here.map_err(StoreError::io("journal")).and_then(|jobs| {
-        let records = jobs.into_iter().filter(Job::is_record);
-        let records: Vec<Job> = records.collect();
-        records.chunks(REPLAYED_AT_ONCE).try_for_each(|records| write(db, &queue.books, bare(records)))
+    let mut folded = folded;
+    let done = only_here.map_err(StoreError::io("journal")).and_then(|frames| {
+        frames.unwrap_or_default().chunks(REPLAYED_AT_ONCE).try_for_each(|frames| {
+            let further = Folded { read_back: frames.last().map_or(folded.read_back, |frame| frame.seq), ..folded };
+            write_frames(db, &queue.books, frames, further)?;
+            folded = further;
+            Ok(())
+        })
     });
     let mut state = queue.state();
+    state.folded = folded;
     match done {
-        Ok(()) => {
-            let settled = state.journal.settle(committed, true);
-            note(&mut state.health, settled);
-            state.journal.turn();
-        }
+        Ok(()) => settle(&mut state, true),
         Err(why) => state.health.last_error = Some(why.to_string()),
     }
+}
+
+/// Empties the resting file if nothing there is needed any more, and lets the files take turns.
+fn settle(state: &mut State, read_back: bool) {
+    let settled = state.journal.settle(state.folded.committed, read_back);
+    note(&mut state.health, settled);
+    state.journal.turn();
     state.health.journal_bytes = state.journal.bytes();
+}
+
+/// Sees whether a journal that took nothing works again: nobody may come whose record would tell.
+fn try_journal(queue: &Queue) {
+    let mut state = queue.state();
+    if state.health.journal_failing {
+        state.health.journal_failing = state.journal.probe().is_err();
+    }
 }
 
 fn note(health: &mut LedgerHealth, done: std::io::Result<()>) {
@@ -461,63 +504,18 @@ fn note(health: &mut LedgerHealth, done: std::io::Result<()>) {
     }
 }
 
-/// After the last commit: both journal files are emptied.
+/// After the last commit: both journal files are emptied, unless something stands only there.
 fn finish(queue: &Queue, db: &Db) {
     for _ in 0..2 {
         queue.state().journal.turn();
         settle_journal(queue, db);
     }
     let mut state = queue.state();
-    if state.health.deferred == 0 || state.journal.bytes() == 0 {
+    if state.journal.is_copied() {
         let emptied = state.journal.empty();
         note(&mut state.health, emptied);
+        state.health.journal_bytes = state.journal.bytes();
     }
-}
-
-/// Puts jobs into their tables, in one transaction; records that are at hand need not be read out of their bytes.
-fn write<'a>(
-    db: &Db,
-    books: &Books,
-    jobs: impl Iterator<Item = (&'a Job, Option<&'a RequestRecord>)> + Clone,
-) -> Result<(), StoreError> {
-    db.write(|txn| {
-        let records = jobs.clone().filter_map(|(job, record)| match job {
-            Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some(Row { key: *key, bytes, record }),
-            _ => None,
-        });
-        // Before the records: those that are there already have been counted.
-        charge(txn, jobs.clone().map(|(job, _)| job))?;
-        books.post(txn, records)?;
-        jobs.clone().try_for_each(|(job, _)| match job {
-            Job::Record { .. } | Job::Charged { .. } | Job::Forget { .. } => Ok(()),
-            Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
-            Job::Delete { space, key } => kept::delete_row(txn, space, key),
-        })
-    })?;
-    books.committed();
-    Ok(())
-}
-
-/// Counts and forgets, in the order in which it was handed over.
-fn charge<'a>(txn: &WriteTransaction, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
-    let requests = txn.open_table(REQUESTS)?;
-    let mut bill = Bill::default();
-    for job in jobs {
-        match job {
-            Job::Charged { key, charges, .. } => bill.add(&requests, *key, charges)?,
-            Job::Forget { before } => {
-                bill.write(txn)?;
-                counters::forget(txn, before)?;
-            }
-            _ => {}
-        }
-    }
-    bill.write(txn)
-}
-
-/// Jobs of which nothing but their bytes is at hand.
-fn bare(jobs: &[Job]) -> impl Iterator<Item = (&Job, Option<&RequestRecord>)> + Clone {
-    jobs.iter().map(|job| (job, None))
 }
 
 #[cfg(test)]
@@ -531,6 +529,6 @@ impl Queue {
 /// How many whole jobs the journal of a directory holds, as the next start would read them.
 #[cfg(test)]
 pub(super) fn read_journal(dir: &Path) -> std::io::Result<(u64, usize)> {
-    let (journal, jobs) = Journal::open(dir)?;
-    Ok((journal.bytes(), jobs.len()))
+    let (journal, frames) = Journal::open(dir)?;
+    Ok((journal.bytes(), frames.len()))
 }

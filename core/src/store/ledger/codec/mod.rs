@@ -13,11 +13,12 @@ use myelin_protocol::ir::Usage;
 use smallvec::SmallVec;
 
 use super::Dimension;
+use super::names::NOTHING;
 use crate::model::{AttemptRecord, Budgeted, CacheOutcome, PlannedDeployment, RequestRecord};
 use placed::Numbers;
-use shapes::{Few, Inner, Layout, Name, Number, Raw, Shape, Text, Word, layout};
+use shapes::{Few, Inner, Layout, Name, Number, Once, Path, Raw, Shape, Text, Told, Word, layout};
 use wire::{Fields, Value, Writer};
-pub(in crate::store) use wire::{Intern, Nameless, Names, take_bytes, take_varint, unzigzag, varint, zigzag};
+pub(in crate::store) use wire::{Intern, Nameless, Names, Room, take_bytes, take_varint, unzigzag, varint, zigzag};
 
 /// The layout that is written.
 const VERSION: u8 = 2;
@@ -27,12 +28,12 @@ const OLDEST: u8 = 1;
 // What lists filter by stands first, so that [`matches()`] reads no further.
 layout! { RequestRecord {
     1 state: Word;
-    2 model: Name;
+    2 model: Told;
     3 channel: Name;
     4 key: Name;
     9 status: Number;
     11 format: Name;
-    12 upstream_model: Name;
+    12 upstream_model: Told;
     14 profile: Name;
     16 tool: Name;
     24 error: Name;
@@ -45,7 +46,7 @@ layout! { RequestRecord {
     6 duration_us: Number;
     7 first_token_us: Number;
     8 overhead_us: Number;
-    10 path: Name;
+    10 path: Path;
     13 upstream_format: Name;
     15 rule: Name;
     17 session: Text;
@@ -54,11 +55,11 @@ layout! { RequestRecord {
     20 attempts: Inner;
     21 usage: Inner;
     22 cost: Number;
-    23 losses: Name;
+    23 losses: Once;
     25 error_message: Text;
     26 bytes_in: Number;
     27 bytes_out: Number;
-    28 finish: Name;
+    28 finish: Told;
     31 route: Name;
     32 strategy: Name;
     33 plan: Inner;
@@ -94,7 +95,7 @@ fn tag_of(dimension: Dimension) -> u64 {
 
 layout! { AttemptRecord {
     1 channel: Name;
-    2 upstream_model: Name;
+    2 upstream_model: Told;
     3 credential: Number;
     4 format: Name;
     5 offset_us: Number;
@@ -122,7 +123,9 @@ layout! { Budgeted {
 // Tag 4 was the reason in English.
 layout! { PlannedDeployment {
     1 channel: Name;
-    2 model: Name;
+    2 model: Told;
+    3 group: Number;
+    2 model: Told;
     3 group: Number;
     5 placed: Numbers;
 } }
@@ -140,7 +143,7 @@ layout! { Usage {
     10 image_output: Number;
     11 web_searches: Number;
     12 cost_usd: Text;
-    13 service_tier: Name;
+    13 service_tier: Told;
     14 raw: Raw;
     15 units: Number;
 } }
@@ -151,11 +154,38 @@ const ID: u64 = 29;
 /// A record's bytes.
 pub(super) fn encode(record: &RequestRecord, with_id: bool, names: &mut dyn Intern) -> Vec<u8> {
     let mut out = Writer::new(VERSION, 256, names);
+    out.made_up = !was_offered(record);
     record.put(&mut out);
     if with_id {
         Text::put(&mut out, ID, &record.id);
     }
     out.out
+}
+
+/// Whether a request was let through and something offers what it asked for.
+fn was_offered(record: &RequestRecord) -> bool {
+    record.channel.is_some()
+        || !record.attempts.is_empty()
+        || !record.plan.is_empty()
+        || matches!(record.cache, CacheOutcome::Hit | CacheOutcome::Shared)
+}
+
+/// What the first fields of a row say by number, in the dimensions whose texts have some; `None`: the text is written out, and has no number there
+/// whatever came into the dictionary since.
+pub(super) fn numbered(row: &[u8]) -> impl Iterator<Item = (Dimension, Option<u32>)> {
+    let mut fields = Fields::of(row, OLDEST..=VERSION);
+    let words = [Dimension::State, Dimension::Status, Dimension::Cache];
+    let next = move || fields.as_mut()?.next().flatten().filter(|(tag, _)| HEAD.contains(tag));
+    std::iter::from_fn(next).filter_map(move |(tag, value)| {
+        let named = |dimension: &Dimension| tag_of(*dimension) == tag && !words.contains(dimension);
+        let dimension = Dimension::ALL.iter().map(|(dimension, _)| *dimension).find(named)?;
+        let number = match value {
+            Value::Number(number) => u32::try_from(number).ok(),
+            Value::Bytes([]) => Some(NOTHING),
+            Value::Bytes(_) => None,
+        };
+        Some((dimension, number))
+    })
 }
 
 /// The record of some bytes; `None` if they are damaged or of a newer layout.
@@ -339,7 +369,10 @@ mod tests {
     struct Numbers(Vec<String>);
 
     impl Intern for Numbers {
-        fn id(&mut self, text: &str) -> Option<u32> {
+        fn id(&mut self, text: &str, room: Room) -> Option<u32> {
+            if room == Room::Known && !self.0.iter().any(|own| own == text) {
+                return None;
+            }
             let at = self.0.iter().position(|own| own == text).unwrap_or_else(|| {
                 self.0.push(text.to_owned());
                 self.0.len() - 1
@@ -363,7 +396,7 @@ mod tests {
         let bytes = encode(&full(), true, &mut names);
         assert_eq!(names.0.len(), known, "the second one brings no new texts");
         assert_eq!(decode(&bytes, &names).unwrap(), full());
-        assert!(bytes.len() * 5 < written_out * 3, "{} of {written_out}", bytes.len());
+        assert!(bytes.len() * 4 < written_out * 3, "{} of {written_out}", bytes.len());
         let lost = decode(&bytes, &Nameless).unwrap();
         assert_eq!((lost.model.as_str(), lost.status), ("?", 200), "a number that nobody knows costs one word only");
     }
@@ -379,6 +412,7 @@ mod tests {
         ] {
             let record = RequestRecord {
                 usage: Some(Usage { raw: Some(raw.clone()), ..Usage::default() }),
+                attempts: vec![AttemptRecord::default()],
                 ..RequestRecord::default()
             };
             let back = decode(&encode(&record, false, &mut names), &names).unwrap();
@@ -415,6 +449,49 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_stand_by_number_in_older_bytes_are_read() {
+        // Model, path, a loss and the reason of a plan: all by number, as they were written before they were written out.
+        let mut names = Numbers::default();
+        for text in ["m", "/v1/responses/resp_1", "top_k: no equivalent", "30 ms, 2 under way"] {
+            names.id(text, Room::Own);
+        }
+        let bytes = [2, 4, 0, 10, 5, 20, 1, 46, 2, 67, 3, 2, 8, 3];
+        let record = decode(&bytes, &names).unwrap();
+        assert_eq!((record.model.as_str(), record.started), ("m", 5));
+        assert_eq!(
+            (record.path.as_str(), &*record.losses),
+            ("/v1/responses/resp_1", &["top_k: no equivalent".to_owned()][..])
+        );
+        assert_eq!(record.plan[0].why, "30 ms, 2 under way");
+        assert_eq!(decode(&encode(&record, false, &mut names), &names).unwrap(), record);
+    }
+
+    #[test]
+    fn what_anybody_may_make_up_takes_no_number() {
+        let mut names = Numbers::default();
+        let refused = |n: u32| RequestRecord {
+            path: format!("/v1/models/nobody-{n}"),
+            model: format!("nobody-{n}"),
+            error: Some("unauthorized".into()),
+            losses: vec![format!("tools.{n}: gone")],
+            ..RequestRecord::default()
+        };
+        for n in 0..3 {
+            let bytes = encode(&refused(n), false, &mut names);
+            assert_eq!(decode(&bytes, &names).unwrap(), refused(n));
+            let model = numbered(&bytes).find(|(dimension, _)| *dimension == Dimension::Model);
+            assert_eq!(model, Some((Dimension::Model, None)));
+        }
+        assert_eq!(names.0, ["unauthorized"]);
+        // Somebody offers it: from then on it goes by number, for those that are refused too.
+        let offered = RequestRecord { channel: Some("main".into()), ..refused(1) };
+        encode(&offered, false, &mut names);
+        assert_eq!(names.0, ["unauthorized", "nobody-1", "main"]);
+        let model = numbered(&encode(&refused(1), false, &mut names)).next();
+        assert_eq!(model, Some((Dimension::Model, Some(1))));
+    }
+
+    #[test]
     fn every_field_comes_back() {
         assert_eq!(decode(&encode(&full(), true, &mut Nameless), &Nameless).unwrap(), full());
         let empty = RequestRecord::default();
@@ -428,7 +505,7 @@ mod tests {
         let counted = RequestRecord { budgets: full().budgets, ..record.clone() };
         encode(&counted, false, &mut names);
         let size = encode(&record, false, &mut names).len();
-        assert!(size < 240, "{size} bytes");
+        assert!(size < 250, "{size} bytes");
         let more = encode(&counted, false, &mut names).len() - size;
         assert!(more < 20, "{more} bytes for a budget");
         let size = encode(&record, false, &mut Nameless).len();

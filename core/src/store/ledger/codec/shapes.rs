@@ -3,7 +3,7 @@
 use myelin_protocol::ir::Units;
 use serde_json::Value as Json;
 
-use super::wire::{Fields, Names, Value, Writer, take_varint, unzigzag, varint, zigzag};
+use super::wire::{Fields, Names, Room, Value, Writer, take_varint, unzigzag, varint, zigzag};
 use super::{OLDEST, VERSION};
 use crate::model::{
     AttemptOutcome, AttemptRecord, Budgeted, CacheOutcome, CostSource, NanoUsd, PlannedDeployment, RequestState,
@@ -46,8 +46,14 @@ pub(super) use layout;
 
 /// A number; zero is left out. Optional ones are written if known, zero too.
 pub(super) struct Number;
-/// A text with few different values: by number where the names know it.
+/// A text with few different values, which the configuration or Myelin itself chose: by number.
 pub(super) struct Name;
+/// A text with few different values, which callers or providers chose: by number while there is room.
+pub(super) struct Told;
+/// A text that hardly repeats, or that anybody may make up: written out. In older bytes it stands by number.
+pub(super) struct Once;
+/// Where a request went: addresses that everybody uses by number, those with ids in them written out.
+pub(super) struct Path;
 /// A number without meaning of which there are few: a name of hexadecimal digits.
 pub(super) struct Few;
 /// A text of its own; ids of hexadecimal digits take half the room.
@@ -142,22 +148,9 @@ impl Shape<Option<Units>> for Number {
     }
 }
 
-impl Shape<String> for Name {
-    fn put(out: &mut Writer<'_>, tag: u64, field: &String) {
-        if !field.is_empty() {
-            out.name(tag, field);
-        }
-    }
-
-    fn take(field: &mut String, value: Value<'_>, names: &dyn Names) -> Option<()> {
-        *field = value.name(names)?;
-        Some(())
-    }
-}
-
 impl Shape<u64> for Few {
     fn put(out: &mut Writer<'_>, tag: u64, field: &u64) {
-        out.name(tag, &format!("{field:x}"));
+        out.name(tag, &format!("{field:x}"), Room::Own);
     }
 
     fn take(field: &mut u64, value: Value<'_>, names: &dyn Names) -> Option<()> {
@@ -167,31 +160,79 @@ impl Shape<u64> for Few {
     }
 }
 
-impl Shape<Option<String>> for Name {
-    fn put(out: &mut Writer<'_>, tag: u64, field: &Option<String>) {
-        if let Some(text) = field {
-            out.name(tag, text);
-        }
-    }
+macro_rules! names {
+    ($($shape:ty: $room:expr;)*) => { $(
+        impl Shape<String> for $shape {
+            fn put(out: &mut Writer<'_>, tag: u64, field: &String) {
+                if !field.is_empty() {
+                    let room: fn(&str) -> Room = $room;
+                    out.name(tag, field, room(field));
+                }
+            }
 
-    fn take(field: &mut Option<String>, value: Value<'_>, names: &dyn Names) -> Option<()> {
-        *field = Some(value.name(names)?);
-        Some(())
-    }
+            fn take(field: &mut String, value: Value<'_>, names: &dyn Names) -> Option<()> {
+                *field = value.name(names)?;
+                Some(())
+            }
+        }
+
+        impl Shape<Option<String>> for $shape {
+            fn put(out: &mut Writer<'_>, tag: u64, field: &Option<String>) {
+                if let Some(text) = field {
+                    let room: fn(&str) -> Room = $room;
+                    out.name(tag, text, room(text));
+                }
+            }
+
+            fn take(field: &mut Option<String>, value: Value<'_>, names: &dyn Names) -> Option<()> {
+                *field = Some(value.name(names)?);
+                Some(())
+            }
+        }
+
+        impl Shape<Vec<String>> for $shape {
+            fn put(out: &mut Writer<'_>, tag: u64, field: &Vec<String>) {
+                let room: fn(&str) -> Room = $room;
+                field.iter().for_each(|text| out.name(tag, text, room(text)));
+            }
+
+            fn take(field: &mut Vec<String>, value: Value<'_>, names: &dyn Names) -> Option<()> {
+                field.push(value.name(names)?);
+                Some(())
+            }
+        }
+    )* };
+}
+names! {
+    Name: |_| Room::Own;
+    Told: |_| Room::Told;
+    Once: |_| Room::Never;
+    Path: |path| if PATHS.contains(&path) { Room::Own } else { Room::Never };
 }
 
-impl Shape<Vec<String>> for Name {
-    fn put(out: &mut Writer<'_>, tag: u64, field: &Vec<String>) {
-        for text in field {
-            out.name(tag, text);
-        }
-    }
-
-    fn take(field: &mut Vec<String>, value: Value<'_>, names: &dyn Names) -> Option<()> {
-        field.push(value.name(names)?);
-        Some(())
-    }
-}
+/// Addresses that have a number.
+const PATHS: [&str; 20] = [
+    "/v1/chat/completions",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/responses",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/models",
+    "/v1/rerank",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1beta/models",
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+    "/api/tags",
+    "/dify/v1/chat-messages",
+    "/dify/v1/messages",
+];
 
 /// No text of UTF-8 begins with this byte: what follows is packed.
 const PACKED: u8 = 0xff;
@@ -389,7 +430,7 @@ impl Shape<Option<Json>> for Raw {
         let Some(raw) = field else { return };
         let (mut form, mut values) = (String::new(), Vec::new());
         split(raw, &mut form, &mut values);
-        if let Some(id) = out.names.id(&form) {
+        if let Some(id) = out.number_of(&form, Room::Told) {
             let mut packed = vec![PACKED];
             varint(&mut packed, u64::from(id));
             packed.extend(values);

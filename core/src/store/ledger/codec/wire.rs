@@ -8,10 +8,23 @@ pub(in crate::store) trait Names {
     fn text(&self, id: u32) -> Option<&str>;
 }
 
+/// Who chooses a text, and so how much room it may take among the texts that have numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Room {
+    /// The configuration, or Myelin itself: there are few, and they must never go without.
+    Own,
+    /// Callers and providers, of a request that was let through.
+    Told,
+    /// Anybody: only what has its number already, or is configured, goes by number.
+    Known,
+    /// It hardly ever repeats: always written out.
+    Never,
+}
+
 /// Gives texts that repeat their numbers.
 pub(in crate::store) trait Intern {
-    /// The number of a text; `None`: it must be written out (it is too long, or there are too many).
-    fn id(&mut self, text: &str) -> Option<u32>;
+    /// The number of a text; `None`: it must be written out (it is too long, or there is no room for it).
+    fn id(&mut self, text: &str, room: Room) -> Option<u32>;
 }
 
 /// Knows no names: for bytes that stand for themselves, as those of the journal.
@@ -24,7 +37,7 @@ impl Names for Nameless {
 }
 
 impl Intern for Nameless {
-    fn id(&mut self, _: &str) -> Option<u32> {
+    fn id(&mut self, _: &str, _: Room) -> Option<u32> {
         None
     }
 }
@@ -36,6 +49,8 @@ const SHAPE_BYTES: u64 = 1;
 pub(super) struct Writer<'a> {
     pub(super) out: Vec<u8>,
     pub(super) names: &'a mut dyn Intern,
+    /// Nobody offers what was asked for, or it was refused: its words may be made up, and take no room.
+    pub(super) made_up: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -43,12 +58,12 @@ impl<'a> Writer<'a> {
     pub(super) fn new(version: u8, capacity: usize, names: &'a mut dyn Intern) -> Self {
         let mut out = Vec::with_capacity(capacity);
         out.push(version);
-        Self { out, names }
+        Self { out, names, made_up: false }
     }
 
     /// Begins a value inside another one.
     pub(super) fn inner(&mut self, version: u8) -> Writer<'_> {
-        Writer::new(version, 64, self.names)
+        Writer { made_up: self.made_up, ..Writer::new(version, 64, self.names) }
     }
 
     pub(super) fn number(&mut self, tag: u64, value: u64) {
@@ -62,9 +77,18 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(bytes);
     }
 
+    /// The number of a text, if it has one or gets one.
+    pub(super) fn number_of(&mut self, text: &str, room: Room) -> Option<u32> {
+        match room {
+            Room::Never => None,
+            Room::Told if self.made_up => self.names.id(text, Room::Known),
+            room => self.names.id(text, room),
+        }
+    }
+
     /// A text by its number if it has one, else written out.
-    pub(super) fn name(&mut self, tag: u64, text: &str) {
-        match self.names.id(text) {
+    pub(super) fn name(&mut self, tag: u64, text: &str, room: Room) {
+        match self.number_of(text, room) {
             Some(id) => self.number(tag, u64::from(id)),
             None => self.bytes(tag, text.as_bytes()),
         }
