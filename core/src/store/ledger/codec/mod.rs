@@ -125,8 +125,6 @@ layout! { PlannedDeployment {
     1 channel: Name;
     2 model: Told;
     3 group: Number;
-    2 model: Told;
-    3 group: Number;
     5 placed: Numbers;
 } }
 
@@ -450,7 +448,7 @@ mod tests {
 
     #[test]
     fn texts_that_stand_by_number_in_older_bytes_are_read() {
-        // Model, path, a loss and the reason of a plan: all by number, as they were written before they were written out.
+        // Model, path, a loss and the reason of a plan in words: all by number, as they once were.
         let mut names = Numbers::default();
         for text in ["m", "/v1/responses/resp_1", "top_k: no equivalent", "30 ms, 2 under way"] {
             names.id(text, Room::Own);
@@ -462,7 +460,7 @@ mod tests {
             (record.path.as_str(), &*record.losses),
             ("/v1/responses/resp_1", &["top_k: no equivalent".to_owned()][..])
         );
-        assert_eq!(record.plan[0].why, "30 ms, 2 under way");
+        assert_eq!(record.plan, [PlannedDeployment::default()], "the reason in words is passed over");
         assert_eq!(decode(&encode(&record, false, &mut names), &names).unwrap(), record);
     }
 
