@@ -252,6 +252,9 @@ async fn forward(
         let mut intake = transit.intake;
         return fail(job, &mut intake, error).await;
     }
+    if !job.enter(&lane.candidate) {
+        return read_on(job, transit.intake, format, path, Target::Deployments(deployments)).await;
+    }
     let passage = Arc::new(Passage::new(transit));
     let sent = send(&mut job, &lane, &passage, announced).await;
     let (mut intake, head, state) = passage.take();

@@ -157,7 +157,7 @@ struct Stream {
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, ask.demand()).await?;
     let tries = job.tries(deployments);
-    while let Some(candidate) = tries.next(job.purse()).await {
+    while let Some(candidate) = job.next(&tries).await {
         match attempt(job, ask, &candidate).await {
             Ok(answer) => {
                 if let Answer::Whole(..) = &answer {

@@ -27,7 +27,7 @@ use super::{Job, Services, arriving, contest, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::{RequestRecord, RequestState};
 use crate::providers::{Accepted, LiveChannel, Operation};
-use crate::routing::Candidate;
+use crate::routing::{Candidate, Standing};
 use crate::upstream;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 
@@ -87,7 +87,12 @@ pub(crate) async fn run(mut job: Box<Job>, mut ask: Ask, deployments: Deployment
 }
 
 /// The same for a request whose first attempt is under way.
-pub(super) async fn go_on(job: Box<Job>, ask: Ask, deployments: Deployments, underway: Underway) -> Reply {
+pub(super) async fn go_on(job: Box<Job>, ask: Ask, mut deployments: Deployments, mut underway: Underway) -> Reply {
+    // If it is a probe, the attempt that is under way holds it.
+    underway.candidate.standing = Standing::Ready;
+    if let Some(first) = deployments.candidates.first_mut() {
+        first.standing = Standing::Ready;
+    }
     let underway = Some(Box::new(underway));
     answer(Box::new(Run { job, ask, deployments, follow: Follow::Fresh, underway, tries: None })).await
 }
@@ -218,7 +223,7 @@ pub(super) enum Found {
 
 /// Tries candidates until one has what is looked for.
 pub(super) async fn seek(mut run: Box<Run>, tries: Tries) -> (Option<Found>, Box<Run>) {
-    while let Some(candidate) = tries.next(run.job.purse()).await {
+    while let Some(candidate) = run.job.next(&tries).await {
         match run.attempt(&candidate).await {
             Ok(found) => return (Some(found), run),
             Err(error) => {
@@ -238,10 +243,20 @@ impl Job {
         Tries::new(&deployments.candidates, settings.max_attempts)
     }
 
-    /// Takes a try from the budget.
-    pub(super) fn purse(&self) -> impl Fn() -> bool + '_ {
-        let services: &Services = &self.services;
-        move || services.resilience.budget.spend(services.clock.monotonic_us())
+    /// The next candidate of `tries`. If it failed before, this request is the only one that asks it now.
+    pub(super) async fn next(&mut self, tries: &Tries) -> Option<Candidate> {
+        let (services, routing): (&Services, _) = (&self.services, &self.snapshot.routing);
+        let pay = || services.resilience.budget.spend(services.clock.monotonic_us());
+        let enter = |candidate: &Candidate| routing.take_probe(candidate, services.clock.unix_ms());
+        let (candidate, probe) = tries.next(pay, enter).await?;
+        self.settle.hold(probe);
+        Some(candidate)
+    }
+
+    /// Whether a candidate may be asked that comes from no [`Tries`]: `false` if another request shows now whether it works again.
+    pub(super) fn enter(&mut self, candidate: &Candidate) -> bool {
+        let probe = self.snapshot.routing.take_probe(candidate, self.services.clock.unix_ms());
+        probe.map(|probe| self.settle.hold(probe)).is_some()
     }
 
     /// An attempt failed: what follows is told to `tries`.
@@ -257,8 +272,21 @@ impl Job {
         let repeats = self.services.resilience.budget.has(now_us);
         tries.failed(candidate, error, &verdict, repeats, &benched);
         if !fallback.is_empty() {
-            tries.fall_back(fallback.iter().flat_map(|name| self.candidates_for(name)).collect());
+            tries.fall_back(self.standbys(&fallback));
         }
+    }
+}
+
+impl Job {
+    /// Candidates for several names, each a cold standby for those before it.
+    fn standbys(&self, names: &[String]) -> Vec<Candidate> {
+        let mut all: Vec<Candidate> = Vec::new();
+        for name in names {
+            let first = all.iter().map(|own| own.group.saturating_add(1)).max().unwrap_or(0);
+            let next = self.candidates_for(name).into_iter();
+            all.extend(next.map(|own| Candidate { group: own.group.saturating_add(first), ..own }));
+        }
+        all
     }
 }
 

@@ -51,6 +51,7 @@ async fn several(
     // Who failed lately is no rival.
     let rivals = if racers > 1 { tries.line_up(&benched) } else { 1 };
     let racers = racers.min(u32::try_from(rivals).unwrap_or(u32::MAX)).max(1);
+    tries.race(racers > 1);
     let contest = run.job.settle.replace_by_hollow().contest();
     let mut seeking: Vec<Seeking> = Vec::new();
     for _ in 0..racers {
@@ -79,6 +80,7 @@ async fn several(
                 drop(last);
                 let settle = winner.job.settle.replace_by_hollow();
                 winner.job.settle = contest.won(settle);
+                tries.race(false);
                 winner.tries = Some(tries.clone());
                 return Ok((found, winner));
             }
@@ -91,6 +93,7 @@ async fn several(
             }
             None => {
                 late = None;
+                tries.race(false);
                 let now = services.clock.monotonic_us();
                 if tries.line_up(&benched) > 0 && services.resilience.budget.spend(now) {
                     let side = Side { hedged: true, ..raced };

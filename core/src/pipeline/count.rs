@@ -78,6 +78,9 @@ async fn ask_provider(
     candidate.upstream.as_ref().clone_into(&mut request.model);
     let lowered = lower::lower(request, accepted.format, &accepted.dialect).request;
     let body = encode(&channel, accepted.format, &lowered, &accepted.dialect)?.ok()?.value;
+    if !job.enter(candidate) {
+        return None;
+    }
     job.open_attempt(&channel, candidate, accepted.format.as_str());
     let limits = job.limits(&channel, &candidate.upstream);
     let deadline = Deadline::start(&limits);

@@ -90,7 +90,7 @@ enum Answer {
 async fn attempts(job: &mut Job, ask: &Ask, deployments: &Deployments) -> Result<Answer, GatewayError> {
     job.planned(deployments, ask.demand()).await?;
     let tries = job.tries(deployments);
-    while let Some(candidate) = tries.next(job.purse()).await {
+    while let Some(candidate) = job.next(&tries).await {
         let answered = attempt(job, ask, &candidate, deployments).await;
         job.end_attempt(&answered);
         match answered {
@@ -170,6 +170,9 @@ async fn spread(
         let Some(peer) = peers.get((index + step) % peers.len()) else { continue };
         let line = job.line(peer)?;
         if peer != asked {
+            if !job.enter(peer) {
+                continue;
+            }
             // The one before has answered, or its failure is noted already.
             asked.clone_from(peer);
             job.end_attempt(&Ok::<(), GatewayError>(()));

@@ -17,7 +17,7 @@ use super::target::{Deployments, Target};
 use super::{Job, attempt, chat};
 use crate::error::{GatewayError, Kind};
 use crate::providers::Operation;
-use crate::routing::Candidate;
+use crate::routing::{Candidate, Standing};
 use crate::upstream::timeouts::Deadline;
 
 /// Answers `GET`/`DELETE /v1/responses/{id}` and what lies below.
@@ -72,7 +72,8 @@ async fn native(mut job: Box<Job>, id: &str, action: StoredAction, channel: &str
         StoredAction::InputItems => (http::Method::GET, format!("{id}/input_items")),
         StoredAction::Cancel => (http::Method::POST, format!("{id}/cancel")),
     };
-    let candidate = Candidate { channel: position, upstream: "".into(), credential };
+    let candidate =
+        Candidate { channel: position, upstream: "".into(), credential, group: 0, standing: Standing::Ready };
     let operation = Operation::Responses { method: &method, tail: &tail };
     match direct(&mut job, &candidate, &operation, Vec::new()).await {
         Ok(body) => {
@@ -154,6 +155,9 @@ async fn compacted_by_provider(job: &mut Job, ask: &mut Ask, deployments: &Deplo
     let mut edits = myelin_protocol::envelope::Edits::new();
     edits.model(&candidate.upstream);
     let body = ask.envelope().ok()?.splice(&edits).ok()?;
+    if !job.enter(candidate) {
+        return None;
+    }
     let method = http::Method::POST;
     let operation = Operation::Responses { method: &method, tail: "compact" };
     match direct(job, candidate, &operation, body).await {

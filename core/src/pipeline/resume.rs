@@ -92,7 +92,7 @@ impl Spare {
         let run = &mut self.run;
         run.job.failed(&self.tries, self.candidate.clone(), error);
         let mut tail = None;
-        while let Some(candidate) = self.tries.next(run.job.purse()).await {
+        while let Some(candidate) = run.job.next(&self.tries).await {
             match run.ask_for_rest(&candidate, &text, tokens).await {
                 Ok(Some(sent)) => {
                     self.channel = sent.channel.clone();

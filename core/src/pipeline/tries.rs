@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::retry::Verdict;
 use crate::error::{GatewayError, Kind, Retry};
-use crate::routing::Candidate;
+use crate::routing::{Candidate, Probe, Standing};
 
 /// The candidates of one request and what became of them.
 #[derive(Debug, Clone)]
@@ -21,13 +21,20 @@ pub(crate) struct Tries(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct Waiting {
     candidate: Candidate,
-    /// It failed lately: to ask it comes out of the budget.
+    /// It failed lately: to ask it comes out of the budget, unless nobody was asked yet.
     costs: bool,
+    /// Another request shows now whether it works again: it is asked when nobody else is left.
+    late: bool,
 }
 
 impl Waiting {
     fn free(candidate: Candidate) -> Self {
-        Self { candidate, costs: false }
+        Self { candidate, costs: false, late: false }
+    }
+
+    /// Whoever may serve comes before it.
+    fn is_last_resort(&self) -> bool {
+        self.costs || self.late || matches!(self.candidate.standing, Standing::Benched(_))
     }
 }
 
@@ -41,6 +48,10 @@ struct State {
     /// Those that were asked again, once for each time.
     repeated: Vec<Candidate>,
     left: u32,
+    /// Groups of those who were given out and did not fail.
+    under_way: Vec<u32>,
+    /// Several run against each other: whose candidate fails does not wake a cold standby while others of its group still run.
+    races: bool,
     over: bool,
     fell_back: bool,
     worst: Option<GatewayError>,
@@ -48,7 +59,7 @@ struct State {
 
 /// What is to be done next.
 enum Step {
-    Try(Candidate),
+    Try(Candidate, Probe),
     Wait(Instant),
     Over,
 }
@@ -62,19 +73,25 @@ impl Tries {
             again: Vec::new(),
             repeated: Vec::new(),
             left: limit.max(1),
+            under_way: Vec::new(),
+            races: false,
             over: false,
             fell_back: false,
             worst: None,
         })))
     }
 
-    /// The next candidate. When all were tried, those that may recover are asked once more after a wait. `pay` takes a try from the budget; `false`: it is
-    /// used up.
-    pub(super) async fn next(&self, pay: impl Fn() -> bool) -> Option<Candidate> {
+    /// The next candidate, with its probe if it needs one. When all were tried, those that may recover are asked once more after a wait. `pay` takes a try from
+    /// the budget; `false`: it is used up. `enter` lets a candidate be tried; `None`: another request shows now whether it works again.
+    pub(super) async fn next(
+        &self,
+        pay: impl Fn() -> bool,
+        enter: impl Fn(&Candidate) -> Option<Probe>,
+    ) -> Option<(Candidate, Probe)> {
         loop {
-            let step = self.state().step(&pay);
+            let step = self.state().step(&pay, &enter);
             match step {
-                Step::Try(candidate) => return Some(candidate),
+                Step::Try(candidate, probe) => return Some((candidate, probe)),
                 Step::Wait(until) => tokio::time::sleep_until(until).await,
                 Step::Over => return None,
             }
@@ -92,6 +109,9 @@ impl Tries {
         benched: &dyn Fn(&Candidate) -> bool,
     ) {
         let mut state = self.state();
+        if let Some(at) = state.under_way.iter().position(|group| *group == candidate.group) {
+            state.under_way.swap_remove(at);
+        }
         if is_of_deployment(&error) {
             let same = |other: &Candidate| other.channel == candidate.channel && other.upstream == candidate.upstream;
             state.put_behind(|other| same(&other.candidate));
@@ -119,6 +139,12 @@ impl Tries {
     pub(super) fn give_back(&self) {
         let mut state = self.state();
         state.left = state.left.saturating_add(1);
+        state.under_way.pop();
+    }
+
+    /// Several run against each other from here on, or not any more.
+    pub(super) fn race(&self, races: bool) {
+        self.state().races = races;
     }
 
     /// Goes on with other candidates, which the owner named for this failure. Only once a request.
@@ -138,21 +164,25 @@ impl Tries {
         self.state().fell_back
     }
 
-    /// Puts in front those whom it is worth to ask beside others: one credential of each deployment that nobody has asked, then other credentials, and
-    /// `benched` ones last. Tells how many there are but for the last.
+    /// Puts in front those whom it is worth to ask beside others: of the group whose turn it is, one credential of each deployment that nobody has asked, then
+    /// other credentials. Lower groups stay cold standby, and `benched` ones come last. Tells how many there are of the group.
     pub(super) fn line_up(&self, benched: &dyn Fn(&Candidate) -> bool) -> usize {
         let mut state = self.state();
         if state.over || state.left == 0 {
             return 0;
         }
         let mut seen = state.asked.clone();
-        let mut lanes: [VecDeque<Waiting>; 3] = Default::default();
+        let mut group = None;
+        let mut lanes: [VecDeque<Waiting>; 4] = Default::default();
         for mut waiting in std::mem::take(&mut state.waiting) {
-            waiting.costs &= benched(&waiting.candidate);
+            let failed_lately = waiting.late || benched(&waiting.candidate);
+            waiting.costs &= failed_lately;
             let deployment = (waiting.candidate.channel, waiting.candidate.upstream.clone());
-            let [fresh, others, last] = &mut lanes;
-            if benched(&waiting.candidate) {
+            let [fresh, others, standby, last] = &mut lanes;
+            if failed_lately {
                 last.push_back(waiting);
+            } else if *group.get_or_insert(waiting.candidate.group) != waiting.candidate.group {
+                standby.push_back(waiting);
             } else if seen.contains(&deployment) {
                 others.push_back(waiting);
             } else {
@@ -160,9 +190,9 @@ impl Tries {
                 fresh.push_back(waiting);
             }
         }
-        let [fresh, others, last] = lanes;
+        let [fresh, others, ..] = &lanes;
         let count = fresh.len() + others.len();
-        state.waiting = fresh.into_iter().chain(others).chain(last).collect();
+        state.waiting = lanes.into_iter().flatten().collect();
         count
     }
 
@@ -184,35 +214,61 @@ impl State {
         self.waiting = first.into_iter().chain(behind).collect();
     }
 
-    fn step(&mut self, pay: &impl Fn() -> bool) -> Step {
+    fn step(&mut self, pay: &impl Fn() -> bool, enter: &impl Fn(&Candidate) -> Option<Probe>) -> Step {
         if self.left == 0 || self.over {
             return Step::Over;
         }
-        if let Some(Waiting { candidate, costs }) = self.waiting.pop_front() {
-            if !costs || pay() {
-                self.left -= 1;
-                self.asked.push((candidate.channel, candidate.upstream.clone()));
-                return Step::Try(candidate);
+        while !self.next_is_standby()
+            && let Some(mut waiting) = self.waiting.pop_front()
+        {
+            let entered = if waiting.late { Some(Probe::default()) } else { enter(&waiting.candidate) };
+            let Some(probe) = entered else {
+                waiting.late = true;
+                waiting.costs = true;
+                let at = self.waiting.iter().position(Waiting::is_last_resort).unwrap_or(self.waiting.len());
+                self.waiting.insert(at, waiting);
+                continue;
+            };
+            // Where all failed lately, the first of them is asked always.
+            if !waiting.costs || self.asked.is_empty() || pay() {
+                self.asked.push((waiting.candidate.channel, waiting.candidate.upstream.clone()));
+                return self.give_out(waiting.candidate, probe);
             }
             // Those that cost nothing stand before those that do.
             self.waiting.clear();
         }
-        let Some(first) = (0..self.again.len()).min_by_key(|index| self.again.get(*index).map(|(at, _)| *at)) else {
-            return Step::Over;
-        };
-        match self.again.get(first) {
-            Some((at, _)) if *at > Instant::now() => Step::Wait(*at),
-            _ if !pay() => {
+        self.step_again(pay, enter)
+    }
+
+    /// Whom it is worth to ask a second time.
+    fn step_again(&mut self, pay: &impl Fn() -> bool, enter: &impl Fn(&Candidate) -> Option<Probe>) -> Step {
+        while let Some(first) = (0..self.again.len()).min_by_key(|index| self.again.get(*index).map(|(at, _)| *at)) {
+            match self.again.get(first) {
+                Some((at, _)) if *at > Instant::now() => return Step::Wait(*at),
+                _ => {}
+            }
+            let (_, candidate) = self.again.swap_remove(first);
+            let Some(probe) = enter(&candidate) else { continue };
+            if !pay() {
                 self.again.clear();
-                Step::Over
+                return Step::Over;
             }
-            _ => {
-                let (_, candidate) = self.again.swap_remove(first);
-                self.repeated.push(candidate.clone());
-                self.left -= 1;
-                Step::Try(candidate)
-            }
+            self.repeated.push(candidate.clone());
+            return self.give_out(candidate, probe);
         }
+        Step::Over
+    }
+
+    fn give_out(&mut self, candidate: Candidate, probe: Probe) -> Step {
+        self.left -= 1;
+        self.under_way.push(candidate.group);
+        Step::Try(candidate, probe)
+    }
+
+    /// Others of a group above the next one's still run in the race.
+    fn next_is_standby(&self) -> bool {
+        let next = self.waiting.front().map(|waiting| waiting.candidate.group);
+        self.races && self.under_way.iter().any(|group| next.is_some_and(|next| *group < next))
     }
 }
 
@@ -241,7 +297,17 @@ mod tests {
     use super::*;
 
     fn candidate(channel: usize) -> Candidate {
-        Candidate { channel, upstream: "m".into(), credential: 0 }
+        Candidate { channel, upstream: "m".into(), credential: 0, group: 0, standing: Standing::Ready }
+    }
+
+    /// The next one; nobody is tried by others.
+    async fn next(tries: &Tries) -> Option<Candidate> {
+        tries.next(|| true, |_| Some(Probe::default())).await.map(|(candidate, _)| candidate)
+    }
+
+    /// The same, paid for.
+    async fn take(tries: &Tries, budget: &Budget) -> Option<Candidate> {
+        tries.next(|| budget.spend(0), |_| Some(Probe::default())).await.map(|(candidate, _)| candidate)
     }
 
     fn error(kind: Kind, retry: Retry) -> GatewayError {
@@ -256,13 +322,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_candidate_gets_its_turn_and_the_telling_failure_wins() {
         let tries = Tries::new(&[candidate(0), candidate(1)], 5);
-        let first = tries.next(|| true).await.unwrap();
+        let first = next(&tries).await.unwrap();
         let wait = Retry::Again { after: Some(Duration::from_secs(60)) };
         fail(&tries, first, error(Kind::UpstreamRateLimited, wait));
-        let second = tries.next(|| true).await.unwrap();
+        let second = next(&tries).await.unwrap();
         assert_eq!(second.channel, 1);
         fail(&tries, second, error(Kind::UpstreamDenied, Retry::Elsewhere));
-        assert_eq!(tries.next(|| true).await, None);
+        assert_eq!(next(&tries).await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRateLimited);
     }
 
@@ -276,10 +342,10 @@ mod tests {
             (Kind::UpstreamDenied, [key(1), key(2), candidate(1)]),
         ] {
             let tries = Tries::new(&[key(0), key(1), key(2), candidate(1)], 5);
-            let first = tries.next(|| true).await.unwrap();
+            let first = next(&tries).await.unwrap();
             fail(&tries, first, error(kind, Retry::Elsewhere));
             for expected in then {
-                assert_eq!(tries.next(|| true).await, Some(expected), "{kind:?}");
+                assert_eq!(next(&tries).await, Some(expected), "{kind:?}");
             }
         }
     }
@@ -288,34 +354,84 @@ mod tests {
     async fn rivals_are_other_deployments_before_other_keys_and_nobody_who_failed_lately() {
         let of = |channel, credential| Candidate { credential, ..candidate(channel) };
         let tries = Tries::new(&[of(0, 0), of(0, 1), of(1, 0), of(2, 0), of(2, 1)], 5);
-        assert_eq!(tries.next(|| true).await, Some(of(0, 0)));
+        assert_eq!(next(&tries).await, Some(of(0, 0)));
         assert_eq!(tries.line_up(&|own| own.channel == 1), 3);
         for expected in [of(2, 0), of(0, 1), of(2, 1), of(1, 0)] {
-            assert_eq!(tries.next(|| true).await, Some(expected));
+            assert_eq!(next(&tries).await, Some(expected));
         }
         assert_eq!(tries.line_up(&|_| false), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cold_standby_is_no_rival_while_anybody_of_the_group_above_it_is_left() {
+        let of = |channel, credential, group| Candidate { credential, group, ..candidate(channel) };
+        let tries = Tries::new(&[of(0, 0, 0), of(0, 1, 0), of(1, 0, 1), of(2, 0, 1)], 5);
+        assert_eq!(tries.line_up(&|_| false), 2, "two keys of the first group");
+        tries.race(true);
+        let first = next(&tries).await.unwrap();
+        assert_eq!((&first, next(&tries).await), (&of(0, 0, 0), Some(of(0, 1, 0))));
+        fail(&tries, first, error(Kind::UpstreamFailed, Retry::Elsewhere));
+        assert_eq!(next(&tries).await, None, "the other one still runs");
+        fail(&tries, of(0, 1, 0), error(Kind::UpstreamFailed, Retry::Elsewhere));
+        assert_eq!(next(&tries).await, Some(of(1, 0, 1)));
+        // Late is late: a hedge goes to the lower group where nobody of the upper one is left.
+        let tries = Tries::new(&[of(0, 0, 0), of(1, 0, 1), of(2, 0, 1), of(3, 0, 2)], 5);
+        assert_eq!(tries.line_up(&|_| false), 1);
+        next(&tries).await;
+        assert_eq!(tries.line_up(&|_| false), 2);
+        assert_eq!(next(&tries).await, Some(of(1, 0, 1)));
+        // And past those who failed lately.
+        let tries = Tries::new(&[of(0, 0, 0), of(1, 0, 1), of(2, 0, 2)], 5);
+        assert_eq!(tries.line_up(&|own| own.channel == 0), 1);
+        for expected in [of(1, 0, 1), of(2, 0, 2), of(0, 0, 0)] {
+            assert_eq!(next(&tries).await, Some(expected));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_tried_by_another_request_is_asked_when_nobody_else_is_left() {
+        let benched = Candidate { standing: Standing::Benched(9), ..candidate(2) };
+        let tried = |own: &Candidate| (own.channel != 0).then(Probe::default);
+        let walk = async |candidates: &[Candidate], budget: &Budget| {
+            let (tries, mut asked) = (Tries::new(candidates, 5), Vec::new());
+            while let Some((own, _)) = tries.next(|| budget.spend(0), tried).await {
+                asked.push(own.channel);
+                let failure = error(Kind::UpstreamDenied, Retry::Elsewhere);
+                let verdict = Verdict::usual(&failure);
+                tries.failed(own, failure, &verdict, budget.has(0), &|other| other.channel != 1);
+            }
+            asked
+        };
+        let all = [candidate(0), candidate(1), benched.clone()];
+        assert_eq!(walk(&all, &budget(5)).await, [1, 0, 2]);
+        assert_eq!(walk(&all, &budget(0)).await, [1], "it comes out of the budget");
+        assert_eq!(
+            walk(&[candidate(0), benched], &budget(0)).await,
+            [0],
+            "where all failed, the first is asked always"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_hiccup_is_tried_once_more() {
         let tries = Tries::new(&[candidate(0)], 5);
         for _ in 0..2 {
-            let next = tries.next(|| true).await.unwrap();
+            let next = next(&tries).await.unwrap();
             fail(&tries, next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
         }
-        assert_eq!(tries.next(|| true).await, None);
+        assert_eq!(next(&tries).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_fails_everywhere_is_not_tried_elsewhere_unless_the_owner_named_another() {
         let tries = Tries::new(&[candidate(0), candidate(1)], 5);
-        let first = tries.next(|| true).await.unwrap();
+        let first = next(&tries).await.unwrap();
         fail(&tries, first, error(Kind::UpstreamRejected, Retry::Never));
-        assert!(tries.next(|| true).await.is_none() && tries.line_up(&|_| false) == 0);
+        assert!(next(&tries).await.is_none() && tries.line_up(&|_| false) == 0);
         tries.fall_back(vec![candidate(7)]);
-        assert_eq!(tries.next(|| true).await.map(|next| next.channel), Some(7));
+        assert_eq!(next(&tries).await.map(|next| next.channel), Some(7));
         assert!(tries.fell_back());
-        assert_eq!(tries.next(|| true).await, None);
+        assert_eq!(next(&tries).await, None);
         assert_eq!(tries.verdict().kind, Kind::UpstreamRejected);
     }
 
@@ -324,7 +440,7 @@ mod tests {
         let candidates: Vec<_> = (0..9).map(candidate).collect();
         let tries = Tries::new(&candidates, 3);
         let mut count = 0;
-        while let Some(next) = tries.next(|| true).await {
+        while let Some(next) = next(&tries).await {
             count += 1;
             fail(&tries, next, error(Kind::UpstreamFailed, Retry::Again { after: None }));
         }
@@ -334,7 +450,7 @@ mod tests {
     /// Asks until nobody is left; all fail. Channels in the order in which they were asked.
     async fn asked(tries: &Tries, kind: Kind, retry: Retry, budget: &Budget, benched: &[usize]) -> Vec<usize> {
         let mut asked = Vec::new();
-        while let Some(next) = tries.next(|| budget.spend(0)).await {
+        while let Some(next) = take(tries, budget).await {
             asked.push(next.channel);
             let failure = error(kind, retry);
             let verdict = Verdict::usual(&failure);
@@ -388,9 +504,9 @@ mod tests {
         };
         // Another deployment answers: the second try that might have been was none.
         let (tries, three) = (Tries::new(&[candidate(0), candidate(1)], 5), budget(3));
-        let first = tries.next(|| three.spend(0)).await.unwrap();
+        let first = take(&tries, &three).await.unwrap();
         deny(&tries, first, error(Kind::UpstreamFailed, AGAIN), &three);
-        assert_eq!(tries.next(|| three.spend(0)).await, Some(candidate(1)));
+        assert_eq!(take(&tries, &three).await, Some(candidate(1)));
         assert_eq!(left(&three), 3);
         // Both fail, and each is asked a second time: two tries.
         let (tries, three) = (Tries::new(&[candidate(0), candidate(1)], 5), budget(3));

@@ -22,6 +22,7 @@ mod simulation;
 mod strategy;
 
 pub use affinity::{Affinity, Place};
+pub(crate) use credentials::Probe;
 pub use live::{
     Breaker, BreakerView, ChannelLive, CredentialLive, DeploymentLive, Ended, FOR_GOOD, Failure, Fleet, HeldKey, How,
     KeyLive, LoadView, Rule, Saved, SavedRow, Spent, Standing, Trouble,

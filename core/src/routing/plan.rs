@@ -21,6 +21,10 @@ pub struct Candidate {
     pub upstream: Arc<str>,
     /// Which credential of the channel.
     pub credential: u32,
+    /// The group that it is of, from 0: a later one is cold standby for those before it.
+    pub group: u32,
+    /// How it stood when the plan was made. Who is half open is asked by one request at a time ([`RoutingTable::take_probe`]).
+    pub standing: Standing,
 }
 
 /// What is wanted of a plan.
@@ -33,7 +37,7 @@ pub struct Desire<'a> {
     pub place: Option<Place>,
     /// Who made the opaque reasoning that the request brings back: only they can read it.
     pub bound: Option<&'a dyn Fn(&Candidate) -> bool>,
-    /// Only looked at: no turn is taken, no probe is used up.
+    /// Only looked at: no turn is taken.
     pub dry: bool,
 }
 
@@ -117,6 +121,18 @@ struct Ranked<'g> {
     credentials: Vec<u32>,
 }
 
+impl Ranked<'_> {
+    fn candidate(&self, credential: u32, now_ms: u64) -> Candidate {
+        Candidate {
+            channel: self.deployment.channel,
+            upstream: self.deployment.upstream.clone(),
+            credential,
+            group: u32::try_from(self.step.group).unwrap_or(u32::MAX),
+            standing: credentials::way(self.deployment, credential, now_ms),
+        }
+    }
+}
+
 /// Orders `groups`. `draw` gives a number in `0..n` and decides everything that is left to chance, so a plan can be repeated.
 pub fn plan(
     table: &RoutingTable,
@@ -160,21 +176,12 @@ pub fn plan(
         ranked.extend(rank(table, group, (number, strategy, turn), ready, desire.place.as_ref(), query, draw));
     }
     if let Some(bound) = desire.bound {
-        bind(&mut ranked, bound);
+        bind(&mut ranked, bound, now_ms);
     }
     benched.sort_by_key(|(until, _)| *until);
-    if !desire.dry {
-        send_probe(&mut ranked, &mut benched, now_ms);
-    }
     ranked.extend(benched.into_iter().map(|(_, last)| last));
     for entry in ranked {
-        let Deployment { channel, upstream, .. } = entry.deployment;
-        let (channel, upstream) = (*channel, upstream.clone());
-        plan.candidates.extend(entry.credentials.iter().map(|credential| Candidate {
-            channel,
-            upstream: upstream.clone(),
-            credential: *credential,
-        }));
+        plan.candidates.extend(entry.credentials.iter().map(|credential| entry.candidate(*credential, now_ms)));
         plan.steps.push(entry.step);
     }
     plan
@@ -227,37 +234,19 @@ fn rank<'g>(
 }
 
 /// Who made what comes back is first, with the credential that made it.
-fn bind(ranked: &mut [Ranked<'_>], bound: &dyn Fn(&Candidate) -> bool) {
+fn bind(ranked: &mut [Ranked<'_>], bound: &dyn Fn(&Candidate) -> bool, now_ms: u64) {
     for entry in ranked.iter_mut() {
-        let (channel, upstream) = (entry.deployment.channel, entry.deployment.upstream.clone());
-        let own = |credential: u32| bound(&Candidate { channel, upstream: upstream.clone(), credential });
-        if entry.credentials.iter().any(|credential| own(*credential)) {
-            entry.credentials.sort_by_key(|credential| !own(*credential));
+        let own = |credential: &u32| bound(&entry.candidate(*credential, now_ms));
+        if entry.credentials.iter().any(own) {
+            let (mut first, others): (Vec<u32>, Vec<u32>) = entry.credentials.iter().copied().partition(own);
+            first.extend(others);
+            entry.credentials = first;
             if entry.step.note != Note::Probe {
                 entry.step.note = Note::Maker;
             }
         }
     }
     ranked.sort_by_key(|entry| entry.step.note != Note::Maker);
-}
-
-/// The first of the plan, or its first credential, may be one that failed before: then this must be the only request that tries it, else the next one is first.
-fn send_probe<'g>(ranked: &mut Vec<Ranked<'g>>, benched: &mut Vec<(u64, Ranked<'g>)>, now_ms: u64) {
-    while let Some(first) = ranked.first_mut() {
-        if credentials::take_probe(first.deployment, first.credentials.first().copied(), now_ms) {
-            return;
-        }
-        if first.step.note != Note::Probe {
-            // The others of the deployment are well; but only the maker of what comes back can read it.
-            if first.step.note != Note::Maker {
-                first.credentials.rotate_left(1);
-            }
-            return;
-        }
-        let mut late = ranked.remove(0);
-        late.step.note = Note::LastResort { until: now_ms };
-        benched.insert(0, (now_ms, late));
-    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //! table in `docs/routing.md` is what this prints.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::live::{Ended, Failure, Fleet, How};
+use super::live::{Ended, Failure, Fleet, How, Standing};
 use super::resolve::tests::channel;
 use super::resolve::{Resolution, RoutingTable, TableChannel, Tariffs, Terms};
 use super::{Candidate, Described, Desire, plan};
@@ -137,7 +137,13 @@ impl Sim {
         let random = &mut self.random;
         let plan = plan(&self.table, &groups, &desire, &mut query, &mut |n| random.u64(0..n.max(1)));
         let mut asked = Asked { tried: Vec::new(), served: false, takes_ms: 0 };
-        for candidate in plan.candidates {
+        let mut waiting: VecDeque<Candidate> = plan.candidates.into();
+        while let Some(candidate) = waiting.pop_front() {
+            let Some(probe) = self.table.take_probe(&candidate, now_ms) else {
+                waiting.push_back(Candidate { standing: Standing::Benched(now_ms), ..candidate });
+                continue;
+            };
+            probe.hand_over();
             let Candidate { channel: who, credential, .. } = candidate;
             self.fleet.begin(ACTORS[who].name, "m", now_ms);
             let failure = fails(&candidate);

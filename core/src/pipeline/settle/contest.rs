@@ -85,6 +85,7 @@ impl Contest {
             aside: Some(self.aside.clone()),
             side,
             conversation: self.settle.conversation,
+            probe: None,
         }
     }
 

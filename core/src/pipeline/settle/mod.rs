@@ -22,6 +22,7 @@ use crate::cache;
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 use crate::pricing::Quote;
+use crate::routing::Probe;
 
 use contest::Aside;
 pub(super) use contest::Side;
@@ -64,6 +65,8 @@ pub(crate) struct Settle {
     aside: Option<Aside>,
     /// How the attempts of this one came to be.
     side: Side,
+    /// What the next attempt is the only one to try; given back if none begins.
+    probe: Option<Probe>,
 }
 
 impl Settle {
@@ -87,6 +90,7 @@ impl Settle {
             told: None,
             aside: None,
             side: Side::default(),
+            probe: None,
         }
     }
 
@@ -107,6 +111,7 @@ impl Settle {
             aside: None,
             side: Side::default(),
             conversation: self.conversation,
+            probe: None,
         };
         std::mem::replace(self, hollow)
     }
@@ -157,8 +162,16 @@ impl Settle {
         self.services.clock.monotonic_us().saturating_sub(self.begun_us)
     }
 
+    /// What the next attempt is the only one to try.
+    pub(crate) fn hold(&mut self, probe: Probe) {
+        self.probe = Some(probe);
+    }
+
     /// An attempt begins, at a deployment with this price; it stays the last one of the record until it is closed.
     pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
+        if let Some(probe) = self.probe.take() {
+            probe.hand_over();
+        }
         self.money.attempt(&mut self.record, quote);
         attempt.offset_us = self.elapsed_us();
         attempt.hedged = self.side.hedged;

@@ -125,13 +125,20 @@ impl Breaker {
         }
     }
 
-    /// Takes the one probe of a half-open breaker; `false`: another request has it.
-    pub(crate) fn take_probe(&self, now_ms: u64) -> bool {
-        let free = |probing: u64| (now_ms >= probing).then_some(now_ms.saturating_add(PROBE_MS));
-        self.probing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
+    /// Takes the one probe of a half-open breaker: up to when it is held. `None`: another request has it.
+    pub(crate) fn take_probe(&self, now_ms: u64) -> Option<u64> {
+        let until = now_ms.saturating_add(PROBE_MS);
+        let free = |probing: u64| (now_ms >= probing).then_some(until);
+        self.probing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok().then_some(until)
     }
 
-    /// The probe came to nothing: its client left, or it was never sent.
+    /// The probe that was taken with this answer was never sent.
+    pub(crate) fn give_back(&self, until: u64) {
+        // Late, it may be somebody else's: that one stays.
+        self.probing.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+
+    /// The probe came to nothing: its client left.
     pub(crate) fn release(&self) {
         self.probing.store(0, Ordering::Relaxed);
     }
@@ -299,19 +306,23 @@ mod tests {
         for _ in 0..3 {
             fails(&breaker, 0, Failure::Failed);
         }
-        assert!(breaker.take_probe(5_000) && !breaker.take_probe(5_001));
+        assert!(breaker.take_probe(5_000).is_some() && breaker.take_probe(5_001).is_none());
         assert!(matches!(breaker.standing(5_001), Standing::Benched(_)), "the others wait for the probe");
         assert!(fails(&breaker, 6_000, Failure::Failed));
         assert_eq!(breaker.standing(6_001), Standing::Benched(16_000));
-        assert!(breaker.take_probe(16_000));
+        assert!(breaker.take_probe(16_000).is_some());
         breaker.release();
-        assert!(breaker.take_probe(16_001), "a probe whose client left does not block the next");
+        let held = breaker.take_probe(16_001).expect("a probe whose client left does not block the next");
+        breaker.give_back(held - 1);
+        assert!(breaker.take_probe(16_002).is_none(), "only who took it gives it back");
+        breaker.give_back(held);
+        assert!(breaker.take_probe(16_002).is_some());
         assert!(breaker.answered());
         assert_eq!(breaker.standing(16_002), Standing::Ready);
         assert_eq!(breaker.view(16_002).unwrap().state, "recovering");
         assert!(fails(&breaker, 17_000, Failure::Failed), "on trial one failure is enough");
         assert_eq!(breaker.standing(17_000), Standing::Benched(37_000));
-        assert!(breaker.take_probe(37_000));
+        assert!(breaker.take_probe(37_000).is_some());
         for _ in 0..TRIAL {
             breaker.answered();
         }

@@ -69,6 +69,19 @@ impl Bench {
         self.plan_with(&Desire { strategy: None, barred: &|_| None, place: None, bound: None, dry: false })
     }
 
+    /// A request begins its first attempt, as far as it may: whom it asks.
+    fn ask(&mut self) -> Candidate {
+        let plan = self.plan();
+        let mut all = plan.candidates.into_iter();
+        loop {
+            let candidate = all.next().expect("somebody is asked");
+            if let Some(probe) = self.table.take_probe(&candidate, self.query.now_ms) {
+                probe.hand_over();
+                return candidate;
+            }
+        }
+    }
+
     fn order(&mut self) -> Vec<String> {
         let plan = self.plan();
         plan.steps.iter().map(|step| self.table.channels[step.channel].name.clone()).collect()
@@ -134,13 +147,18 @@ fn a_broken_deployment_is_the_last_resort_and_one_probe_brings_it_back() {
     );
     assert_eq!(bench.order(), ["b", "a"]);
     bench.query.now_ms += 5_000;
-    assert_eq!(
-        bench.plan_with(&Desire { strategy: None, barred: &|_| None, place: None, bound: None, dry: true }).steps[0]
-            .note,
-        Note::Probe
-    );
-    assert_eq!(bench.order(), ["a", "b"], "the probe");
+    for _ in 0..3 {
+        let plan = bench.plan();
+        assert_eq!((plan.steps[0].note, plan.candidates[0].standing), (Note::Probe, Standing::HalfOpen));
+        assert_eq!(bench.order(), ["a", "b"], "who only plans holds nothing");
+    }
+    let (early, late) = (bench.plan(), bench.plan());
+    assert_eq!(bench.ask().channel, 0, "the probe");
     assert_eq!(bench.order(), ["b", "a"], "the others wait for it");
+    for plan in [early, late] {
+        let now = bench.query.now_ms;
+        assert!(bench.table.take_probe(&plan.candidates[0], now).is_none(), "those who had planned before as well");
+    }
     bench.answer("a");
     assert_eq!(bench.order(), ["a", "b"]);
 }
@@ -259,9 +277,7 @@ fn a_profile_or_key_chooses_otherwise_and_looking_takes_no_turn() {
 fn a_credential_that_failed_shows_by_one_request_whether_it_works_again() {
     let mut bench = bench(&[("a", 1, &[], 2)], &[(Strategy::Ordered, &["a"])]);
     bench.fail("a", 1, Failure::BadKey);
-    let firsts = |bench: &mut Bench| -> Vec<u32> {
-        (0..40).map(|_| bench.plan().candidates.first().map_or(9, |own| own.credential)).collect()
-    };
+    let firsts = |bench: &mut Bench| -> Vec<u32> { (0..40).map(|_| bench.ask().credential).collect() };
     assert!(firsts(&mut bench).iter().all(|first| *first == 0), "benched");
     bench.query.now_ms += 60_000;
     assert_eq!(
