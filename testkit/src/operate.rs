@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::errors::ErrorShape;
 use crate::frame::Frame;
 use crate::model::{Turn, answer};
-use crate::provider::Provider;
+use crate::provider::{Provider, Storing};
 use crate::refusal::{Refusal, Verdict, require};
 use crate::route::Endpoint;
 use crate::script::Script;
@@ -188,6 +188,7 @@ fn remember(ask: &Ask, turn: &Turn, reply: &crate::model::Reply, state: &State) 
         state.store(dify::conversation_id(ask), json!([]));
     } else if (ask.body["input"].is_array() || ask.body["input"].is_string())
         && ask.body["store"] != false
+        && ask.provider.storing() == Storing::Stores
         && !turn.model.is_empty()
     {
         let mut items = ask.body["previous_response_id"]

@@ -370,6 +370,33 @@ const fn row(
     Provider { name, base, errors, key, chat }
 }
 
+/// What a Responses endpoint does with answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storing {
+    /// It stores them, unless it is told not to.
+    Stores,
+    /// It stores none, and says nothing about what was asked of it.
+    Ignores,
+    /// It stores none, and refuses who asks for it.
+    Refuses,
+}
+
+/// Hosts that store no answers.
+const STATELESS: [(&str, Storing); 5] = [
+    ("openrouter", Storing::Refuses),
+    ("groq", Storing::Refuses),
+    ("deepseek", Storing::Ignores),
+    ("ollama", Storing::Ignores),
+    ("vllm", Storing::Ignores),
+];
+
+impl Provider {
+    /// What its Responses endpoint does with answers.
+    pub fn storing(&self) -> Storing {
+        STATELESS.iter().find(|(name, _)| *name == self.name).map_or(Storing::Stores, |(_, storing)| *storing)
+    }
+}
+
 /// The row of a name.
 pub fn provider(name: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|row| row.name == name)

@@ -206,7 +206,7 @@ impl Lane {
         if !passes {
             return None;
         }
-        let host = Host { format, dialect: &accepted.dialect, invented: accepted.invented };
+        let host = Host::of(&accepted);
         let texts = passthrough::rare_reasons(host)?;
         let names = Names { asked: model, upstream: &candidate.upstream };
         // What is not known yet is prepared for.
@@ -221,8 +221,7 @@ impl Lane {
 
     /// What the target does not take of the fields that came. `asked`: the caller's name of the model.
     fn losses(&self, asked: &str, passage: &Passage) -> Vec<Loss> {
-        let host =
-            Host { format: self.accepted.format, dialect: &self.accepted.dialect, invented: self.accepted.invented };
+        let host = Host::of(&self.accepted);
         let names = Names { asked, upstream: &self.candidate.upstream };
         passthrough::edits(|field| passage.saw(field), host, names, self.stream, &serde_json::Map::new()).1
     }

@@ -402,8 +402,8 @@ impl Run {
     ) -> Result<(Vec<Bytes>, Option<NameMap>), GatewayError> {
         let origins = &self.job.services.origins;
         let ask = &mut self.ask;
-        let (format, dialect) = (accepted.format, &*accepted.dialect);
-        let host = passthrough::Host { format, dialect, invented: accepted.invented };
+        let format = accepted.format;
+        let host = passthrough::Host::of(accepted);
         let pass = accepted.native
             && !ask.compacts
             // Upstream streams are events; an array has to be written.
@@ -448,6 +448,9 @@ impl Run {
         let origins = &self.job.services.origins;
         let (format, dialect) = (accepted.format, &*accepted.dialect);
         upstream.clone_into(&mut request.model);
+        if accepted.stateless {
+            (request.store, request.previous_response_id) = (None, None);
+        }
         request.stream = Some(stream);
         request.include_usage = Some(true);
         let stripped =

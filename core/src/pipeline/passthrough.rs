@@ -10,6 +10,8 @@ use myelin_protocol::ir::Loss;
 use myelin_protocol::{ApiFormat, Dialect};
 use serde_json::{Map, Value};
 
+use crate::providers::Accepted;
+
 /// A reason to convert: this text in the body, at a host whose dialect says so.
 #[derive(Debug)]
 struct Deep {
@@ -48,7 +50,7 @@ const WRAPPED: &str = "\"myl1:";
 
 /// The texts in a body that mean that something deeper than the top level has to change.
 fn reasons(host: Host<'_>) -> impl Iterator<Item = &'static str> {
-    let Host { format, dialect, invented } = host;
+    let Host { format, dialect, invented, .. } = host;
     let rules: &[Deep] = match format {
         // The inventor's callers say what they mean.
         _ if invented => &[],
@@ -103,6 +105,16 @@ pub(crate) struct Host<'a> {
     pub dialect: &'a Dialect,
     /// It is the inventor's own: nothing that a caller asks for is taken out.
     pub invented: bool,
+    /// It stores no answers: what is said about storing them is for us.
+    pub stateless: bool,
+}
+
+impl<'a> Host<'a> {
+    /// The host of an endpoint.
+    pub(crate) fn of(accepted: &'a Accepted) -> Self {
+        let Accepted { format, dialect, invented, stateless, .. } = accepted;
+        Self { format: *format, dialect, invented: *invented, stateless: *stateless }
+    }
 }
 
 /// What the model is called.
@@ -124,7 +136,7 @@ pub(crate) fn edits(
     set: &Map<String, Value>,
 ) -> (Edits, Vec<Loss>) {
     let Names { asked, upstream } = names;
-    let Host { format, dialect, invented } = host;
+    let Host { format, dialect, invented, stateless } = host;
     let mut edits = Edits::new();
     let mut losses = Vec::new();
     // Where the path names the model, or the key does, the body has no place for it.
@@ -154,6 +166,11 @@ pub(crate) fn edits(
             }
         }
     }
+    for field in ["store", "previous_response_id"] {
+        if stateless && has(field) {
+            edits.remove(field);
+        }
+    }
     // The inventor's callers get the inventor's own answer to what they ask.
     for field in dialect.unsupported.iter().filter(|_| !invented) {
         if has(field) {
@@ -178,7 +195,7 @@ mod tests {
     use super::*;
 
     fn chat(dialect: &Dialect) -> Host<'_> {
-        Host { format: ApiFormat::OpenaiChat, dialect, invented: false }
+        Host { format: ApiFormat::OpenaiChat, dialect, invented: false, stateless: false }
     }
 
     fn spliced(body: &str, dialect: &Dialect, stream: bool) -> (String, Vec<Loss>) {
@@ -218,6 +235,20 @@ mod tests {
         let (sent, losses) = spliced(r#"{"model":"fast","max_completion_tokens":9,"logit_bias":{}}"#, &host, false);
         assert_eq!(sent, r#"{"model":"gpt-5-mini","max_tokens":9}"#);
         assert_eq!(losses.len(), 1);
+    }
+
+    #[test]
+    fn what_is_said_about_storing_stays_here_where_the_host_stores_nothing() {
+        let body = br#"{"model":"m","store":true,"previous_response_id":null,"input":"hi"}"#;
+        let envelope = Envelope::read(Bytes::from_static(body)).unwrap();
+        let dialect = Dialect::default();
+        for (stateless, expected) in [(true, r#"{"model":"m","input":"hi"}"#), (false, str::from_utf8(body).unwrap())] {
+            let host = Host { format: ApiFormat::OpenaiResponses, stateless, ..chat(&dialect) };
+            let names = Names { asked: "m", upstream: "m" };
+            let (edits, losses) = edits(|field| envelope.contains(field), host, names, false, &Map::new());
+            assert_eq!(envelope.splice(&edits).unwrap().concat(), expected.as_bytes());
+            assert!(losses.is_empty(), "it is kept here");
+        }
     }
 
     #[test]

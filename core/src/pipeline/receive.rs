@@ -76,8 +76,8 @@ impl Run {
             if let Some(usage) = facts.usage {
                 self.job.settle.usage(usage);
             }
-            if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, true), facts.id) {
-                keep.native(&self.job.services, &id);
+            if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, &sent.accepted, true), facts.id) {
+                keep.native(&self.job.services, &id, &bytes);
             }
             self.job.services.origins.note(&bytes, &sent.maker);
             return Ok(self.given(Whole { headers, body: bytes }));
@@ -128,7 +128,7 @@ impl Run {
         if is_json(&sent.response) {
             return self.whole_as_stream(sent).await;
         }
-        let keep = self.keep(&sent.candidate, sent.names.is_none());
+        let keep = self.keep(&sent.candidate, &sent.accepted, sent.names.is_none());
         let operation = Operation::Chat { accepted: &sent.accepted, stream: true };
         let framing = edits::framing(sent.accepted.format);
         let before = self.job.answer_editor(&sent.channel, &sent.candidate.upstream, &operation, framing);
@@ -136,7 +136,7 @@ impl Run {
         // An answer that its provider stores is the provider's own to the end.
         let resumes = !matches!(keep, Some(Keep::Native { .. }))
             && self.job.cut_streams(&sent.channel, &sent.candidate.upstream) == CutStreams::Resume;
-        let mut relay = self.relay(&sent.accepted, sent.names, keep.is_some(), resumes)?.edited(before, behind);
+        let mut relay = self.relay(&sent.accepted, sent.names, keep.as_ref(), resumes)?.edited(before, behind);
         let mut body = sent.response.into_body();
         let mut out = Output::new();
         let mut over = false;
@@ -180,12 +180,12 @@ impl Run {
         Ok(Begun { body: Some(body), relay, out, limits, keep, maker: sent.maker, over, from })
     }
 
-    /// `keeps`: something is stored of the answer. `resumes`: somebody else may have to go on with it.
+    /// `keep`: what is stored of the answer. `resumes`: somebody else may have to go on with it.
     fn relay(
         &mut self,
         accepted: &Accepted,
         names: Option<NameMap>,
-        keeps: bool,
+        keep: Option<&Keep>,
         resumes: bool,
     ) -> Result<Relay, GatewayError> {
         let client = self.ask.format.codec();
@@ -196,12 +196,13 @@ impl Run {
             let tap = if resumes { tap.guarded() } else { tap };
             let listener = resumes.then(|| Box::new(Listener::new(accepted.format, &accepted.dialect)));
             let pass = Pass::new(tap, encoder, self.job.settle.record().id.clone(), listener);
+            let pass = pass.hearing(keep.and_then(Keep::hears));
             return Ok(Relay::Pass(Box::new(pass)));
         };
         let tree = self.ask.tree()?;
         let context = reply_context(&self.job, &self.ask, Some(tree));
         let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, self.ask.format, context);
-        let driver = if keeps { driver.folding() } else { driver };
+        let driver = if keep.is_some() { driver.folding() } else { driver };
         Ok(Relay::Convert(Box::new(if resumes { driver.remembering() } else { driver })))
     }
 
@@ -241,7 +242,8 @@ impl Run {
     }
 
     /// What has to be stored when this candidate's answer is complete.
-    fn keep(&mut self, candidate: &Candidate, native: bool) -> Option<Keep> {
+    fn keep(&mut self, candidate: &Candidate, accepted: &Accepted, native: bool) -> Option<Keep> {
+        let native = native.then_some(accepted.stateless);
         stored::keep(&self.job, &mut self.ask, candidate, native)
     }
 }

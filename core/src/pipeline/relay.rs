@@ -14,6 +14,7 @@ use myelin_protocol::{ApiError, ApiErrorKind, StreamEncoder};
 
 use super::edits::Editor;
 use super::resume::Rest;
+use super::stored;
 
 /// Bytes for the client, in order.
 pub(crate) type Output = VecDeque<Bytes>;
@@ -103,6 +104,37 @@ pub(crate) struct Pass {
     /// Remembers what was said, if somebody else may have to go on with it. Then failures after content are not told at once.
     listener: Option<Box<Listener>>,
     told: bool,
+    /// Keeps what passes, as long as its provider may not store it.
+    heard: Option<Heard>,
+}
+
+/// The events of an answer that its provider does not store, so that it can be kept here.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pieces: Vec<Bytes>,
+    /// The provider stores nothing. Else the first event tells.
+    certain: bool,
+}
+
+impl Heard {
+    /// `certain`: the provider is known to store nothing.
+    pub(crate) fn new(certain: bool) -> Self {
+        Self { pieces: Vec::new(), certain }
+    }
+
+    /// Takes a piece. `false`: the provider stores the answer.
+    fn hear(&mut self, piece: &Bytes) -> bool {
+        self.pieces.push(piece.clone());
+        if self.certain || !piece.contains(&b'\n') {
+            return true;
+        }
+        let heard = self.pieces.concat();
+        let end = memchr::memmem::find(&heard, b"\n\n").or_else(|| memchr::memmem::find(&heard, b"\n\r\n"));
+        let Some(first) = end.and_then(|end| heard.get(..end)) else { return true };
+        self.certain =
+            stored::tells_unstored(first) && stored::last_response(first).is_some_and(|it| stored::is_unstored(&it));
+        self.certain
+    }
 }
 
 impl Pass {
@@ -113,7 +145,13 @@ impl Pass {
         request_id: String,
         listener: Option<Box<Listener>>,
     ) -> Self {
-        Self { tap, encoder, request_id, passed: Vec::new(), broken: None, listener, told: false }
+        Self { tap, encoder, request_id, passed: Vec::new(), broken: None, listener, told: false, heard: None }
+    }
+
+    /// Keeps what passes, as long as its provider may not store it.
+    pub(crate) fn hearing(mut self, heard: Option<Heard>) -> Self {
+        self.heard = heard;
+        self
     }
 
     fn breaks(&mut self, error: ApiError, out: &mut Output) {
@@ -182,6 +220,7 @@ impl Relay {
                 if let Some(listener) = &mut pass.listener {
                     listener.feed(&chunk);
                 }
+                pass.heard.take_if(|heard| !heard.hear(&chunk));
             }
             Relay::Convert(driver) => {
                 let mut bytes = Vec::new();
@@ -319,6 +358,15 @@ impl Relay {
             Relay::Raw(_) => None,
             Relay::Edited(edited) => edited.inner.folded(),
             Relay::Pass(_) | Relay::Written => None,
+        }
+    }
+
+    /// The events of an answer that its provider does not store, if they were kept.
+    pub(crate) fn heard(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Relay::Pass(pass) => pass.heard.take().filter(|heard| heard.certain).map(|heard| heard.pieces.concat()),
+            Relay::Edited(edited) => edited.inner.heard(),
+            Relay::Convert(_) | Relay::Written | Relay::Raw(_) => None,
         }
     }
 

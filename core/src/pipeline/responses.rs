@@ -11,7 +11,7 @@ use super::ask::Ask;
 use super::dispatch::collect;
 use super::reply::Reply;
 use super::sight::Body;
-use super::stored::{self, Follow, Row, chain, follow, load};
+use super::stored::{self, Follow, Home, Row, chain, follow, load};
 use super::surface::StoredAction;
 use super::target::{Deployments, Target};
 use super::{Job, attempt, chat};
@@ -27,7 +27,7 @@ pub(crate) async fn run(job: Box<Job>, id: &str, action: StoredAction) -> Reply 
         Err(error) => return job.fail(error),
     };
     let (response, row) = match row {
-        Row::Native { channel, credential } => return native(job, id, action, &channel, credential).await,
+        Row::Native(home) => return native(job, id, action, &home).await,
         Row::Local { previous, input, response } => (response.clone(), Row::Local { previous, input, response }),
     };
     match action {
@@ -61,10 +61,14 @@ fn page(query: &str) -> wire::Page<'_> {
 }
 
 /// Asks the provider that has it.
-async fn native(mut job: Box<Job>, id: &str, action: StoredAction, channel: &str, credential: u32) -> Reply {
+async fn native(mut job: Box<Job>, id: &str, action: StoredAction, home: &Home) -> Reply {
+    let channel = &home.channel;
     let Some(position) = job.snapshot.lines.iter().position(|line| line.channel.name() == channel) else {
         let message = format!("the response is stored at the channel {channel}, which is not there any more");
         return job.fail(GatewayError::new(Kind::NotFound, message));
+    };
+    let Some(credential) = home.credential(&job.snapshot.routing) else {
+        return job.fail(GatewayError::new(Kind::NotFound, home.without_credential()));
     };
     let (method, tail) = match action {
         StoredAction::Get => (http::Method::GET, id.to_owned()),

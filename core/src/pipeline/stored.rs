@@ -1,7 +1,7 @@
 //! Stored responses: what is kept of answers, and how `previous_response_id` finds it.
 //!
-//! An answer that a provider stores stays there; we keep only which channel and credential it is bound to. An answer that was converted is kept here, whole, with its
-//! owner and an end. Another key's id is 403. `store: false` keeps nothing.
+//! An answer that a provider stores stays there; we keep only which channel and credential it is bound to. An answer that was converted, or that passed from a
+//! provider that stores none, is kept here, whole, with its owner and an end. Another key's id is 403. `store: false` keeps nothing.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ask::{Ask, reply_context};
-use super::relay::Relay;
+use super::relay::{Heard, Relay};
 use super::target::Deployments;
 use super::{Job, Services};
 use crate::error::{GatewayError, Kind};
-use crate::routing::Candidate;
+use crate::routing::{Candidate, RoutingTable};
 
 /// Namespace in the store.
 const SPACE: &str = "responses";
@@ -28,12 +28,7 @@ const LONGEST_CHAIN: usize = 500;
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Row {
     /// The provider has it.
-    Native {
-        /// Channel that answered.
-        channel: String,
-        /// Its credential.
-        credential: u32,
-    },
+    Native(Home),
     /// We have it.
     Local {
         /// The answer before.
@@ -45,6 +40,41 @@ pub(super) enum Row {
     },
 }
 
+/// Where a provider stores an answer: nobody but the account that it was made with can go on from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Home {
+    /// Channel that answered.
+    pub(super) channel: String,
+    /// Where its credential stood; only for those whose mark is not known.
+    credential: u32,
+    /// Which credential, wherever it stands now. `None`: kept before marks were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<u64>,
+}
+
+impl Home {
+    fn of(job: &Job, candidate: &Candidate) -> Option<Self> {
+        let table = &job.snapshot.routing;
+        let channel = table.channels.get(candidate.channel)?.name.clone();
+        let mark = table.credential(&channel, candidate.credential).map(|own| own.mark);
+        Some(Self { channel, credential: candidate.credential, mark })
+    }
+
+    /// Where the credential stands now; `None`: the channel does not have it any more.
+    pub(super) fn credential(&self, table: &RoutingTable) -> Option<u32> {
+        let Some(mark) = self.mark else {
+            return table.credential(&self.channel, self.credential).map(|_| self.credential);
+        };
+        let mut all = (0..).map_while(|position| Some((position, table.credential(&self.channel, position)?)));
+        all.find(|(_, own)| own.mark == mark).map(|(position, _)| position)
+    }
+
+    pub(super) fn without_credential(&self) -> String {
+        format!("the response was made with a credential that the channel {} does not have any more", self.channel)
+    }
+}
+
 /// What a request goes on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Follow {
@@ -53,12 +83,7 @@ pub(crate) enum Follow {
     /// A conversation that was put in front of the request.
     Expanded,
     /// An answer that one channel and credential stores.
-    Bound {
-        /// The channel.
-        channel: String,
-        /// Its credential.
-        credential: u32,
-    },
+    Bound(Home),
 }
 
 impl Follow {
@@ -69,23 +94,29 @@ impl Follow {
 
     /// Leaves only the candidates that can go on from the answer.
     pub(super) fn narrow(&self, job: &Job, deployments: &mut Deployments) -> Result<(), GatewayError> {
-        let Follow::Bound { channel, credential } = self else { return Ok(()) };
+        let Follow::Bound(home) = self else { return Ok(()) };
+        let Home { channel, .. } = home;
         let there = |candidate: &Candidate| {
-            let line = job.snapshot.lines.get(candidate.channel);
-            line.is_some_and(|line| {
-                line.channel.name() == channel && (*credential as usize) < line.channel.credentials()
-            })
+            job.snapshot.lines.get(candidate.channel).is_some_and(|line| line.channel.name() == channel)
         };
         // A plan leaves out credentials that are benched; here no other will do.
         let found = deployments.candidates.iter().find(|candidate| there(candidate)).cloned();
-        deployments.candidates =
-            found.map(|found| Candidate { credential: *credential, ..found }).into_iter().collect();
-        if deployments.candidates.is_empty() {
+        let Some(found) = found else {
             let message = format!(
                 "the previous response is stored at the channel {channel}, which does not serve this model now"
             );
             return Err(GatewayError::new(Kind::InvalidRequest, message));
+        };
+        let Some(credential) = home.credential(&job.snapshot.routing) else {
+            return Err(GatewayError::new(Kind::InvalidRequest, home.without_credential()));
+        };
+        let accepted = job.line(&found)?.channel.accepts(ApiFormat::OpenaiResponses, &found.upstream);
+        if accepted.is_some_and(|accepted| accepted.stateless) {
+            // Kept before it was known that nothing is stored there: alone, the new words would lose all that was said.
+            let message = format!("the provider of the channel {channel} stores no responses: say all of it again");
+            return Err(GatewayError::new(Kind::InvalidRequest, message));
         }
+        deployments.candidates = vec![Candidate { credential, ..found }];
         Ok(())
     }
 }
@@ -99,7 +130,7 @@ pub(crate) async fn follow(job: &Job, ask: &mut Ask) -> Result<Follow, GatewayEr
         return Ok(Follow::Fresh);
     };
     match load(job, &id).await? {
-        Row::Native { channel, credential } => Ok(Follow::Bound { channel, credential }),
+        Row::Native(home) => Ok(Follow::Bound(home)),
         row @ Row::Local { .. } => {
             let chain = chain(job, row).await?;
             let tree = wire::continue_from(&chain, ask.envelope()?.body())
@@ -114,10 +145,10 @@ pub(crate) async fn follow(job: &Job, ask: &mut Ask) -> Result<Follow, GatewayEr
 pub(crate) enum Keep {
     /// The provider stores it; where that was.
     Native {
-        /// The channel.
-        channel: String,
-        /// Its credential.
-        credential: u32,
+        /// There.
+        home: Home,
+        /// It may say that it does not.
+        here: Here,
         /// Whose it is, and for how long.
         terms: Terms,
     },
@@ -136,6 +167,23 @@ pub(crate) enum Keep {
     Dify(Box<super::dify::Turn>),
 }
 
+/// What is kept here of an answer that passes, if its provider does not store it.
+pub(crate) struct Here {
+    /// It does not, whatever it says.
+    certain: bool,
+    ask: Box<Ask>,
+}
+
+impl Here {
+    fn put(mut self, services: &Services, id: &str, terms: &Terms, response: Value) {
+        let previous = self.ask.text("previous_response_id").map(|id| id.into_owned());
+        let input = self.ask.envelope().ok().and_then(|envelope| wire::input_items(envelope.body(), id).ok());
+        if let Some(input) = input {
+            put(services, id, terms, &Row::Local { previous, input, response });
+        }
+    }
+}
+
 /// Whose a stored answer is, and for how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
@@ -143,8 +191,8 @@ pub(crate) struct Terms {
     keep: Duration,
 }
 
-/// What is to be stored of the answer to `ask`, if anything. `native`: the bytes pass, so the provider stores it.
-pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: bool) -> Option<Keep> {
+/// What is to be stored of the answer to `ask`, if anything. `native`: the bytes pass, so the provider stores it, unless it is known (`true`) to store nothing.
+pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: Option<bool>) -> Option<Keep> {
     if ask.aside {
         return None;
     }
@@ -153,9 +201,9 @@ pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: bool
         return Some(Keep::Dify(turn.clone()));
     }
     let terms = terms(job, ask)?;
-    if native {
-        let channel = job.snapshot.lines.get(candidate.channel)?.channel.name().to_owned();
-        return Some(Keep::Native { channel, credential: candidate.credential, terms });
+    if let Some(certain) = native {
+        let here = Here { certain, ask: Box::new(ask.clone()) };
+        return Some(Keep::Native { home: Home::of(job, candidate)?, here, terms });
     }
     local(job, ask, terms)
 }
@@ -191,8 +239,9 @@ impl Keep {
     pub(crate) fn stream_ended(self, services: &Services, relay: &mut Relay) {
         match &self {
             Keep::Native { .. } => {
+                let heard = relay.heard();
                 if let Some(id) = relay.response_id().map(str::to_owned) {
-                    self.native(services, &id);
+                    self.streamed(services, &id, heard.as_deref());
                 }
             }
             Keep::Local { .. } | Keep::Dify(_) => {
@@ -203,10 +252,35 @@ impl Keep {
         }
     }
 
-    /// A provider stored its answer under `id`.
-    pub(crate) fn native(self, services: &Services, id: &str) {
-        if let Keep::Native { channel, credential, terms } = self {
-            put(services, id, &terms, &Row::Native { channel, credential });
+    /// Whether the answer has to be heard while it passes, to be kept here: its provider may not store it.
+    pub(super) fn hears(&self) -> Option<Heard> {
+        match self {
+            Keep::Native { here, .. } => Some(Heard::new(here.certain)),
+            Keep::Local { .. } | Keep::Dify(_) => None,
+        }
+    }
+
+    /// A provider gave a whole answer, under `id`: it stores it, or says that it does not.
+    pub(crate) fn native(self, services: &Services, id: &str, answer: &[u8]) {
+        let Keep::Native { home, here, terms } = self else { return };
+        if !here.certain && !tells_unstored(answer) {
+            return put(services, id, &terms, &Row::Native(home));
+        }
+        let Ok(response) = serde_json::from_slice::<Value>(answer) else { return };
+        if here.certain || is_unstored(&response) {
+            here.put(services, id, &terms, response);
+        } else {
+            put(services, id, &terms, &Row::Native(home));
+        }
+    }
+
+    /// The same in a stream. `heard`: its events, if nothing is stored there.
+    fn streamed(self, services: &Services, id: &str, heard: Option<&[u8]>) {
+        let Keep::Native { home, here, terms } = self else { return };
+        match heard.map(last_response) {
+            None => put(services, id, &terms, &Row::Native(home)),
+            Some(Some(response)) => here.put(services, id, &terms, response),
+            Some(None) => tracing::warn!(id, "a response that its provider does not store cannot be read"),
         }
     }
 
@@ -222,6 +296,29 @@ impl Keep {
             Keep::Native { .. } => {}
         }
     }
+}
+
+/// Whether an answer may say that it is not stored: cheap, and sometimes wrong.
+pub(super) fn tells_unstored(answer: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\"store\"";
+    memchr::memmem::find_iter(answer, FIELD).any(|at| {
+        let after = answer.get(at + FIELD.len()..).unwrap_or_default().trim_ascii_start();
+        after.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"false"))
+    })
+}
+
+/// Whether a response object says that it is not stored.
+pub(super) fn is_unstored(response: &Value) -> bool {
+    response.get("store") == Some(&Value::Bool(false))
+}
+
+/// The last response object in the events of a stream.
+pub(super) fn last_response(events: &[u8]) -> Option<Value> {
+    let mut data = events.rsplit(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+    data.find_map(|data| {
+        let mut event: Value = serde_json::from_slice(data).ok()?;
+        Some(event.get_mut("response")?.take()).filter(Value::is_object)
+    })
 }
 
 fn put(services: &Services, id: &str, terms: &Terms, row: &Row) {
@@ -278,4 +375,49 @@ pub(super) async fn chain(job: &Job, newest: Row) -> Result<Vec<StoredResponse>,
     }
     chain.reverse();
     Ok(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::Strategy;
+    use crate::routing::{NoTariffs, TableChannel};
+
+    #[test]
+    fn a_stored_response_is_found_by_its_credential_and_an_old_row_by_the_position() {
+        let table = |marks: &[u64]| {
+            let channel = TableChannel { name: "a".into(), credentials: marks.to_vec(), ..TableChannel::default() };
+            RoutingTable::new(vec![channel], [], Arc::default(), Arc::new(NoTariffs), Strategy::default())
+        };
+        let home = |row: &str| match serde_json::from_str(row).unwrap() {
+            Row::Native(home) => home,
+            Row::Local { .. } => panic!("it is stored elsewhere"),
+        };
+        let new = home(r#"{"native":{"channel":"a","credential":1,"mark":22}}"#);
+        let found = [[11, 22].as_slice(), &[22, 11], &[11], &[33, 44]].map(|marks| new.credential(&table(marks)));
+        assert_eq!(found, [Some(1), Some(0), None, None]);
+        let old = home(r#"{"native":{"channel":"a","credential":1}}"#);
+        assert_eq!([[11, 22].as_slice(), &[11]].map(|marks| old.credential(&table(marks))), [Some(1), None]);
+        let kept = serde_json::to_string(&Row::Native(old)).unwrap();
+        assert_eq!(kept, r#"{"native":{"channel":"a","credential":1}}"#);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_stored_says_so_itself() {
+        for (answer, tells, says) in [
+            (r#"{"store":false}"#, true, true),
+            ("{\"store\" : false}", true, true),
+            (r#"{"store":true,"instructions":"{\"store\":false}"}"#, false, false),
+            (r#"{"store":true,"metadata":{"store":false}}"#, true, false),
+            (r#"{"id":"resp_1"}"#, false, false),
+        ] {
+            let value = serde_json::from_str(answer).unwrap();
+            assert_eq!((tells_unstored(answer.as_bytes()), is_unstored(&value)), (tells, says), "{answer}");
+        }
+        let events = b"event: response.created\r\ndata: {\"response\":{\"id\":\"1\"}}\r\n\r\ndata: {\"response\":{\"id\":\"2\"}}\n\ndata: {\"delta\":\"x\"}\n\n";
+        assert_eq!(last_response(events).unwrap()["id"], "2");
+        assert_eq!(last_response(b"data: [DONE]"), None);
+    }
 }

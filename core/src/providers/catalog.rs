@@ -219,6 +219,9 @@ pub struct Endpoint {
     /// It is only asked to go on with an answer that broke off elsewhere.
     #[serde(default)]
     pub resumes: bool,
+    /// Responses: the host stores no answers, whatever it is asked: conversations that go on by id are kept here.
+    #[serde(default)]
+    pub stateless: bool,
     /// How it differs from the inventor of the wire: fields of [`myelin_protocol::Dialect`].
     #[serde(default)]
     pub dialect: Map<String, Value>,

@@ -21,6 +21,8 @@ pub struct Accepted {
     pub native: bool,
     /// It is the host of the format's inventor: nothing that a caller of the format asks for is taken out.
     pub invented: bool,
+    /// Responses: the host stores no answers.
+    pub stateless: bool,
     /// Which endpoint of the channel.
     pub(super) endpoint: usize,
 }
@@ -49,6 +51,8 @@ pub(super) struct LiveEndpoint {
     prefer: Vec<Pattern>,
     /// Only asked to go on with an answer that broke off elsewhere.
     pub(super) resumes: bool,
+    /// Stores no answers.
+    pub(super) stateless: bool,
     dialect: Arc<Dialect>,
     overrides: Vec<(Vec<Pattern>, Arc<Dialect>)>,
 }
@@ -129,6 +133,7 @@ impl LiveEndpoint {
             except: endpoint.except.clone(),
             prefer: endpoint.prefer.clone(),
             resumes: endpoint.resumes,
+            stateless: endpoint.stateless,
             dialect: dialect(None)?,
             overrides,
         })

@@ -182,7 +182,8 @@ impl LiveChannel {
         // A body with `anthropic_version` and without `model` (Vertex) is never the caller's.
         let native = endpoint.format == client && dialect.anthropic_version.is_none();
         let invented = self.invented(endpoint.format);
-        Some(Accepted { format: endpoint.format, dialect, native, invented, endpoint: index })
+        let stateless = endpoint.stateless;
+        Some(Accepted { format: endpoint.format, dialect, native, invented, stateless, endpoint: index })
     }
 
     /// In which format to ask `upstream_model` to go on from the beginning of an answer, for a caller who speaks `client`. `None`: nobody here is known to
@@ -204,7 +205,8 @@ impl LiveChannel {
             serving().find(|(_, endpoint)| endpoint.format == client).or_else(|| serving().next())?;
         let dialect = self.learned(endpoint.dialect(upstream_model));
         let invented = self.invented(endpoint.format);
-        Some(Accepted { format: endpoint.format, dialect, native: false, invented, endpoint: index })
+        let stateless = endpoint.stateless;
+        Some(Accepted { format: endpoint.format, dialect, native: false, invented, stateless, endpoint: index })
     }
 
     /// A dialect with what refusals taught.

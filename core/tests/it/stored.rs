@@ -1,11 +1,13 @@
 //! Stored responses: conversations that go on by id, over providers that store and over providers that do not.
 
-use myelin_core::store::NewKey;
+use std::time::Duration;
+
+use myelin_core::store::{Change, NewKey};
 use myelin_testkit::MockServer;
 use serde_json::{Value, json};
 
 use crate::support::fold;
-use crate::support::{TestGateway, providers};
+use crate::support::{TestGateway, channel_of, providers};
 
 async fn gateway(names: &[&str]) -> (MockServer, TestGateway) {
     let mock = MockServer::start().await.unwrap();
@@ -69,6 +71,61 @@ async fn a_conversation_goes_on_by_id_over_providers_that_store_nothing() {
             assert_eq!(gateway.call("GET", &format!("/v1/responses/{}", id(&third))).await.0, 404);
         }
     }
+}
+
+/// Their Responses endpoints take the request as it is and keep nothing of it; some say 400 to who asks for more. Of the last one nobody knows it: its answer says so.
+#[tokio::test]
+async fn a_conversation_goes_on_by_id_at_hosts_whose_responses_endpoint_stores_nothing() {
+    let mock = MockServer::start().await.unwrap();
+    let known = ["groq", "openrouter", "ollama", "deepseek"];
+    let mut channels: Vec<Value> = known.iter().map(|name| providers::channel(&mock, name)).collect();
+    channels.push(json!({
+        "name": "own", "provider": "openai-compatible", "base_urls": [mock.base_url("vllm")],
+        "credentials": [myelin_testkit::KEY], "models": [{"name": "m", "upstream": "llama3.2"}], "options": {"formats": ["openai-chat", "openai-responses"]},
+    }));
+    let gateway = TestGateway::start(channels).await;
+    for channel in known.into_iter().chain(["own"]) {
+        for (stream, store) in [(false, None), (true, None), (false, Some(true)), (true, Some(true))] {
+            // What a host refuses is not asked of one that nobody knows.
+            let model = format!("{channel}/m");
+            let mut body =
+                json!({"model": model, "input": "my name is Ada", "instructions": "be kind: \"store\": false"});
+            if let Some(store) = store {
+                body["store"] = json!(store);
+            }
+            let first = respond(&gateway, body.clone(), stream).await;
+            let sent = mock.last_request().unwrap();
+            assert!(sent.path.ends_with("/responses"), "{channel} is spoken to in the caller's own format");
+            assert!(channel == "own" || sent.json().get("store").is_none(), "{channel}: {}", sent.json());
+            body["input"] = json!("what is my name?");
+            body["previous_response_id"] = first["id"].clone();
+            let second = respond(&gateway, body.clone(), stream).await;
+            let sent = mock.last_request().unwrap();
+            let said = String::from_utf8_lossy(&sent.body).into_owned();
+            let all = ["my name is Ada", "what is my name?"].iter().all(|words| said.contains(words));
+            assert!(all && !said.contains("previous_response_id"), "{channel} {stream} {store:?}: {said}");
+            assert_eq!(second["previous_response_id"], first["id"], "{channel} {stream}");
+            body["input"] = json!("and now?");
+            body["previous_response_id"] = second["id"].clone();
+            respond(&gateway, body, stream).await;
+            let said = String::from_utf8_lossy(&mock.last_request().unwrap().body).into_owned();
+            let all = ["my name is Ada", "what is my name?", "and now?"].iter().all(|words| said.contains(words));
+            assert!(all, "{channel} {stream} {store:?}: {said}");
+
+            let asked = mock.requests().len();
+            for response in [&first, &second] {
+                let (status, stored) = gateway.call("GET", &format!("/v1/responses/{}", id(response))).await;
+                assert_eq!((status, &stored["id"], &stored["output"]), (200, &response["id"], &response["output"]));
+            }
+            let path = format!("/v1/responses/{}", id(&first));
+            assert_eq!(gateway.call("DELETE", &path).await.0, 200);
+            assert_eq!(gateway.call("GET", &path).await.0, 404);
+            assert_eq!(mock.requests().len(), asked, "nobody there knows of it");
+        }
+    }
+    // Who stores says so, and keeps it.
+    let first = respond(&gateway, json!({"model": "groq/m", "input": "forget me", "store": false}), false).await;
+    assert_eq!(gateway.call("GET", &format!("/v1/responses/{}", id(&first))).await.0, 404);
 }
 
 #[tokio::test]
@@ -167,6 +224,46 @@ async fn case_25_a_response_that_a_provider_stores_is_bound_to_its_channel_and_c
         assert_eq!(status, 200);
         assert_eq!(mock.last_request().unwrap().header("authorization").map(str::to_owned), key);
     }
+}
+
+#[tokio::test]
+async fn case_25_a_stored_response_follows_its_credential_wherever_it_stands() {
+    let mock = MockServer::start().await.unwrap();
+    let mut channel = providers::channel(&mock, "responses");
+    let keys = |channel: &mut Value, keys: &[&str]| channel["credentials"] = json!(keys);
+    keys(&mut channel, &["mock-key-one", "mock-key-two"]);
+    let gateway = TestGateway::start(vec![channel.clone()]).await;
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let maker = async |name: &str| loop {
+        // Each is another conversation: turns of one stay with one credential.
+        let input = format!("remember me {}", asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let first = respond(&gateway, json!({"model": "m", "input": input}), false).await;
+        if mock.last_request().unwrap().header("authorization") == Some(&format!("Bearer {name}")) {
+            return id(&first).to_owned();
+        }
+    };
+    let (one, two) = (maker("mock-key-one").await, maker("mock-key-two").await);
+    let update = async |channel: &Value| {
+        let channel = channel_of(channel.clone());
+        gateway.gateway.store().apply(Change::UpdateChannel(Box::new(channel)), "test").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    let follow = |of: &str| json!({"model": "m", "input": "go on", "previous_response_id": of});
+    for order in [["mock-key-two", "mock-key-one"], ["mock-key-three", "mock-key-two"]] {
+        keys(&mut channel, &order);
+        update(&channel).await;
+        respond(&gateway, follow(&two), false).await;
+        assert_eq!(mock.last_request().unwrap().header("authorization"), Some("Bearer mock-key-two"), "{order:?}");
+        assert_eq!(gateway.call("GET", &format!("/v1/responses/{two}")).await.0, 200);
+        assert_eq!(mock.last_request().unwrap().header("authorization"), Some("Bearer mock-key-two"), "{order:?}");
+    }
+    // The first one is gone: nobody else is asked in its place.
+    let asked = mock.requests().len();
+    let (status, body) = gateway.ask("/v1/responses", &follow(&one)).await;
+    assert_eq!(status, 400, "{body}");
+    assert!(body.to_string().contains("a credential that the channel responses does not have any more"), "{body}");
+    assert_eq!(gateway.call("GET", &format!("/v1/responses/{one}")).await.0, 404);
+    assert_eq!(mock.requests().len(), asked);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::model::{Choice, ToolOffer, Turn};
+use crate::provider::Storing;
 use crate::refusal::{Refusal, Verdict, is_word, known_keys, object, require, string};
 use crate::signature::{Family, open};
 use crate::wire::{Ask, SSE, Wire, responses_answer, strict_schema, texts, wish, words};
@@ -139,6 +140,16 @@ fn reasoning_model(body: &Map<String, Value>, model: &str) -> Verdict {
 
 /// The items of the response that this one continues.
 fn earlier(ask: &Ask) -> Verdict<Vec<Value>> {
+    let storing = ask.provider.storing();
+    if storing == Storing::Refuses {
+        let wants = ask.body["store"] == true || !ask.body["previous_response_id"].is_null();
+        require(!wants, "stateless", || {
+            "This API is stateless: 'store' and 'previous_response_id' are refused.".to_owned()
+        })?;
+    }
+    if storing != Storing::Stores {
+        return Ok(Vec::new());
+    }
     let Some(id) = ask.body["previous_response_id"].as_str() else { return Ok(Vec::new()) };
     let stored = ask.stored.get(id).and_then(Value::as_array);
     stored.cloned().ok_or_else(|| {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::frame::Frame;
 use crate::model::{CallInput, Finish, Reply, ToolCall, Turn, fragments, pieces};
+use crate::provider::Storing;
 use crate::refusal::Refusal;
 use crate::signature::{Family, seal};
 use crate::wire::{Ask, CREATED};
@@ -79,13 +80,15 @@ fn usage(reply: &Reply) -> Value {
 /// The response object without output: what `response.created` shows.
 fn shell(ask: &Ask, turn: &Turn, status: &str) -> Value {
     let body = &ask.body;
+    let stores = ask.provider.storing() == Storing::Stores;
+    let kept = |value: Value, none: Value| if stores { value } else { none };
     let or = |key: &str, default: Value| if body[key].is_null() { default } else { body[key].clone() };
     json!({
         "id": format!("resp_{}", ask.seed), "object": "response", "created_at": CREATED, "status": status, "background": false,
         "error": null, "incomplete_details": null, "instructions": body["instructions"], "max_output_tokens": body["max_output_tokens"],
         "model": turn.model, "output": [], "parallel_tool_calls": or("parallel_tool_calls", json!(true)),
-        "previous_response_id": body["previous_response_id"], "reasoning": or("reasoning", json!({"effort": null, "summary": null})),
-        "service_tier": "default", "store": or("store", json!(true)), "temperature": or("temperature", json!(1.0)),
+        "previous_response_id": kept(body["previous_response_id"].clone(), Value::Null), "reasoning": or("reasoning", json!({"effort": null, "summary": null})),
+        "service_tier": "default", "store": kept(or("store", json!(true)), json!(false)), "temperature": or("temperature", json!(1.0)),
         "text": or("text", json!({"format": {"type": "text"}})), "tool_choice": or("tool_choice", json!("auto")), "tools": or("tools", json!([])),
         "top_p": or("top_p", json!(1.0)), "truncation": "disabled", "usage": null, "user": null, "metadata": or("metadata", json!({})),
     })

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use myelin_core::model::{AttemptOutcome, RequestState};
+use myelin_core::model::{AttemptOutcome, RequestState, Strategy};
+use myelin_core::store::{Change, NewKey};
 use myelin_testkit::{MockServer, Progress, Script};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{ANSWER, ask, said};
 use crate::support::dialog::CLIENTS;
-use crate::support::{TestGateway, mock_channel};
+use crate::support::{TestGateway, mock_channel, owner};
 
 async fn two(mock: &MockServer, hedge: Option<u64>, race: Option<u32>) -> TestGateway {
     let first = mock_channel(mock, "slow", "openai", "openai");
@@ -308,4 +309,79 @@ async fn a_large_batch_of_embeddings_is_spread_over_deployments_and_joined_in_or
     assert_eq!(channels().await, ["one", "two", "one"], "the last two pieces are one attempt, at the same deployment");
     assert_eq!(gateway.last_record().await.attempts[1].outcome, AttemptOutcome::Failed);
     assert_eq!(gateway.last_record().await.usage.unwrap().input, Some(250));
+}
+
+/// Two groups: `a` with two keys, and `paid` behind it.
+#[tokio::test]
+async fn a_race_and_a_hedge_leave_a_cold_standby_cold() {
+    for (hedge, race) in [(None, Some(2)), (Some(100), None)] {
+        let mock = MockServer::start().await.unwrap();
+        let mut first = mock_channel(&mock, "a", "openai", "openai");
+        first["credentials"] = json!([myelin_testkit::KEY, format!("{}-2", myelin_testkit::KEY)]);
+        let standby = mock_channel(&mock, "paid", "anthropic", "anthropic");
+        let gateway = TestGateway::with_settings(vec![first, standby], |settings| {
+            settings.affinity_seconds = 0;
+            settings.policy.hedge_after_ms = hedge;
+            settings.policy.race = race;
+        })
+        .await;
+        let route = json!({"model": "smart", "groups": [{"use": ["a/mock"]}, {"use": ["paid/mock"]}]});
+        let route = serde_json::from_value(route).unwrap();
+        gateway.gateway.store().apply(Change::CreateRoute(route), "test").await.unwrap();
+        let body = json!({"model": "smart", "messages": [{"role": "user", "content": "hi"}]});
+        for _ in 0..8 {
+            if hedge.is_some() {
+                mock.script(late(600));
+            }
+            let (status, answer) = gateway.ask("/v1/chat/completions", &body).await;
+            assert_eq!(status, 200, "{answer}");
+            assert_eq!(gateway.last_record().await.attempts.len(), 2, "both keys of the first group");
+        }
+        assert!(mock.requests().iter().all(|request| request.provider == "openai"), "{hedge:?} {race:?}");
+    }
+}
+
+/// `a` failed and is well again. Neither a request that its key's limit refuses nor a race keeps the others from finding that out.
+#[tokio::test]
+async fn who_recovered_is_asked_again_at_once_whatever_was_refused_and_whoever_races() {
+    for race in [None, Some(2)] {
+        let mock = MockServer::start().await.unwrap();
+        let channels = [("a", "openai"), ("b", "anthropic"), ("c", "anthropic")];
+        let channels = channels.map(|(name, row)| mock_channel(&mock, name, row, row));
+        let gateway = TestGateway::with_settings(channels.into(), |settings| {
+            settings.affinity_seconds = 0;
+            settings.strategy = Strategy::Ordered;
+            settings.policy.race = race;
+            settings.breaker.failures = 1;
+            settings.breaker.cooldown_ms = 300;
+        })
+        .await;
+        let poor = gateway.another_key(NewKey { name: "poor".into(), ..NewKey::default() }).await;
+        let limit = json!({"on": "key:poor", "requests": 1, "per": "day"});
+        let (status, made) = owner(&gateway, "POST", "/api/v1/limits", Some(limit)).await;
+        assert_eq!(status, 201, "{made}");
+        let body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}]});
+        let poor = async || {
+            let asked = gateway.request("POST", "/v1/chat/completions").bearer_auth(&poor).json(&body).send();
+            asked.await.unwrap().status().as_u16()
+        };
+        assert_eq!(poor().await, 200);
+        mock.script(Script::error(503).provider("openai"));
+        // In a race others may have answered before it failed.
+        let broken = async || {
+            let (_, health) = owner(&gateway, "GET", "/api/v1/health", None).await;
+            health.to_string().contains("\"open\"")
+        };
+        for _ in 0..50 {
+            assert_eq!(gateway.ask("/v1/chat/completions", &body).await.0, 200);
+            if broken().await {
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(poor().await, 429);
+        assert_eq!(gateway.ask("/v1/chat/completions", &body).await.0, 200);
+        let attempts = gateway.last_record().await.attempts;
+        assert!(attempts.iter().any(|attempt| attempt.channel == "a"), "race={race:?}: {attempts:?}");
+    }
 }

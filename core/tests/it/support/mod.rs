@@ -218,7 +218,8 @@ impl Drop for TestGateway {
     }
 }
 
-fn channel_of(mut fields: Value) -> Channel {
+/// A channel of its fields in the file, with `enabled` true.
+pub fn channel_of(mut fields: Value) -> Channel {
     let object = fields.as_object_mut().expect("a channel is an object");
     object.entry("enabled").or_insert(json!(true));
     serde_json::from_value(fields).expect("a channel")
