@@ -163,6 +163,8 @@ pub(super) fn encode(record: &RequestRecord, with_id: bool, names: &mut dyn Inte
 /// Whether a request was let through and something offers what it asked for.
 fn was_offered(record: &RequestRecord) -> bool {
     record.channel.is_some()
+        || record.usage.is_some()
+        || record.cost.is_some()
         || !record.attempts.is_empty()
         || !record.plan.is_empty()
         || matches!(record.cache, CacheOutcome::Hit | CacheOutcome::Shared)

@@ -81,7 +81,7 @@ fn camel_and_snake_case_mean_the_same() {
 
 #[test]
 fn the_model_stands_in_the_address_and_loses_its_folders() {
-    let body = json!({"model": "models/from-body", "contents": []});
+    let body = json!({"model": "models/from-body", "contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
     assert_eq!(read("models/gemini-x", &body).model, "gemini-x");
     assert_eq!(read("publishers/google/models/gemini-x", &body).model, "gemini-x");
     assert_eq!(read("tunedModels/mine", &body).model, "tunedModels/mine");
