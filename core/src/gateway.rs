@@ -29,7 +29,7 @@ use crate::pipeline::{Origins, Resilience, Services, Talks};
 use crate::providers::{Catalog, ChannelError, Dial, LiveChannel, SecretResolver, list_models};
 use crate::server::front::Front;
 use crate::server::{self, listen};
-use crate::snapshot::{Line, Snapshot};
+use crate::snapshot::{InForce, Line, Snapshot};
 use crate::store::{Change, Store};
 use crate::upstream::{Clients, UpstreamError};
 
@@ -100,6 +100,7 @@ impl Gateway {
             resilience,
             fleet,
             talks: Talks::default(),
+            in_force: InForce::default(),
             limiter,
             events: Events::default(),
             flights: Default::default(),
@@ -187,7 +188,9 @@ impl Gateway {
         let _ = self.0.own.set(own.clone());
         // Before the snapshot is built: a change in between is then seen twice and not never.
         let changes = self.store().subscribe();
-        self.rebuild(&self.store().entities());
+        let entities = self.store().entities();
+        self.rebuild(&entities);
+        self.0.services.in_force.set(&entities);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().follow_configuration(changes));
         tasks.spawn(self.clone().watch_spend());
@@ -316,6 +319,7 @@ impl Gateway {
         while changes.changed().await.is_ok() {
             let entities = changes.borrow_and_update().clone();
             self.rebuild(&entities);
+            self.0.services.in_force.set(&entities);
             // Who hears of a switch may count on it.
             for event in notices::between(&before, &entities, self.0.services.clock.unix_ms()) {
                 self.0.services.events.tell(event);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::limits::LimitTable;
 use crate::model::{
@@ -18,6 +19,23 @@ use crate::routing::{
     CompiledProfile, Fleet, Glob, HeldKey, KeyLive, RoutingTable, TableChannel, Tariffs, Terms, offered,
 };
 use crate::upstream::Client;
+
+/// Which configuration the picture in use was made of; nothing while nobody makes new pictures, as in a command that serves no requests.
+#[derive(Debug, Default)]
+pub struct InForce(watch::Sender<Option<Arc<Entities>>>);
+
+impl InForce {
+    /// A picture of `entities` is in use.
+    pub(crate) fn set(&self, entities: &Arc<Entities>) {
+        self.0.send_replace(Some(Arc::clone(entities)));
+    }
+
+    /// Waits until the picture in use is of the `newest` configuration.
+    pub(crate) async fn reached(&self, newest: impl Fn() -> Arc<Entities>) {
+        let mut own = self.0.subscribe();
+        let _ = own.wait_for(|own| own.as_ref().is_none_or(|own| Arc::ptr_eq(own, &newest()))).await;
+    }
+}
 
 /// One immutable picture of the configuration.
 #[derive(Debug)]

@@ -90,7 +90,7 @@ use crate::error::{GatewayError, Kind};
 use crate::events::Events;
 use crate::limits::Limiter;
 use crate::model::{Charge, RequestRecord, RequestState, Settings};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{InForce, Snapshot};
 use crate::store::{Store, StoreError};
 use admit::Caller;
 pub use aside::Aside;
@@ -106,6 +106,8 @@ type Durable = tokio::sync::oneshot::Receiver<Result<(), StoreError>>;
 pub struct Services {
     /// The picture of the configuration, swapped whole.
     pub snapshot: ArcSwap<Snapshot>,
+    /// How far changes of the configuration have come.
+    pub in_force: InForce,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where records go, and what is kept for a while.

@@ -16,6 +16,7 @@ mod extract;
 mod filter;
 mod health;
 mod history;
+mod in_force;
 mod keys;
 mod limits;
 mod logs;
@@ -203,14 +204,16 @@ pub(super) fn over_tcp(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, _) = routes().split_for_parts();
     let locked = middleware::from_fn_with_state(admin.clone(), auth::with_token);
-    described(together::beside(router.with_state(admin)).layer(locked))
+    let in_force = middleware::from_fn_with_state(admin.clone(), in_force::before_answering);
+    described(together::beside(router.with_state(admin)).layer(in_force).layer(locked))
 }
 
 /// The API as the socket serves it: whoever can open the socket is the owner.
 pub fn over_socket(services: Arc<Services>, desk: Arc<dyn Desk>) -> Router {
     let admin = Admin { services, desk, sessions: Arc::default() };
     let (router, _) = routes().split_for_parts();
-    described(together::beside(router.with_state(admin)).layer(middleware::from_fn(auth::as_owner)))
+    let in_force = middleware::from_fn_with_state(admin.clone(), in_force::before_answering);
+    described(together::beside(router.with_state(admin)).layer(in_force).layer(middleware::from_fn(auth::as_owner)))
 }
 
 /// Whether an address is the admin API's.

@@ -88,6 +88,7 @@ fn world() -> World {
         limiter: Default::default(),
         events: Default::default(),
         talks: Default::default(),
+        in_force: Default::default(),
         resilience: crate::pipeline::Resilience::beside(dir.path()),
     });
     let desk: Arc<dyn Desk> = Arc::new(FakeDesk(store.clone()));
