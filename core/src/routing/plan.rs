@@ -23,7 +23,7 @@ pub struct Candidate {
     pub credential: u32,
     /// The group that it is of, from 0: a later one is cold standby for those before it.
     pub group: u32,
-    /// How it stood when the plan was made. Who is half open is asked by one request at a time ([`RoutingTable::take_probe`]).
+    /// How it stood when the plan was made. Who is half open is asked by one request at a time (`RoutingTable::take_probe`).
     pub standing: Standing,
 }
 

@@ -95,7 +95,7 @@ pub(super) fn write<'a>(
     Ok(())
 }
 
-/// As [`write`], for frames of the journal: nothing but their bytes is at hand.
+/// As [`write()`], for frames of the journal: nothing but their bytes is at hand.
 pub(super) fn write_frames(db: &Db, books: &Books, frames: &[Frame], folded: Folded) -> Result<(), StoreError> {
     write(db, books, frames.iter().map(|frame| (&frame.job, None)), folded)
 }
