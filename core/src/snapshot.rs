@@ -55,7 +55,7 @@ pub struct Snapshot {
     profiles: HashMap<String, Arc<CompiledProfile>>,
     profile_extras: HashMap<String, ProfileExtras>,
     route_policies: HashMap<String, Policy>,
-    caches: bool,
+    most_cached: CacheMode,
     rivals: bool,
     active_profile: Arc<CompiledProfile>,
     keys: HashMap<[u8; 32], (Arc<KeyEntry>, Option<u64>)>,
@@ -262,7 +262,7 @@ impl Snapshot {
             profiles,
             profile_extras,
             route_policies,
-            caches: policies(entities).any(|policy| policy.cache.mode.is_some_and(|mode| mode != CacheMode::Off)),
+            most_cached: policies(entities).filter_map(|policy| policy.cache.mode).max().unwrap_or_default(),
             rivals: policies(entities).any(has_rivals),
             active_profile,
             keys,
@@ -332,14 +332,14 @@ impl Snapshot {
         ]
     }
 
-    /// Whether answers are kept for anybody.
-    pub fn caches(&self) -> bool {
-        self.caches
+    /// The most that any policy keeps of answers.
+    pub fn most_cached(&self) -> CacheMode {
+        self.most_cached
     }
 
     /// Whether any policy has to know a whole body before its request is sent anywhere.
     pub fn wants_whole_bodies(&self) -> bool {
-        self.caches || self.rivals
+        self.most_cached != CacheMode::Off || self.rivals
     }
 
     /// Whether any route has a policy of its own.

@@ -72,7 +72,6 @@ pub fn bodies(data: &[u8]) {
     let error = codec.decode_error(500, body);
     assert!(error.message.len() <= 64 * 1024, "{source}: {} bytes of message", error.message.len());
     let _ = target.codec().encode_error(&error);
-    let _ = codec.decode_usage(body, &dialect);
     let _ = answer::facts(source, &Bytes::copy_from_slice(body), &dialect);
     if let Ok(models) = codec.decode_models(body) {
         let _ = target.codec().encode_models(&models);

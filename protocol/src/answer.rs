@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::envelope::Envelope;
 use crate::ir::{ChatResponse, Usage};
@@ -38,20 +39,37 @@ pub struct Facts {
 
 /// Looks at a whole answer with a successful status without building it.
 pub fn facts(format: ApiFormat, body: &Bytes, dialect: &Dialect) -> Facts {
-    if let Some(error) = failure(format, body) {
+    let answers = answers(body);
+    if !(answers.len() == 1 && answers.iter().all(cannot_fail))
+        && let Some(error) = failure(format, body)
+    {
         return Facts { error: Some(error), ..Facts::default() };
     }
-    let envelope = Envelope::read(body.clone()).ok();
     let text = |keys: &[&str]| {
-        let envelope = envelope.as_ref()?;
-        keys.iter().find_map(|key| envelope.text(key)).map(|text| text.into_owned())
+        let answer = answers.first()?;
+        keys.iter().find_map(|key| answer.text(key)).map(|text| text.into_owned())
     };
     Facts {
         error: None,
-        usage: format.codec().decode_usage(body, dialect),
+        usage: answers.iter().rev().find_map(|answer| format.codec().decode_usage(answer, dialect)),
         id: text(&["id", "responseId", "message_id"]),
         model: text(&["model", "modelVersion"]),
     }
+}
+
+/// The answer, or those of a list: Gemini wraps the chunks of a stream without `alt=sse` in one. Nothing, if it cannot be looked into.
+fn answers(body: &Bytes) -> Vec<Envelope> {
+    if body.trim_ascii_start().first() != Some(&b'[') {
+        return Envelope::look(body.clone()).into_iter().collect();
+    }
+    let list: Vec<&RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    list.iter().filter_map(|one| Envelope::look(body.slice_ref(one.get().as_bytes())).ok()).collect()
+}
+
+/// Whether an answer has none of the marks of a failure. To be sure that it is one takes a reader.
+fn cannot_fail(answer: &Envelope) -> bool {
+    answer.raw("error").is_none_or(|error| error == b"null")
+        && ["type", "object"].iter().all(|name| answer.raw(name).is_none_or(|word| word != b"\"error\""))
 }
 
 /// The failure that `body` is, if it says so by one of the marks that no answer has.

@@ -16,9 +16,11 @@ mod scan;
 mod splice;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::memchr;
 
 pub use head::Head;
 pub use scan::string_end;
@@ -80,6 +82,16 @@ impl Envelope {
     /// # Errors
     /// If the body is no JSON object, as far as that shows at its top level, or holds one of the [well-known](WELL_KNOWN) keys twice.
     pub fn read(body: Bytes) -> Result<Self, EnvelopeError> {
+        let envelope = Self::look(body)?;
+        envelope.demand_single()?;
+        Ok(envelope)
+    }
+
+    /// The same for what a provider wrote: of a key that comes twice the last one counts.
+    ///
+    /// # Errors
+    /// If the body is no JSON object, as far as that shows at its top level.
+    pub fn look(body: Bytes) -> Result<Self, EnvelopeError> {
         let mut members: Vec<Member> = Vec::with_capacity(16);
         let mut inside = 0..0;
         let mut scanner = Scanner::default();
@@ -103,9 +115,7 @@ impl Envelope {
         if !scanner.is_whole() {
             return Err(if scanner.is_blank() { EnvelopeError::NotAnObject } else { EnvelopeError::Truncated });
         }
-        let envelope = Self { body, members, inside };
-        WELL_KNOWN.iter().try_for_each(|key| envelope.demand_single(key))?;
-        Ok(envelope)
+        Ok(Self { body, members, inside })
     }
 
     /// The body as it came.
@@ -182,9 +192,18 @@ impl Envelope {
         self.body.get(member.key.clone()).is_some_and(|raw| is_key(raw, key))
     }
 
-    fn demand_single(&self, key: &str) -> Result<(), EnvelopeError> {
-        let count = self.members.iter().filter(|member| self.is_key(member, key)).count();
-        if count > 1 { Err(EnvelopeError::Duplicate(key.to_owned())) } else { Ok(()) }
+    /// Every key is looked at once, and nearly all are told apart by their length.
+    fn demand_single(&self) -> Result<(), EnvelopeError> {
+        let mut seen = [false; WELL_KNOWN.len()];
+        for member in &self.members {
+            let Some(raw) = self.body.get(member.key.clone()) else { continue };
+            for (key, seen) in WELL_KNOWN.iter().zip(&mut seen) {
+                if is_key(raw, key) && std::mem::replace(seen, true) {
+                    return Err(EnvelopeError::Duplicate((*key).to_owned()));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -197,12 +216,13 @@ const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_ou
 /// Whether the key as it stands in the body (with its quotes) is `key`.
 fn is_key(raw: &[u8], key: &str) -> bool {
     let [b'"', inner @ .., b'"'] = raw else { return false };
-    // A backslash in the body is always an escape, never the character itself.
-    if inner == key.as_bytes() && !inner.contains(&b'\\') {
-        return true;
-    }
     // An escape is longer than what it stands for.
-    inner.len() > key.len() && inner.contains(&b'\\') && text(raw).is_some_and(|text| text == key)
+    match inner.len().cmp(&key.len()) {
+        Ordering::Less => false,
+        // A backslash in the body is always an escape, never the character itself.
+        Ordering::Equal => inner == key.as_bytes() && !inner.contains(&b'\\'),
+        Ordering::Greater => memchr(b'\\', inner).is_some() && text(raw).is_some_and(|text| text == key),
+    }
 }
 
 fn text(raw: &[u8]) -> Option<Cow<'_, str>> {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
+use crate::envelope::Envelope;
 use crate::framing::{Frame, Framing};
 use crate::ir::{ChatRequest, ChatResponse, Loss, ModelInfo, StreamEvent, Usage};
 use crate::{ApiError, DecodeError, formats};
@@ -158,7 +159,7 @@ pub trait FormatCodec: Send + Sync + fmt::Debug {
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError;
 
     /// Reads nothing but the counters of a whole answer, without building it.
-    fn decode_usage(&self, body: &[u8], dialect: &Dialect) -> Option<Usage>;
+    fn decode_usage(&self, answer: &Envelope, dialect: &Dialect) -> Option<Usage>;
 
     /// Byte strings of which at least one occurs in every frame (its event name or its data) that carries usage, a finish (or what it depends on: the start of a call), an
     /// error or the terminal: `"usage"`, `"finish_reason"`, `"error"`, `[DONE]`. Frames without any are content and are not parsed on the path where bytes pass

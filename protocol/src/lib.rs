@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod counters;
 pub mod dialect;
 pub mod drive;
 pub mod envelope;

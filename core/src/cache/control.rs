@@ -1,10 +1,10 @@
 //! What a caller asks of the cache for one request: `x-myelin-cache`, and of `cache-control` what means the same.
 
-use http::HeaderMap;
 use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName};
 
-/// The header of the gateway's own.
-const HEADER: &str = "x-myelin-cache";
+/// The gateway's own header.
+static HEADER: HeaderName = HeaderName::from_static("x-myelin-cache");
 
 /// What a caller asks of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,7 +27,7 @@ impl Control {
     /// Reads a request's headers. What is not understood asks nothing.
     pub fn read(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
-        for (name, own) in [(CACHE_CONTROL.as_str(), false), (HEADER, true)] {
+        for (name, own) in [(&CACHE_CONTROL, false), (&HEADER, true)] {
             let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
             for word in values.flat_map(|value| value.split(',')) {
                 control.take(word.trim(), own);

@@ -23,6 +23,9 @@ pub fn usual_output(asked: Option<u64>) -> u64 {
 pub fn prompt_tokens(body: &[u8]) -> u64 {
     let mut files = 0_u64;
     let mut text = body.len() as u64;
+    if body.len() < LONG {
+        return text.div_ceil(4);
+    }
     let mut rest = body;
     while let Some(start) = memchr(b'"', rest) {
         let begin = start + 1;

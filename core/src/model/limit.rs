@@ -1,6 +1,6 @@
 //! Limits: how much of what, on whom, in which time.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -116,9 +116,18 @@ impl Measure {
 
 /// Nanodollars as dollars: cents, and more digits where there are any.
 pub fn dollars(nano: u64) -> String {
-    let text = NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)).to_string();
-    let zeros = text.len() - text.trim_end_matches('0').len();
-    text.get(..text.len() - zeros.min(7)).unwrap_or(&text).to_owned()
+    let mut text = String::new();
+    // A string takes everything.
+    let _ = write_dollars(&mut text, nano);
+    text
+}
+
+/// The same, written behind a text.
+pub fn write_dollars(out: &mut String, nano: u64) -> fmt::Result {
+    write!(out, "{}", NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)))?;
+    let zeros = out.len() - out.trim_end_matches('0').len();
+    out.truncate(out.len() - zeros.min(7));
+    Ok(())
 }
 
 /// Whom or what a limit holds back.

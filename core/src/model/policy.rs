@@ -171,8 +171,8 @@ impl CachePolicy {
     }
 }
 
-/// Which requests may be answered from the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+/// Which requests may be answered from the cache. Each allows all that those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheMode {
     /// None.

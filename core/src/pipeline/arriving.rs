@@ -157,7 +157,7 @@ async fn read_on(mut job: Box<Job>, intake: Intake<Source>, format: ApiFormat, p
     match intake.whole().await {
         Ok(body) => {
             job.settle.record_mut().bytes_in = body.len() as u64;
-            chat::run(job, format, body, path, Some(target)).await
+            chat::run(job, format, body.into(), path, Some(target)).await
         }
         Err(error) => job.fail(error),
     }

@@ -287,7 +287,7 @@ fn usage(answer: &Value) -> Option<Usage> {
             .map(Units::Searches)
             .or_else(|| count(&["/seconds"]).or(length).map(Units::Seconds)),
         cost_usd: myelin_protocol::formats::openai_chat::told_cost(raw),
-        raw: Some(raw.clone()),
+        raw: Some(raw.into()),
         ..Usage::default()
     })
 }

@@ -50,7 +50,18 @@ impl Ask {
         query: &str,
     ) -> Result<Self, GatewayError> {
         let envelope = Envelope::read(body).map_err(|error| malformed(&error))?;
-        Ok(Self::of(format, AskBody::Whole(envelope), path_model, path_stream, query))
+        Ok(Self::looked(format, envelope, path_model, path_stream, query))
+    }
+
+    /// The same for a body that was looked at already.
+    pub(super) fn looked(
+        format: ApiFormat,
+        envelope: Envelope,
+        path_model: Option<String>,
+        path_stream: Option<bool>,
+        query: &str,
+    ) -> Self {
+        Self::of(format, AskBody::Whole(envelope), path_model, path_stream, query)
     }
 
     /// The same for a body that went to a provider while it arrived.

@@ -57,9 +57,10 @@ enum Form {
 }
 
 impl Job {
-    /// What the cache does for this request; `None`: nothing.
-    pub(super) fn cache_plan(&self, body: &Bytes) -> Option<Plan> {
-        if !self.snapshot.caches() {
+    /// What the cache does for this request; `None`: nothing. `looked`: the look that was taken at its body, for whoever comes next.
+    pub(super) fn cache_plan(&self, body: &Bytes, looked: &mut Option<Envelope>) -> Option<Plan> {
+        let most = self.snapshot.most_cached();
+        if most == CacheMode::Off {
             return None;
         }
         let (format, path_model, path_stream) = match &self.call.surface {
@@ -68,8 +69,12 @@ impl Job {
             Surface::Embeddings { model, .. } => (None, model, None),
             _ => return None,
         };
-        let outline = outline(body)?;
-        let model = path_model.clone().or_else(|| Some(outline.get("model")?.as_str()?.to_owned()))?;
+        let look: &Envelope = looked.insert(Envelope::read(body.clone()).ok()?);
+        // Most requests are not to be repeated, whatever the policies say: then nobody needs to know which hold.
+        if format.is_some_and(|format| !may_repeat(format, look, most)) {
+            return None;
+        }
+        let model = path_model.clone().or_else(|| look.model().map(|model| model.into_owned()))?;
         let mut sight = self.sight(Body::Arriving(false));
         let mapped = self.caller.profile.map(&model, &mut sight);
         let route = mapped.targets.first().map_or(model.as_str(), String::as_str);
@@ -79,15 +84,15 @@ impl Job {
         if mode == CacheMode::Off || control.no_store || !self.caller.key.allows_model(&model) {
             return None;
         }
-        if format.is_some_and(|format| !may_repeat(format, &outline, mode)) {
+        if format.is_some_and(|format| !may_repeat(format, look, mode)) {
             return None;
         }
-        // Only now is the whole of it worth its time: most requests are not to be repeated.
+        // Only now is the whole of it worth its time.
         let asked: Value = serde_json::from_slice(body).ok()?;
         if hosted_tools(&asked) {
             return None;
         }
-        let form = form(format, &outline, path_stream, &self.call.query)?;
+        let form = form(format, look, path_stream, &self.call.query)?;
         let owner = said().find_map(|policy| policy.cache.namespace.as_deref());
         let scope = owner.map_or_else(|| format!("key {}", self.caller.key.key.id), |name| format!("shared {name}"));
         let mut parts = Parts::default()
@@ -155,7 +160,7 @@ pub(super) async fn answer(mut job: Box<Job>, body: Bytes, plan: Plan) -> Reply 
         Seat::Follower(reader) => match follow(&mut job, reader).await {
             Some((head, reader)) => shared(head, SharedBody::following(reader, job.settle)),
             // The call ended before it had anything to say.
-            None => job.answer_anew(body).await,
+            None => job.answer_anew(body, None).await,
         },
     }
 }
@@ -173,7 +178,7 @@ async fn lead(mut job: Box<Job>, body: Bytes, plan: Plan, flight: Arc<Flight>, r
     let format = job.call.surface.error_format();
     let making = flight.clone();
     let task = tokio::spawn(async move {
-        let reply = contain(format, pin!(job.answer_anew(body))).await;
+        let reply = contain(format, pin!(job.answer_anew(body, None))).await;
         let (parts, mut body) = reply.into_parts();
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let content_type = content_type.to_owned();
@@ -240,7 +245,7 @@ async fn follow(job: &mut Job, reader: Reader) -> Option<((StatusCode, HeaderMap
     record.cache = CacheOutcome::Shared;
     record.status = status.as_u16();
     // Of the other's head only what holds for this request too.
-    for own in ["x-request-id", "x-myelin-attempts", "server-timing", "x-myelin-cost", super::reply::CACHE_HEADER] {
+    for own in super::reply::OWN {
         headers.remove(own);
     }
     describe(&mut headers, record);
@@ -381,59 +386,35 @@ fn worth_keeping(format: ApiFormat, plan: &Plan, bytes: &[u8]) -> bool {
     })
 }
 
-/// The fields by which a request is judged; all of them are small.
-const JUDGED: [&str; 12] = [
-    "model",
-    "stream",
-    "stream_options",
-    "temperature",
-    "generationConfig",
-    "options",
-    "inferenceConfig",
-    "previous_response_id",
-    "conversation",
-    "background",
-    "web_search_options",
-    "store",
-];
-
-/// The fields of a body by which it is judged, without the conversation.
-fn outline(body: &Bytes) -> Option<Value> {
-    let envelope = Envelope::read(body.clone()).ok()?;
-    let mut fields = serde_json::Map::new();
-    for name in JUDGED {
-        if let Some(raw) = envelope.raw(name) {
-            fields.insert(name.to_owned(), serde_json::from_slice(raw).ok()?);
-        }
-    }
-    Some(Value::Object(fields))
-}
-
-/// Whether the same request may have the same answer: nothing is kept at the provider, and nothing is left to chance. Looks at [`JUDGED`] fields only; that no
-/// tool of the provider's runs is for [`hosted_tools`] to say.
-fn may_repeat(format: ApiFormat, asked: &Value, mode: CacheMode) -> bool {
-    let given = |name: &str| asked.get(name).is_some_and(|value| !value.is_null());
-    let on = |name: &str| asked.get(name).and_then(Value::as_bool).unwrap_or(false);
+/// Whether the same request may have the same answer: nothing is kept at the provider, and nothing is left to chance. Looks at small fields only; that no
+/// tool of the provider's runs is for [`hosted_tools`] to say. A mode allows all that those before it do.
+fn may_repeat(format: ApiFormat, asked: &Envelope, mode: CacheMode) -> bool {
+    let given = |name: &str| asked.raw(name).is_some_and(|raw| raw != b"null");
+    let on = |name: &str| asked.flag(name) == Some(true);
     if given("previous_response_id") || given("conversation") || on("background") || given("web_search_options") {
         return false;
     }
-    if format == ApiFormat::OpenaiResponses && asked.get("store").and_then(Value::as_bool) != Some(false) {
+    if format == ApiFormat::OpenaiResponses && asked.flag("store") != Some(false) {
         // The caller may go on from the answer, by an id that is its own.
         return false;
     }
-    let settings = match format {
-        ApiFormat::Gemini => asked.get("generationConfig"),
-        ApiFormat::OllamaChat | ApiFormat::OllamaGenerate => asked.get("options"),
-        ApiFormat::BedrockConverse => asked.get("inferenceConfig"),
-        _ => Some(asked),
-    };
-    let temperature = settings.and_then(|settings| settings.get("temperature"));
-    match (mode, temperature.filter(|value| !value.is_null()).and_then(Value::as_f64)) {
+    match (mode, temperature(format, asked)) {
         (CacheMode::Off, _) => false,
         (CacheMode::All, _) | (CacheMode::Unsampled, None) => true,
         (CacheMode::Unsampled | CacheMode::Deterministic, Some(temperature)) => temperature == 0.0,
         (CacheMode::Deterministic, None) => false,
     }
+}
+
+fn temperature(format: ApiFormat, asked: &Envelope) -> Option<f64> {
+    let settings = match format {
+        ApiFormat::Gemini => "generationConfig",
+        ApiFormat::OllamaChat | ApiFormat::OllamaGenerate => "options",
+        ApiFormat::BedrockConverse => "inferenceConfig",
+        _ => return serde_json::from_slice(asked.raw("temperature")?).ok(),
+    };
+    let settings: Value = serde_json::from_slice(asked.raw(settings)?).ok()?;
+    settings.get("temperature")?.as_f64()
 }
 
 /// Whether a tool runs at the provider: a search, code, a server of somebody's. What it finds changes.
@@ -451,10 +432,10 @@ fn hosted_tools(asked: &Value) -> bool {
 }
 
 /// In which form the caller wants the answer; `None`: in one that is not kept.
-fn form(format: Option<ApiFormat>, asked: &Value, path_stream: Option<bool>, query: &str) -> Option<Form> {
+fn form(format: Option<ApiFormat>, asked: &Envelope, path_stream: Option<bool>, query: &str) -> Option<Form> {
     let Some(format) = format else { return Some(Form::Whole) };
     let by_default = matches!(format, ApiFormat::OllamaChat | ApiFormat::OllamaGenerate);
-    let stream = path_stream.or_else(|| asked.get("stream")?.as_bool()).unwrap_or(by_default);
+    let stream = path_stream.or_else(|| asked.stream()).unwrap_or(by_default);
     if !stream {
         return Some(Form::Whole);
     }
@@ -462,10 +443,7 @@ fn form(format: Option<ApiFormat>, asked: &Value, path_stream: Option<bool>, que
         return None;
     }
     let usage = match format {
-        ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => {
-            let usage = asked.get("stream_options").and_then(|options| options.get("include_usage"));
-            usage.and_then(Value::as_bool).unwrap_or(false)
-        }
+        ApiFormat::OpenaiChat | ApiFormat::OpenaiCompletions => asked.include_usage().unwrap_or(false),
         _ => true,
     };
     Some(Form::Stream { usage })
@@ -519,8 +497,8 @@ mod tests {
             (OpenaiResponses, json!({"temperature": 0, "store": false, "previous_response_id": "r"}), All, false),
         ];
         for (format, asked, mode, expected) in cases {
-            let body = Bytes::from(asked.to_string());
-            let repeats = may_repeat(format, &outline(&body).unwrap(), mode) && !hosted_tools(&asked);
+            let look = Envelope::read(asked.to_string().into()).unwrap();
+            let repeats = may_repeat(format, &look, mode) && !hosted_tools(&asked);
             assert_eq!(repeats, expected, "{format} {asked} {mode:?}");
         }
     }

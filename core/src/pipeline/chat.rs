@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use myelin_protocol::envelope::Envelope;
 use myelin_protocol::formats::ollama;
 use myelin_protocol::ir::{ChatRequest, ChatResponse};
 use myelin_protocol::{ApiFormat, ReplyContext};
@@ -26,15 +27,37 @@ pub(crate) struct Path {
     pub stream: Option<bool>,
 }
 
+/// A body that is there.
+pub(crate) struct Received {
+    pub bytes: Bytes,
+    /// A look at it, if somebody took one already.
+    pub looked: Option<Envelope>,
+}
+
+impl From<Bytes> for Received {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, looked: None }
+    }
+}
+
+impl Received {
+    fn ask(self, format: ApiFormat, path: Path, query: &str) -> Result<Ask, GatewayError> {
+        match self.looked {
+            Some(look) => Ok(Ask::looked(format, look, path.model, path.stream, query)),
+            None => Ask::read(format, self.bytes, path.model, path.stream, query),
+        }
+    }
+}
+
 /// Answers a conversation request. `target`: where it goes, if that was found out while it arrived.
 pub(crate) async fn run(
     mut job: Box<Job>,
     format: ApiFormat,
-    body: Bytes,
+    body: Received,
     path: Path,
     target: Option<Target>,
 ) -> Reply {
-    let mut ask = match Ask::read(format, body, path.model, path.stream, &job.call.query) {
+    let mut ask = match body.ask(format, path, &job.call.query) {
         Ok(ask) => ask,
         Err(error) => return job.fail(error),
     };

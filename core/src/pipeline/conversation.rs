@@ -4,8 +4,10 @@
 //! the user. Looks at the bytes and builds no tree.
 
 use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::sync::LazyLock;
 
 use foldhash::fast::{FixedState, FoldHasher};
+use memchr::memmem::Finder;
 use myelin_protocol::ApiFormat;
 use myelin_protocol::envelope::string_end;
 
@@ -31,6 +33,9 @@ const WORDS: [&[u8]; 16] = [
     b"system",
     b"developer",
 ];
+
+/// No word of [`WORDS`] is longer.
+const LONGEST_WORD: usize = 13;
 
 /// So much of a system prompt and of the first turn is looked at: who agrees in all of it shares most of the provider's cache anyway.
 const LOOK: usize = 64 << 10;
@@ -81,6 +86,8 @@ fn look(raw: &[u8]) -> &[u8] {
     raw.get(..LOOK).unwrap_or(raw)
 }
 
+static USER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"user\""));
+
 /// Everything up to the first words of the user, that included.
 fn first_turn(raw: &[u8], hasher: &mut impl Hasher) {
     let Some(mut rest) = raw.strip_prefix(b"[") else { return texts(raw, hasher) };
@@ -91,7 +98,7 @@ fn first_turn(raw: &[u8], hasher: &mut impl Hasher) {
             return;
         }
         texts(element, hasher);
-        if memchr::memmem::find(element, b"\"user\"").is_some() {
+        if USER.find(element).is_some() {
             return;
         }
         rest = after;
@@ -129,7 +136,7 @@ fn texts(raw: &[u8], hasher: &mut impl Hasher) {
         let start = at + found;
         let end = string_end(raw, start + 1).unwrap_or(raw.len());
         let text = raw.get(start + 1..end).unwrap_or_default();
-        if !WORDS.contains(&text) {
+        if text.len() > LONGEST_WORD || !WORDS.contains(&text) {
             text.hash(hasher);
         }
         at = end + 1;
@@ -141,6 +148,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+
+    #[test]
+    fn no_word_is_longer_than_the_longest() {
+        assert_eq!(WORDS.iter().map(|word| word.len()).max(), Some(LONGEST_WORD));
+    }
 
     fn number(format: ApiFormat, body: &str, session: Option<&str>) -> Option<u64> {
         let ask = Ask::read(format, Bytes::from(body.to_owned()), Some("m".into()), None, "").unwrap();

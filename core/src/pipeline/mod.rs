@@ -73,6 +73,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
+use myelin_protocol::envelope::Envelope;
 
 pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed, explain};
 pub use fault::contain;
@@ -295,19 +296,21 @@ impl Job {
         job.settle.record_mut().bytes_in = body.len() as u64;
         job.settle.kept_head(crate::store::BodyKind::ReceivedHead, &job.call.headers, false);
         job.settle.received(&body);
-        match job.cache_plan(&body) {
+        let mut looked = None;
+        match job.cache_plan(&body, &mut looked) {
             Some(plan) => Box::pin(cached::answer(job, body, plan)).await,
-            None => job.answer_anew(body).await,
+            None => job.answer_anew(body, looked).await,
         }
     }
 
-    /// Answers without the cache. What a conversation does not go through is boxed: every call would carry the room for it.
-    async fn answer_anew(self: Box<Self>, body: Bytes) -> Reply {
+    /// Answers without the cache. What a conversation does not go through is boxed: every call would carry the room for it. `looked`: a look at the body,
+    /// if somebody took one already.
+    async fn answer_anew(self: Box<Self>, body: Bytes, looked: Option<Envelope>) -> Reply {
         let job = self;
         match job.call.surface.clone() {
             Surface::Chat { format: myelin_protocol::ApiFormat::Dify, .. } => Box::pin(dify::run(job, body)).await,
             Surface::Chat { format, model, stream } => {
-                chat::run(job, format, body, chat::Path { model, stream }, None).await
+                chat::run(job, format, chat::Received { bytes: body, looked }, chat::Path { model, stream }, None).await
             }
             Surface::CountTokens { format, model } => Box::pin(count::run(job, format, body, model)).await,
             Surface::Embeddings { format, model, .. } => Box::pin(embed::run(job, format, body, model)).await,

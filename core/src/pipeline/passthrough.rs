@@ -3,7 +3,9 @@
 //! Top-level fields can be cut (model, limits under another name, fields that the host refuses). What lies deeper cannot: then the request is
 //! converted from its format to the same format, which keeps every field that the unified model has no word for.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use myelin_protocol::dialect::{MaxTokensField, ReasoningRequest, ReplayReasoning, ToolCallIds};
 use myelin_protocol::envelope::Edits;
 use myelin_protocol::ir::Loss;
@@ -13,34 +15,38 @@ use serde_json::{Map, Value};
 use crate::providers::Accepted;
 
 /// A reason to convert: this text in the body, at a host whose dialect says so.
-#[derive(Debug)]
 struct Deep {
     applies: fn(&Dialect) -> bool,
     /// Any of these in the body.
-    texts: &'static [&'static str],
+    texts: Vec<Finder<'static>>,
+}
+
+impl Deep {
+    fn new(applies: fn(&Dialect) -> bool, texts: &[&'static str]) -> Self {
+        Self { applies, texts: texts.iter().map(|text| Finder::new(*text)).collect() }
+    }
 }
 
 /// What Chat hosts refuse below the top level. The texts are keys or values with their quotes, so that prose rarely matches; a false match costs a conversion.
-const CHAT: [Deep; 12] = [
-    Deep { applies: |host| host.no_developer_role, texts: &["\"developer\""] },
-    Deep { applies: |host| !host.cache_control, texts: &["\"cache_control\""] },
-    Deep {
-        applies: |host| host.replay_reasoning == ReplayReasoning::Never,
-        texts: &["\"reasoning_content\"", "\"reasoning_details\"", "\"reasoning\""],
-    },
-    Deep { applies: |host| host.replay_reasoning == ReplayReasoning::ToolTurns, texts: &["\"tool_calls\""] },
-    Deep { applies: |host| host.tool_call_ids == ToolCallIds::NineAlphanumeric, texts: &["\"tool_calls\""] },
-    Deep { applies: |host| host.required_is_any, texts: &["\"required\""] },
-    Deep { applies: |host| host.no_json_schema, texts: &["\"json_schema\""] },
-    Deep { applies: |host| host.no_strict, texts: &["\"strict\""] },
-    Deep { applies: |host| host.no_images, texts: &["\"image_url\""] },
-    Deep { applies: |host| host.no_custom_tools, texts: &["\"custom\""] },
-    Deep { applies: |host| host.reasoning_request != ReasoningRequest::Effort, texts: &["\"reasoning_effort\""] },
-    Deep { applies: |host| host.think_tags, texts: &["\"reasoning_content\"", "\"reasoning_details\""] },
-];
+static CHAT: LazyLock<[Deep; 12]> = LazyLock::new(|| {
+    [
+        Deep::new(|host| host.no_developer_role, &["\"developer\""]),
+        Deep::new(|host| !host.cache_control, &["\"cache_control\""]),
+        Deep::new(|host| host.replay_reasoning == ReplayReasoning::Never, &["\"reasoning_content\"", "\"reasoning_details\"", "\"reasoning\""]),
+        Deep::new(|host| host.replay_reasoning == ReplayReasoning::ToolTurns, &["\"tool_calls\""]),
+        Deep::new(|host| host.tool_call_ids == ToolCallIds::NineAlphanumeric, &["\"tool_calls\""]),
+        Deep::new(|host| host.required_is_any, &["\"required\""]),
+        Deep::new(|host| host.no_json_schema, &["\"json_schema\""]),
+        Deep::new(|host| host.no_strict, &["\"strict\""]),
+        Deep::new(|host| host.no_images, &["\"image_url\""]),
+        Deep::new(|host| host.no_custom_tools, &["\"custom\""]),
+        Deep::new(|host| host.reasoning_request != ReasoningRequest::Effort, &["\"reasoning_effort\""]),
+        Deep::new(|host| host.think_tags, &["\"reasoning_content\"", "\"reasoning_details\""]),
+    ]
+});
 
-const ANTHROPIC: [Deep; 1] =
-    [Deep { applies: |host| host.no_inline_system, texts: &["\"role\":\"system\"", "\"role\": \"system\""] }];
+static ANTHROPIC: LazyLock<[Deep; 1]> =
+    LazyLock::new(|| [Deep::new(|host| host.no_inline_system, &["\"role\":\"system\"", "\"role\": \"system\""])]);
 
 /// What large bodies hardly ever hold: words of another format.
 const RARE: [&str; 4] = ["\"cache_control\"", "\"role\":\"system\"", "\"role\": \"system\"", WRAPPED];
@@ -48,29 +54,31 @@ const RARE: [&str; 4] = ["\"cache_control\"", "\"role\":\"system\"", "\"role\": 
 /// Every format can carry a blob of another maker that its client holds for it (see `myelin_protocol::opaque`): never to be passed on.
 const WRAPPED: &str = "\"myl1:";
 
+static WRAPPED_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WRAPPED));
+
 /// The texts in a body that mean that something deeper than the top level has to change.
-fn reasons(host: Host<'_>) -> impl Iterator<Item = &'static str> {
+fn reasons(host: Host<'_>) -> impl Iterator<Item = &'static Finder<'static>> {
     let Host { format, dialect, invented, .. } = host;
-    let rules: &[Deep] = match format {
+    let rules: &'static [Deep] = match format {
         // The inventor's callers say what they mean.
         _ if invented => &[],
-        ApiFormat::OpenaiChat if dialect != &Dialect::default() => &CHAT,
-        ApiFormat::AnthropicMessages if dialect != &Dialect::default() => &ANTHROPIC,
+        ApiFormat::OpenaiChat if dialect != &Dialect::default() => &*CHAT,
+        ApiFormat::AnthropicMessages if dialect != &Dialect::default() => &*ANTHROPIC,
         _ => &[],
     };
     let applying = rules.iter().filter(move |rule| (rule.applies)(dialect));
-    applying.flat_map(|rule| rule.texts.iter().copied()).chain([WRAPPED])
+    applying.flat_map(|rule| &rule.texts).chain([&*WRAPPED_FINDER])
 }
 
 /// Whether something deeper than the top level has to change.
 pub(crate) fn needs_tree(host: Host<'_>, body: &[u8]) -> bool {
-    reasons(host).any(|text| memmem::find(body, text.as_bytes()).is_some())
+    reasons(host).any(|text| text.find(body).is_some())
 }
 
 /// The texts that a body must not hold if it is passed on while it arrives; `None` if one of them is usual enough that the rest of a large body is
 /// likely to hold it: then it is better to wait.
 pub(crate) fn rare_reasons(host: Host<'_>) -> Option<Vec<&'static str>> {
-    let texts: Vec<&'static str> = reasons(host).collect();
+    let texts: Vec<&'static str> = reasons(host).filter_map(|text| str::from_utf8(text.needle()).ok()).collect();
     texts.iter().all(|text| RARE.contains(text)).then_some(texts)
 }
 

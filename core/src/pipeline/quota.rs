@@ -2,19 +2,21 @@
 //!
 //! Must not know how limits count: that is `limits`'.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use myelin_protocol::ir::Usage;
 use serde_json::{Map, Value, json};
 
+use super::reply::Lines;
 use super::target::Demand;
 use super::{Job, Services};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::events::{Event, Level};
 use crate::limits::{self, Amounts, Chain, Notice, Refusal, Reservation, Standings};
 use crate::model::{
-    AttemptOutcome, AttemptRecord, Budgeted, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, dollars,
+    AttemptOutcome, AttemptRecord, Budgeted, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, write_dollars,
 };
 use crate::routing::Candidate;
 
@@ -136,22 +138,17 @@ impl Quota {
     /// Writes into a head how far the tightest limits are used: `x-ratelimit-limit-requests`, `-remaining-`, `-reset-`, the same for tokens, money and
     /// parallel requests.
     pub(crate) fn describe(&self, headers: &mut HeaderMap, now: u64) {
+        let mut lines = Lines::of(headers);
         for (measure, standing) in self.standings.iter() {
             let [limit, remaining, reset] = told(measure);
-            if measure == Measure::Money {
-                for (name, amount) in [(limit, standing.cap), (remaining, standing.remaining)] {
-                    if let Ok(value) = HeaderValue::try_from(dollars(amount)) {
-                        headers.insert(name, value);
-                    }
+            for (name, amount) in [(limit, standing.cap), (remaining, standing.remaining)] {
+                match measure {
+                    Measure::Money => lines.write(name, |out| write_dollars(out, amount)),
+                    _ => lines.number(name, amount),
                 }
-            } else {
-                headers.insert(limit, HeaderValue::from(standing.cap));
-                headers.insert(remaining, HeaderValue::from(standing.remaining));
             }
-            let resets = standing.resets.filter(|_| measure != Measure::Parallel);
-            let resets = resets.map(|at| format!("{}s", at.saturating_sub(now).div_ceil(1_000)));
-            if let Some(Ok(value)) = resets.map(HeaderValue::try_from) {
-                headers.insert(reset, value);
+            if let Some(at) = standing.resets.filter(|_| measure != Measure::Parallel) {
+                lines.write(reset, |out| write!(out, "{}s", at.saturating_sub(now).div_ceil(1_000)));
             }
         }
     }

@@ -1,11 +1,12 @@
 //! The response body of the product: nothing, one piece, or a stream that settles its own request.
 
 use std::collections::VecDeque;
+use std::fmt::{self, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
 use super::fault::caught;
@@ -160,58 +161,102 @@ impl Body for ReplyBody {
 }
 
 /// Tells how a request fared with the cache.
-pub(crate) const CACHE_HEADER: &str = "x-myelin-cache";
+pub(crate) static CACHE_HEADER: HeaderName = HeaderName::from_static("x-myelin-cache");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static PROFILE: HeaderName = HeaderName::from_static("x-myelin-profile");
+static CHANNEL: HeaderName = HeaderName::from_static("x-myelin-channel");
+static MODEL: HeaderName = HeaderName::from_static("x-myelin-model");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-myelin-attempts");
+static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+static COST: HeaderName = HeaderName::from_static("x-myelin-cost");
+static LOSS: HeaderName = HeaderName::from_static("x-myelin-loss");
+
+/// Headers of another's answer that say nothing of a request that shares it.
+pub(super) static OWN: [&HeaderName; 5] = [&REQUEST_ID, &ATTEMPTS, &SERVER_TIMING, &COST, &CACHE_HEADER];
 
 /// A response of the product.
 pub type Reply = http::Response<ReplyBody>;
 
+/// Writes values into a head. Those that a header cannot carry are left out.
+pub(super) struct Lines<'h> {
+    headers: &'h mut HeaderMap,
+    text: String,
+}
+
+impl<'h> Lines<'h> {
+    /// Room is made at once for all that a head usually tells.
+    pub(super) fn of(headers: &'h mut HeaderMap) -> Self {
+        headers.reserve(USUAL);
+        Self { headers, text: String::new() }
+    }
+
+    pub(super) fn put(&mut self, name: &HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+    }
+
+    pub(super) fn number(&mut self, name: &HeaderName, value: u64) {
+        self.headers.insert(name, HeaderValue::from(value));
+    }
+
+    /// Writes what `write` makes.
+    pub(super) fn write(&mut self, name: &HeaderName, write: impl FnOnce(&mut String) -> fmt::Result) {
+        self.text.clear();
+        if write(&mut self.text).is_ok()
+            && let Ok(value) = HeaderValue::from_str(&self.text)
+        {
+            self.headers.insert(name, value);
+        }
+    }
+}
+
+/// How many headers an answer has, about.
+const USUAL: usize = 24;
+
 /// Writes what a caller may know of its request into the head: id, channel, model, profile, attempts, losses, time.
 pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
-    let mut put = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    put("x-request-id", &record.id);
+    let mut lines = Lines::of(headers);
+    lines.put(&REQUEST_ID, &record.id);
     match record.cache {
-        CacheOutcome::Hit => put(CACHE_HEADER, "hit"),
-        CacheOutcome::Miss => put(CACHE_HEADER, "miss"),
-        CacheOutcome::Shared => put(CACHE_HEADER, "shared"),
+        CacheOutcome::Hit => lines.put(&CACHE_HEADER, "hit"),
+        CacheOutcome::Miss => lines.put(&CACHE_HEADER, "miss"),
+        CacheOutcome::Shared => lines.put(&CACHE_HEADER, "shared"),
         _ => {}
     }
     if !record.profile.is_empty() {
-        put("x-myelin-profile", &record.profile);
+        lines.put(&PROFILE, &record.profile);
     }
     if let Some(channel) = &record.channel {
-        put("x-myelin-channel", channel);
+        lines.put(&CHANNEL, channel);
     }
     if let Some(model) = &record.upstream_model {
-        put("x-myelin-model", model);
+        lines.put(&MODEL, model);
     }
-    if !record.attempts.is_empty() {
-        put("x-myelin-attempts", &record.attempts.len().to_string());
+    if let Some(first) = record.attempts.first() {
+        lines.number(&ATTEMPTS, record.attempts.len() as u64);
         let upstream: u64 = record.attempts.iter().map(|attempt| attempt.duration_us).sum();
-        let before = record.attempts.first().map_or(0, |attempt| attempt.offset_us);
-        put("server-timing", &format!("myelin;dur={}, upstream;dur={}", Ms(before), Ms(upstream)));
+        let before = first.offset_us;
+        lines.write(&SERVER_TIMING, |out| write!(out, "myelin;dur={}, upstream;dur={}", Ms(before), Ms(upstream)));
     }
     // A stream's head goes out before anybody knows.
     if let Some(cost) = record.cost.filter(|_| !record.stream) {
-        put("x-myelin-cost", &cost.to_string());
+        lines.write(&COST, |out| write!(out, "{cost}"));
     }
     if !record.losses.is_empty() {
         // Field names may be anything that a client wrote; a header carries visible ASCII.
         let shown = |c: char| if c.is_ascii() { c } else { '?' };
         let line: String =
             record.losses.join("; ").chars().filter(|c| !c.is_control()).map(shown).take(2_000).collect();
-        put("x-myelin-loss", &line);
+        lines.put(&LOSS, &line);
     }
 }
 
 /// Microseconds, written as milliseconds with three places.
 struct Ms(u64);
 
-impl std::fmt::Display for Ms {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
     }
 }

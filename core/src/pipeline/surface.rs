@@ -1,6 +1,6 @@
 //! Which surface a path means: the one table of inference addresses. Pure; what a surface *does* is the pipeline's business.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use myelin_protocol::ApiFormat;
 use myelin_protocol::formats::embeddings::EmbeddingFormat;
 
@@ -238,6 +238,9 @@ fn family(path: &str) -> (Option<ApiFormat>, &str) {
         .unwrap_or((None, path))
 }
 
+static GOOGLE_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
 /// The format that a path without a table row most likely wants.
 fn suggested(family: Option<ApiFormat>, path: &str, headers: &HeaderMap, query: &str) -> ApiFormat {
     if let Some(family) = family {
@@ -245,11 +248,11 @@ fn suggested(family: Option<ApiFormat>, path: &str, headers: &HeaderMap, query: 
     }
     let starts = |prefix| path.starts_with(prefix);
     if starts("/v1beta/")
-        || headers.contains_key("x-goog-api-key")
+        || headers.contains_key(&GOOGLE_KEY)
         || query.split('&').any(|pair| pair.starts_with("key="))
     {
         ApiFormat::Gemini
-    } else if starts("/v1/messages") || headers.contains_key("anthropic-version") {
+    } else if starts("/v1/messages") || headers.contains_key(&ANTHROPIC_VERSION) {
         ApiFormat::AnthropicMessages
     } else if starts("/v1/responses") {
         ApiFormat::OpenaiResponses

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use myelin_protocol::ir::Usage;
-use serde_json::Value;
+use myelin_protocol::ir::{RawUsage, Usage};
 
 use super::book::{Book, Quote};
 use super::cost::total;
@@ -158,16 +157,16 @@ fn reported(usage: &Usage) -> Option<NanoUsd> {
     };
     let own = nano(usage.cost_usd.as_deref()?)?;
     // OpenRouter with a key of one's own: it charges its fee, the provider behind it the rest.
-    let raw = usage.raw.as_ref();
-    let byok = raw.and_then(|raw| raw.get("is_byok")).and_then(Value::as_bool) == Some(true);
-    let behind = raw.and_then(|raw| raw.pointer("/cost_details/upstream_inference_cost"));
+    let raw = usage.raw.as_ref().filter(|raw| raw.text().contains("\"is_byok\"")).map(RawUsage::value);
+    let byok = raw.as_ref().and_then(|raw| raw.get("is_byok")?.as_bool()) == Some(true);
+    let behind = raw.as_ref().and_then(|raw| raw.pointer("/cost_details/upstream_inference_cost"));
     let behind = behind.filter(|_| byok).and_then(|cost| nano(&cost.to_string()));
     Some(own + behind.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::model::{AttemptRecord, OwnPrice, Price, PriceData};

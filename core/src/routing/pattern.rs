@@ -2,33 +2,35 @@
 
 /// A pattern in which `*` stands for any run of characters, the empty one included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(String);
+pub struct Glob {
+    pattern: String,
+    /// Where its first `*` stands: nearly every text is told apart by what comes before it.
+    star: Option<usize>,
+}
 
 impl Glob {
     /// Takes a pattern; every text is one.
     pub fn new(pattern: impl Into<String>) -> Self {
-        Self(pattern.into())
+        let pattern = pattern.into();
+        Self { star: pattern.find('*'), pattern }
     }
 
     /// The pattern as written.
     pub fn text(&self) -> &str {
-        &self.0
+        &self.pattern
     }
 
     /// Whether the pattern has no `*` and so names one thing.
     pub fn is_exact(&self) -> bool {
-        !self.0.contains('*')
+        self.star.is_none()
     }
 
     /// What each `*` stood for, if the whole of `text` fits: the first ones take as little as they can.
     pub fn stars<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
-        let mut pieces = self.0.split('*');
-        let mut rest = text.strip_prefix(pieces.next()?)?;
+        let Some(star) = self.star else { return (text == self.pattern).then(Vec::new) };
+        let mut rest = text.strip_prefix(self.pattern.get(..star)?)?;
         let mut stars = Vec::new();
-        let mut pieces = pieces.peekable();
-        if pieces.peek().is_none() {
-            return rest.is_empty().then_some(stars);
-        }
+        let mut pieces = self.pattern.get(star + 1..)?.split('*').peekable();
         while let Some(piece) = pieces.next() {
             let (star, after) =
                 if pieces.peek().is_none() { (rest.strip_suffix(piece)?, "") } else { rest.split_once(piece)? };
@@ -40,12 +42,11 @@ impl Glob {
 
     /// Whether the whole of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
-        let mut pieces = self.0.split('*');
-        let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
-        let mut pieces = pieces.peekable();
-        if pieces.peek().is_none() {
-            return rest.is_empty();
-        }
+        let Some((first, others)) = self.star.and_then(|star| self.pattern.split_at_checked(star)) else {
+            return text == self.pattern;
+        };
+        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let mut pieces = others.get(1..).unwrap_or_default().split('*').peekable();
         while let Some(piece) = pieces.next() {
             if pieces.peek().is_none() {
                 return rest.ends_with(piece);

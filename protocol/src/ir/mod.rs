@@ -31,4 +31,4 @@ pub use request::{
     ChatRequest, Effort, FunctionTool, Namespace, OutputFormat, Reasoning, Sampling, Tool, ToolChoice, ToolKind,
 };
 pub use response::{ChatResponse, Choice};
-pub use usage::{Units, Usage};
+pub use usage::{RawUsage, Units, Usage};

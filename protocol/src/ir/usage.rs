@@ -10,8 +10,9 @@
 //!
 //! `None` is "unknown", never zero: an absent counter stays absent and a reported zero stays zero.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Token counters of one answer. All counts are tokens.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -47,7 +48,70 @@ pub struct Usage {
     pub service_tier: Option<String>,
     /// The provider's own usage object, untouched.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw: Option<Value>,
+    pub raw: Option<RawUsage>,
+}
+
+/// A provider's own usage object, as JSON text: it is kept with every answer and hardly ever looked into.
+#[derive(Debug, Clone)]
+pub struct RawUsage(Box<str>);
+
+impl RawUsage {
+    /// Text that was read as JSON already.
+    pub(crate) fn of_text(text: &[u8]) -> Option<Self> {
+        std::str::from_utf8(text).ok().map(|text| Self(text.into()))
+    }
+
+    /// The JSON text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The object as a tree.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+
+    /// The tree, if the object has one of these fields. What has none of their names is not parsed.
+    pub(crate) fn with_any(&self, names: &[&str]) -> Option<Value> {
+        if !names.iter().any(|name| self.0.contains(name)) {
+            return None;
+        }
+        Some(self.value()).filter(|value| names.iter().any(|name| value.get(name).is_some()))
+    }
+}
+
+impl From<&Value> for RawUsage {
+    fn from(value: &Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl From<Value> for RawUsage {
+    fn from(value: Value) -> Self {
+        Self::from(&value)
+    }
+}
+
+/// White space makes no difference.
+impl PartialEq for RawUsage {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.value() == other.value()
+    }
+}
+
+impl Serialize for RawUsage {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(&self.0) {
+            Ok(raw) => raw.serialize(output),
+            Err(_) => output.serialize_none(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawUsage {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Value::deserialize(input).map(Self::from)
+    }
 }
 
 /// What is billed where no tokens are counted.

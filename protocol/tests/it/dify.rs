@@ -3,7 +3,7 @@
 use myelin_protocol::fold::{Folded, fold};
 use myelin_protocol::format::{AddressHints, ReplyContext};
 use myelin_protocol::ir::{ChatResponse, Content, FinishReason, StreamEvent};
-use myelin_protocol::{ApiErrorKind, ApiFormat, Dialect};
+use myelin_protocol::{ApiErrorKind, ApiFormat, Dialect, answer};
 use serde_json::Value;
 
 use crate::support::fixtures::{BodyKind, Case, cases};
@@ -84,7 +84,7 @@ fn whole_answers_hold_what_their_json_holds() {
         let response = ApiFormat::Dify.codec().decode_response(&bytes, &Dialect::default()).unwrap();
         assert_eq!(words(&response).0, raw["answer"].as_str().unwrap(), "{}", case.id);
         assert_eq!(response.created, raw["created_at"].as_u64());
-        let usage = ApiFormat::Dify.codec().decode_usage(&bytes, &Dialect::default()).unwrap();
+        let usage = answer::facts(ApiFormat::Dify, &bytes.into(), &Dialect::default()).usage.unwrap();
         assert_eq!(Some(&usage), response.usage.as_ref());
         assert_eq!(usage.total(), raw.pointer("/metadata/usage/total_tokens").and_then(Value::as_u64));
         let written = ApiFormat::Dify.codec().encode_response(&response, &ReplyContext::default());

@@ -197,7 +197,7 @@ async fn case_54_a_file_of_the_previous_schema_opens_with_everything_in_it() {
         (newest.model.as_str(), newest.tool.as_deref(), newest.cost),
         ("odd", Some("claude-code"), Some(NanoUsd(1_000_000)))
     );
-    assert_eq!(newest.usage.as_ref().unwrap().raw, Some(json!({"prompt_tokens": 100, "completion_tokens": 10})));
+    assert_eq!(newest.usage.as_ref().unwrap().raw, Some(json!({"prompt_tokens": 100, "completion_tokens": 10}).into()));
     assert_eq!((newest.attempts[0].status, newest.losses.len()), (Some(200), 1));
     hold_old(&store).await;
     // What the old file never had works on it at once.

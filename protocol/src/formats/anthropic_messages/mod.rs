@@ -28,6 +28,7 @@ mod wire;
 pub use count::{bedrock_count_request, decode_count_response, encode_count_request, encode_count_response};
 pub(crate) use error::cut;
 
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, Lossy};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -84,8 +85,8 @@ impl FormatCodec for AnthropicMessages {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], _dialect: &Dialect) -> Option<Usage> {
-        response::decode_usage(body)
+    fn decode_usage(&self, answer: &Envelope, _dialect: &Dialect) -> Option<Usage> {
+        usage::of_text(answer.raw("usage")?)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

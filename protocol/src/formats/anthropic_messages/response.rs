@@ -39,13 +39,6 @@ pub(super) fn choice_extras(mut fields: Map<String, Value>) -> Extras {
     Extras::new(FORMAT, fields)
 }
 
-/// Reads nothing but the counters.
-pub(super) fn decode_usage(body: &[u8]) -> Option<Usage> {
-    let mut fields = Fields::parse_bytes(FORMAT, body).ok()?;
-    let raw: Map<String, Value> = fields.get("usage").ok()??;
-    Some(usage::read(&raw))
-}
-
 /// Writes an answer for a client.
 pub(super) fn encode(response: &ChatResponse, context: &ReplyContext) -> Lossy<Vec<u8>> {
     let mut losses = Vec::new();

@@ -1,14 +1,24 @@
 //! Counters. `input_tokens` counts neither cache reads nor writes: the normal form adds them, the way back takes them off.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use crate::ir::Usage;
+use crate::counters::Counters;
+use crate::ir::{RawUsage, Usage};
 use crate::json::Object;
 
 /// Reads a usage object. A total of cache writes without the split by lifetime leaves the split unknown; a split without a total is summed.
 pub(super) fn read(raw: &Map<String, Value>) -> Usage {
-    let count = |name: &str| raw.get(name).and_then(Value::as_u64);
-    let nested = |object: &str, name: &str| raw.get(object)?.get(name)?.as_u64();
+    counted(&Counters::of(raw), Value::Object(raw.clone()).into())
+}
+
+/// The same from its text.
+pub(super) fn of_text(raw: &[u8]) -> Option<Usage> {
+    Some(counted(&Counters::read(raw)?, RawUsage::of_text(raw)?))
+}
+
+fn counted(counters: &Counters<'_>, raw: RawUsage) -> Usage {
+    let nested = |group, name| counters.number((group, name)).and_then(Number::as_u64);
+    let count = |name| nested("", name);
     let (short, long) =
         (nested("cache_creation", "ephemeral_5m_input_tokens"), nested("cache_creation", "ephemeral_1h_input_tokens"));
     let split = short.or(long).map(|_| short.unwrap_or(0).saturating_add(long.unwrap_or(0)));
@@ -23,8 +33,8 @@ pub(super) fn read(raw: &Map<String, Value>) -> Usage {
         output: count("output_tokens"),
         reasoning: nested("output_tokens_details", "thinking_tokens"),
         web_searches: nested("server_tool_use", "web_search_requests"),
-        service_tier: raw.get("service_tier").and_then(Value::as_str).map(str::to_owned),
-        raw: Some(Value::Object(raw.clone())),
+        service_tier: counters.text(("", "service_tier")).map(str::to_owned),
+        raw: Some(raw),
         ..Usage::default()
     }
 }
@@ -35,16 +45,16 @@ pub(super) fn replace(raw: &mut Map<String, Value>, newer: Map<String, Value>) {
 }
 
 /// The provider's own object, if it is one of this wire and says what `usage` says: hosts add fields that clients of this format know.
-fn own_raw(usage: &Usage) -> Option<&Map<String, Value>> {
-    let raw = usage.raw.as_ref()?.as_object()?;
+fn own_raw(usage: &Usage) -> Option<Map<String, Value>> {
+    let Value::Object(raw) = usage.raw.as_ref()?.with_any(&["output_tokens"])? else { return None };
     let foreign = ["total_tokens", "input_tokens_details"].iter().any(|name| raw.contains_key(*name));
-    (!foreign && raw.contains_key("output_tokens") && read(raw) == *usage).then_some(raw)
+    (!foreign && read(&raw) == *usage).then_some(raw)
 }
 
 /// Writes the counters. Unknown ones are 0 where the wire demands a number and absent elsewhere.
 pub(super) fn write(o: &mut Object<'_>, usage: &Usage) {
     if let Some(raw) = own_raw(usage) {
-        return o.fields(raw);
+        return o.fields(&raw);
     }
     o.value("input_tokens", &usage.uncached_input().unwrap_or(0));
     o.some("cache_creation_input_tokens", usage.cache_write);

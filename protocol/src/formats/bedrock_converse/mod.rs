@@ -24,6 +24,7 @@ pub use error::with_error_type;
 pub(crate) use error::{error_of_value, exception};
 pub use invoke::invoke_chunk;
 
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, Lossy};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -108,8 +109,8 @@ impl FormatCodec for BedrockConverse {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], _dialect: &Dialect) -> Option<Usage> {
-        response::decode_usage(body)
+    fn decode_usage(&self, answer: &Envelope, _dialect: &Dialect) -> Option<Usage> {
+        usage::of_text(answer.raw("usage")?)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

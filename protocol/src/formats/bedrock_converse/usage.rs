@@ -17,12 +17,17 @@ pub(super) fn read(raw: &Map<String, Value>) -> Usage {
         cache_write,
         cache_write_1h: long_writes(raw),
         output: count("outputTokens"),
-        raw: Some(Value::Object(raw.clone())),
+        raw: Some(Value::Object(raw.clone()).into()),
         ..Usage::default()
     }
 }
 
 /// `cacheDetails: [{"ttl": "1h", "inputTokens": N}]`.
+/// The same from its text.
+pub(super) fn of_text(raw: &[u8]) -> Option<Usage> {
+    Some(read(&serde_json::from_slice(raw).ok()?))
+}
+
 fn long_writes(raw: &Map<String, Value>) -> Option<u64> {
     let details = raw.get("cacheDetails")?.as_array()?;
     let long = details.iter().filter(|entry| entry.get("ttl").is_some_and(|ttl| ttl == "1h"));

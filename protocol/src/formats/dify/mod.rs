@@ -21,6 +21,7 @@ pub use conversation::{
 };
 pub use stream_out::message_id;
 
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, FormatCodec, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -76,9 +77,9 @@ impl FormatCodec for DifyCodec {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], _dialect: &Dialect) -> Option<Usage> {
-        let value: Value = serde_json::from_slice(body).ok()?;
-        value.pointer("/metadata/usage").filter(|raw| raw.is_object()).map(usage::read)
+    fn decode_usage(&self, answer: &Envelope, _dialect: &Dialect) -> Option<Usage> {
+        let metadata: Value = serde_json::from_slice(answer.raw("metadata")?).ok()?;
+        metadata.get("usage").filter(|raw| raw.is_object()).map(usage::read)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

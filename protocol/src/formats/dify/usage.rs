@@ -18,17 +18,15 @@ pub(super) fn read(raw: &Value) -> Usage {
         input: count("prompt_tokens"),
         output: count("completion_tokens"),
         cost_usd: price.filter(|_| in_dollars),
-        raw: Some(raw.clone()),
+        raw: Some(raw.into()),
         ..Usage::default()
     }
 }
 
 /// Writes the object for a client: a Dify app's own one as it was, else what is known. Prices that nobody told are left out.
 pub(super) fn write(usage: &Usage) -> Option<Value> {
-    if let Some(raw) = &usage.raw
-        && raw.get("prompt_unit_price").is_some()
-    {
-        return Some(raw.clone());
+    if let Some(own) = usage.raw.as_ref().and_then(|raw| raw.with_any(&["prompt_unit_price"])) {
+        return Some(own);
     }
     let mut out = Map::new();
     set(&mut out, "prompt_tokens", usage.input);

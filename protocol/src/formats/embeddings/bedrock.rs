@@ -73,7 +73,7 @@ impl EmbeddingCodec for BedrockInvoke {
         let vector = vectors::from_json(vector).ok_or_else(|| IN.error("/embedding", "expected a vector"))?;
         let input = fields.get("inputTextTokenCount").and_then(count);
         let usage =
-            input.map(|input| Usage { input: Some(input), raw: Some(Value::Object(fields)), ..Usage::default() });
+            input.map(|input| Usage { input: Some(input), raw: Some(Value::Object(fields).into()), ..Usage::default() });
         Ok(EmbeddingResponse { model: None, data: vec![vector], usage, extras: Extras::NONE })
     }
 }

@@ -98,6 +98,6 @@ pub(super) fn decode(body: &[u8], tag: ApiFormat) -> Result<EmbeddingResponse, D
     let meta = fields.shift_remove("meta");
     let counted = |path: &str| meta.as_ref()?.pointer(path).and_then(count);
     let input = counted("/billed_units/input_tokens").or_else(|| counted("/tokens/input_tokens"));
-    let usage = input.map(|input| Usage { input: Some(input), raw: meta.clone(), ..Usage::default() });
+    let usage = input.map(|input| Usage { input: Some(input), raw: meta.as_ref().map(Into::into), ..Usage::default() });
     Ok(EmbeddingResponse { model: None, data, usage, extras: Extras::NONE })
 }

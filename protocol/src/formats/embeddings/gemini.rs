@@ -79,7 +79,7 @@ impl EmbeddingCodec for Gemini {
         // Older models do not count at all.
         let usage = fields.shift_remove("usageMetadata").map(|raw| Usage {
             input: raw.get("promptTokenCount").and_then(count),
-            raw: Some(raw),
+            raw: Some(raw.into()),
             ..Usage::default()
         });
         Ok(EmbeddingResponse { model: None, data, usage, extras: Extras::new(FORMAT, fields) })

@@ -203,8 +203,8 @@ impl EmbeddingClient for Openai {
 /// Typed clients want `usage`: what nobody knows is 0 on the wire, and only there.
 fn usage_out(known: Option<&Usage>) -> Value {
     let input = known.and_then(|usage| usage.input).unwrap_or(0);
-    let mut fields = match known.and_then(|usage| usage.raw.as_ref()) {
-        Some(Value::Object(raw)) if raw.contains_key("prompt_tokens") => raw.clone(),
+    let mut fields = match known.and_then(|usage| usage.raw.as_ref()?.with_any(&["prompt_tokens"])) {
+        Some(Value::Object(raw)) => raw,
         _ => Object::new(),
     };
     fields.insert("prompt_tokens".into(), input.into());

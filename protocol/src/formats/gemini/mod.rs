@@ -33,6 +33,7 @@ use serde_json::Value;
 
 pub use count::{CountHost, decode_count_request, decode_count_response, encode_count_request, encode_count_response};
 
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, FormatCodec, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -98,8 +99,8 @@ impl FormatCodec for GeminiCodec {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], dialect: &Dialect) -> Option<Usage> {
-        usage::peek(body, dialect)
+    fn decode_usage(&self, answer: &Envelope, dialect: &Dialect) -> Option<Usage> {
+        usage::peek(answer, dialect)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::model_rules::is_third_generation;
 use crate::Dialect;
+use crate::envelope::Envelope;
 use crate::formats::fields::set;
-use crate::ir::Usage;
+use crate::ir::{RawUsage, Usage};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,7 +40,10 @@ const IMAGE: (&str, u64) = ("IMAGE", 2);
 
 /// Reads the object. One that cannot be read is kept raw with every counter unknown.
 pub(super) fn read(raw: &Value, dialect: &Dialect) -> Usage {
-    let wire = Wire::deserialize(raw).unwrap_or_default();
+    counted(Wire::deserialize(raw).unwrap_or_default(), raw.into(), dialect)
+}
+
+fn counted(wire: Wire, raw: RawUsage, dialect: &Dialect) -> Usage {
     let details = [&wire.prompt_tokens_details, &wire.tool_use_prompt_tokens_details];
     let input = wire.prompt_token_count.map(|prompt| {
         let beside = if dialect.cache_beside_input { wire.cached_content_token_count } else { None };
@@ -60,26 +64,16 @@ pub(super) fn read(raw: &Value, dialect: &Dialect) -> Usage {
         audio_output: sum([&wire.candidates_tokens_details, &None], AUDIO),
         image_output: sum([&wire.candidates_tokens_details, &None], IMAGE),
         service_tier: wire.service_tier.or_else(|| tier(wire.traffic_type.as_ref()?.as_str()?)),
-        raw: Some(raw.clone()),
+        raw: Some(raw),
         ..Usage::default()
     }
 }
 
-/// Reads nothing but the counters of an answer, a chunk or a list of chunks (whose last counters count).
-pub(super) fn peek(body: &[u8], dialect: &Dialect) -> Option<Usage> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Envelope {
-        usage_metadata: Option<Value>,
-    }
-    let raw = match body.trim_ascii().first()? {
-        b'[' => {
-            let list: Vec<Envelope> = serde_json::from_slice(body).ok()?;
-            list.into_iter().rev().find_map(|one| one.usage_metadata)
-        }
-        _ => serde_json::from_slice::<Envelope>(body).ok()?.usage_metadata,
-    };
-    raw.map(|raw| read(&raw, dialect))
+/// Reads nothing but the counters of an answer or a chunk.
+pub(super) fn peek(answer: &Envelope, dialect: &Dialect) -> Option<Usage> {
+    let text = answer.raw("usageMetadata").filter(|raw| *raw != b"null")?;
+    let wire = serde_json::from_slice(text).unwrap_or_default();
+    Some(counted(wire, RawUsage::of_text(text)?, dialect))
 }
 
 /// Vertex tells the tier as kind of traffic.
@@ -105,10 +99,8 @@ pub(super) fn searches(grounding: &Value, model: &str) -> Option<u64> {
 /// Writes the object for a client: a Gemini provider's own one as it was, else made from the counters.
 pub(super) fn write(usage: &Usage) -> Option<Value> {
     const OWN: [&str; 4] = ["promptTokenCount", "candidatesTokenCount", "totalTokenCount", "trafficType"];
-    if let Some(raw) = &usage.raw
-        && OWN.iter().any(|name| raw.get(name).is_some())
-    {
-        return Some(raw.clone());
+    if let Some(own) = usage.raw.as_ref().and_then(|raw| raw.with_any(&OWN)) {
+        return Some(own);
     }
     let mut out = Map::new();
     set(&mut out, "promptTokenCount", usage.input);

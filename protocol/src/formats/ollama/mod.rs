@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 
 pub use catalog::{COMPATIBLE_VERSION, decode_show_request, encode_loaded, encode_show, encode_version};
 
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, FormatCodec, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
-use crate::formats::fields::Fields;
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, Choice, Finish, FinishReason, ModelInfo, ToolCall, ToolCallKind, Usage};
 use crate::{ApiError, ApiFormat, DecodeError, Dialect};
@@ -112,8 +112,8 @@ impl FormatCodec for OllamaCodec {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], _dialect: &Dialect) -> Option<Usage> {
-        usage::take(&mut Fields::parse(body, self.format).ok()?)
+    fn decode_usage(&self, answer: &Envelope, _dialect: &Dialect) -> Option<Usage> {
+        usage::peek(answer)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

@@ -41,8 +41,9 @@ pub use usage::cost as told_cost;
 pub(crate) mod wire;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -56,28 +57,21 @@ pub(crate) fn codec() -> &'static dyn FormatCodec {
 #[derive(Debug)]
 struct OpenaiChat;
 
-/// What of a whole answer holds its counters.
-#[derive(Deserialize)]
-pub(crate) struct Counted {
-    usage: Option<Value>,
-    service_tier: Option<Value>,
-    #[serde(default)]
-    choices: Vec<CountedChoice>,
-}
-
-#[derive(Deserialize)]
-struct CountedChoice {
-    usage: Option<Value>,
-}
-
 /// Reads nothing but the counters of a whole answer.
-pub(crate) fn decode_usage(body: &[u8], dialect: &Dialect) -> Option<Usage> {
-    let counted: Counted = serde_json::from_slice(body).ok()?;
-    let found = counted.usage.and_then(|value| usage::decode(&value, dialect));
-    let mut found =
-        found.or_else(|| counted.choices.into_iter().find_map(|choice| usage::decode(&choice.usage?, dialect)))?;
-    if let Some(Value::String(tier)) = counted.service_tier {
-        found.service_tier.get_or_insert(tier);
+pub(crate) fn decode_usage(answer: &Envelope, dialect: &Dialect) -> Option<Usage> {
+    // Moonshot's older models count in the choice.
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+    }
+    let in_choices = || {
+        let choices: Vec<Choice<'_>> = serde_json::from_slice(answer.raw("choices")?).ok()?;
+        choices.iter().find_map(|choice| usage::read(choice.usage?.get().as_bytes(), dialect))
+    };
+    let mut found = answer.raw("usage").and_then(|usage| usage::read(usage, dialect)).or_else(in_choices)?;
+    if found.service_tier.is_none() {
+        found.service_tier = answer.text("service_tier").map(|tier| tier.into_owned());
     }
     Some(found)
 }
@@ -123,8 +117,8 @@ impl FormatCodec for OpenaiChat {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], dialect: &Dialect) -> Option<Usage> {
-        decode_usage(body, dialect)
+    fn decode_usage(&self, answer: &Envelope, dialect: &Dialect) -> Option<Usage> {
+        decode_usage(answer, dialect)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

@@ -93,8 +93,16 @@ impl Expect {
 
 /// A whole number of at least zero; hosts sometimes write `3.0`.
 pub(crate) fn count(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| {
-        let float = value.as_f64()?;
+    match value {
+        Value::Number(number) => whole(number),
+        _ => None,
+    }
+}
+
+/// A whole number from zero up; `5.0` counts as one.
+pub(crate) fn whole(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| {
+        let float = number.as_f64()?;
         // Above 2^53 a float no longer counts exactly.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range and wholeness are checked")]
         ((0.0..=9_007_199_254_740_992.0).contains(&float) && float.fract() == 0.0).then_some(float as u64)

@@ -11,6 +11,7 @@ mod tests;
 
 use super::openai_chat::wire::Expect;
 use super::openai_chat::{error, models};
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, Lossy, ReplyContext, StreamDecoder, StreamEncoder};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -73,8 +74,8 @@ impl FormatCodec for OpenaiCompletions {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], dialect: &Dialect) -> Option<Usage> {
-        super::openai_chat::decode_usage(body, dialect)
+    fn decode_usage(&self, answer: &Envelope, dialect: &Dialect) -> Option<Usage> {
+        super::openai_chat::decode_usage(answer, dialect)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

@@ -45,6 +45,7 @@ mod writer;
 use serde_json::Value;
 
 use crate::dialect::Dialect;
+use crate::envelope::Envelope;
 use crate::format::{AddressHints, Lossy};
 use crate::framing::Framing;
 use crate::ir::{ChatRequest, ChatResponse, ModelInfo, Usage};
@@ -105,8 +106,8 @@ impl FormatCodec for Codec {
         error::decode(status, body)
     }
 
-    fn decode_usage(&self, body: &[u8], _dialect: &Dialect) -> Option<Usage> {
-        usage::peek(body)
+    fn decode_usage(&self, answer: &Envelope, _dialect: &Dialect) -> Option<Usage> {
+        usage::peek(answer)
     }
 
     fn tap_markers(&self) -> &'static [&'static str] {

@@ -1,11 +1,12 @@
 //! Token counters. Here `input_tokens` contains what the cache served and took, and `output_tokens` contains reasoning.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::take;
-use crate::ir::Usage;
+use crate::counters::{Counters, Place};
+use crate::envelope::Envelope;
+use crate::formats::openai_chat::wire::whole;
+use crate::ir::{RawUsage, Usage};
 
 /// xAI counts cost in ticks of 10⁻¹⁰ dollars.
 const TICK_DIGITS: usize = 10;
@@ -25,43 +26,39 @@ pub(super) fn tier_to_ask(word: &str) -> &str {
 /// The tier that answered, in words of this format; `None` if it has none.
 pub(super) fn tier_that_answered(usage: &Usage) -> Option<&str> {
     let word = tier_to_ask(usage.service_tier.as_deref()?);
-    let own = OWN_TIERS.contains(&word) || usage.raw.as_ref().is_some_and(|raw| is_own(raw, usage));
+    let own = OWN_TIERS.contains(&word) || own_raw(usage).is_some();
     own.then_some(word)
 }
 
 /// Reads nothing but the counters of a whole answer, or of an event that holds one.
-pub(super) fn peek(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Answer<'a> {
-        #[serde(borrow, default)]
-        usage: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        tool_usage: Option<&'a RawValue>,
-        #[serde(default)]
-        service_tier: Option<Value>,
-        #[serde(borrow, default)]
-        response: Option<&'a RawValue>,
+pub(super) fn peek(answer: &Envelope) -> Option<Usage> {
+    if let Some(inner) = answer.raw("response").filter(|raw| raw.first() == Some(&b'{')) {
+        return peek(&Envelope::look(answer.body().slice_ref(inner)).ok()?);
     }
-    let mut answer: Answer<'_> = serde_json::from_slice(body).ok()?;
-    if let Some(inner) = answer.response {
-        answer = serde_json::from_str(inner.get()).ok()?;
-    }
-    let tree = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
-    let usage = tree(answer.usage);
-    let mut around = Map::new();
-    around.insert("tool_usage".to_owned(), tree(answer.tool_usage));
-    around.insert("service_tier".to_owned(), answer.service_tier.unwrap_or_default());
-    decode(&usage, Some(&around))
+    let text = answer.raw("usage")?;
+    let mut usage = counted(&Counters::read(text)?, RawUsage::of_text(text)?);
+    usage.service_tier = answer.text("service_tier").map(|tier| tier.into_owned());
+    let tools = answer.raw("tool_usage").and_then(Counters::read);
+    usage.web_searches = tools.and_then(|tools| whole(tools.number(SEARCHES)?));
+    Some(usage)
 }
 
 /// Reads the `usage` object of an answer. `answer` is the object around it, which tells the tier and the searches.
 pub(super) fn decode(usage: &Value, answer: Option<&Map<String, Value>>) -> Option<Usage> {
-    let fields = usage.as_object()?;
-    let count = |name: &str| fields.get(name).and_then(take::whole);
-    let detail =
-        |group: &str, name: &str| fields.get(group).and_then(|details| details.get(name)).and_then(take::whole);
-    let searches = answer.and_then(|answer| answer.get("tool_usage")?.get("web_search")?.get("num_requests"));
-    Some(Usage {
+    let mut found = counted(&Counters::of(usage.as_object()?), usage.into());
+    let searches = answer.and_then(|answer| answer.get("tool_usage")?.get(SEARCHES.0)?.get(SEARCHES.1));
+    found.web_searches = searches.and_then(take::whole);
+    found.service_tier = answer.and_then(|answer| answer.get("service_tier")?.as_str()).map(str::to_owned);
+    Some(found)
+}
+
+/// In `tool_usage`.
+const SEARCHES: Place = ("web_search", "num_requests");
+
+fn counted(counters: &Counters<'_>, raw: RawUsage) -> Usage {
+    let detail = |group, name| whole(counters.number((group, name))?);
+    let count = |name| detail("", name);
+    Usage {
         input: count("input_tokens"),
         cache_read: detail("input_tokens_details", "cached_tokens"),
         cache_write: detail("input_tokens_details", "cache_write_tokens"),
@@ -72,23 +69,18 @@ pub(super) fn decode(usage: &Value, answer: Option<&Map<String, Value>>) -> Opti
         reasoning: detail("output_tokens_details", "reasoning_tokens"),
         audio_output: detail("output_tokens_details", "audio_tokens"),
         image_output: detail("output_tokens_details", "image_tokens"),
-        web_searches: searches.and_then(take::whole),
-        cost_usd: cost(fields),
-        service_tier: answer.and_then(|answer| answer.get("service_tier")?.as_str()).map(str::to_owned),
-        raw: Some(usage.clone()),
+        cost_usd: cost(counters),
+        raw: Some(raw),
         ..Usage::default()
-    })
+    }
 }
 
-fn cost(fields: &Map<String, Value>) -> Option<String> {
-    if let Some(ticks) = fields.get("cost_in_usd_ticks").and_then(take::whole) {
+fn cost(counters: &Counters<'_>) -> Option<String> {
+    if let Some(ticks) = counters.number(("", "cost_in_usd_ticks")).and_then(whole) {
         return Some(dollars(ticks));
     }
-    match fields.get("cost") {
-        Some(Value::Number(cost)) => Some(cost.to_string()),
-        Some(Value::String(cost)) => Some(cost.clone()),
-        _ => None,
-    }
+    let text = counters.text(("", "cost")).map(str::to_owned);
+    text.or_else(|| counters.number(("", "cost")).map(Number::to_string))
 }
 
 fn dollars(ticks: u64) -> String {
@@ -101,8 +93,8 @@ fn dollars(ticks: u64) -> String {
 /// Writes the `usage` object; `null` if nothing is known.
 pub(super) fn encode(usage: Option<&Usage>) -> Value {
     let Some(usage) = usage.filter(|usage| !usage.is_unknown()) else { return Value::Null };
-    if let Some(own) = usage.raw.as_ref().filter(|raw| is_own(raw, usage)) {
-        return own.clone();
+    if let Some(own) = own_raw(usage) {
+        return own;
     }
     let input = usage.input.unwrap_or(0);
     let output = usage.output.unwrap_or(0);
@@ -120,13 +112,13 @@ pub(super) fn encode(usage: Option<&Usage>) -> Value {
 
 /// Whether the provider's object is of this format and says the same: then it goes out as it came. Anthropic's looks alike but
 /// counts the cache apart, and has no total.
-fn is_own(raw: &Value, usage: &Usage) -> bool {
-    raw.get("total_tokens").is_some()
-        && raw.get("output_tokens_details").is_some()
-        && decode(raw, None).is_some_and(|own| {
-            (own.input, own.output, own.cache_read, own.cache_write, own.reasoning)
-                == (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
-        })
+fn own_raw(usage: &Usage) -> Option<Value> {
+    let raw = usage.raw.as_ref()?.with_any(&["total_tokens"])?;
+    let same = decode(&raw, None).is_some_and(|own| {
+        (own.input, own.output, own.cache_read, own.cache_write, own.reasoning)
+            == (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
+    });
+    (same && raw.get("output_tokens_details").is_some()).then_some(raw)
 }
 
 #[cfg(test)]
@@ -163,7 +155,7 @@ mod tests {
             cache_read: Some(172_000),
             cache_write: Some(155_000),
             output: Some(7),
-            raw: Some(raw),
+            raw: Some(raw.into()),
             ..Usage::default()
         };
         let wire = encode(Some(&usage));

@@ -331,7 +331,7 @@ mod tests {
                 units: Some(myelin_protocol::ir::Units::Characters(3)),
                 cost_usd: some("0.0012"),
                 service_tier: some("flex"),
-                raw: Some(json!({"prompt_tokens": 1, "z": [null, 1.5]})),
+                raw: Some(json!({"prompt_tokens": 1, "z": [null, 1.5]}).into()),
             }),
             cost: Some(NanoUsd(-5)),
             losses: vec!["top_k".into(), String::new()],
@@ -411,12 +411,12 @@ mod tests {
             (json!("plain"), 3),
         ] {
             let record = RequestRecord {
-                usage: Some(Usage { raw: Some(raw.clone()), ..Usage::default() }),
+                usage: Some(Usage { raw: Some(raw.clone().into()), ..Usage::default() }),
                 attempts: vec![AttemptRecord::default()],
                 ..RequestRecord::default()
             };
             let back = decode(&encode(&record, false, &mut names), &names).unwrap();
-            assert_eq!(back.usage.unwrap().raw, Some(raw));
+            assert_eq!(back.usage.unwrap().raw, Some(raw.into()));
             assert_eq!(names.0.len(), known, "objects of one form share it");
         }
     }

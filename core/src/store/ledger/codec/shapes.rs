@@ -1,6 +1,6 @@
 //! How a field of some type becomes bytes: one small shape for each way, and the macro that makes a layout of them.
 
-use myelin_protocol::ir::Units;
+use myelin_protocol::ir::{RawUsage, Units};
 use serde_json::Value as Json;
 
 use super::wire::{Fields, Names, Room, Value, Writer, take_varint, unzigzag, varint, zigzag};
@@ -425,29 +425,31 @@ const SHORT_TEXT: usize = 24;
 /// Stands in a form where a value was.
 const HOLE: char = '\u{1}';
 
-impl Shape<Option<Json>> for Raw {
-    fn put(out: &mut Writer<'_>, tag: u64, field: &Option<Json>) {
+impl Shape<Option<RawUsage>> for Raw {
+    fn put(out: &mut Writer<'_>, tag: u64, field: &Option<RawUsage>) {
         let Some(raw) = field else { return };
-        let (mut form, mut values) = (String::new(), Vec::new());
-        split(raw, &mut form, &mut values);
-        if let Some(id) = out.number_of(&form, Room::Told) {
-            let mut packed = vec![PACKED];
-            varint(&mut packed, u64::from(id));
-            packed.extend(values);
-            return out.bytes(tag, &packed);
+        if out.names.has_any() {
+            let (mut form, mut values) = (String::new(), Vec::new());
+            split(&raw.value(), &mut form, &mut values);
+            if let Some(id) = out.number_of(&form, Room::Told) {
+                let mut packed = vec![PACKED];
+                varint(&mut packed, u64::from(id));
+                packed.extend(values);
+                return out.bytes(tag, &packed);
+            }
         }
-        let text = raw.to_string();
-        if text.len() <= MOST_RAW {
-            out.bytes(tag, text.as_bytes());
+        if raw.text().len() <= MOST_RAW {
+            out.bytes(tag, raw.text().as_bytes());
         }
     }
 
-    fn take(field: &mut Option<Json>, value: Value<'_>, names: &dyn Names) -> Option<()> {
+    fn take(field: &mut Option<RawUsage>, value: Value<'_>, names: &dyn Names) -> Option<()> {
         let bytes = value.bytes()?;
-        *field = match bytes.split_first() {
+        let raw: Option<Json> = match bytes.split_first() {
             Some((&PACKED, packed)) => joined(packed, names),
             _ => serde_json::from_slice(bytes).ok(),
         };
+        *field = raw.map(Into::into);
         Some(())
     }
 }

@@ -25,6 +25,11 @@ pub(in crate::store) enum Room {
 pub(in crate::store) trait Intern {
     /// The number of a text; `None`: it must be written out (it is too long, or there is no room for it).
     fn id(&mut self, text: &str, room: Room) -> Option<u32>;
+
+    /// Whether any text has a number.
+    fn has_any(&self) -> bool {
+        true
+    }
 }
 
 /// Knows no names: for bytes that stand for themselves, as those of the journal.
@@ -39,6 +44,10 @@ impl Names for Nameless {
 impl Intern for Nameless {
     fn id(&mut self, _: &str, _: Room) -> Option<u32> {
         None
+    }
+
+    fn has_any(&self) -> bool {
+        false
     }
 }
 

@@ -3,17 +3,23 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::envelope::Envelope;
 use crate::ir::{Choice, Finish, FinishReason, ModelInfo, Part, Usage};
 
 fn counted(usage: Value, dialect: &Dialect) -> Usage {
     let body = json!({ "choices": [], "usage": usage }).to_string();
-    let found = codec().decode_usage(body.as_bytes(), dialect).unwrap();
+    let found = usage_of(&body, dialect).unwrap();
     assert_eq!(codec().decode_response(body.as_bytes(), dialect).unwrap().usage.unwrap(), found);
     found
 }
 
 fn plain(usage: Value) -> Usage {
     counted(usage, &Dialect::default())
+}
+
+/// The counters of a whole answer.
+fn usage_of(body: &str, dialect: &Dialect) -> Option<Usage> {
+    codec().decode_usage(&Envelope::look(body.to_owned().into()).unwrap(), dialect)
 }
 
 #[test]
@@ -130,7 +136,7 @@ fn case_37_unknown_is_not_zero_and_zero_is_not_unknown() {
     );
     assert_eq!((some.input, some.output, some.cache_read, some.reasoning), (Some(0), None, Some(0), None));
     let body = json!({ "choices": [], "usage": null }).to_string();
-    assert_eq!(codec().decode_usage(body.as_bytes(), &Dialect::default()), None);
+    assert_eq!(usage_of(&body, &Dialect::default()), None);
 }
 
 #[test]
@@ -148,7 +154,7 @@ fn money_is_read_in_every_unit() {
 fn tiers_are_kept_with_the_counters() {
     let body = json!({ "choices": [], "service_tier": "priority", "usage": { "prompt_tokens": 1 } }).to_string();
     assert_eq!(
-        codec().decode_usage(body.as_bytes(), &Dialect::default()).unwrap().service_tier.as_deref(),
+        usage_of(&body, &Dialect::default()).unwrap().service_tier.as_deref(),
         Some("priority")
     );
 }
