@@ -71,10 +71,10 @@ impl Carrier {
             let _inside = runtime.enter();
             launch::open(&paths, Flags::default()).map_err(explain)?
         };
-        eprintln!("no gateway is running: working on {} directly", paths.data.display());
+        crate::output::aside!("no gateway is running: working on {} directly", paths.data.display());
         for key in &launched.keys {
             // Keys of the file without a secret get one whenever the file is read first: now or never.
-            eprintln!("key {}: {}   (shown once)", key.name, key.secret.expose());
+            crate::output::aside!("key {}: {}   (shown once)", key.name, key.secret.expose());
         }
         Ok(Self { runtime, way: Way::Here(Box::new(launched.gateway)), paths })
     }

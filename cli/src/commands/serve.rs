@@ -24,7 +24,7 @@ pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
     let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
     let launched = launch(&paths, Flags { listen: serve.listen, ..Flags::default() })?;
     for problem in &launched.warnings {
-        eprintln!("warning: {problem}");
+        crate::output::aside!("warning: {problem}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(until_stopped(launched))
@@ -35,7 +35,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let stopping = gateway.clone();
     tokio::spawn(async move {
         stop_signal().await;
-        eprintln!("stopping; open answers may finish (again to stop at once)");
+        crate::output::aside!("stopping; open answers may finish (again to stop at once)");
         stopping.shutdown();
         stop_signal().await;
         std::process::exit(130);

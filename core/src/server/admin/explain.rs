@@ -52,7 +52,7 @@ pub(super) async fn read(
     Asked(query): Asked<ExplainQuery>,
 ) -> Result<Json<Explanation>, AdminError> {
     if query.model.is_empty() {
-        return Err(AdminError::invalid("name the model: ?model=…"));
+        return Err(AdminError::invalid("which model? `model` is empty"));
     }
     let pairs = |text: Option<String>| -> Vec<(String, String)> {
         let lines = text.unwrap_or_default();

@@ -211,7 +211,7 @@ pub(super) fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(U
         }
     }
     if given.is_some_and(|(since, until)| since >= until) {
-        return Err(AdminError::invalid("the range is empty: 'since' is not before 'until'"));
+        return Err(AdminError::invalid("the range is empty: it ends before it begins"));
     }
     let words = groupings(&by, &mut query)?;
     if query.bucket == Some(Bucket::Minute) && query.until.saturating_sub(query.since) > MOST_MINUTES_MS {
