@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, desktop, packaging, process, setup};
+use crate::{console, desktop, installed, packaging, process, setup};
 
 /// A kind of package: its name, where it can be made, how.
 struct Kind {
@@ -183,7 +183,7 @@ fn server_deb(build: &Build) -> Result<PathBuf> {
     fs::create_dir_all(&about)?;
     fs::write(about.join("control"), control)?;
     fs::write(about.join("conffiles"), "/etc/myelin/myelin.toml\n")?;
-    for script in ["postinst", "prerm"] {
+    for script in ["postinst", "prerm", "postrm"] {
         place(&source.join(script), &about.join(script), 0o755)?;
     }
     let made = build.out.join(format!("myelin_{version}_{architecture}.deb"));
@@ -282,13 +282,15 @@ pub(crate) fn test() -> Result<()> {
     if !depends.contains("libwebkit2gtk-4.1-0") || !depends.contains("appindicator") {
         bail!("the app's package does not ask for what it needs: {depends}");
     }
+    installed::rpm(&out.join(format!("myelin-desktop-{version}-1.{}.rpm", std::env::consts::ARCH)), &out)?;
     install_and_start(&server, &app, &out)
 }
 
 fn install_and_start(server: &Path, app: &Path, out: &Path) -> Result<()> {
-    let root = process::command("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    let there = ["/usr/bin/myelin", "/usr/bin/myelin-desktop"].iter().any(|path| Path::new(path).exists());
-    if !root || there {
+    // Nor where a service of the machine has its data: a purge takes that away.
+    let there =
+        ["/usr/bin/myelin", "/usr/bin/myelin-desktop", installed::STATE].iter().any(|path| Path::new(path).exists());
+    if !installed::is_superuser() || there {
         // Unpacked they start as well; only dpkg's part is not tried.
         let folder = out.join("unpacked");
         for package in [server, app] {
@@ -296,11 +298,17 @@ fn install_and_start(server: &Path, app: &Path, out: &Path) -> Result<()> {
         }
         return start(&folder.join("usr/bin"));
     }
-    let installed = process::run_quietly(process::command("dpkg").arg("-i").args([server, app]));
-    let outcome = installed.map(drop).and_then(|()| start(Path::new("/usr/bin")));
+    let laid = process::run_quietly(process::command("dpkg").arg("-i").args([server, app]));
+    let outcome = laid.map(drop).and_then(|()| {
+        installed::desktop_entry(Path::new("/usr/share/applications/myelin-desktop.desktop"))?;
+        installed::units()?;
+        installed::Service::start(out)?.check()?;
+        start(Path::new("/usr/bin"))
+    });
     let removed = process::run_quietly(process::command("dpkg").args(["--purge", "myelin", "myelin-desktop"]));
     outcome?;
-    removed.map(drop)
+    removed?;
+    installed::purged()
 }
 
 /// The installed app on its own display, and the installed server beside it.
