@@ -2,6 +2,8 @@
 //!
 //! The server's are packed here by the system's own tools; the desktop app's by the Tauri bundler out of a binary that cargo has built already.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +39,8 @@ struct Build {
     built: bool,
     /// Where packages go.
     out: PathBuf,
+    /// What this run has built. The bundler writes into the binary that it packs, and back: cargo would link it once more for each kind.
+    done: RefCell<BTreeSet<String>>,
 }
 
 impl Build {
@@ -47,7 +51,7 @@ impl Build {
     /// Builds a package of the workspace and gives its binary.
     fn binary(&self, package: &str) -> Result<PathBuf> {
         let profile = if self.debug { "dev" } else { "release" };
-        if self.built {
+        if self.built || !self.done.borrow_mut().insert(package.to_owned()) {
             return Ok(setup::built_binary(package, self.profile()));
         }
         process::run(process::cargo().args(["build", "--locked", "--profile", profile, "-p", package]))?;
@@ -71,7 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     } else {
         console::build_for_release()?
     }
-    let build = Build { debug, built: false, out: folder() };
+    let build = Build { debug, built: false, out: folder(), done: RefCell::default() };
     make(&build, named)
 }
 
@@ -247,7 +251,7 @@ pub(crate) fn test() -> Result<()> {
         return Ok(());
     }
     let out = folder();
-    let build = Build { debug: true, built: true, out: out.clone() };
+    let build = Build { debug: true, built: true, out: out.clone(), done: RefCell::default() };
     make(&build, &["server-tar", "server-deb", "deb", "rpm"].map(str::to_owned))?;
     let (version, architecture) = (version()?, architecture());
     let server = out.join(format!("myelin_{version}_{architecture}.deb"));
