@@ -9,6 +9,7 @@ use myelin_core::config::{Flags, Paths};
 use myelin_core::launch::{Launched, launch};
 
 use crate::args::Place;
+use crate::service;
 
 /// Run the gateway in the foreground.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let stopping = gateway.clone();
     tokio::spawn(async move {
         stop_signal().await;
+        service::tell("STOPPING=1");
         crate::output::aside!("stopping; open answers may finish (again to stop at once)");
         stopping.shutdown();
         stop_signal().await;
@@ -44,6 +46,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let served = gateway.serve(|addresses| {
         greeted.store(true, Ordering::Relaxed);
         print(&greeting(addresses, &launched));
+        service::tell("READY=1");
     });
     let served = served.await;
     if !greeted.load(Ordering::Relaxed) {
