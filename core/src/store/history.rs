@@ -214,7 +214,7 @@ pub(super) fn list(txn: &ReadTransaction, before: u64, limit: usize) -> Result<V
 fn final_because(entry: &ChangeEntry) -> &'static str {
     match entry.what.as_str() {
         _ if entry.who == FILE => {
-            "it came from the configuration (the file, a variable or an option of the command): change it there"
+            "it came from the configuration: change it there"
         }
         RESET => "what a limit had counted is gone for good",
         REPRICE => "set the prices as they were and price the same records anew",

@@ -324,7 +324,7 @@ export const said: Record<string, string> = {
   "undo-final": "变更 {id}（{change}）无法撤销：{because}",
   "undo-later": "变更 {id}（{change}）无法撤销：之后的变更 {later} 涉及相同内容；请先撤销那一个",
   "undo-changed": "变更 {id}（{change}）无法撤销：它涉及的内容后来已改变",
-  "because/it came from the configuration file: change it there": "它来自配置文件：请在文件中修改",
+  "because/it came from the configuration: change it there": "它来自配置（文件、环境变量或命令选项）：请在那里修改",
   "because/what a limit had counted is gone for good": "限额的计数已无法恢复",
   "because/set the prices as they were and price the same records anew": "请把价格改回原样，再对相同的记录重新计价",
   "because/what was there before lies beside the store, in before-restore.redb":
