@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{GatewayError, Kind};
 use crate::events::{Event, Level};
 use crate::model::{AttemptOutcome, AttemptRecord, DisableRule, RequestRecord};
-use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
+use crate::routing::{Ended, Errand, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
 use crate::snapshot::Snapshot;
 
 use super::Services;
@@ -15,6 +15,8 @@ use super::Services;
 pub(crate) struct Outcome<'a> {
     /// Whom it went to, how long it took, how it ended.
     pub attempt: &'a AttemptRecord,
+    /// What was asked for.
+    pub errand: Errand,
     /// The classified failure; `None` if it answered or the client left.
     pub failure: Option<&'a GatewayError>,
     /// From its beginning to the first content that went to the client, streams only.
@@ -24,9 +26,9 @@ pub(crate) struct Outcome<'a> {
 }
 
 /// An attempt begins.
-pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, conversation: Option<u64>) {
+pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, errand: Errand, conversation: Option<u64>) {
     let now_ms = services.clock.unix_ms();
-    services.fleet.begin(&attempt.channel, &attempt.upstream_model, now_ms);
+    services.fleet.begin(&attempt.channel, &attempt.upstream_model, errand, now_ms);
     // Requests of one conversation that come close together stay together; where it answered counts in the end.
     if let Some(conversation) = conversation
         && services.fleet.affinity.find(conversation, now_ms, u64::MAX).is_none()
@@ -37,7 +39,7 @@ pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, conversation: 
 
 /// An attempt ended. Called from the hot path: no lock across an await, no store.
 pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
-    let Outcome { attempt, failure, first_token, conversation } = outcome;
+    let Outcome { attempt, errand, failure, first_token, conversation } = outcome;
     let AttemptRecord { channel, upstream_model, credential, status, duration_us, .. } = attempt;
     let now_ms = services.clock.unix_ms();
     if attempt.outcome == AttemptOutcome::Answered {
@@ -64,6 +66,7 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
     let ended = Ended {
         channel,
         upstream: upstream_model,
+        errand: *errand,
         credential: live.map(|live| &**live),
         how,
         now_ms,
@@ -75,8 +78,8 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
 }
 
 /// So many tokens were used in the end.
-pub(crate) fn used(services: &Services, channel: &str, upstream: &str, tokens: u64) {
-    services.fleet.used(channel, upstream, tokens, services.clock.unix_ms());
+pub(crate) fn used(services: &Services, channel: &str, upstream: &str, errand: Errand, tokens: u64) {
+    services.fleet.used(channel, upstream, errand, tokens, services.clock.unix_ms());
 }
 
 /// Failures that are the caller's own doing, by their labels.
@@ -105,7 +108,7 @@ pub(crate) fn over(services: &Services, record: &RequestRecord) {
 fn settle_there(services: &Services, attempt: &AttemptRecord, conversation: u64, now_ms: u64) {
     let snapshot = services.snapshot.load();
     let Some(credential) = snapshot.routing.credential(&attempt.channel, attempt.credential) else { return };
-    let deployment = services.fleet.deployment(&attempt.channel, &attempt.upstream_model).id;
+    let deployment = services.fleet.deployment(&attempt.channel, &attempt.upstream_model, Errand::Conversation).id;
     services.fleet.affinity.put(conversation, Place { deployment, credential: credential.mark, seen_ms: now_ms });
 }
 
@@ -126,7 +129,11 @@ fn how<'a>(snapshot: &Snapshot, outcome: &Outcome<'_>, words: &'a str, now_ms: u
         return How::Nothing;
     }
     let rule = rule(snapshot, attempt, words, now_ms);
-    match (Failure::of(error, attempt.status), rule) {
+    let failure = Failure::of(error, attempt.status).map(|failure| match outcome.errand {
+        Errand::Conversation => failure,
+        _ => failure.beside(error),
+    });
+    match (failure, rule) {
         (Some(failure), rule) => How::Failed { failure, wait: Failure::wait(error), words, rule },
         (None, Some(rule)) => How::Failed { failure: Failure::Rule, wait: None, words, rule: Some(rule) },
         (None, None) if error.kind == Kind::UpstreamRejected => How::Refused,
@@ -151,14 +158,21 @@ fn rule(snapshot: &Snapshot, attempt: &AttemptRecord, words: &str, now_ms: u64) 
 /// Failures that pass by themselves, all the time: not worth a warning.
 const PASSING: [Failure; 2] = [Failure::RateLimited, Failure::Overloaded];
 
-/// Once for each breaker that opened or closed.
+/// Once for each breaker that opened or closed, where that matters.
 pub(crate) fn tell(services: &Services, trouble: &Trouble) {
-    let Trouble { channel, upstream, credential, opened, view } = trouble;
+    if !trouble.matters() {
+        return;
+    }
+    let Trouble { channel, upstream, errand, credential, opened, view } = trouble;
+    let operation = (*errand != Errand::Conversation).then(|| errand.word());
     let at = services.clock.unix_ms();
     let mut what = channel.clone();
     if let Some(upstream) = upstream {
         what.push('/');
         what.push_str(upstream);
+    }
+    if let Some(operation) = operation {
+        what.push_str(&format!(" for {operation}"));
     }
     if let Some(credential) = credential {
         what.push_str(&format!(", credential {}", credential.saturating_add(1)));
@@ -181,7 +195,6 @@ pub(crate) fn tell(services: &Services, trouble: &Trouble) {
     } else {
         Event::new(at, Level::Info, "breaker-closed", channel, format!("{what} is back in rotation"))
     };
-    services
-        .events
-        .tell(event.with("channel", channel.clone()).with("model", upstream.clone()).with("credential", *credential));
+    let event = event.with("channel", channel.clone()).with("model", upstream.clone());
+    services.events.tell(event.with("operation", operation).with("credential", *credential));
 }
