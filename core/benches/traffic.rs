@@ -123,7 +123,7 @@ pub(crate) fn record(n: u64, count: u64, end: u64, days: u64) -> RequestRecord {
                 "prompt_tokens": input + read, "completion_tokens": output, "total_tokens": input + read + output,
                 "prompt_tokens_details": {"cached_tokens": read, "audio_tokens": 0},
                 "completion_tokens_details": {"reasoning_tokens": output / 3, "accepted_prediction_tokens": 0}, "service_tier": "default",
-            })),
+            }).into()),
             ..Usage::default()
         }),
         cost: (status == 200).then(|| NanoUsd((input * 3_000 + read * 300 + output * 15_000).cast_signed())),

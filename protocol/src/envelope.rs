@@ -214,6 +214,7 @@ pub const WELL_KNOWN: [&str; 6] =
 const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
 
 /// Whether the key as it stands in the body (with its quotes) is `key`.
+#[inline]
 fn is_key(raw: &[u8], key: &str) -> bool {
     let [b'"', inner @ .., b'"'] = raw else { return false };
     // An escape is longer than what it stands for.

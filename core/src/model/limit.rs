@@ -1,6 +1,6 @@
 //! Limits: how much of what, on whom, in which time.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -117,17 +117,15 @@ impl Measure {
 /// Nanodollars as dollars: cents, and more digits where there are any.
 pub fn dollars(nano: u64) -> String {
     let mut text = String::new();
-    // A string takes everything.
-    let _ = write_dollars(&mut text, nano);
+    push_dollars(&mut text, nano);
     text
 }
 
-/// The same, written behind a text.
-pub fn write_dollars(out: &mut String, nano: u64) -> fmt::Result {
-    write!(out, "{}", NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)))?;
+/// The same, behind a text.
+pub fn push_dollars(out: &mut String, nano: u64) {
+    NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)).push_to(out);
     let zeros = out.len() - out.trim_end_matches('0').len();
     out.truncate(out.len() - zeros.min(7));
-    Ok(())
 }
 
 /// Whom or what a limit holds back.

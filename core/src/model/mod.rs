@@ -32,9 +32,11 @@ pub use channel::{
 pub(crate) use conditions::one_or_many;
 pub use conditions::{Conditions, Hours, TimeWindow};
 pub use entities::{DIRECT, Declared, DeclaredKey, Entities};
-pub use limit::{Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone, write_dollars};
+pub use limit::{
+    Charge, Limit, LimitQueue, Measure, NoTarget, NoWindow, Target, Window, dollars, limit_zone, push_dollars,
+};
 pub use limit_spec::{Dollars, LimitSpec, read_dollars};
-pub use money::{NanoUsd, PicoUsd};
+pub use money::{NanoUsd, PicoUsd, push_number};
 pub use overrides::{Condition, HeaderChanges, Override, OverrideSide, Patterns};
 pub use owner::{NoOwner, Owner, OwnerKind, OwnerRef};
 pub use placed::{Note, Omitted, Placed, Why};

@@ -48,16 +48,56 @@ impl Sum for NanoUsd {
 
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, nanos) = if self.0 < 0 { ("-", self.0.unsigned_abs()) } else { ("", self.0.unsigned_abs()) };
-        // Nine places at once: every answer tells amounts, and padding is slow.
-        let mut places = *b".000000000";
-        let mut rest = nanos % 1_000_000_000;
-        for place in places.iter_mut().skip(1).rev() {
-            *place += (rest % 10) as u8;
-            rest /= 10;
+        let mut text = String::with_capacity(24);
+        self.push_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl NanoUsd {
+    /// Writes the amount behind a text, as [`Display`](fmt::Display) does: every answer's head tells some, and that one is slow.
+    pub fn push_to(self, out: &mut String) {
+        if self.0 < 0 {
+            out.push('-');
         }
-        f.write_str(sign)?;
-        write!(f, "{}", nanos / 1_000_000_000)?;
-        f.write_str(str::from_utf8(&places).map_err(|_| fmt::Error)?)
+        let nanos = self.0.unsigned_abs();
+        push_number(out, nanos / 1_000_000_000, 1);
+        out.push('.');
+        push_number(out, nanos % 1_000_000_000, 9);
+    }
+}
+
+/// Writes a number behind a text, with zeros before it if it has fewer than `places` digits.
+pub fn push_number(out: &mut String, number: u64, places: usize) {
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut from) = (number, digits.len());
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        if rest == 0 && 19 - at >= places.max(1) {
+            break;
+        }
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        from = at;
+    }
+    out.push_str(digits.get(from..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        for number in [0, 1, 9, 10, 999, 1_000, 12_345, u64::MAX] {
+            for places in [0, 1, 3, 9, 20] {
+                let mut out = String::from("x");
+                push_number(&mut out, number, places);
+                assert_eq!(out, format!("x{number:0places$}", places = places.max(1)));
+            }
+        }
+        for (nanos, text) in [(0, "0.000000000"), (-1, "-0.000000001"), (12_345_678_901, "12.345678901")] {
+            assert_eq!(NanoUsd(nanos).to_string(), text);
+        }
+        assert_eq!(NanoUsd(i64::MIN).to_string(), "-9223372036.854775808");
     }
 }

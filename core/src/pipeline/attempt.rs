@@ -372,7 +372,9 @@ impl Run {
         let limits = self.job.limits(&channel, &candidate.upstream);
         let deadline = Deadline::start(&limits);
         let operation = Operation::Chat { accepted: &accepted, stream: streams };
-        let response = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline).await?;
+        // Boxed: each of the futures around it is copied into the next one, with the room for all that it awaits.
+        let asked = self.job.dispatch(&line, candidate, &operation, accepted.native, body, deadline);
+        let response = Box::pin(asked).await?;
         if !response.status().is_success() {
             return Err(self.job.refusal(&channel, accepted.format, response).await);
         }

@@ -98,7 +98,7 @@ async fn answer(mut job: Box<Job>, mut ask: Ask, target: Option<Target>) -> Repl
         Err(error) => job.fail(error),
         Ok(Target::Echo) => echo(job, ask).await,
         Ok(Target::Deployments(mut deployments)) => match follow.narrow(&job, &mut deployments) {
-            Ok(()) => attempt::run(job, ask, deployments, follow).await,
+            Ok(()) => Box::pin(attempt::run(job, ask, deployments, follow)).await,
             Err(error) => job.fail(error),
         },
     }

@@ -4,10 +4,8 @@
 //! the user. Looks at the bytes and builds no tree.
 
 use std::hash::{BuildHasher as _, Hash, Hasher};
-use std::sync::LazyLock;
 
 use foldhash::fast::{FixedState, FoldHasher};
-use memchr::memmem::Finder;
 use myelin_protocol::ApiFormat;
 use myelin_protocol::envelope::string_end;
 
@@ -86,47 +84,30 @@ fn look(raw: &[u8]) -> &[u8] {
     raw.get(..LOOK).unwrap_or(raw)
 }
 
-static USER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"user\""));
-
-/// Everything up to the first words of the user, that included.
+/// Everything up to the first words of the user, that included: one walk over the elements of the list.
 fn first_turn(raw: &[u8], hasher: &mut impl Hasher) {
-    let Some(mut rest) = raw.strip_prefix(b"[") else { return texts(raw, hasher) };
-    loop {
-        let start = rest.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b',').unwrap_or(rest.len());
-        let (element, after) = element(rest.get(start..).unwrap_or_default());
-        if element.is_empty() {
-            return;
-        }
-        texts(element, hasher);
-        if USER.find(element).is_some() {
-            return;
-        }
-        rest = after;
-    }
-}
-
-/// The first value of what follows, and the rest. Empty at the end of the list.
-fn element(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let mut depth = 0_usize;
+    let Some(list) = raw.strip_prefix(b"[") else { return texts(raw, hasher) };
+    let (mut depth, mut is_users) = (0_usize, false);
     let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
+    while let Some(byte) = list.get(at) {
         match byte {
-            b'"' => at = string_end(bytes, at + 1).unwrap_or(bytes.len()),
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 0 => break,
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    at += 1;
-                    break;
-                }
+            b'"' => {
+                let end = string_end(list, at + 1).unwrap_or(list.len());
+                let text = list.get(at + 1..end).unwrap_or_default();
+                is_users |= text == b"user";
+                take(text, hasher);
+                at = end;
             }
-            b',' if depth == 0 => break,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return,
+            b'}' | b']' => depth -= 1,
             _ => {}
         }
         at += 1;
+        if depth == 0 && is_users {
+            return;
+        }
     }
-    bytes.split_at_checked(at).unwrap_or((bytes, &[]))
 }
 
 /// Every text of a value, but for the words of the wire.
@@ -135,11 +116,14 @@ fn texts(raw: &[u8], hasher: &mut impl Hasher) {
     while let Some(found) = raw.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
         let start = at + found;
         let end = string_end(raw, start + 1).unwrap_or(raw.len());
-        let text = raw.get(start + 1..end).unwrap_or_default();
-        if text.len() > LONGEST_WORD || !WORDS.contains(&text) {
-            text.hash(hasher);
-        }
+        take(raw.get(start + 1..end).unwrap_or_default(), hasher);
         at = end + 1;
+    }
+}
+
+fn take(text: &[u8], hasher: &mut impl Hasher) {
+    if text.len() > LONGEST_WORD || !WORDS.contains(&text) {
+        text.hash(hasher);
     }
 }
 

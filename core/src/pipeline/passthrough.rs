@@ -32,7 +32,10 @@ static CHAT: LazyLock<[Deep; 12]> = LazyLock::new(|| {
     [
         Deep::new(|host| host.no_developer_role, &["\"developer\""]),
         Deep::new(|host| !host.cache_control, &["\"cache_control\""]),
-        Deep::new(|host| host.replay_reasoning == ReplayReasoning::Never, &["\"reasoning_content\"", "\"reasoning_details\"", "\"reasoning\""]),
+        Deep::new(
+            |host| host.replay_reasoning == ReplayReasoning::Never,
+            &["\"reasoning_content\"", "\"reasoning_details\"", "\"reasoning\""],
+        ),
         Deep::new(|host| host.replay_reasoning == ReplayReasoning::ToolTurns, &["\"tool_calls\""]),
         Deep::new(|host| host.tool_call_ids == ToolCallIds::NineAlphanumeric, &["\"tool_calls\""]),
         Deep::new(|host| host.required_is_any, &["\"required\""]),

@@ -2,7 +2,6 @@
 //!
 //! Must not know how limits count: that is `limits`'.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -16,7 +15,8 @@ use crate::error::{GatewayError, Kind, Retry};
 use crate::events::{Event, Level};
 use crate::limits::{self, Amounts, Chain, Notice, Refusal, Reservation, Standings};
 use crate::model::{
-    AttemptOutcome, AttemptRecord, Budgeted, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, write_dollars,
+    AttemptOutcome, AttemptRecord, Budgeted, Charge, Limit, Measure, NanoUsd, RequestRecord, Window, push_dollars,
+    push_number,
 };
 use crate::routing::Candidate;
 
@@ -143,12 +143,15 @@ impl Quota {
             let [limit, remaining, reset] = told(measure);
             for (name, amount) in [(limit, standing.cap), (remaining, standing.remaining)] {
                 match measure {
-                    Measure::Money => lines.write(name, |out| write_dollars(out, amount)),
+                    Measure::Money => lines.write(name, |out| push_dollars(out, amount)),
                     _ => lines.number(name, amount),
                 }
             }
             if let Some(at) = standing.resets.filter(|_| measure != Measure::Parallel) {
-                lines.write(reset, |out| write!(out, "{}s", at.saturating_sub(now).div_ceil(1_000)));
+                lines.write(reset, |out| {
+                    push_number(out, at.saturating_sub(now).div_ceil(1_000), 1);
+                    out.push('s');
+                });
             }
         }
     }

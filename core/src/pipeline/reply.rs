@@ -1,7 +1,6 @@
 //! The response body of the product: nothing, one piece, or a stream that settles its own request.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +12,7 @@ use super::fault::caught;
 use super::settle::Settle;
 use super::stream::StreamReply;
 use crate::cache::{Piece, Reader};
-use crate::model::{CacheOutcome, CostSource, NanoUsd, RequestRecord, RequestState};
+use crate::model::{CacheOutcome, CostSource, NanoUsd, RequestRecord, RequestState, push_number};
 
 /// A response body.
 pub enum ReplyBody {
@@ -184,10 +183,8 @@ pub(super) struct Lines<'h> {
 }
 
 impl<'h> Lines<'h> {
-    /// Room is made at once for all that a head usually tells.
     pub(super) fn of(headers: &'h mut HeaderMap) -> Self {
-        headers.reserve(USUAL);
-        Self { headers, text: String::new() }
+        Self { headers, text: String::with_capacity(LONG) }
     }
 
     pub(super) fn put(&mut self, name: &HeaderName, value: &str) {
@@ -201,21 +198,23 @@ impl<'h> Lines<'h> {
     }
 
     /// Writes what `write` makes.
-    pub(super) fn write(&mut self, name: &HeaderName, write: impl FnOnce(&mut String) -> fmt::Result) {
+    pub(super) fn write(&mut self, name: &HeaderName, write: impl FnOnce(&mut String)) {
         self.text.clear();
-        if write(&mut self.text).is_ok()
-            && let Ok(value) = HeaderValue::from_str(&self.text)
-        {
+        write(&mut self.text);
+        if let Ok(value) = HeaderValue::from_str(&self.text) {
             self.headers.insert(name, value);
         }
     }
 }
 
-/// How many headers an answer has, about.
+/// How many headers an answer has, about: room for them is made at once.
 const USUAL: usize = 24;
+/// Most values are shorter.
+const LONG: usize = 64;
 
 /// Writes what a caller may know of its request into the head: id, channel, model, profile, attempts, losses, time.
 pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
+    headers.reserve(USUAL);
     let mut lines = Lines::of(headers);
     lines.put(&REQUEST_ID, &record.id);
     match record.cache {
@@ -237,11 +236,16 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
         lines.number(&ATTEMPTS, record.attempts.len() as u64);
         let upstream: u64 = record.attempts.iter().map(|attempt| attempt.duration_us).sum();
         let before = first.offset_us;
-        lines.write(&SERVER_TIMING, |out| write!(out, "myelin;dur={}, upstream;dur={}", Ms(before), Ms(upstream)));
+        lines.write(&SERVER_TIMING, |out| {
+            out.push_str("myelin;dur=");
+            push_ms(out, before);
+            out.push_str(", upstream;dur=");
+            push_ms(out, upstream);
+        });
     }
     // A stream's head goes out before anybody knows.
     if let Some(cost) = record.cost.filter(|_| !record.stream) {
-        lines.write(&COST, |out| write!(out, "{cost}"));
+        lines.write(&COST, |out| cost.push_to(out));
     }
     if !record.losses.is_empty() {
         // Field names may be anything that a client wrote; a header carries visible ASCII.
@@ -253,10 +257,8 @@ pub(crate) fn describe(headers: &mut HeaderMap, record: &RequestRecord) {
 }
 
 /// Microseconds, written as milliseconds with three places.
-struct Ms(u64);
-
-impl fmt::Display for Ms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
-    }
+fn push_ms(out: &mut String, us: u64) {
+    push_number(out, us / 1_000, 1);
+    out.push('.');
+    push_number(out, us % 1_000, 3);
 }

@@ -247,9 +247,7 @@ fn suggested(family: Option<ApiFormat>, path: &str, headers: &HeaderMap, query: 
         return family;
     }
     let starts = |prefix| path.starts_with(prefix);
-    if starts("/v1beta/")
-        || headers.contains_key(&GOOGLE_KEY)
-        || query.split('&').any(|pair| pair.starts_with("key="))
+    if starts("/v1beta/") || headers.contains_key(&GOOGLE_KEY) || query.split('&').any(|pair| pair.starts_with("key="))
     {
         ApiFormat::Gemini
     } else if starts("/v1/messages") || headers.contains_key(&ANTHROPIC_VERSION) {

@@ -205,7 +205,12 @@ fn a_whole_answer_comes_back_as_it_was() {
         let Some(body) = case.body(BodyKind::Json) else { continue };
         let raw: Value = serde_json::from_slice(&body).unwrap();
         let response = FORMAT.codec().decode_response(&body, &Dialect::default()).unwrap();
-        assert_eq!(response.usage, answer::facts(FORMAT, &body.clone().into(), &Dialect::default()).usage, "{}", case.id);
+        assert_eq!(
+            response.usage,
+            answer::facts(FORMAT, &body.clone().into(), &Dialect::default()).usage,
+            "{}",
+            case.id
+        );
         let written = FORMAT.codec().encode_response(&response, &context());
         assert_eq!(written.losses, [], "{}", case.id);
         let written: Value = serde_json::from_slice(&written.value).unwrap();

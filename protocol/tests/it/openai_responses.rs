@@ -243,7 +243,12 @@ fn a_whole_answer_comes_out_as_it_went_in() {
         let response = codec().decode_response(&body, &Dialect::default()).unwrap();
         assert_eq!(said_by_parts(&response.choices[0].parts), said_by_items(items), "{}", case.id);
         check_numbers(&case, &raw, &response);
-        assert_eq!(answer::facts(ApiFormat::OpenaiResponses, &body.clone().into(), &Dialect::default()).usage, response.usage, "{}", case.id);
+        assert_eq!(
+            answer::facts(ApiFormat::OpenaiResponses, &body.clone().into(), &Dialect::default()).usage,
+            response.usage,
+            "{}",
+            case.id
+        );
 
         let context = context(&case, response.model.as_deref());
         let written = codec().encode_response(&response, &context);

@@ -72,8 +72,11 @@ impl EmbeddingCodec for BedrockInvoke {
         let Some(vector) = fields.shift_remove("embedding") else { return cohere::decode(body, FORMAT) };
         let vector = vectors::from_json(vector).ok_or_else(|| IN.error("/embedding", "expected a vector"))?;
         let input = fields.get("inputTextTokenCount").and_then(count);
-        let usage =
-            input.map(|input| Usage { input: Some(input), raw: Some(Value::Object(fields).into()), ..Usage::default() });
+        let usage = input.map(|input| Usage {
+            input: Some(input),
+            raw: Some(Value::Object(fields).into()),
+            ..Usage::default()
+        });
         Ok(EmbeddingResponse { model: None, data: vec![vector], usage, extras: Extras::NONE })
     }
 }

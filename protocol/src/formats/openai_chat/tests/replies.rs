@@ -153,10 +153,7 @@ fn money_is_read_in_every_unit() {
 #[test]
 fn tiers_are_kept_with_the_counters() {
     let body = json!({ "choices": [], "service_tier": "priority", "usage": { "prompt_tokens": 1 } }).to_string();
-    assert_eq!(
-        usage_of(&body, &Dialect::default()).unwrap().service_tier.as_deref(),
-        Some("priority")
-    );
+    assert_eq!(usage_of(&body, &Dialect::default()).unwrap().service_tier.as_deref(), Some("priority"));
 }
 
 #[test]
