@@ -24,6 +24,7 @@ mod doors;
 #[cfg(test)]
 mod echo;
 #[cfg(test)]
+mod errands;
 mod explain;
 #[cfg(test)]
 mod failover;

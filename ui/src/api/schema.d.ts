@@ -1660,7 +1660,7 @@ export interface components {
             models: components["schemas"]["ModelHealth"][];
             /** @description It takes part in routing. */
             serving: boolean;
-            /** @description `sound`, `degraded` (some of it is out of rotation) or `down` (all of it). */
+            /** @description `sound`, `degraded` (some of it is out of rotation, as far as somebody goes without) or `down` (all of it). */
             state: string;
             /** @description What is out of rotation, or has only just come back. */
             troubles: components["schemas"]["TroubleView"][];
@@ -3109,6 +3109,8 @@ export interface components {
         ModelHealth: components["schemas"]["LoadView"] & {
             /** @description What the provider calls the model. */
             model: string;
+            /** @description What was asked for, where that is no conversation: `count-tokens`, `embeddings`, `images` … */
+            operation?: string | null;
         };
         /** @description What is known of a model's limits and abilities. `None` is unknown. */
         ModelLimits: {
@@ -4883,6 +4885,8 @@ export interface components {
             credential?: number | null;
             /** @description The model, where it is about one. */
             model?: string | null;
+            /** @description What the model is not asked for, where that is no conversation: `count-tokens`, `embeddings`, `images` … */
+            operation?: string | null;
             /** @description The reason in words. */
             reason: string;
         };

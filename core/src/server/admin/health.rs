@@ -28,8 +28,7 @@ pub(super) struct ChannelHealth {
     channel: String,
     /// It takes part in routing.
     serving: bool,
-    /// `sound`, `degraded` (some of it is out of rotation) or `down` (all of it). What is not offered there beside conversations, and what the gateway does
-    /// itself then (counting, compaction), makes nothing degraded.
+    /// `sound`, `degraded` (some of it is out of rotation, as far as somebody goes without) or `down` (all of it).
     state: String,
     /// What is out of rotation, or has only just come back.
     troubles: Vec<TroubleView>,

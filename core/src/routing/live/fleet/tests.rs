@@ -98,3 +98,47 @@ fn an_answer_closes_what_was_half_open() {
     assert_eq!((trouble.len(), trouble[0].opened), (1, false));
     assert_eq!(deployment.breaker.standing(10_000), Standing::Ready);
 }
+
+#[test]
+fn each_errand_fares_by_itself_also_after_a_restart() {
+    let fleet = Fleet::default();
+    let key = fleet.credential("main", 7, 0);
+    let end = |errand, how| {
+        fleet.begin("main", "m", errand, 0);
+        let ended = Ended { channel: "main", upstream: "m", errand, credential: Some(&key), how, now_ms: 0, jitter: 0 };
+        fleet.ended(&ended, &BreakerSettings::default())
+    };
+    let failed = |failure| How::Failed { failure, wait: None, words: "no", rule: None };
+    let told = end(Errand::Counting, failed(Failure::UnknownModel));
+    assert!(told[0].errand == Errand::Counting && !told[0].matters());
+    assert!(end(Errand::Embeddings, failed(Failure::RateLimited))[0].matters());
+    assert!(!end(Errand::Stored, failed(Failure::UnknownModel))[0].matters());
+    let next = Fleet::default();
+    next.restore(&serde_json::from_str(&serde_json::to_string(&fleet.save()).unwrap()).unwrap());
+    for fleet in [&fleet, &next] {
+        let out = |errand| {
+            let own = fleet.deployment("main", "m", errand);
+            matches!(own.breaker.standing(1).and(own.lane(7, 1)), Standing::Benched(_))
+        };
+        let all = [Errand::Conversation, Errand::Counting, Errand::Embeddings, Errand::Stored, Errand::Images];
+        assert_eq!(all.map(out), [false, true, true, false, false]);
+        assert_eq!(fleet.troubles("main", 1).len(), 2);
+    }
+}
+
+#[test]
+fn what_costs_nothing_shows_nothing_about_money() {
+    for (errand, back) in [(Errand::Counting, false), (Errand::Embeddings, true), (Errand::Conversation, true)] {
+        let fleet = Fleet::default();
+        let key = fleet.credential("main", 7, 0);
+        for (failure, over) in [(Failure::NoCredit, back), (Failure::BadKey, true)] {
+            fleet.reset(None, None);
+            fail(&fleet, &key, failure, 0);
+            let how = How::Answered { first_token: None, whole: 1.0 };
+            let now_ms = 4_000_000;
+            let ended =
+                Ended { channel: "main", upstream: "m", errand, credential: Some(&key), how, now_ms, jitter: 0 };
+            assert_eq!(!fleet.ended(&ended, &BreakerSettings::default()).is_empty(), over, "{errand:?} {failure:?}");
+        }
+    }
+}
