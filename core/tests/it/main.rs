@@ -25,6 +25,7 @@ mod doors;
 mod echo;
 #[cfg(test)]
 mod errands;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod failover;
