@@ -44,37 +44,48 @@ impl Carrier {
         }
     }
 
-    /// Reaches the running gateway; `None`: none runs.
+    /// Reaches the running gateway: one's own, else the service of this machine; `None`: none runs, or none that this user may reach.
     pub(crate) fn running(place: &Place) -> anyhow::Result<Option<Self>> {
         let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
         #[cfg(unix)]
         {
-            let socket = paths.data.join(myelin_core::server::socket::SOCKET);
-            match runtime.block_on(tokio::net::UnixStream::connect(&socket)) {
-                Ok(_) => return Ok(Some(Self { runtime, way: Way::Socket(socket), paths })),
-                Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {
-                    bail!("{} belongs to another user: run this as the user of the gateway", socket.display())
+            let service = Paths::of_service(place.config.as_deref(), place.data_dir.as_deref());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+            for (own, paths) in [(true, Some(paths)), (false, service)] {
+                let Some(paths) = paths else { continue };
+                let socket = paths.data.join(myelin_core::server::socket::SOCKET);
+                match runtime.block_on(tokio::net::UnixStream::connect(&socket)) {
+                    Ok(_) => return Ok(Some(Self { runtime, way: Way::Socket(socket), paths })),
+                    Err(why) if own && why.kind() == io::ErrorKind::PermissionDenied => {
+                        bail!("{} belongs to another user: run this as the user of the gateway", socket.display())
+                    }
+                    Err(_) => {}
                 }
-                Err(_) => {}
             }
         }
-        drop(runtime);
+        #[cfg(not(unix))]
         drop(paths);
         Ok(None)
     }
 
     fn here(place: &Place) -> anyhow::Result<Self> {
-        let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+        let mut paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+        if let Some(service) = Paths::of_service(place.config.as_deref(), place.data_dir.as_deref())
+            && !paths.data.exists()
+            && std::fs::read_dir(&service.data).is_ok()
+        {
+            // Its service is stopped, and this user, who has no gateway of his own, may read it: the superuser.
+            paths = service;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let launched = {
             let _inside = runtime.enter();
             launch::open(&paths, Flags::default()).map_err(explain)?
         };
-        eprintln!("no gateway is running: working on {} directly", paths.data.display());
+        crate::output::aside!("no gateway is running: working on {} directly", paths.data.display());
         for key in &launched.keys {
             // Keys of the file without a secret get one whenever the file is read first: now or never.
-            eprintln!("key {}: {}   (shown once)", key.name, key.secret.expose());
+            crate::output::aside!("key {}: {}   (shown once)", key.name, key.secret.expose());
         }
         Ok(Self { runtime, way: Way::Here(Box::new(launched.gateway)), paths })
     }
@@ -268,6 +279,23 @@ impl Drop for Carrier {
     fn drop(&mut self) {
         if let Way::Here(gateway) = &self.way {
             gateway.store().close();
+            #[cfg(unix)]
+            hand_over(&self.paths.data);
+        }
+    }
+}
+
+/// Gives files that this process made to whoever owns their folder: the superuser who works on the store of a stopped service must not leave what the
+/// service cannot open.
+#[cfg(unix)]
+fn hand_over(folder: &std::path::Path) {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let Ok(owner) = std::fs::metadata(folder) else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(file) = entry.metadata() else { continue };
+        if !file.is_symlink() && file.uid() != owner.uid() {
+            // Nobody but the superuser may: for all others there is nothing to give.
+            let _ = chown(entry.path(), Some(owner.uid()), Some(owner.gid()));
         }
     }
 }

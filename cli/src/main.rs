@@ -4,6 +4,7 @@ mod args;
 mod carrier;
 mod commands;
 mod output;
+mod service;
 
 use std::process::ExitCode;
 

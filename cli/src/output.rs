@@ -1,6 +1,7 @@
 //! What people read: tables, times, and text that cannot play tricks on a terminal.
 
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
@@ -10,12 +11,32 @@ pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?)
 }
 
-/// Prints one line. A reader that has gone (`| head`) ends the program in peace.
+/// The program only shows what comes: it is over when nobody reads it any more.
+static SHOWS: AtomicBool = AtomicBool::new(false);
+
+/// From now on a reader that has gone ends the program.
+pub(crate) fn only_shows() {
+    SHOWS.store(true, Ordering::Relaxed);
+}
+
+/// Prints one line. A reader that has gone (`| head`) stops nothing that is to be done, and is no failure.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
-        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe && SHOWS.load(Ordering::Relaxed) => std::process::exit(0),
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("cannot print"),
     }
+}
+
+/// Tells something beside the answer, on standard error; that nobody reads it is no failure.
+macro_rules! aside {
+    ($($words:tt)*) => { $crate::output::tell(format_args!($($words)*)) };
+}
+pub(crate) use aside;
+
+/// Writes what [`aside`] tells.
+pub(crate) fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{words}");
 }
 
 /// Prints rows under heads, in columns.
@@ -70,8 +91,8 @@ pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 pub(crate) fn warnings(answer: &Value) {
     for warning in list(answer, "/warnings") {
         match warning.as_str() {
-            Some(text) => eprintln!("warning: {}", plain(text)),
-            None => eprintln!("warning: {}: {}", plain(&text(warning, "/path")), plain(&text(warning, "/message"))),
+            Some(text) => aside!("warning: {}", plain(text)),
+            None => aside!("warning: {}: {}", plain(&text(warning, "/path")), plain(&text(warning, "/message"))),
         }
     }
 }

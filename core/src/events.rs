@@ -2,11 +2,14 @@
 //!
 //! A short memory of events in the order in which they happened; who follows asks after a position and waits. Must not know who tells nor who listens.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+use crate::model::Told;
 
 /// Events that are remembered.
 const REMEMBERED: usize = 512;
@@ -37,8 +40,16 @@ pub struct Event {
     pub kind: String,
     /// What it is about: the name of a limit, a channel …
     pub subject: String,
+    /// Which sentence the message is: one code for one text, such as `event-profile-switched`.
+    #[schema(value_type = String)]
+    #[serde(default)]
+    pub code: Cow<'static, str>,
     /// For people.
     pub message: String,
+    /// What stands in the message, by name.
+    #[schema(value_type = BTreeMap<String, String>)]
+    #[serde(default)]
+    pub values: BTreeMap<Cow<'static, str>, String>,
     /// Details by name.
     #[schema(value_type = Object)]
     pub data: serde_json::Map<String, serde_json::Value>,
@@ -46,15 +57,9 @@ pub struct Event {
 
 impl Event {
     /// Something that happens at `at`. The position is given by whoever tells it.
-    pub fn new(
-        at: u64,
-        level: Level,
-        kind: impl Into<String>,
-        subject: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        let (kind, subject, message) = (kind.into(), subject.into(), message.into());
-        Self { id: 0, at, level, kind, subject, message, data: serde_json::Map::new() }
+    pub fn new(at: u64, level: Level, kind: impl Into<String>, subject: impl Into<String>, told: Told) -> Self {
+        let (kind, subject, Told { code, words: message, values }) = (kind.into(), subject.into(), told);
+        Self { id: 0, at, level, kind, subject, code, message, values, data: serde_json::Map::new() }
     }
 
     /// The same with a detail; one that is `null` is left out.
@@ -146,15 +151,7 @@ mod tests {
     use super::*;
 
     fn event(subject: &str) -> Event {
-        Event {
-            id: 0,
-            at: 1,
-            level: Level::Info,
-            kind: "test".into(),
-            subject: subject.into(),
-            message: String::new(),
-            data: serde_json::Map::new(),
-        }
+        Event::new(1, Level::Info, "test", subject, crate::told!("test", "{subject} came", subject = subject))
     }
 
     fn subjects(heard: &Heard) -> Vec<&str> {

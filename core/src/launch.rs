@@ -96,11 +96,11 @@ pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     let warnings = loaded.locate(store.problems());
     let secrets = Arc::new(Resolver(Arc::clone(loader.secrets())));
     let file = loaded.file.clone();
-    let watcher = watch(loader, store.clone());
-    let gateway = Gateway::open(store, clock, secrets)?;
+    let gateway = Gateway::open(store.clone(), clock, secrets)?;
     if let Some(file) = &file {
         gateway.set_config_file(file.clone());
     }
+    let watcher = watch(loader, store, gateway.clone());
     Ok(Launched { gateway, keys, admin_token: None, warnings, file, watcher })
 }
 
@@ -142,11 +142,15 @@ fn random(bytes: usize) -> Result<String, LaunchError> {
 }
 
 /// Takes the file again whenever it changes; one with a mistake is reported and changes nothing.
-fn watch(loader: Loader, store: Store) -> Option<Watcher> {
+fn watch(loader: Loader, store: Store, gateway: Gateway) -> Option<Watcher> {
     let path = loader.path().to_owned();
+    make_folder(&path);
     let taken = move |loaded: Result<crate::config::Loaded, ConfigError>| match loaded {
         Ok(loaded) => match store.declare(loaded.declared.clone()) {
             Ok(applied) => {
+                if let Some(file) = &loaded.file {
+                    gateway.set_config_file(file.clone());
+                }
                 for problem in loaded.locate(applied.warnings) {
                     tracing::warn!(%problem, "configuration");
                 }
@@ -162,6 +166,20 @@ fn watch(loader: Loader, store: Store) -> Option<Watcher> {
             log_unwatched(&path, &error);
             None
         }
+    }
+}
+
+/// The folder of the file, so that one that is written later is seen: that there is none yet is usual at the first start.
+fn make_folder(path: &std::path::Path) {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) else {
+        return;
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    if let Err(why) = builder.create(folder) {
+        tracing::debug!(folder = %folder.display(), %why, "the folder of the configuration file cannot be made");
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, process, setup};
+use crate::{console, installed, process, setup};
 
 /// Package of the app.
 pub(crate) const PACKAGE: &str = "myelin-desktop";
@@ -77,8 +77,9 @@ pub(crate) fn test() -> Result<()> {
         eprintln!("desktop: skipped, its tests drive the app on Linux");
         return Ok(());
     }
-    if DRIVERS.iter().any(|program| setup::on_path(program).is_none()) {
-        setup::apt_install("what the desktop app's tests need", &DRIVE)?;
+    let needed = || DRIVERS.iter().chain(&installed::PROGRAMS);
+    if needed().any(|program| setup::on_path(program).is_none()) {
+        setup::apt_install("what the desktop app's tests need", &[&DRIVE[..], &installed::TOOLS].concat())?;
     }
     console::build_if_possible()?;
     // With the tests, as the run before has built them: by itself the app would be built a second time, with features of its own.

@@ -2,13 +2,15 @@
 //!
 //! The server's are packed here by the system's own tools; the desktop app's by the Tauri bundler out of a binary that cargo has built already.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, desktop, packaging, process, setup};
+use crate::{console, desktop, installed, packaging, process, setup};
 
 /// A kind of package: its name, where it can be made, how.
 struct Kind {
@@ -37,6 +39,8 @@ struct Build {
     built: bool,
     /// Where packages go.
     out: PathBuf,
+    /// What this run has built. The bundler writes into the binary that it packs, and back: cargo would link it once more for each kind.
+    done: RefCell<BTreeSet<String>>,
 }
 
 impl Build {
@@ -47,7 +51,7 @@ impl Build {
     /// Builds a package of the workspace and gives its binary.
     fn binary(&self, package: &str) -> Result<PathBuf> {
         let profile = if self.debug { "dev" } else { "release" };
-        if self.built {
+        if self.built || !self.done.borrow_mut().insert(package.to_owned()) {
             return Ok(setup::built_binary(package, self.profile()));
         }
         process::run(process::cargo().args(["build", "--locked", "--profile", profile, "-p", package]))?;
@@ -71,7 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     } else {
         console::build_for_release()?
     }
-    let build = Build { debug, built: false, out: folder() };
+    let build = Build { debug, built: false, out: folder(), done: RefCell::default() };
     make(&build, named)
 }
 
@@ -183,7 +187,7 @@ fn server_deb(build: &Build) -> Result<PathBuf> {
     fs::create_dir_all(&about)?;
     fs::write(about.join("control"), control)?;
     fs::write(about.join("conffiles"), "/etc/myelin/myelin.toml\n")?;
-    for script in ["postinst", "prerm"] {
+    for script in ["postinst", "prerm", "postrm"] {
         place(&source.join(script), &about.join(script), 0o755)?;
     }
     let made = build.out.join(format!("myelin_{version}_{architecture}.deb"));
@@ -247,7 +251,7 @@ pub(crate) fn test() -> Result<()> {
         return Ok(());
     }
     let out = folder();
-    let build = Build { debug: true, built: true, out: out.clone() };
+    let build = Build { debug: true, built: true, out: out.clone(), done: RefCell::default() };
     make(&build, &["server-tar", "server-deb", "deb", "rpm"].map(str::to_owned))?;
     let (version, architecture) = (version()?, architecture());
     let server = out.join(format!("myelin_{version}_{architecture}.deb"));
@@ -282,13 +286,15 @@ pub(crate) fn test() -> Result<()> {
     if !depends.contains("libwebkit2gtk-4.1-0") || !depends.contains("appindicator") {
         bail!("the app's package does not ask for what it needs: {depends}");
     }
+    installed::rpm(&out.join(format!("myelin-desktop-{version}-1.{}.rpm", std::env::consts::ARCH)), &out)?;
     install_and_start(&server, &app, &out)
 }
 
 fn install_and_start(server: &Path, app: &Path, out: &Path) -> Result<()> {
-    let root = process::command("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    let there = ["/usr/bin/myelin", "/usr/bin/myelin-desktop"].iter().any(|path| Path::new(path).exists());
-    if !root || there {
+    // Nor where a service of the machine has its data: a purge takes that away.
+    let there =
+        ["/usr/bin/myelin", "/usr/bin/myelin-desktop", installed::STATE].iter().any(|path| Path::new(path).exists());
+    if !installed::is_superuser() || there {
         // Unpacked they start as well; only dpkg's part is not tried.
         let folder = out.join("unpacked");
         for package in [server, app] {
@@ -296,11 +302,17 @@ fn install_and_start(server: &Path, app: &Path, out: &Path) -> Result<()> {
         }
         return start(&folder.join("usr/bin"));
     }
-    let installed = process::run_quietly(process::command("dpkg").arg("-i").args([server, app]));
-    let outcome = installed.map(drop).and_then(|()| start(Path::new("/usr/bin")));
+    let laid = process::run_quietly(process::command("dpkg").arg("-i").args([server, app]));
+    let outcome = laid.map(drop).and_then(|()| {
+        installed::desktop_entry(Path::new("/usr/share/applications/myelin-desktop.desktop"))?;
+        installed::units()?;
+        installed::Service::start(out)?.check()?;
+        start(Path::new("/usr/bin"))
+    });
     let removed = process::run_quietly(process::command("dpkg").args(["--purge", "myelin", "myelin-desktop"]));
     outcome?;
-    removed.map(drop)
+    removed?;
+    installed::purged()
 }
 
 /// The installed app on its own display, and the installed server beside it.

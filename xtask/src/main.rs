@@ -9,6 +9,7 @@ mod desktop;
 mod dist;
 mod generate;
 mod icons;
+mod installed;
 mod packaging;
 mod prices;
 mod process;

@@ -56,7 +56,7 @@ async fn measure(seconds: f64, scratch: PathBuf) -> anyhow::Result<(f64, f64, Ve
     let mut measured = Vec::new();
     for name in MEASURED {
         let scenario = named(name).with_context(|| format!("no scenario {name}"))?;
-        eprintln!("{} …", scenario.what);
+        output::aside!("{} …", scenario.what);
         let direct = if direct.kind.serves(&scenario) { Some(round(&direct, &scenario, seconds).await) } else { None };
         let through = round(&gateway, &scenario, seconds).await;
         measured.push(Measured { scenario, direct, through });

@@ -195,7 +195,7 @@ pub(crate) fn run(place: &Place, channel: Channel) -> anyhow::Result<()> {
             if !place.json {
                 let models = list(&answer, "/models");
                 if models.is_empty() {
-                    eprintln!("the provider lists no model: name them with `myelin channel set {name} --model …`");
+                    output::aside!("the provider lists no model: name them with `myelin channel set {name} --model …`");
                 }
                 return models.iter().try_for_each(|model| output::line(&plain(&text(model, ""))));
             }
@@ -290,7 +290,7 @@ fn body_of(new: Add, name: &str, variables: &Map<String, Value>) -> anyhow::Resu
         && let Some(variable) = variables.get(&new.provider).and_then(Value::as_str)
         && std::env::var_os(variable).is_some()
     {
-        eprintln!("taking the key from the environment variable {variable}");
+        output::aside!("taking the key from the environment variable {variable}");
         body.insert("credentials".to_owned(), json!([format!("env:{variable}")]));
     }
     body.insert("name".to_owned(), name.into());

@@ -53,10 +53,11 @@ pub(crate) fn run(place: &Place, asked: &Events) -> anyhow::Result<()> {
 }
 
 fn follow(place: &Place, carrier: &Carrier, asked: &Events, mut position: u64) -> anyhow::Result<()> {
+    output::only_shows();
     loop {
         let page = carrier.get(&format!("/api/v1/events?after={position}&wait={WAIT}&limit={PAGE}"))?;
         if page.pointer("/gap").and_then(Value::as_bool) == Some(true) {
-            eprintln!("… some events came too fast to be shown, or the gateway was started anew");
+            output::aside!("… some events came too fast to be shown, or the gateway was started anew");
         }
         list(&page, "/events").iter().filter(|event| asked.wants(event)).try_for_each(|event| show(place, event))?;
         position = next(&page);

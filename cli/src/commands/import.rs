@@ -82,7 +82,7 @@ fn config(place: &Place, carrier: &Carrier, kind: Kind, import: &Import) -> anyh
     let mut beside = file.clone().into_os_string();
     beside.push("-wal");
     if std::fs::metadata(&beside).is_ok_and(|wal| wal.len() > 0) {
-        eprintln!(
+        output::aside!(
             "warning: the database is in use: close {} first, its latest changes are not in the file yet",
             kind.id()
         );
@@ -130,7 +130,7 @@ fn show(place: &Place, preview: &Value) -> anyhow::Result<()> {
     for profile in list(preview, "/profiles") {
         output::line(&format!("profile {} with {} rules", text(profile, "/name"), list(profile, "/rules").len()))?;
     }
-    list(preview, "/notes").iter().for_each(|note| eprintln!("note: {}", plain(&text(note, "/words"))));
+    list(preview, "/notes").iter().for_each(|note| output::aside!("note: {}", plain(&text(note, "/words"))));
     Ok(())
 }
 

@@ -173,8 +173,12 @@ pub(crate) fn run(place: &Place, key: Key) -> anyhow::Result<()> {
             (answer, String::new())
         }
         Key::Create(new) => {
+            let expires = new.expires.as_deref().map(moment).transpose()?;
+            if expires.is_some_and(|at| at <= output::now().unwrap_or(0)) {
+                bail!("--expires {} has passed: nobody could use this key", new.expires.as_deref().unwrap_or_default());
+            }
             let body = json!({
-                "name": new.name, "expires": new.expires.as_deref().map(moment).transpose()?, "models": new.model, "channels": new.channel,
+                "name": new.name, "expires": expires, "models": new.model, "channels": new.channel,
                 "formats": new.format, "profile": new.profile, "tool": new.tool, "owner": new.owner, "strict": new.strict,
             });
             let answer = carrier.post("/api/v1/keys", &body)?;

@@ -240,10 +240,11 @@ fn past(carrier: &Carrier, logs: &Logs) -> anyhow::Result<Vec<Value>> {
 fn follow(place: &Place, carrier: &Carrier, logs: &Logs, mut position: u64) -> anyhow::Result<()> {
     let id = |key: &String| Ok(text(&carrier.get(&format!("/api/v1/keys/{}", segment(key)))?, "/id"));
     let keys = logs.filter.key.iter().map(id).collect::<anyhow::Result<Vec<String>>>()?;
+    output::only_shows();
     loop {
         let page = carrier.get(&format!("/api/v1/requests/live?after={position}&wait={WAIT}&limit={PAGE}"))?;
         if page.pointer("/gap").and_then(Value::as_bool) == Some(true) {
-            eprintln!("… some requests came too fast to be shown");
+            output::aside!("… some requests came too fast to be shown");
         }
         for record in list(&page, "/records") {
             if logs.filter.lets_through(record, &keys) {

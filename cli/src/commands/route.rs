@@ -1,5 +1,6 @@
 //! `myelin route`: from a model's name to ordered groups of deployments.
 
+use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -42,7 +43,7 @@ pub(crate) fn run(place: &Place, route: Route) -> anyhow::Result<()> {
             (answer, String::new())
         }
         Route::Set { model, group } => {
-            let groups: Vec<Value> = group.iter().map(|group| self::group(group)).collect();
+            let groups = group.iter().map(|group| self::group(group)).collect::<anyhow::Result<Vec<Value>>>()?;
             let routes = carrier.get("/api/v1/routes")?;
             let there = list(&routes, "/routes").iter().any(|route| text(route, "/model") == model);
             let answer = if there {
@@ -65,16 +66,21 @@ fn path(model: &str) -> String {
     format!("/api/v1/routes/{}", segment(model))
 }
 
-fn group(words: &str) -> Value {
+fn group(words: &str) -> anyhow::Result<Value> {
     let (strategy, targets) = match words.split_once(':') {
         Some((word, targets)) if Strategy::of(word).is_some() => (Some(word), targets),
+        // A channel has a `/` behind its name, and models may have a `:` in theirs.
+        Some((word, _)) if word != "tag" && !word.contains(['/', ',']) => {
+            let known = Strategy::WORDS.map(|(_, word)| word).join(", ");
+            bail!("there is no strategy {word:?}: {known}");
+        }
         _ => (None, words),
     };
     let targets: Vec<&str> = targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
-    match strategy {
+    Ok(match strategy {
         Some(strategy) => json!({"strategy": strategy, "use": targets}),
         None => json!({"use": targets}),
-    }
+    })
 }
 
 /// How a group chooses: as it says itself, as its route says, else by weight.
@@ -99,9 +105,17 @@ mod tests {
 
     #[test]
     fn groups_are_read() {
+        let group = |words: &str| group(words).unwrap();
         assert_eq!(group("a/b, tag:paid"), json!({"use": ["a/b", "tag:paid"]}));
         assert_eq!(group("ordered:a/*,b/x"), json!({"strategy": "ordered", "use": ["a/*", "b/x"]}));
         assert_eq!(group("tag:free"), json!({"use": ["tag:free"]}));
         assert_eq!(group("lowest-cost:a/*"), json!({"strategy": "lowest-cost", "use": ["a/*"]}));
+        assert_eq!(group("ollama/llama3:8b"), json!({"use": ["ollama/llama3:8b"]}));
+    }
+
+    #[test]
+    fn a_mistyped_strategy_is_no_channel() {
+        let why = group("lowest-latencyy:lab/m").unwrap_err().to_string();
+        assert!(why.contains("lowest-latencyy") && why.contains("lowest-latency,"), "{why}");
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn run(place: &Place, run: Run) -> anyhow::Result<()> {
             let folder = std::env::current_dir().context("this folder cannot be found")?;
             let pin = desk.tools.pinned(&folder, &tool)?;
             if let Some(pin) = &pin {
-                eprintln!("{} is bound to profile {}", pin.folder, pin.profile);
+                crate::output::aside!("{} is bound to profile {}", pin.folder, pin.profile);
             }
             pin.map(|pin| pin.profile)
         }

@@ -9,6 +9,7 @@ use myelin_core::config::{Flags, Paths};
 use myelin_core::launch::{Launched, launch};
 
 use crate::args::Place;
+use crate::service;
 
 /// Run the gateway in the foreground.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
     let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
     let launched = launch(&paths, Flags { listen: serve.listen, ..Flags::default() })?;
     for problem in &launched.warnings {
-        eprintln!("warning: {problem}");
+        crate::output::aside!("warning: {problem}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(until_stopped(launched))
@@ -35,7 +36,8 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let stopping = gateway.clone();
     tokio::spawn(async move {
         stop_signal().await;
-        eprintln!("stopping; open answers may finish (again to stop at once)");
+        service::tell("STOPPING=1");
+        crate::output::aside!("stopping; open answers may finish (again to stop at once)");
         stopping.shutdown();
         stop_signal().await;
         std::process::exit(130);
@@ -44,6 +46,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let served = gateway.serve(|addresses| {
         greeted.store(true, Ordering::Relaxed);
         print(&greeting(addresses, &launched));
+        service::tell("READY=1");
     });
     let served = served.await;
     if !greeted.load(Ordering::Relaxed) {

@@ -40,26 +40,26 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
     let is = |at| status.pointer(at).and_then(serde_json::Value::as_bool) == Some(true);
     let why = || plain(&text(&status, "/ledger/last_error"));
     if is("/ledger/failing") {
-        eprintln!("warning: records cannot be written, {} wait: {}", text(&status, "/ledger/waiting"), why());
+        output::aside!("warning: records cannot be written, {} wait: {}", text(&status, "/ledger/waiting"), why());
     }
     if is("/ledger/journal_failing") {
-        eprintln!("warning: what waits would be lost if the process died: {}", why());
+        output::aside!("warning: what waits would be lost if the process died: {}", why());
     }
     if is("/bodies/failing") {
-        eprintln!("warning: bodies cannot be kept: {}", plain(&text(&status, "/bodies/last_error")));
+        output::aside!("warning: bodies cannot be kept: {}", plain(&text(&status, "/bodies/last_error")));
     }
     let lost = |at| status.pointer(at).and_then(serde_json::Value::as_u64).unwrap_or_default();
     if lost("/ledger/lost") > 0 {
-        eprintln!("warning: {} records are lost: the disk could not take them", lost("/ledger/lost"));
+        output::aside!("warning: {} records are lost: the disk could not take them", lost("/ledger/lost"));
     }
     let bodies = lost("/bodies/dropped") + lost("/bodies_not_copied");
     if bodies > 0 {
-        eprintln!(
+        output::aside!(
             "warning: the bodies of {bodies} requests were not kept: there was too much at once, or the disk failed"
         );
     }
     for problem in list(&status, "/problems") {
-        eprintln!("warning: {}: {}", plain(&text(problem, "/path")), plain(&text(problem, "/message")));
+        output::aside!("warning: {}: {}", plain(&text(problem, "/path")), plain(&text(problem, "/message")));
     }
     Ok(())
 }

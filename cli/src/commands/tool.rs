@@ -129,7 +129,7 @@ pub(crate) fn run(place: &Place, tool: Tool) -> anyhow::Result<()> {
                 return output::json(&json!({"tool": tool, "text": text, "notes": notes}));
             }
             output::line(&text)?;
-            notes.iter().for_each(|note| eprintln!("note: {}", note.text));
+            notes.iter().for_each(|note| output::aside!("note: {}", note.text));
             Ok(())
         }
         Tool::Pin { profile, folder, tool } => desk.pin(place, folder, tool.as_deref(), Some(&profile)),
@@ -220,7 +220,8 @@ impl<'c> Desk<'c> {
                 view.overrides.first().map(|first| format!("{} beats its file ({})", first.name, place_of(first)));
             let drifted = view.drift.first().map(|first| format!("{} {}", first.kind.words(), first.at));
             let note = more.or(drifted).or(beaten).unwrap_or_default();
-            let file = view.files.first().cloned().unwrap_or_else(|| "-".to_owned());
+            let drifted_file = view.drift.first().map(|first| first.path.clone());
+            let file = drifted_file.or_else(|| view.files.first().cloned()).unwrap_or_else(|| "-".to_owned());
             vec![view.id.clone(), view.name.clone(), view.state.words().to_owned(), file, note]
         };
         output::table(&["tool", "name", "state", "file", ""], &views.iter().map(row).collect::<Vec<_>>())
@@ -258,16 +259,16 @@ impl<'c> Desk<'c> {
         if place.json {
             return output::json(&serde_json::to_value(done)?);
         }
-        done.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        done.warnings.iter().for_each(|warning| output::aside!("warning: {warning}"));
         let known = self.tools.find(tool)?;
         let view = self.tools.look(tool, &self.base, Self::project().as_deref())?;
         view.overrides
             .iter()
-            .for_each(|beats| eprintln!("warning: {} beats its file: {}", beats.name, place_of(beats)));
+            .for_each(|beats| output::aside!("warning: {} beats its file: {}", beats.name, place_of(beats)));
         if !done.changed {
             return output::line(&format!("{} points here already: nothing was changed", known.name));
         }
-        known.notes.iter().for_each(|note| eprintln!("note: {}", note.text));
+        known.notes.iter().for_each(|note| output::aside!("note: {}", note.text));
         output::line(&format!("{} {words}; it sees it {}", known.name, known.effect))?;
         output::line(&format!("back again: myelin tool restore {tool}"))
     }
@@ -329,7 +330,7 @@ impl<'c> Desk<'c> {
             if !place.json {
                 for file in &done.files {
                     output::line(&format!("{} {}", file.path, file.how.words()))?;
-                    file.left.iter().for_each(|left| eprintln!("warning: {left} was changed since and is left"));
+                    file.left.iter().for_each(|left| output::aside!("warning: {left} was changed since and is left"));
                 }
             }
             answers.push(serde_json::to_value(done)?);

@@ -15,6 +15,8 @@ mod process;
 #[cfg(test)]
 mod profiles;
 #[cfg(test)]
+mod service;
+#[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod vault;

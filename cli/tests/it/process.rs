@@ -115,6 +115,25 @@ fn case_40_a_changed_file_is_in_force_at_once_and_a_bad_one_changes_nothing() {
     wait("a good file is read again", || status("three") == Some(200));
 }
 
+#[test]
+fn a_file_that_is_written_after_the_first_start_is_taken_though_its_folder_was_not_there() {
+    let (_runtime, mock) = mock();
+    let home = Home::new("");
+    let file = home.path().join("config/myelin/myelin.toml");
+    let of_a_person = |words: &[&str]| {
+        let mut command = home.command(words);
+        command.env_remove("MYELIN_CONFIG").env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path().join("config"));
+        command
+    };
+    let server = Home::started(of_a_person(&["serve", "--listen", "127.0.0.1:0"]));
+    assert_eq!(chat(&server.address, "one", "hi").map(|(status, _)| status), Some(401));
+    std::fs::write(&file, config(&mock, "one")).unwrap();
+    wait("the file is read", || chat(&server.address, "one", "hi").is_some_and(|(status, _)| status == 200));
+    let status = of_a_person(&["--json", "status"]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["config"], file.to_str().unwrap());
+}
+
 /// A number of the system about a process: a line of its status in KiB, or how many files it has open. `None`: this system does not tell.
 fn resident_kib(server: &Server) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).ok()?;

@@ -58,6 +58,20 @@ fn ask(server: &Server, key: &str) -> u16 {
 }
 
 #[test]
+fn a_reader_that_has_gone_keeps_no_tool_from_being_connected() {
+    let scene = Scene::new();
+    let _server = scene.home.serve();
+    let mut command = scene.home.command(&["tool", "connect", "claude-code", "--yes"]);
+    command.env("HOME", scene.home.path().join("user")).current_dir(scene.home.path());
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Like `| head` that has seen enough.
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    assert!(scene.settings().contains("ANTHROPIC_AUTH_TOKEN"), "{}", scene.settings());
+}
+
+#[test]
 fn a_tool_is_connected_looked_at_repaired_and_restored() {
     let scene = Scene::new();
     let server = scene.home.serve();

@@ -1,6 +1,6 @@
 //! Where the file and the data are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
@@ -10,6 +10,10 @@ pub const FILE_NAME: &str = "myelin.toml";
 const CONFIG_VARIABLE: &str = "MYELIN_CONFIG";
 /// Names the data directory, below `--data-dir`.
 const DATA_VARIABLE: &str = "MYELIN_DATA_DIR";
+
+/// Where the service of the package (packaging/systemd) keeps both.
+#[cfg(target_os = "linux")]
+const SERVICE: (&str, &str) = ("/etc/myelin/myelin.toml", "/var/lib/myelin");
 
 /// Where the file and the data are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,22 @@ impl Paths {
     /// When neither is named and there is no home directory.
     pub fn find(config: Option<PathBuf>, data: Option<PathBuf>) -> Result<Self, PathsError> {
         Self::find_in(config, data, |name| std::env::var_os(name).map(PathBuf::from))
+    }
+
+    /// Where the service of this machine keeps its own, if neither place is named: whoever may look there has a gateway without a word.
+    pub fn of_service(config: Option<&Path>, data: Option<&Path>) -> Option<Self> {
+        Self::of_service_in(config, data, |name| std::env::var_os(name).is_some())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn of_service_in(config: Option<&Path>, data: Option<&Path>, set: impl Fn(&str) -> bool) -> Option<Self> {
+        let named = config.is_some() || data.is_some() || set(CONFIG_VARIABLE) || set(DATA_VARIABLE);
+        (!named).then(|| Self { config: SERVICE.0.into(), config_required: false, data: SERVICE.1.into() })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of_service_in(_: Option<&Path>, _: Option<&Path>, _: impl Fn(&str) -> bool) -> Option<Self> {
+        None
     }
 
     fn find_in(
@@ -68,5 +88,15 @@ mod tests {
         assert!(paths.config_required);
         let paths = Paths::find_in(None, Some("/d".into()), |_| None);
         assert!(paths.is_err() || !paths.unwrap().config_required);
+    }
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_service_of_the_machine_is_looked_for_only_if_no_place_is_named() {
+        let unset = |_: &str| false;
+        let found = Paths::of_service_in(None, None, unset).unwrap();
+        assert!(found.data.ends_with("var/lib/myelin") && found.config.starts_with("/etc"));
+        assert_eq!(Paths::of_service_in(Some(Path::new("/a.toml")), None, unset), None);
+        assert_eq!(Paths::of_service_in(None, Some(Path::new("/d")), unset), None);
+        assert_eq!(Paths::of_service_in(None, None, |name| name == DATA_VARIABLE), None);
     }
 }

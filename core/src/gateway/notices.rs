@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::events::{Event, Level};
 use crate::model::{Channel, ChannelState, Entities};
+use crate::told;
 
 /// The events between two pictures of the configuration.
 pub(super) fn between(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
@@ -18,8 +19,8 @@ fn switches(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
     let mut events = Vec::new();
     let (from, to) = (&before.active_profile, &after.active_profile);
     if from != to {
-        let message = format!("the active profile is {to} now, it was {from}");
-        let event = Event::new(now_ms, Level::Info, "profile-switched", "gateway", message);
+        let told = told!("event-profile-active", "the active profile is {to} now, it was {from}", to = to, from = from);
+        let event = Event::new(now_ms, Level::Info, "profile-switched", "gateway", told);
         events.push(event.with("from", from.clone()).with("to", to.clone()));
     }
     let own: BTreeMap<&str, Option<&str>> =
@@ -27,11 +28,11 @@ fn switches(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
     for key in &after.keys {
         let Some(from) = own.get(key.id.as_str()).filter(|from| **from != key.profile.as_deref()) else { continue };
         let name = &key.name;
-        let message = match &key.profile {
-            Some(to) => format!("the key {name} has the profile {to} now"),
-            None => format!("the key {name} follows the active profile again"),
+        let told = match &key.profile {
+            Some(to) => told!("event-key-profile", "the key {name} has the profile {to} now", name = name, to = to),
+            None => told!("event-key-follows", "the key {name} follows the active profile again", name = name),
         };
-        let event = Event::new(now_ms, Level::Info, "profile-switched", name.as_str(), message);
+        let event = Event::new(now_ms, Level::Info, "profile-switched", name.as_str(), told);
         let event = event.with("from", *from).with("to", key.profile.clone());
         events.push(event.with("key", key.id.clone()).with("tool", key.tool.clone()));
     }
@@ -42,8 +43,12 @@ fn switches(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
 fn profiles(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
     let mut events = Vec::new();
     let mut tell = |name: &str, what: &str| {
-        let message = format!("the profile {name} was {what}");
-        events.push(Event::new(now_ms, Level::Info, "profile-changed", name, message).with("what", what));
+        let told = match what {
+            "made" => told!("event-profile-made", "the profile {name} was made", name = name),
+            "removed" => told!("event-profile-removed", "the profile {name} was removed", name = name),
+            _ => told!("event-profile-changed", "the profile {name} was changed", name = name),
+        };
+        events.push(Event::new(now_ms, Level::Info, "profile-changed", name, told).with("what", what));
     };
     for profile in &after.profiles {
         match before.profile(&profile.name) {
@@ -64,8 +69,8 @@ fn channels(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
     for channel in &after.channels {
         match before.channel(&channel.name) {
             None => {
-                let message = format!("the channel {} is new", channel.name);
-                events.push(Event::new(now_ms, Level::Info, "channel-added", channel.name.as_str(), message));
+                let told = told!("event-channel-new", "the channel {name} is new", name = channel.name);
+                events.push(Event::new(now_ms, Level::Info, "channel-added", channel.name.as_str(), told));
             }
             Some(old) if word(&old.state) != word(&channel.state) || old.enabled != channel.enabled => {
                 events.push(state(old, channel, now_ms));
@@ -74,8 +79,8 @@ fn channels(before: &Entities, after: &Entities, now_ms: u64) -> Vec<Event> {
         }
     }
     for old in before.channels.iter().filter(|old| after.channel(&old.name).is_none()) {
-        let message = format!("the channel {} is gone", old.name);
-        events.push(Event::new(now_ms, Level::Info, "channel-removed", old.name.as_str(), message));
+        let told = told!("event-channel-gone", "the channel {name} is gone", name = old.name);
+        events.push(Event::new(now_ms, Level::Info, "channel-removed", old.name.as_str(), told));
     }
     events
 }
@@ -88,25 +93,51 @@ fn word(state: &ChannelState) -> &'static str {
     }
 }
 
+/// What is new about a channel: its test, whether it takes part, or both.
 fn state(old: &Channel, new: &Channel, now_ms: u64) -> Event {
+    use ChannelState::{Failing, Untested, Working};
     let name = &new.name;
-    let mut said = Vec::new();
-    let mut level = Level::Info;
-    if word(&old.state) != word(&new.state) {
-        said.push(match &new.state {
-            ChannelState::Untested => "is not tested".to_owned(),
-            ChannelState::Working { .. } => "works".to_owned(),
-            ChannelState::Failing { why, .. } => {
-                level = Level::Warning;
-                format!("fails its test: {why}")
-            }
-        });
-    }
-    if old.enabled != new.enabled {
-        said.push(if new.enabled { "takes part in routing" } else { "takes no part in routing" }.to_owned());
-    }
-    let message = format!("the channel {name} {}", said.join(" and "));
-    let event = Event::new(now_ms, level, "channel-state", name.as_str(), message);
+    let test = (word(&old.state) != word(&new.state)).then_some(&new.state);
+    let takes = (old.enabled != new.enabled).then_some(new.enabled);
+    let told = match (test, takes) {
+        (Some(Untested), None) => told!("event-channel-untested", "the channel {name} is not tested", name = name),
+        (Some(Untested), Some(true)) => told!(
+            "event-channel-untested-in",
+            "the channel {name} is not tested and takes part in routing",
+            name = name
+        ),
+        (Some(Untested), Some(false)) => told!(
+            "event-channel-untested-out",
+            "the channel {name} is not tested and takes no part in routing",
+            name = name
+        ),
+        (Some(Working { .. }), None) => told!("event-channel-works", "the channel {name} works", name = name),
+        (Some(Working { .. }), Some(true)) => {
+            told!("event-channel-works-in", "the channel {name} works and takes part in routing", name = name)
+        }
+        (Some(Working { .. }), Some(false)) => {
+            told!("event-channel-works-out", "the channel {name} works and takes no part in routing", name = name)
+        }
+        (Some(Failing { why, .. }), None) => {
+            told!("event-channel-fails", "the channel {name} fails its test: {why}", name = name, why = why)
+        }
+        (Some(Failing { why, .. }), Some(true)) => told!(
+            "event-channel-fails-in",
+            "the channel {name} fails its test: {why} and takes part in routing",
+            name = name,
+            why = why
+        ),
+        (Some(Failing { why, .. }), Some(false)) => told!(
+            "event-channel-fails-out",
+            "the channel {name} fails its test: {why} and takes no part in routing",
+            name = name,
+            why = why
+        ),
+        (None, Some(true)) => told!("event-channel-in", "the channel {name} takes part in routing", name = name),
+        (None, _) => told!("event-channel-out", "the channel {name} takes no part in routing", name = name),
+    };
+    let level = if matches!(test, Some(Failing { .. })) { Level::Warning } else { Level::Info };
+    let event = Event::new(now_ms, level, "channel-state", name.as_str(), told);
     event.with("is", word(&new.state)).with("enabled", new.enabled)
 }
 

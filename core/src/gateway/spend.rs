@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use serde_json::{Map, json};
-
 use super::Gateway;
 use crate::events::{Event, Level};
 use crate::store::{Dimension, Grouping, UsageQuery};
+use crate::told;
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(600);
@@ -27,10 +26,10 @@ impl Gateway {
     }
 
     /// One look. `told`: hours and groups that the owner has heard of.
-    pub(super) async fn look_at_spend(&self, told: &mut HashSet<(u64, String)>) {
+    pub(super) async fn look_at_spend(&self, heard: &mut HashSet<(u64, String)>) {
         let services = self.services();
         let now = services.clock.unix_ms();
-        told.retain(|(at, _)| now.saturating_sub(*at) < 2 * NEWS_MS);
+        heard.retain(|(at, _)| now.saturating_sub(*at) < 2 * NEWS_MS);
         for dimension in BY {
             let query = UsageQuery { by: vec![Grouping::Of(dimension)], ..UsageQuery::default() };
             let Ok(found) = services.store.ledger().stood_out(query, now).await else { return };
@@ -42,25 +41,30 @@ impl Gateway {
                 };
                 let subject =
                     if hour.values.is_empty() { "all".to_owned() } else { format!("{} {name}", dimension.word()) };
-                if !told.insert((hour.at, subject.clone())) {
+                if !heard.insert((hour.at, subject.clone())) {
                     continue;
                 }
                 let dollars = |nanos: i64| format!("${:.2}", nanos as f64 / 1e9);
-                let message = format!(
-                    "{subject}: {} were spent in an hour that usually takes {}",
-                    dollars(hour.cost),
-                    dollars(hour.usual)
-                );
-                let data = [("hour", json!(hour.at)), ("cost", json!(hour.cost)), ("usual", json!(hour.usual))];
-                services.events.tell(Event {
-                    id: 0,
-                    at: now,
-                    level: Level::Warning,
-                    kind: "spend-spike".to_owned(),
-                    subject,
-                    message,
-                    data: data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
-                });
+                let (cost, usual) = (dollars(hour.cost), dollars(hour.usual));
+                let told = if hour.values.is_empty() {
+                    told!(
+                        "event-spend-spike-all",
+                        "all: {cost} were spent in an hour that usually takes {usual}",
+                        cost = cost,
+                        usual = usual,
+                    )
+                } else {
+                    told!(
+                        "event-spend-spike",
+                        "{by} {name}: {cost} were spent in an hour that usually takes {usual}",
+                        by = dimension.word(),
+                        name = name,
+                        cost = cost,
+                        usual = usual,
+                    )
+                };
+                let event = Event::new(now, Level::Warning, "spend-spike", subject, told);
+                services.events.tell(event.with("hour", hour.at).with("cost", hour.cost).with("usual", hour.usual));
             }
         }
     }

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use super::Gateway;
 use crate::events::{Event, Level};
+use crate::model::Told;
 use crate::store::{BodiesHealth, LedgerHealth};
+use crate::told;
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(3);
 /// What goes on being lost is told again after so many looks.
 const AGAIN: u32 = 100;
+
+/// Said of a disk that fails without a word.
+const WHY_UNKNOWN: &str = "the disk does not say why";
 
 /// How the store was when it was looked at last.
 #[derive(Debug, Clone, Default)]
@@ -40,60 +45,54 @@ impl Gateway {
 impl Seen {
     /// What is news since the last look.
     fn look(&mut self, ledger: LedgerHealth, bodies: BodiesHealth, now: u64) -> Vec<Event> {
-        let why = |error: &Option<String>| error.clone().unwrap_or_else(|| "the disk does not say why".to_owned());
+        let why = |error: &Option<String>| error.clone().unwrap_or_else(|| WHY_UNKNOWN.to_owned());
         let mut news = Vec::new();
         let mut turn =
-            |before: bool, after: bool, name: &str, level: Level, trouble: String, well: &str| match (before, after) {
+            |before: bool, after: bool, name: &str, level: Level, trouble: Told, well: Told| match (before, after) {
                 (false, true) => news.push(Event::new(now, level, "store-failing", name, trouble)),
                 (true, false) => news.push(Event::new(now, Level::Info, "store-works", name, well)),
                 _ => {}
             };
-        let waits = format!(
-            "records cannot be written, traffic goes on: {} ({} wait)",
-            why(&ledger.last_error),
-            ledger.waiting
+        let waits = told!(
+            "event-records-fail",
+            "records cannot be written, traffic goes on: {why} ({waiting} wait)",
+            why = why(&ledger.last_error),
+            waiting = ledger.waiting,
         );
-        turn(self.ledger.failing, ledger.failing, "records", Level::Error, waits, "records are written again");
-        let journal =
-            format!("what is not in the database yet would be lost if the process died: {}", why(&ledger.last_error));
-        turn(
-            self.ledger.journal_failing,
-            ledger.journal_failing,
-            "journal",
-            Level::Error,
-            journal,
-            "the journal is written again",
+        let well = told!("event-records-work", "records are written again");
+        turn(self.ledger.failing, ledger.failing, "records", Level::Error, waits, well);
+        let journal = told!(
+            "event-journal-fails",
+            "what is not in the database yet would be lost if the process died: {why}",
+            why = why(&ledger.last_error),
         );
-        let dropped = format!("bodies of requests cannot be kept: {}", why(&bodies.last_error));
-        turn(self.bodies.failing, bodies.failing, "bodies", Level::Warning, dropped, "bodies are kept again");
+        let well = told!("event-journal-works", "the journal is written again");
+        turn(self.ledger.journal_failing, ledger.journal_failing, "journal", Level::Error, journal, well);
+        let dropped =
+            told!("event-bodies-fail", "bodies of requests cannot be kept: {why}", why = why(&bodies.last_error));
+        let well = told!("event-bodies-work", "bodies are kept again");
+        turn(self.bodies.failing, bodies.failing, "bodies", Level::Warning, dropped, well);
 
         let [records_quiet, bodies_quiet] = &mut self.quiet;
+        let records: fn(u64) -> Told =
+            |lost| told!("event-records-lost", "{lost} records are lost: the disk could not take them", lost = lost);
+        let no_bodies: fn(u64) -> Told = |lost| {
+            told!(
+                "event-bodies-lost",
+                "{lost} requests have no kept bodies: there was too much at once, or the disk failed",
+                lost = lost,
+            )
+        };
         let losses = [
-            (
-                records_quiet,
-                &mut self.ledger.lost,
-                ledger.lost,
-                "records",
-                Level::Error,
-                "records are lost: the disk could not take them",
-            ),
-            (
-                bodies_quiet,
-                &mut self.bodies.dropped,
-                bodies.dropped,
-                "bodies",
-                Level::Warning,
-                "requests have no kept bodies: there was too much at once, or the disk failed",
-            ),
+            (records_quiet, &mut self.ledger.lost, ledger.lost, "records", Level::Error, records),
+            (bodies_quiet, &mut self.bodies.dropped, bodies.dropped, "bodies", Level::Warning, no_bodies),
         ];
-        for (quiet, told, lost, name, level, words) in losses {
+        for (quiet, told, lost, name, level, tell) in losses {
             *quiet = quiet.saturating_sub(1);
             if lost > *told && *quiet == 0 {
                 *quiet = AGAIN;
-                let message = format!("{} {words}", lost - *told);
-                news.push(
-                    Event::new(now, level, "records-lost", name, message).with("lost", lost - *told).with("all", lost),
-                );
+                let event = Event::new(now, level, "records-lost", name, tell(lost - *told));
+                news.push(event.with("lost", lost - *told).with("all", lost));
                 *told = lost;
             }
         }

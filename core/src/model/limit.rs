@@ -1,5 +1,6 @@
 //! Limits: how much of what, on whom, in which time.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -68,10 +69,15 @@ impl Limit {
 
     /// Amount and window, for people: `5.00 USD per month`, `4 requests at the same time`.
     pub fn in_words(&self) -> String {
+        format!("{} {}", self.amount_in_words(), self.window_in_words())
+    }
+
+    /// The window, for people: `per month`, `in total`, `at the same time`.
+    pub fn window_in_words(&self) -> Cow<'static, str> {
         match self.per {
-            Some(Window::Total) => format!("{} in total", self.amount_in_words()),
-            Some(per) => format!("{} per {per}", self.amount_in_words()),
-            None => format!("{} at the same time", self.amount_in_words()),
+            Some(Window::Total) => "in total".into(),
+            Some(per) => format!("per {per}").into(),
+            None => "at the same time".into(),
         }
     }
 }
@@ -106,10 +112,20 @@ impl Measure {
 
     /// An amount with its unit, for people.
     pub fn in_words(self, amount: u64) -> String {
+        format!("{} {}", self.count(amount), self.unit())
+    }
+
+    /// An amount without its unit, for people.
+    pub fn count(self, amount: u64) -> String {
+        if self == Measure::Money { dollars(amount) } else { amount.to_string() }
+    }
+
+    /// The unit of amounts, for people.
+    pub fn unit(self) -> &'static str {
         match self {
-            Measure::Requests | Measure::Parallel => format!("{amount} requests"),
-            Measure::Tokens => format!("{amount} tokens"),
-            Measure::Money => format!("{} USD", dollars(amount)),
+            Measure::Requests | Measure::Parallel => "requests",
+            Measure::Tokens => "tokens",
+            Measure::Money => "USD",
         }
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::error::{GatewayError, Kind};
 use crate::events::{Event, Level};
-use crate::model::{AttemptOutcome, AttemptRecord, DisableRule, RequestRecord};
+use crate::model::{AttemptOutcome, AttemptRecord, DisableRule, RequestRecord, Told};
 use crate::routing::{Ended, Errand, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
 use crate::snapshot::Snapshot;
+use crate::told;
 
 use super::Services;
 
@@ -100,8 +101,8 @@ pub(crate) fn over(services: &Services, record: &RequestRecord) {
     let nanos = record.cost.and_then(|cost| u64::try_from(cost.0).ok()).unwrap_or_default();
     let Some(held) = services.fleet.spent(key, Spent { wrong, nanos, now_ms }) else { return };
     let name = services.snapshot.load().key_named(key).map_or_else(|| key.clone(), |entry| entry.key.name.clone());
-    let message = format!("the key {name} is held back: {}", held.why);
-    let event = Event::new(now_ms, Level::Warning, "key-held", name, message);
+    let told = told!("event-key-held", "the key {name} is held back: {why}", name = name, why = held.why);
+    let event = Event::new(now_ms, Level::Warning, "key-held", name, told);
     services.events.tell(event.with("key", key.clone()).with("why", held.why).with("until", held.until));
 }
 
@@ -158,6 +159,43 @@ fn rule(snapshot: &Snapshot, attempt: &AttemptRecord, words: &str, now_ms: u64) 
 /// Failures that pass by themselves, all the time: not worth a warning.
 const PASSING: [Failure; 2] = [Failure::RateLimited, Failure::Overloaded];
 
+/// Said of a breaker that does not say why it opened.
+const REASON_UNKNOWN: &str = "it fails";
+
+/// Something is out of rotation: a channel or a model of it, all of it or one credential (counted from one), for some seconds or for good.
+fn out(place: &str, key: Option<u32>, reason: &str, seconds: Option<u64>) -> Told {
+    match (key, seconds) {
+        (None, None) => told!(
+            "event-out",
+            "{place} is out of rotation: {reason}; until it is reset",
+            place = place,
+            reason = reason,
+        ),
+        (None, Some(seconds)) => told!(
+            "event-out-for",
+            "{place} is out of rotation: {reason}; tried again in {seconds} s",
+            place = place,
+            reason = reason,
+            seconds = seconds,
+        ),
+        (Some(key), None) => told!(
+            "event-out-key",
+            "{place}, credential {key} is out of rotation: {reason}; until it is reset",
+            place = place,
+            key = key,
+            reason = reason,
+        ),
+        (Some(key), Some(seconds)) => told!(
+            "event-out-key-for",
+            "{place}, credential {key} is out of rotation: {reason}; tried again in {seconds} s",
+            place = place,
+            key = key,
+            reason = reason,
+            seconds = seconds,
+        ),
+    }
+}
+
 /// Once for each breaker that opened or closed, where that matters.
 pub(crate) fn tell(services: &Services, trouble: &Trouble) {
     if !trouble.matters() {
@@ -166,34 +204,34 @@ pub(crate) fn tell(services: &Services, trouble: &Trouble) {
     let Trouble { channel, upstream, errand, credential, opened, view } = trouble;
     let operation = (*errand != Errand::Conversation).then(|| errand.word());
     let at = services.clock.unix_ms();
-    let mut what = channel.clone();
+    let mut place = channel.clone();
     if let Some(upstream) = upstream {
-        what.push('/');
-        what.push_str(upstream);
+        place.push('/');
+        place.push_str(upstream);
     }
     if let Some(operation) = operation {
-        what.push_str(&format!(" for {operation}"));
+        place.push_str(&format!(" ({operation})"));
     }
-    if let Some(credential) = credential {
-        what.push_str(&format!(", credential {}", credential.saturating_add(1)));
-    }
+    let key = credential.map(|credential| credential.saturating_add(1));
     let event = if *opened {
         let why = view.as_ref().map(|view| view.why);
         let passing = why.is_some_and(|why| PASSING.contains(&why));
         let until = view.as_ref().and_then(|view| view.until);
-        let rest = match until {
-            Some(until) => format!("tried again in {} s", until.saturating_sub(at).div_ceil(1_000)),
-            None => "until it is reset".to_owned(),
-        };
-        let reason = why.map_or("it fails", Failure::words);
+        let reason = why.map_or(REASON_UNKNOWN, Failure::words);
         let level = if passing { Level::Info } else { Level::Warning };
-        let event =
-            Event::new(at, level, "breaker-open", channel, format!("{what} is out of rotation: {reason}; {rest}"));
+        let seconds = until.map(|until| until.saturating_sub(at).div_ceil(1_000));
+        let event = Event::new(at, level, "breaker-open", channel, out(&place, key, reason, seconds));
         let words = view.as_ref().map(|view| view.words.clone()).filter(|words| !words.is_empty());
         let failure = why.and_then(|why| serde_json::to_value(why).ok());
         event.with("until", until).with("why", reason).with("failure", failure).with("words", words)
     } else {
-        Event::new(at, Level::Info, "breaker-closed", channel, format!("{what} is back in rotation"))
+        let told = match key {
+            None => told!("event-back", "{place} is back in rotation", place = place),
+            Some(key) => {
+                told!("event-back-key", "{place}, credential {key} is back in rotation", place = place, key = key)
+            }
+        };
+        Event::new(at, Level::Info, "breaker-closed", channel, told)
     };
     let event = event.with("channel", channel.clone()).with("model", upstream.clone());
     services.events.tell(event.with("operation", operation).with("credential", *credential));

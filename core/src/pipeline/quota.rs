@@ -19,6 +19,7 @@ use crate::model::{
     push_number,
 };
 use crate::routing::Candidate;
+use crate::told;
 
 /// When to come back if nobody knows when there will be room.
 const SOON: Duration = Duration::from_secs(1);
@@ -421,23 +422,37 @@ pub(super) fn tell(services: &Services, notice: Notice) {
     if reached.is_none() && (short || limit.per.is_none()) {
         return;
     }
-    let message = match reached {
-        Some(mark) => format!("{mark} % of the limit {:?} on {} are used: {}", limit.name, limit.on, limit.in_words()),
-        None => format!("the limit {:?} on {} is used up and refuses: {}", limit.name, limit.on, limit.in_words()),
+    // As in `Limit::in_words`, in parts.
+    let (count, unit, window) = (limit.measure.count(limit.amount), limit.measure.unit(), limit.window_in_words());
+    let told = match reached {
+        Some(mark) => told!(
+            "event-limit-mark",
+            "{mark} % of the limit {name} on {on} are used: {count} {unit} {window}",
+            mark = mark,
+            name = format_args!("{:?}", limit.name),
+            on = limit.on,
+            count = count,
+            unit = unit,
+            window = window,
+        ),
+        None => told!(
+            "event-limit-reached",
+            "the limit {name} on {on} is used up and refuses: {count} {unit} {window}",
+            name = format_args!("{:?}", limit.name),
+            on = limit.on,
+            count = count,
+            unit = unit,
+            window = window,
+        ),
     };
     let data = json!({
         "limit": limit.name, "on": limit.on, "measure": limit.measure, "amount": limit.amount, "used": used, "mark": reached, "resets": resets,
     });
-    services.events.tell(Event {
-        id: 0,
-        at: services.clock.unix_ms(),
-        level: Level::Warning,
-        kind: if reached.is_some() { "limit-mark" } else { "limit-reached" }.to_owned(),
-        subject: limit.name,
-        message,
-        data: match data {
-            Value::Object(data) => data,
-            _ => Map::new(),
-        },
-    });
+    let kind = if reached.is_some() { "limit-mark" } else { "limit-reached" };
+    let event = Event::new(services.clock.unix_ms(), Level::Warning, kind, limit.name, told);
+    let data = match data {
+        Value::Object(data) => data,
+        _ => Map::new(),
+    };
+    services.events.tell(Event { data, ..event });
 }

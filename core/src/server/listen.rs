@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::holder;
+use super::opening::{Opening, Reopened};
 use super::unread::Telling;
 
 /// A head that takes longer than this to arrive is given up: a guard against slow-loris clients.
@@ -25,8 +26,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_REQUEST: Duration = Duration::from_secs(35);
 /// Largest head in bytes; real clients send a few KiB. Most lines: the 100 that hyper reads without taking memory for each request.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How long to wait for the next letters of a client that sends its first ones one by one.
-const PEEK: Duration = Duration::from_millis(1);
 /// How long open streams may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -113,8 +112,13 @@ where
     }
 }
 
-async fn connection<A, F, B>(stream: TcpStream, peer: SocketAddr, way: Way, answer: A, mut stop: watch::Receiver<bool>)
-where
+async fn connection<A, F, B>(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    way: Way,
+    answer: A,
+    mut stop: watch::Receiver<bool>,
+) where
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
@@ -128,13 +132,21 @@ where
         let answered = answer(request);
         async move { Ok::<_, Infallible>(answered.await) }
     });
-    // Which HTTP it speaks is looked up without taking anything: what is read before the connection has its own buffer doubles that buffer.
     let served = async {
-        match speaks_http2(&stream).await? {
-            true => until_stopped(http2().serve_connection(TokioIo::new(stream), service), &mut stop).await,
-            false => {
-                until_stopped(http1().serve_connection(Telling::new(TokioIo::new(stream)), service), &mut stop).await
-            }
+        let opening = tokio::select! {
+            biased;
+            opening = Opening::read(&mut stream) => opening?,
+            // Nothing is open on it.
+            () = stopped(&mut stop) => return Ok(()),
+        };
+        if opening.is_empty() {
+            return Ok(());
+        }
+        let http2 = opening.is_http2();
+        let stream = Reopened::new(opening, TokioIo::new(stream));
+        match http2 {
+            true => until_stopped(self::http2().serve_connection(stream, service), &mut stop).await,
+            false => until_stopped(http1().serve_connection(Telling::new(stream), service), &mut stop).await,
         }
         .map_err(io::Error::other)
     };
@@ -161,21 +173,6 @@ fn http2() -> http2::Builder<TokioExecutor> {
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     http2.timer(TokioTimer::new()).max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
     http2
-}
-
-/// Whether the client begins with the preface of HTTP/2 (RFC 9113 §3.4). No method of HTTP/1.1 begins like it but for its first letter.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    const BEGIN: &[u8] = b"PRI";
-    let mut seen = [0; BEGIN.len()];
-    loop {
-        let count = stream.peek(&mut seen).await?;
-        let seen = seen.get(..count).unwrap_or_default();
-        if count == 0 || count == BEGIN.len() || !BEGIN.starts_with(seen) {
-            return Ok(seen == BEGIN);
-        }
-        // What was seen stays readable: only the clock can tell that there is more.
-        tokio::time::sleep(PEEK).await;
-    }
 }
 
 /// Serves the connection to its end; after the order to stop, to the end of what is open on it.
@@ -233,6 +230,33 @@ mod tests {
             let read = tokio::time::timeout(Duration::from_secs(300), client.read_to_end(&mut answer)).await;
             assert!(read.is_ok(), "{start:?}: still open after minutes");
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_left_after_its_first_letter_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let serving = tokio::spawn(serve(
+            listener,
+            |_| async { Response::new(http_body_util::Empty::<bytes::Bytes>::new()) },
+            stopping,
+        ));
+        for start in ["", "P", "PR"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(start.as_bytes()).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut answer)).await;
+            assert!(read.is_ok(), "{start:?}: still open after seconds");
+        }
+        // Nor does one that says nothing hold up the end.
+        let _idle = TcpStream::connect(address).await.unwrap();
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"P").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.send_replace(true);
+        tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
     }
 
     #[tokio::test]

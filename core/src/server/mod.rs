@@ -15,6 +15,7 @@ pub mod health;
 mod holder;
 mod inference;
 pub mod listen;
+mod opening;
 #[cfg(unix)]
 pub mod socket;
 #[cfg(feature = "ui")]

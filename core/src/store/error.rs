@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::model::Told;
 use crate::model::check::Problem;
+use crate::told;
 
 /// The store cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +100,7 @@ from_redb!(
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// There is no such thing.
-    #[error("there is no {what} '{name}'")]
+    #[error("{}", self.told())]
     NotFound {
         /// `channel`, `key`, `route`, `profile`, `admin token`.
         what: &'static str,
@@ -106,7 +108,7 @@ pub enum ChangeError {
         name: String,
     },
     /// There is one already.
-    #[error("there already is {} {what} '{name}'", if what.starts_with(['a', 'o']) { "an" } else { "a" })]
+    #[error("{}", self.told())]
     Exists {
         /// `channel`, `key`, `route`, `profile`.
         what: &'static str,
@@ -114,7 +116,7 @@ pub enum ChangeError {
         name: String,
     },
     /// The file declares it: it is read-only here.
-    #[error("the {what} '{name}' is managed by the configuration file: change it there")]
+    #[error("{}", self.told())]
     FileManaged {
         /// `channel`, `key`, `route`, `profile`, `setting`.
         what: &'static str,
@@ -123,9 +125,9 @@ pub enum ChangeError {
     },
     /// It would break something that is in use.
     #[error("{0}")]
-    Refused(String),
+    Refused(Told),
     /// The value is wrong.
-    #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{}", self.told())]
     Invalid {
         /// What is wrong; at least one error.
         problems: Vec<Problem>,
@@ -133,4 +135,40 @@ pub enum ChangeError {
     /// It could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl ChangeError {
+    /// The words for people.
+    pub fn told(&self) -> Told {
+        match self {
+            Self::NotFound { what, name } => {
+                told!("no-such-thing", "there is no {thing} '{name}'", thing = what, name = name)
+            }
+            Self::Exists { what, name } if what.starts_with(['a', 'o']) => {
+                told!("such-a-thing-an", "there already is an {thing} '{name}'", thing = what, name = name)
+            }
+            Self::Exists { what, name } => {
+                told!("such-a-thing", "there already is a {thing} '{name}'", thing = what, name = name)
+            }
+            Self::FileManaged { what, name } => told!(
+                "file-managed",
+                "the {thing} '{name}' is managed by the configuration file: change it there",
+                thing = what,
+                name = name,
+            ),
+            Self::Refused(told) => told.clone(),
+            Self::Invalid { problems } => {
+                let all = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                told!("problems", "{all}", all = all)
+            }
+            Self::Store(error) => error.told(),
+        }
+    }
+}
+
+impl StoreError {
+    /// The words for people.
+    pub fn told(&self) -> Told {
+        told!("store-failed", "{why}", why = self)
+    }
 }

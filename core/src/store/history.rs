@@ -213,7 +213,7 @@ pub(super) fn list(txn: &ReadTransaction, before: u64, limit: usize) -> Result<V
 /// Why a change cannot be taken back.
 fn final_because(entry: &ChangeEntry) -> &'static str {
     match entry.what.as_str() {
-        _ if entry.who == FILE => "it came from the configuration file: change it there",
+        _ if entry.who == FILE => "it came from the configuration: change it there",
         RESET => "what a limit had counted is gone for good",
         REPRICE => "set the prices as they were and price the same records anew",
         RESTORE => "what was there before lies beside the store, in before-restore.redb",

@@ -317,10 +317,19 @@ fn put_profile(held: &mut Held, profile: Profile, scene: &Scene<'_>, new: bool) 
 fn remove_profile(held: &mut Held, name: String, scene: &Scene<'_>) -> Done {
     own("profile", &name, scene.entities.profile(&name).map(|profile| profile.origin))?;
     if scene.entities.active_profile == name {
-        return Err(ChangeError::Refused(format!("the profile '{name}' is active: switch to another one first")));
+        return Err(ChangeError::Refused(told!(
+            "profile-active",
+            "the profile '{name}' is active: switch to another one first",
+            name = name
+        )));
     }
     if let Some(key) = scene.entities.keys.iter().find(|key| key.profile.as_ref() == Some(&name)) {
-        let why = format!("the profile '{name}' is active for the key '{}': switch that one first", key.name);
+        let why = told!(
+            "profile-active-for",
+            "the profile '{name}' is active for the key '{key}': switch that one first",
+            name = name,
+            key = key.name,
+        );
         return Err(ChangeError::Refused(why));
     }
     held.profiles.remove(&name);
@@ -335,7 +344,10 @@ fn use_profile(held: &mut Held, key: Option<&str>, profile: Option<String>, scen
     let detail = profile.clone().unwrap_or_else(|| "the gateway's".to_owned());
     let (row, whose) = match key {
         None if profile.is_none() => {
-            return Err(ChangeError::Refused("the gateway needs an active profile: 'direct' maps nothing".to_owned()));
+            return Err(ChangeError::Refused(told!(
+                "profile-needed",
+                "the gateway needs an active profile: 'direct' maps nothing"
+            )));
         }
         None => (GATEWAY.to_owned(), GATEWAY.to_owned()),
         Some(key) => {
@@ -348,11 +360,16 @@ fn use_profile(held: &mut Held, key: Option<&str>, profile: Option<String>, scen
     logged("use profile", whose, detail)
 }
 
-/// Settings that are never set here, and how they are.
-const NOT_SET_HERE: [(&str, &str); 2] = [
-    ("active_profile", "switch the active profile instead"),
-    ("master_key", "the master key is named by the configuration file or the environment only"),
-];
+/// Why a setting is never set here, if it is one of those.
+fn set_elsewhere(name: &str) -> Option<Told> {
+    match name {
+        "active_profile" => Some(told!("set-by-switch", "switch the active profile instead")),
+        "master_key" => {
+            Some(told!("set-by-file", "the master key is named by the configuration file or the environment only"))
+        }
+        _ => None,
+    }
+}
 
 fn set_settings(held: &mut Held, values: Map<String, Value>, scene: &Scene<'_>) -> Done {
     let mut flat = Vec::new();
@@ -365,8 +382,8 @@ fn set_settings(held: &mut Held, values: Map<String, Value>, scene: &Scene<'_>) 
     let mut settings = scene.entities.settings.clone();
     let names = flat.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(", ");
     for (name, value) in flat {
-        if let Some((_, why)) = NOT_SET_HERE.iter().find(|(fixed, _)| *fixed == name) {
-            return Err(ChangeError::Refused((*why).to_owned()));
+        if let Some(why) = set_elsewhere(&name) {
+            return Err(ChangeError::Refused(why));
         }
         if scene.entities.fixed_settings.contains(&name) {
             return Err(ChangeError::FileManaged { what: "setting", name });

@@ -3,6 +3,7 @@
 use super::held::Held;
 use super::{Applied, ChangeEntry, ChangeError, ChangedThing, Store, StoreError, history, merge};
 use crate::model::check::{self, Problem};
+use crate::told;
 
 impl Store {
     /// The change log, newest first, from before a position.
@@ -32,17 +33,31 @@ impl Store {
         let found = self.0.db.read(|txn| history::one(txn, id))?;
         let (entry, rows) = found.ok_or_else(|| no_change(id))?;
         let words = format!("{} {}", entry.what, entry.name);
-        let refused = |why: String| ChangeError::Refused(format!("change {id} ({}) {why}", words.trim_end()));
         let rows = rows.ok_or_else(|| {
-            refused(format!("cannot be taken back: {}", entry.final_because.as_deref().unwrap_or_default()))
+            ChangeError::Refused(told!(
+                "undo-final",
+                "change {id} ({change}) cannot be taken back: {because}",
+                id = id,
+                change = words.trim_end(),
+                because = entry.final_because.as_deref().unwrap_or_default(),
+            ))
         })?;
         let Some(held) = history::undone(&state.held, &rows, &self.0.seal)? else {
             let later = self.0.db.read(|txn| history::later(txn, id, &rows))?;
-            return Err(refused(match later {
-                Some(later) => format!(
-                    "cannot be taken back: change {later} came after it and touches the same; undo that one first"
+            return Err(ChangeError::Refused(match later {
+                Some(later) => told!(
+                    "undo-later",
+                    "change {id} ({change}) cannot be taken back: change {later} came after it and touches the same; undo that one first",
+                    id = id,
+                    change = words.trim_end(),
+                    later = later,
                 ),
-                None => "cannot be taken back: what it touched has changed since".to_owned(),
+                None => told!(
+                    "undo-changed",
+                    "change {id} ({change}) cannot be taken back: what it touched has changed since",
+                    id = id,
+                    change = words.trim_end(),
+                ),
             }));
         };
         let errors = |held: &Held| {

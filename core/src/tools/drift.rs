@@ -343,9 +343,10 @@ impl Tools {
         }
         for file in project.map(|_| tool.project.iter()).into_iter().flatten() {
             let path = project.unwrap_or(Path::new("")).join(&file.at);
-            if self.machine.place(&tool.files.first().map(|file| file.at.clone()).unwrap_or_default()).as_ref()
-                == Some(&path)
-            {
+            // Who stands in the home folder has the tool's own file before them.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let is_same = |own: std::path::PathBuf| own == path || own.canonicalize().is_ok_and(|own| own == real);
+            if tool.files.iter().filter_map(|own| self.machine.place(&own.at)).any(is_same) {
                 continue;
             }
             let Ok(Some(bytes)) = disk::read(&path) else { continue };

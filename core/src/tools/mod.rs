@@ -31,6 +31,8 @@ pub use run::Launch;
 pub use table::{Models, Note, Tool, Wanted};
 
 use crate::model::Secret;
+use crate::model::Told;
+use crate::told;
 use disk::{Disk, ThisDisk};
 use kept::Shelf;
 
@@ -45,13 +47,13 @@ const KEY_FILE: &str = "key";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
     /// There is no such tool.
-    #[error("there is no tool '{0}': `myelin tool list` names them")]
+    #[error("{}", self.told())]
     Unknown(String),
     /// It is not for this system.
-    #[error("{0} does not run on this system")]
+    #[error("{}", self.told())]
     OtherSystem(String),
     /// No file can be changed for it.
-    #[error("{name} has no file that could be changed: see `myelin tool snippet {id}`")]
+    #[error("{}", self.told())]
     NoFile {
         /// Its name.
         name: String,
@@ -59,10 +61,10 @@ pub enum ToolError {
         id: String,
     },
     /// It must be told a model.
-    #[error("{0} must be told a model: name one, or add a channel first")]
+    #[error("{}", self.told())]
     NoModel(String),
     /// A file cannot be edited.
-    #[error("{} is left as it is: {why}", path.display())]
+    #[error("{}", self.told())]
     Edit {
         /// Which.
         path: PathBuf,
@@ -70,10 +72,10 @@ pub enum ToolError {
         why: String,
     },
     /// A file was changed by someone else in this moment.
-    #[error("{} was changed by another program just now: try again", .0.display())]
+    #[error("{}", self.told())]
     Busy(PathBuf),
     /// The disk refuses.
-    #[error("{}: {why}", path.display())]
+    #[error("{}", self.told())]
     Disk {
         /// Where.
         path: PathBuf,
@@ -81,7 +83,7 @@ pub enum ToolError {
         why: String,
     },
     /// What is remembered cannot be read.
-    #[error("{} cannot be read ({why}); the originals are beside it", path.display())]
+    #[error("{}", self.told())]
     Memory {
         /// Which file.
         path: PathBuf,
@@ -89,22 +91,68 @@ pub enum ToolError {
         why: String,
     },
     /// The copy of what was there is gone or damaged.
-    #[error("the copy {} is gone or damaged", path.display())]
+    #[error("{}", self.told())]
     NoBackup {
         /// Which.
         path: PathBuf,
     },
     /// It is not connected.
-    #[error("{0} is not connected")]
+    #[error("{}", self.told())]
     NotConnected(String),
     /// It cannot be started with variables alone.
-    #[error("{name} cannot be started with variables alone: connect it with `myelin tool connect {id}`")]
+    #[error("{}", self.told())]
     NoRun {
         /// Its name.
         name: String,
         /// Its id.
         id: String,
     },
+}
+
+impl ToolError {
+    /// The words for people.
+    pub fn told(&self) -> Told {
+        match self {
+            Self::Unknown(id) => {
+                told!("tool-unknown", "there is no tool '{id}': `myelin tool list` names them", id = id)
+            }
+            Self::OtherSystem(name) => {
+                told!("tool-other-system", "{name} does not run on this system", name = name)
+            }
+            Self::NoFile { name, id } => told!(
+                "tool-no-file",
+                "{name} has no file that could be changed: see `myelin tool snippet {id}`",
+                name = name,
+                id = id,
+            ),
+            Self::NoModel(name) => {
+                told!("tool-no-model", "{name} must be told a model: name one, or add a channel first", name = name,)
+            }
+            Self::Edit { path, why } => {
+                told!("tool-edit", "{path} is left as it is: {why}", path = path.display(), why = why)
+            }
+            Self::Busy(path) => {
+                told!("tool-busy", "{path} was changed by another program just now: try again", path = path.display(),)
+            }
+            Self::Disk { path, why } => told!("tool-disk", "{path}: {why}", path = path.display(), why = why),
+            Self::Memory { path, why } => told!(
+                "tool-memory",
+                "{path} cannot be read ({why}); the originals are beside it",
+                path = path.display(),
+                why = why,
+            ),
+            Self::NoBackup { path } => {
+                told!("tool-no-backup", "the copy {path} is gone or damaged", path = path.display())
+            }
+            Self::NotConnected(name) => told!("tool-not-connected", "{name} is not connected", name = name),
+            Self::NoRun { name, id } => told!(
+                "tool-no-run",
+                "{name} cannot be started with variables alone: connect it with `myelin tool connect {id}`",
+                name = name,
+                id = id,
+            ),
+        }
+    }
 }
 
 /// The tools of one machine. Cheap to clone.

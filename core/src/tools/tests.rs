@@ -505,6 +505,19 @@ fn variables_shell_files_and_projects_that_beat_the_files_are_named() {
 }
 
 #[test]
+fn in_the_home_folder_a_tools_own_file_is_no_file_of_a_project() {
+    for id in ["gemini-cli", "qwen-code", "claude-code"] {
+        let place = place("linux");
+        lay(&place, Tool::find(id).unwrap(), 2, "plain");
+        place.tools.connect(id, &wanted(), &key(), 1).unwrap();
+        place.tools.keep_key(id, Some(&key())).unwrap();
+        let home = place.tools.machine.home().to_owned();
+        let view = place.tools.look(id, &wanted().base, Some(&home)).unwrap();
+        assert_eq!((view.state, view.overrides.as_slice()), (State::Connected, [].as_slice()), "{id}");
+    }
+}
+
+#[test]
 fn another_path_of_our_own_address_is_nobodys_value() {
     for repaired in [false, true] {
         let place = place("linux");

@@ -1,4 +1,5 @@
 import createClient from "openapi-fetch";
+import { inWords, type Said } from "@/i18n";
 import { value } from "@/lib/store";
 import type { components, paths } from "./schema";
 import { fetchTogether } from "./together";
@@ -17,9 +18,12 @@ export class ApiError extends Error {
   readonly status: number;
   readonly kind: string;
   readonly problems: Problem[];
+  /** The message with its code, by which it is said in another language. */
+  readonly said: Said;
 
-  constructor(status: number, kind: string, message: string, problems: Problem[] = []) {
-    super(message);
+  constructor(status: number, kind: string, said: string | Said, problems: Problem[] = []) {
+    super(typeof said === "string" ? said : said.message);
+    this.said = typeof said === "string" ? { message: said } : said;
     this.name = "ApiError";
     this.status = status;
     this.kind = kind;
@@ -60,5 +64,15 @@ export async function answer<T>(call: Promise<Answer<T>>): Promise<T> {
 function failure(response: Response, body: unknown): ApiError {
   const error = (body as Partial<Schemas["Failure"]> | undefined)?.error;
   const words = typeof error?.message === "string" ? error.message : response.statusText || `status ${response.status}`;
-  return new ApiError(response.status, error?.kind ?? "unknown", words, error?.problems ?? []);
+  const said = { code: error?.code, message: words, values: error?.values };
+  return new ApiError(response.status, error?.kind ?? "unknown", said, error?.problems ?? []);
+}
+
+/** What went wrong, in the language that is shown. */
+export function wordsOf(error: unknown): string {
+  if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error);
+  // The whole is nothing but its parts.
+  const parts = error.said.code === "problems" ? error.problems : [];
+  if (parts.length === 0) return inWords(error.said);
+  return parts.map((problem) => (problem.path ? `${problem.path}: ` : "") + inWords(problem)).join("; ");
 }

@@ -2,7 +2,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useId, useState } from "react";
 import { queries } from "@/app/query";
 import { say } from "@/components/ui/toast";
-import { answer, api } from "./client";
+import { answer, api, wordsOf } from "./client";
 
 /** What several pages ask for, once for all of them. */
 
@@ -87,7 +87,7 @@ export function useChange<In, Out>(run: (input: In) => Promise<Out>, { done, aft
       after?.(out);
     },
     onError: (error) => {
-      if (!inPlace) say(error.message, true);
+      if (!inPlace) say(wordsOf(error), true);
     },
     onSettled: (_out, error) => {
       const read = refreshConfigured();

@@ -118,9 +118,32 @@ test("everything that the gateway says by a code is there in Chinese, with the s
   const words = [...(shapes?.[0].matchAll(/=> "([^"]+)"/g) ?? [])].map((match) => `shape/${match[1]}`);
   const owners = kinds.map((kind) => kind.trim().slice(0, -1).toLowerCase());
   const things = [...code.matchAll(/\bwhat = "([^"]+)"/g)].map((match) => `what/${match[1]}`);
+  const read = (path: string) => readFileSync(join(source, "../../core/src", path), "utf8");
+  const each = (hole: string, text: string, shape: RegExp) =>
+    [...text.matchAll(shape)].map((match) => `${hole}/${match[1]}`);
+  const limit = read("model/limit.rs");
+  const windows = /const WINDOWS[\s\S]+?\];/.exec(limit)?.[0] ?? "";
+  const named = [
+    ...each("thing", code, /\b(?:missing|may_put|own)\("([^"]+)"/g),
+    ...each("thing", code, /\b(?:NotFound|Exists|FileManaged) \{ what: "([^"]+)"/g),
+    ...each("reason", read("routing/live/failure.rs"), /\beffect\(Scope::.+"([^"]+)"\)/g),
+    ...each("reason", code, /REASON_UNKNOWN: &str = "([^"]+)"/g),
+    ...each("why", code, /WHY_UNKNOWN: &str = "([^"]+)"/g),
+    ...each("because", /fn final_because[\s\S]+?\n\}/.exec(code)?.[0] ?? "", /=> "([^"]+)"/g),
+    ...each("by", /const BY: .+;/.exec(read("gateway/spend.rs"))?.[0].toLowerCase() ?? "", /dimension::(\w+)/g),
+    ...each("unit", /fn unit\(self\)[\s\S]+?\n {4}\}/.exec(limit)?.[0] ?? "", /=> "([^"]+)"/g),
+    ...each("window", windows.replace(/.*"total".*\n/, ""), /\("(\w+)"/g).map((name) => name.replace("/", "/per ")),
+    ...each("window", /fn window_in_words[\s\S]+?\n {4}\}/.exec(limit)?.[0] ?? "", /=> "([^"]+)"/g),
+  ];
+  expect(new Set(named.map((name) => name.split("/")[0])).size, "every table can be read").toBe(7);
   expect(words.length).toBeGreaterThan(5);
   expect(owners.length).toBeGreaterThan(3);
-  const wanted = new Set([...words, ...owners.flatMap((kind) => [`parent/${kind}`, `owner/${kind}`]), ...things]);
+  const wanted = new Set([
+    ...words,
+    ...owners.flatMap((kind) => [`parent/${kind}`, `owner/${kind}`]),
+    ...things,
+    ...named,
+  ]);
   const values = Object.keys(said).filter((name) => name.includes("/"));
   expect(values.toSorted()).toEqual([...wanted].toSorted());
 });

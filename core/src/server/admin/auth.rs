@@ -15,6 +15,7 @@ use super::error::{AdminError, Failure};
 use super::extract::Sent;
 use super::{Admin, Done};
 use crate::store::hash_secret;
+use crate::told;
 
 /// Name of the session's cookie.
 pub const COOKIE: &str = "myelin_session";
@@ -92,9 +93,11 @@ pub(super) async fn with_token(State(admin): State<Admin>, mut request: Request,
             request.extensions_mut().insert(Who("admin".to_owned()));
         }
         None => {
-            let message =
-                "an admin token (mya-…) is needed: `myelin admin token` makes one; virtual keys do not work here";
-            let refusal = AdminError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
+            let told = told!(
+                "token-needed",
+                "an admin token (mya-…) is needed: `myelin admin token` makes one; virtual keys do not work here",
+            );
+            let refusal = AdminError::told(StatusCode::UNAUTHORIZED, "unauthorized", told);
             return ([("www-authenticate", "Bearer")], refusal).into_response();
         }
     }
@@ -161,11 +164,9 @@ pub(super) struct LogIn {
 #[utoipa::path(post, path = "/api/v1/session", tag = "session", request_body = LogIn, security(()),
     responses((status = 200, body = Done), (status = 401, body = Failure)))]
 pub(super) async fn log_in(State(admin): State<Admin>, Sent(sent): Sent<LogIn>) -> Result<Response, AdminError> {
-    let token = admin
-        .services
-        .store
-        .admin_token(sent.token.trim())
-        .ok_or_else(|| AdminError::new(StatusCode::UNAUTHORIZED, "unauthorized", "this is no admin token"))?;
+    let token = admin.services.store.admin_token(sent.token.trim()).ok_or_else(|| {
+        AdminError::told(StatusCode::UNAUTHORIZED, "unauthorized", told!("no-token", "this is no admin token"))
+    })?;
     let name = admin
         .sessions
         .open(token.id, admin.services.clock.unix_ms())

@@ -247,16 +247,17 @@ pub(super) async fn import_config(
     Extension(who): Extension<Who>,
     Sent(input): Sent<ImportInput>,
 ) -> Result<Json<ImportView>, AdminError> {
-    let wrong = |why: String| AdminError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", why);
+    let wrong = |why: Told| AdminError::told(StatusCode::UNPROCESSABLE_ENTITY, "invalid", why);
     let bytes = match (input.text, input.base64, input.found) {
         (Some(text), None, None) => text.into_bytes(),
         (None, None, Some(path)) => read_found(&admin, input.kind, path).await?,
         (None, Some(text), None) => base64::engine::general_purpose::STANDARD
             .decode(text)
-            .map_err(|_| wrong("base64: it is none".to_owned()))?,
-        _ => return Err(wrong("give one of text, base64 and found".to_owned())),
+            .map_err(|_| wrong(told!("no-base64", "base64: it is none")))?,
+        _ => return Err(wrong(told!("import-one-of", "give one of text, base64 and found"))),
     };
-    let mut imported = import::read(input.kind, &bytes).map_err(|why| wrong(why.to_string()))?;
+    let mut imported =
+        import::read(input.kind, &bytes).map_err(|why| wrong(told!("import-unread", "{why}", why = why)))?;
     rename(&admin, &mut imported);
     if input.apply {
         // Profiles name channels: those first.

@@ -1,10 +1,14 @@
 //! Failures of the admin API: one shape, one status for each kind.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::model::Told;
 use crate::model::check::Problem;
 use crate::store::{ChangeError, StoreError};
 
@@ -20,8 +24,16 @@ pub struct Failure {
 pub struct FailureBody {
     /// `unauthorized`, `not-found`, `exists`, `file-managed`, `refused`, `invalid`, `upstream`, `store`.
     pub kind: String,
+    /// Which sentence the message is, where it has a code: one code for one text, such as `no-such-thing`.
+    #[schema(value_type = String)]
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub code: Cow<'static, str>,
     /// For people.
     pub message: String,
+    /// What stands in the message, by name.
+    #[schema(value_type = BTreeMap<String, String>)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<Cow<'static, str>, String>,
     /// Each thing that is wrong with what was sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -36,7 +48,19 @@ pub(crate) struct AdminError {
 
 impl AdminError {
     pub(crate) fn new(status: StatusCode, kind: &str, message: impl Into<String>) -> Self {
-        Self { status, body: FailureBody { kind: kind.to_owned(), message: message.into(), problems: Vec::new() } }
+        let told = Told { code: Cow::Borrowed(""), words: message.into(), values: BTreeMap::new() };
+        Self::told(status, kind, told)
+    }
+
+    /// Something that the console's people meet: it has a code, so that they read it in their language.
+    pub(crate) fn told(status: StatusCode, kind: &str, told: Told) -> Self {
+        let Told { code, words: message, values } = told;
+        Self { status, body: FailureBody { kind: kind.to_owned(), code, message, values, problems: Vec::new() } }
+    }
+
+    /// What was sent makes no sense, for people.
+    pub(crate) fn wrong(told: Told) -> Self {
+        Self::told(StatusCode::BAD_REQUEST, "invalid", told)
     }
 
     /// What was sent makes no sense.
@@ -52,7 +76,7 @@ impl AdminError {
 
 impl From<ChangeError> for AdminError {
     fn from(error: ChangeError) -> Self {
-        let message = error.to_string();
+        let told = error.told();
         let (status, kind, problems) = match error {
             ChangeError::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", Vec::new()),
             ChangeError::Exists { .. } => (StatusCode::CONFLICT, "exists", Vec::new()),
@@ -61,14 +85,16 @@ impl From<ChangeError> for AdminError {
             ChangeError::Invalid { problems } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", problems),
             ChangeError::Store(error) => return error.into(),
         };
-        Self { status, body: FailureBody { kind: kind.to_owned(), message, problems } }
+        let mut refusal = Self::told(status, kind, told);
+        refusal.body.problems = problems;
+        refusal
     }
 }
 
 impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed an admin request");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", error.to_string())
+        Self::told(StatusCode::INTERNAL_SERVER_ERROR, "store", error.told())
     }
 }
 

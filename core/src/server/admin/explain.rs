@@ -10,6 +10,7 @@ use super::error::{AdminError, Failure};
 use super::extract::Asked;
 use crate::pipeline::{Explanation, Supposed, explain};
 use crate::routing::Described;
+use crate::told;
 
 /// A request as somebody describes it.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -52,7 +53,7 @@ pub(super) async fn read(
     Asked(query): Asked<ExplainQuery>,
 ) -> Result<Json<Explanation>, AdminError> {
     if query.model.is_empty() {
-        return Err(AdminError::invalid("name the model: ?model=…"));
+        return Err(AdminError::wrong(told!("name-the-model", "which model? `model` is empty")));
     }
     let pairs = |text: Option<String>| -> Vec<(String, String)> {
         let lines = text.unwrap_or_default();

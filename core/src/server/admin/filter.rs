@@ -5,6 +5,7 @@
 use super::error::AdminError;
 use crate::model::{Entities, NanoUsd};
 use crate::store::{Dimension, Filter, Link};
+use crate::told;
 
 /// Parameters of a query in the order in which they came.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -93,7 +94,12 @@ pub(super) fn read(pairs: Pairs, entities: &Entities) -> Result<(Filter, Pairs),
                 _ => true,
             };
             if !known {
-                return Err(AdminError::invalid(format!("'{name}' cannot be '{value}'")));
+                return Err(AdminError::wrong(told!(
+                    "cannot-be",
+                    "'{name}' cannot be '{value}'",
+                    name = name,
+                    value = value
+                )));
             }
             match filter.any.iter_mut().find(|(own, _)| *own == dimension) {
                 Some((_, any)) => any.push(value),
@@ -119,7 +125,9 @@ pub(super) fn read(pairs: Pairs, entities: &Entities) -> Result<(Filter, Pairs),
 
 /// A value that is a number or a flag.
 pub(super) fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, AdminError> {
-    value.parse().map_err(|_| AdminError::invalid(format!("'{name}' cannot be '{value}'")))
+    value
+        .parse()
+        .map_err(|_| AdminError::wrong(told!("cannot-be", "'{name}' cannot be '{value}'", name = name, value = value)))
 }
 
 /// What nobody understood.

@@ -11,6 +11,7 @@ use super::error::{AdminError, Failure};
 use super::extract::Sent;
 use crate::events::{Event, Level};
 use crate::routing::{BreakerView, Errand, HeldKey, LoadView, Trouble};
+use crate::told;
 
 /// How everything fares.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -147,8 +148,8 @@ pub(super) async fn reset(
         let key = entities.key(key).ok_or_else(|| AdminError::missing("key", key))?;
         let released = admin.services.fleet.release_key(&key.id, now_ms);
         if released {
-            let message = format!("the key {} is released by {}", key.name, who.0);
-            let event = Event::new(now_ms, Level::Info, "key-released", key.name.as_str(), message);
+            let told = told!("event-key-released", "the key {name} is released by {who}", name = key.name, who = who.0);
+            let event = Event::new(now_ms, Level::Info, "key-released", key.name.as_str(), told);
             admin.services.events.tell(event.with("key", key.id.clone()));
         }
         return Ok(Json(ResetDone { reset: usize::from(released) }));
@@ -162,13 +163,23 @@ pub(super) async fn reset(
     tracing::info!(who = who.0, channel = input.channel, model = input.model, reset, "put back in rotation");
     if reset > 0 {
         let subject = input.channel.clone().unwrap_or_else(|| "all".to_owned());
-        let what = match (&input.channel, &input.model) {
-            (Some(channel), Some(model)) => format!("{channel}/{model} is"),
-            (Some(channel), None) => format!("everything at {channel} is"),
-            _ => "everything is".to_owned(),
+        let told = match (&input.channel, &input.model) {
+            (Some(channel), Some(model)) => told!(
+                "event-reset-model",
+                "{channel}/{model} is put back in rotation by {who}",
+                channel = channel,
+                model = model,
+                who = who.0,
+            ),
+            (Some(channel), None) => told!(
+                "event-reset-channel",
+                "everything at {channel} is put back in rotation by {who}",
+                channel = channel,
+                who = who.0,
+            ),
+            _ => told!("event-reset-all", "everything is put back in rotation by {who}", who = who.0),
         };
-        let message = format!("{what} put back in rotation by {}", who.0);
-        let event = Event::new(now_ms, Level::Info, "breaker-closed", subject, message);
+        let event = Event::new(now_ms, Level::Info, "breaker-closed", subject, told);
         let event = event.with("channel", input.channel).with("model", input.model);
         admin.services.events.tell(event.with("reset", reset));
     }

@@ -18,6 +18,7 @@ use super::extract::{Asked, Sent};
 use crate::model::{Budgeted, Channel, Entities, ImportedPrices, Multiplier, NanoUsd, OwnPrice, Price, RequestRecord};
 use crate::pricing::{Book, Imported, ModelLimits, PriceOrigin, Table};
 use crate::store::{Change, Dimension, Filter, Rewritten, Shift};
+use crate::told;
 
 /// Largest price list that can be imported.
 const MOST_BYTES: usize = 32 << 20;
@@ -223,7 +224,13 @@ pub(super) async fn import(
     request: axum::extract::Request,
 ) -> Result<Json<ImportDone>, AdminError> {
     let body = Limited::new(request.into_body(), MOST_BYTES).collect().await;
-    let too_large = |_| AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", "the list is larger than 32 MiB");
+    let too_large = |_| {
+        AdminError::told(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid",
+            told!("prices-large", "the list is larger than 32 MiB"),
+        )
+    };
     let bytes = body.map_err(too_large)?.to_bytes();
     let read = tokio::task::spawn_blocking(move || {
         let imported = Imported::read(&bytes)?;
@@ -237,8 +244,8 @@ pub(super) async fn import(
     });
     let read = read.await.map_err(|error| AdminError::invalid(error.to_string()))?;
     let refused = |error: crate::pricing::ImportError| {
-        let message = format!("the price list was refused and nothing changed: {error}");
-        AdminError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
+        let told = told!("prices-refused", "the price list was refused and nothing changed: {why}", why = error);
+        AdminError::told(StatusCode::UNPROCESSABLE_ENTITY, "invalid", told)
     };
     let (source, priced, table) = read.map_err(refused)?;
     let change = Change::ImportPrices { source: source.clone(), priced, text: table.text().into() };
@@ -255,8 +262,8 @@ pub(super) async fn drop_import(
     Extension(who): Extension<Who>,
 ) -> Result<Json<super::Done>, AdminError> {
     if admin.services.store.entities().prices.imported.is_none() {
-        let why = "no price list was imported: the bundled one holds already";
-        return Err(AdminError::new(StatusCode::NOT_FOUND, "not-found", why));
+        let why = told!("no-price-list", "no price list was imported: the bundled one holds already");
+        return Err(AdminError::told(StatusCode::NOT_FOUND, "not-found", why));
     }
     let change = Change::ImportPrices { source: String::new(), priced: 0, text: "".into() };
     admin.services.store.apply(change, &who.0).await?;

@@ -13,6 +13,7 @@ use super::error::{AdminError, Failure};
 use super::extract::{Asked, Named, Sent};
 use super::{Admin, Done};
 use crate::gateway::{Bench, BenchError, ToolAsk};
+use crate::told;
 use crate::tools::{Connected, Note, Pin, Restored, ToolError, View};
 
 /// A tool with its key.
@@ -124,7 +125,7 @@ impl From<ToolError> for AdminError {
             }
             _ => (StatusCode::CONFLICT, "refused"),
         };
-        Self::new(status, kind, error.to_string())
+        Self::told(status, kind, error.told())
     }
 }
 
@@ -133,7 +134,10 @@ impl From<BenchError> for AdminError {
         match error {
             BenchError::Tool(error) => error.into(),
             BenchError::Change(error) => error.into(),
-            BenchError::Stopped => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", error.to_string()),
+            BenchError::Stopped => {
+                let told = told!("stopped", "it was stopped before it was done");
+                Self::told(StatusCode::INTERNAL_SERVER_ERROR, "store", told)
+            }
         }
     }
 }

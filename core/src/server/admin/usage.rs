@@ -17,6 +17,7 @@ use crate::store::{
     Bucket, Dimension, Grouping, LOOK_BACK_DAYS, Ledger, MOST_MINUTES_MS, StoodOut, Sums, UsageAnswer, UsageQuery,
     outlook,
 };
+use crate::told;
 
 const DAY_MS: u64 = 86_400_000;
 /// Groups of one answer.
@@ -211,11 +212,14 @@ pub(super) fn question(admin: &Admin, pairs: Pairs, usual_by: &str) -> Result<(U
         }
     }
     if given.is_some_and(|(since, until)| since >= until) {
-        return Err(AdminError::invalid("the range is empty: 'since' is not before 'until'"));
+        return Err(AdminError::wrong(told!("range-empty", "the range is empty: it ends before it begins")));
     }
     let words = groupings(&by, &mut query)?;
     if query.bucket == Some(Bucket::Minute) && query.until.saturating_sub(query.since) > MOST_MINUTES_MS {
-        return Err(AdminError::invalid("minutes are shown for up to six hours: give 'since' and 'until'"));
+        return Err(AdminError::wrong(told!(
+            "minutes-long",
+            "minutes are shown for up to six hours: give 'since' and 'until'"
+        )));
     }
     Ok((query, words))
 }
@@ -226,7 +230,11 @@ pub(super) fn zone(name: &str) -> Result<Option<TimeZone>, AdminError> {
         return Ok(None);
     }
     TimeZone::get(name).map(Some).map_err(|_| {
-        AdminError::invalid(format!("there is no time zone '{name}': write an IANA name, such as Europe/Berlin or UTC"))
+        AdminError::wrong(told!(
+            "no-zone",
+            "there is no time zone '{name}': write an IANA name, such as Europe/Berlin or UTC",
+            name = name,
+        ))
     })
 }
 

@@ -211,15 +211,15 @@ pub(super) async fn restore(
 
 impl From<BackupError> for AdminError {
     fn from(error: BackupError) -> Self {
-        let message = error.to_string();
+        let told = error.told();
         match error {
-            BackupError::Busy => Self::new(StatusCode::CONFLICT, "refused", message),
+            BackupError::Busy => Self::told(StatusCode::CONFLICT, "refused", told),
             BackupError::Store(error) => error.into(),
             BackupError::Io(error) => {
                 tracing::error!(%error, "a backup could not be read or written");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store", message)
+                Self::told(StatusCode::INTERNAL_SERVER_ERROR, "store", told)
             }
-            _ => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message),
+            _ => Self::told(StatusCode::UNPROCESSABLE_ENTITY, "invalid", told),
         }
     }
 }

@@ -22,6 +22,8 @@ use super::seal::Seal;
 use super::tables::{CHANGE_ROWS, CHANNELS, META, REQUESTS, SCHEMA};
 use super::{StoreError, bodies, held, history, migrate};
 use crate::model::Secret;
+use crate::model::Told;
+use crate::told;
 pub use sealed::LEAST_PASSPHRASE;
 use sealed::{Opener, Sealer};
 use tables::{Carried, MAIN, SCHEMA_ROW};
@@ -54,18 +56,16 @@ const END: u8 = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// Too short.
-    #[error("the passphrase is too short: at least {LEAST_PASSPHRASE} characters")]
+    #[error("{}", self.told())]
     WeakPassphrase,
     /// Not this one.
-    #[error("the passphrase is wrong: nothing was changed")]
+    #[error("{}", self.told())]
     WrongPassphrase,
     /// Something else.
-    #[error("this is no backup of myelin")]
+    #[error("{}", self.told())]
     NoBackup,
     /// A newer Myelin made it.
-    #[error(
-        "the backup was made by a newer myelin ({what} {found}, this one knows {known}): update this myelin; nothing was changed"
-    )]
+    #[error("{}", self.told())]
     Newer {
         /// `format` or `schema`.
         what: &'static str,
@@ -75,20 +75,51 @@ pub enum BackupError {
         known: u64,
     },
     /// Its end is missing.
-    #[error("the backup is cut off: its end is missing; nothing was changed")]
+    #[error("{}", self.told())]
     Truncated,
     /// Something in it is not as it was written.
-    #[error("the backup is damaged ({0}); nothing was changed")]
+    #[error("{}", self.told())]
     Damaged(String),
     /// There is one already.
-    #[error("another backup or restore is under way")]
+    #[error("{}", self.told())]
     Busy,
     /// It could not be read or written.
-    #[error("{0}")]
+    #[error("{}", self.told())]
     Io(std::io::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl BackupError {
+    /// The words for people.
+    pub fn told(&self) -> Told {
+        match self {
+            Self::WeakPassphrase => told!(
+                "passphrase-weak",
+                "the passphrase is too short: at least {least} characters",
+                least = LEAST_PASSPHRASE,
+            ),
+            Self::WrongPassphrase => told!("passphrase-wrong", "the passphrase is wrong: nothing was changed"),
+            Self::NoBackup => told!("no-backup", "this is no backup of myelin"),
+            Self::Newer { what, found, known } => told!(
+                "backup-newer",
+                "the backup was made by a newer myelin ({part} {found}, this one knows {known}): update this myelin; nothing was changed",
+                part = what,
+                found = found,
+                known = known,
+            ),
+            Self::Truncated => {
+                told!("backup-cut", "the backup is cut off: its end is missing; nothing was changed")
+            }
+            Self::Damaged(why) => {
+                told!("backup-damaged", "the backup is damaged ({why}); nothing was changed", why = why)
+            }
+            Self::Busy => told!("backup-busy", "another backup or restore is under way"),
+            Self::Io(why) => told!("backup-io", "{why}", why = why),
+            Self::Store(error) => error.told(),
+        }
+    }
 }
 
 impl From<std::io::Error> for BackupError {

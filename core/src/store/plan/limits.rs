@@ -46,11 +46,21 @@ pub(super) fn remove_owner(held: &mut Held, owner: &OwnerRef, scene: &Scene<'_>)
     let name = owner.to_string();
     own("owner", &name, scene.entities.owner(owner).map(|owner| owner.origin))?;
     if let Some(key) = scene.entities.keys.iter().find(|key| key.owner.as_ref() == Some(owner)) {
-        let why = format!("the key '{}' belongs to '{name}': give it to another owner or remove it first", key.name);
+        let why = told!(
+            "owner-has-key",
+            "the key '{key}' belongs to '{name}': give it to another owner or remove it first",
+            key = key.name,
+            name = name,
+        );
         return Err(ChangeError::Refused(why));
     }
     if let Some(below) = scene.entities.owners.iter().find(|below| below.parent.as_ref() == Some(owner)) {
-        let why = format!("'{}' stands below '{name}': move or remove it first", below.reference());
+        let why = told!(
+            "owner-has-below",
+            "'{below}' stands below '{name}': move or remove it first",
+            below = below.reference(),
+            name = name,
+        );
         return Err(ChangeError::Refused(why));
     }
     held.owners.remove(&name);

@@ -1,7 +1,7 @@
 import clsx from "clsx";
 import { CircleAlert, CircleCheck, Info, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
-import { ApiError } from "@/api/client";
+import { ApiError, wordsOf } from "@/api/client";
 import { type Key, useT } from "@/i18n";
 import { Button } from "./button";
 import { Problems } from "./problems";
@@ -49,7 +49,7 @@ export function Failure({ error, retry, title }: { error: unknown; retry?: () =>
   const t = useT();
   const known = error instanceof ApiError ? error : undefined;
   const advice = known && ADVICE[known.kind];
-  const words = error instanceof Error ? error.message : String(error);
+  const words = wordsOf(error);
   const heading = title ?? (known?.kind === "unreachable" ? t("errors.noAnswer") : words);
   return (
     <Notice

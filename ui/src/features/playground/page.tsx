@@ -1,6 +1,7 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Columns2, Eraser, Send, Square } from "lucide-react";
 import { useRef, useState } from "react";
+import { wordsOf } from "@/api/client";
 import { useModels, useProfiles } from "@/api/queries";
 import { Button } from "@/components/ui/button";
 import { Check, Field, Input, Select, TextArea } from "@/components/ui/field";
@@ -86,7 +87,7 @@ export function PlaygroundPage() {
       try {
         await run(ask, profile, control.signal, (run) => put(at, () => ({ run })));
       } catch (error) {
-        if (!control.signal.aborted) put(at, () => ({ error: error instanceof Error ? error.message : String(error) }));
+        if (!control.signal.aborted) put(at, () => ({ error: wordsOf(error) }));
       }
       put(at, ({ turns, run }) =>
         run?.answer.text ? { turns: [...turns, { role: "assistant", text: run.answer.text }] } : {},

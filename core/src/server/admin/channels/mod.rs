@@ -16,6 +16,7 @@ use super::{Admin, Done};
 use crate::model::check::Problem;
 use crate::model::{Channel, ChannelState, Entities, Origin};
 use crate::store::{Applied, Change, ChangeError};
+use crate::told;
 
 pub use input::{ChannelInput, ChannelPatch};
 pub use view::ChannelView;
@@ -198,7 +199,11 @@ pub(super) async fn enable(
     let make = move |entities: &Entities| {
         let channel = find(entities, &wanted)?;
         if !input.force && channel.origin == Origin::Store && !matches!(channel.state, ChannelState::Working { .. }) {
-            let why = format!("no test of the channel '{wanted}' has passed: test it first, or force it");
+            let why = told!(
+                "untested",
+                "no test of the channel '{name}' has passed: test it first, or force it",
+                name = wanted,
+            );
             return Err(ChangeError::Refused(why));
         }
         Ok(Change::EnableChannel { name: wanted, enabled: true })

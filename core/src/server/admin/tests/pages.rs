@@ -5,6 +5,7 @@ use myelin_protocol::ir::Usage;
 use super::*;
 use crate::events::{Event, Level};
 use crate::model::{NanoUsd, RequestState};
+use crate::told;
 
 const NOW: u64 = 1_800_000_000_000;
 const HOUR: u64 = 3_600_000;
@@ -50,7 +51,7 @@ async fn failures_and_what_happened_meanwhile_are_one_answer_and_old_news_is_no_
         RequestRecord { state: RequestState::Failed, error: Some("timeout".into()), ..RequestRecord::default() };
     book(&world, vec![record(1, NOW - HOUR, failed)]).await;
     for (at, level) in [(NOW - 30 * HOUR, Level::Error), (NOW - HOUR, Level::Info), (NOW - HOUR, Level::Warning)] {
-        world.services.events.tell(Event::new(at, level, "breaker-open", "main", "it is out"));
+        world.services.events.tell(Event::new(at, level, "breaker-open", "main", told!("test", "it is out")));
     }
     let alerts = world.get("/overview").await["alerts"].clone();
     assert_eq!(alerts.as_array().unwrap().iter().map(|event| event["level"].clone()).collect::<Vec<_>>(), ["warning"]);
