@@ -11,6 +11,8 @@ use crate::model::FailureClass;
 pub mod codes {
     /// No connection to the provider could be made.
     pub const CONNECT: &str = "upstream_unreachable";
+    /// The provider knows the key, and it is not for this.
+    pub const NOT_FOR_THIS: &str = "upstream_forbidden";
     /// The connection, or the provider's answer, broke off.
     pub const CUT: &str = "upstream_cut";
     /// The provider's answer holds nothing.

@@ -31,6 +31,9 @@ fn row(channel: &str, trouble: &Value) -> Vec<String> {
     let model = text(trouble, "/model");
     let credential = trouble.pointer("/credential").and_then(Value::as_u64);
     let mut what = if model == "-" { channel.to_owned() } else { format!("{channel}/{model}") };
+    if let Some(operation) = trouble.pointer("/operation").and_then(Value::as_str) {
+        what.push_str(&format!(" for {operation}"));
+    }
     if let Some(position) = credential {
         what.push_str(&format!(" credential {}", position + 1));
     }
@@ -55,5 +58,9 @@ fn numbers(channel: &str, model: &Value) -> Vec<String> {
     let calls = format!("{} of {} failed in 5 min", text(model, "/failures"), text(model, "/calls"));
     let busy = format!("{} under way", text(model, "/in_flight"));
     let words = std::iter::once(calls).chain(times).collect::<Vec<_>>().join(", ");
-    vec![format!("  {channel}/{}", text(model, "/model")), busy, String::new(), words, String::new()]
+    let mut what = format!("  {channel}/{}", text(model, "/model"));
+    if let Some(operation) = model.pointer("/operation").and_then(Value::as_str) {
+        what.push_str(&format!(" for {operation}"));
+    }
+    vec![what, busy, String::new(), words, String::new()]
 }

@@ -11,7 +11,7 @@ use crate::error::{GatewayError, Kind, codes};
 use crate::model::{ChannelProbe, ChannelState, Entities, ProbeHow};
 use crate::pipeline::{probed, told};
 use crate::providers::{self, Look, TestReport};
-use crate::routing::{Ended, Failure, How, Trouble};
+use crate::routing::{Ended, Errand, Failure, How, Trouble};
 use crate::snapshot::{Line, Snapshot};
 use crate::store::Change;
 
@@ -28,9 +28,15 @@ fn settles(line: &Line, probe: &ChannelProbe, trouble: &Trouble, why: Failure) -
         ProbeHow::Talk => {
             let own = line.channel.config.models.as_ref().and_then(|models| models.first());
             let asked = probe.model.as_deref().or(own.map(|model| model.upstream()));
-            trouble.upstream.is_none() || trouble.upstream.as_deref() == asked
+            let same = trouble.errand == talks(line) && trouble.upstream.as_deref() == asked;
+            trouble.upstream.is_none() || same
         }
     }
+}
+
+/// What a probe that talks asks for: vectors where there is nothing else.
+fn talks(line: &Line) -> Errand {
+    if line.channel.is_embedder() { Errand::Embeddings } else { Errand::Conversation }
 }
 
 /// When a channel was looked at last, and with which credential.
@@ -105,8 +111,10 @@ impl Gateway {
         }
         if probe.how == ProbeHow::Talk {
             // Traffic says as much, and costs nothing more; and what is left alone is not asked for money.
-            let asked = fleet.loads(name, now_ms).iter().any(|(_, load)| load.calls > 0);
-            let open = troubles.iter().any(|trouble| trouble.view.as_ref().is_some_and(|view| view.state == "open"));
+            let own = talks(line);
+            let asked = fleet.loads(name, now_ms).iter().any(|(_, errand, load)| *errand == own && load.calls > 0);
+            let alike = troubles.iter().filter(|trouble| trouble.upstream.is_none() || trouble.errand == own);
+            let open = alike.filter_map(|trouble| trouble.view.as_ref()).any(|view| view.state == "open");
             if asked || open {
                 return None;
             }
@@ -134,7 +142,7 @@ impl Gateway {
                     },
                 };
                 let name = line.channel.name();
-                self.services().fleet.begin(name, &model, clock.unix_ms());
+                self.services().fleet.begin(name, &model, talks(line), clock.unix_ms());
                 let report = providers::test(&line.channel, credential, &model, line.client.as_ref(), clock).await;
                 probed(self.services(), line, credential, &report);
                 self.talked(line, credential, &report);
@@ -192,7 +200,8 @@ impl Gateway {
         let position = u32::try_from(credential).unwrap_or_default();
         let credential = snapshot.routing.credential(channel, position).map(|live| &**live);
         let now_ms = self.services().clock.unix_ms();
-        let ended = Ended { channel, upstream, credential, how, now_ms, jitter: fastrand::u64(0..1_000) };
+        let errand = talks(line);
+        let ended = Ended { channel, upstream, errand, credential, how, now_ms, jitter: fastrand::u64(0..1_000) };
         for trouble in teach(&ended, &snapshot.settings.breaker) {
             told(self.services(), &trouble);
         }

@@ -225,7 +225,7 @@ async fn attempt(job: &mut Job, ask: &Ask, candidate: &Candidate) -> Result<Answ
 
 fn not_offered(channel: &LiveChannel, aside: &Aside) -> GatewayError {
     let message = format!("the channel {} offers no {}", channel.name(), aside.label());
-    GatewayError::new(Kind::NoCandidate, message).retry(Retry::Elsewhere)
+    GatewayError::new(Kind::Unsupported, message).retry(Retry::Elsewhere)
 }
 
 /// What of a provider's head the client needs.

@@ -27,7 +27,7 @@ use super::{Job, Services, arriving, contest, error, media, passthrough};
 use crate::error::{GatewayError, Kind, Retry};
 use crate::model::{RequestRecord, RequestState};
 use crate::providers::{Accepted, LiveChannel, Operation};
-use crate::routing::{Candidate, Standing};
+use crate::routing::{Candidate, Errand, Standing};
 use crate::upstream;
 use crate::upstream::timeouts::{Deadline, Limits, Waiting};
 
@@ -257,6 +257,16 @@ impl Job {
     pub(super) fn enter(&mut self, candidate: &Candidate) -> bool {
         let probe = self.snapshot.routing.take_probe(candidate, self.services.clock.unix_ms());
         probe.map(|probe| self.settle.hold(probe)).is_some()
+    }
+
+    /// Who does something for a conversation that is none itself: of those who would have it, in the first one's group and under its name of the model,
+    /// the first that was not left alone lately for this very thing.
+    pub(super) fn beside(&self, candidates: &[Candidate], errand: Errand) -> Option<Candidate> {
+        let first = candidates.first()?;
+        let now_ms = self.services.clock.unix_ms();
+        let alike = candidates.iter().filter(|own| own.group == first.group && own.upstream == first.upstream);
+        let mut turned = alike.map(|own| self.snapshot.routing.turned(own, errand, now_ms));
+        turned.find(|own| !matches!(own.standing, Standing::Benched(_)))
     }
 
     /// An attempt failed: what follows is told to `tries`.

@@ -15,7 +15,7 @@ use super::stored::{self, Follow};
 use super::target::Target;
 use crate::error::{GatewayError, Kind};
 use crate::providers::{LiveChannel, Operation};
-use crate::routing::Candidate;
+use crate::routing::{Candidate, Errand};
 use crate::upstream::timeouts::Deadline;
 
 /// Answers `count_tokens`, `countTokens` and `input_tokens`.
@@ -33,8 +33,8 @@ pub(crate) async fn run(mut job: Box<Job>, format: ApiFormat, body: Bytes, path_
             if let Err(error) = follow.narrow(&job, &mut deployments) {
                 return job.fail(error);
             }
-            match deployments.candidates.first() {
-                Some(first) => ask_provider(&mut job, format, &request, first).await,
+            match job.beside(&deployments.candidates, Errand::Counting) {
+                Some(candidate) => ask_provider(&mut job, format, &request, &candidate).await,
                 None => None,
             }
         }

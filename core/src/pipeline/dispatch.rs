@@ -81,7 +81,7 @@ impl Job {
             format: format.to_owned(),
             ..AttemptRecord::default()
         };
-        self.settle.open_attempt(attempt, quote);
+        self.settle.open_attempt(attempt, candidate.errand, quote);
     }
 
     /// Builds, signs and sends one upstream request; waits for the head of the answer. `native`: the caller's head means something to this provider.

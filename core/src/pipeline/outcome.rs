@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{GatewayError, Kind};
 use crate::events::{Event, Level};
 use crate::model::{AttemptOutcome, AttemptRecord, DisableRule, RequestRecord, Told};
-use crate::routing::{Ended, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
+use crate::routing::{Ended, Errand, FOR_GOOD, Failure, How, Place, Rule, Spent, Trouble};
 use crate::snapshot::Snapshot;
 use crate::told;
 
@@ -16,6 +16,8 @@ use super::Services;
 pub(crate) struct Outcome<'a> {
     /// Whom it went to, how long it took, how it ended.
     pub attempt: &'a AttemptRecord,
+    /// What was asked for.
+    pub errand: Errand,
     /// The classified failure; `None` if it answered or the client left.
     pub failure: Option<&'a GatewayError>,
     /// From its beginning to the first content that went to the client, streams only.
@@ -25,9 +27,9 @@ pub(crate) struct Outcome<'a> {
 }
 
 /// An attempt begins.
-pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, conversation: Option<u64>) {
+pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, errand: Errand, conversation: Option<u64>) {
     let now_ms = services.clock.unix_ms();
-    services.fleet.begin(&attempt.channel, &attempt.upstream_model, now_ms);
+    services.fleet.begin(&attempt.channel, &attempt.upstream_model, errand, now_ms);
     // Requests of one conversation that come close together stay together; where it answered counts in the end.
     if let Some(conversation) = conversation
         && services.fleet.affinity.find(conversation, now_ms, u64::MAX).is_none()
@@ -38,7 +40,7 @@ pub(crate) fn begun(services: &Services, attempt: &AttemptRecord, conversation: 
 
 /// An attempt ended. Called from the hot path: no lock across an await, no store.
 pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
-    let Outcome { attempt, failure, first_token, conversation } = outcome;
+    let Outcome { attempt, errand, failure, first_token, conversation } = outcome;
     let AttemptRecord { channel, upstream_model, credential, status, duration_us, .. } = attempt;
     let now_ms = services.clock.unix_ms();
     if attempt.outcome == AttemptOutcome::Answered {
@@ -65,6 +67,7 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
     let ended = Ended {
         channel,
         upstream: upstream_model,
+        errand: *errand,
         credential: live.map(|live| &**live),
         how,
         now_ms,
@@ -76,8 +79,8 @@ pub(crate) fn ended(services: &Services, outcome: &Outcome<'_>) {
 }
 
 /// So many tokens were used in the end.
-pub(crate) fn used(services: &Services, channel: &str, upstream: &str, tokens: u64) {
-    services.fleet.used(channel, upstream, tokens, services.clock.unix_ms());
+pub(crate) fn used(services: &Services, channel: &str, upstream: &str, errand: Errand, tokens: u64) {
+    services.fleet.used(channel, upstream, errand, tokens, services.clock.unix_ms());
 }
 
 /// Failures that are the caller's own doing, by their labels.
@@ -106,7 +109,7 @@ pub(crate) fn over(services: &Services, record: &RequestRecord) {
 fn settle_there(services: &Services, attempt: &AttemptRecord, conversation: u64, now_ms: u64) {
     let snapshot = services.snapshot.load();
     let Some(credential) = snapshot.routing.credential(&attempt.channel, attempt.credential) else { return };
-    let deployment = services.fleet.deployment(&attempt.channel, &attempt.upstream_model).id;
+    let deployment = services.fleet.deployment(&attempt.channel, &attempt.upstream_model, Errand::Conversation).id;
     services.fleet.affinity.put(conversation, Place { deployment, credential: credential.mark, seen_ms: now_ms });
 }
 
@@ -127,7 +130,11 @@ fn how<'a>(snapshot: &Snapshot, outcome: &Outcome<'_>, words: &'a str, now_ms: u
         return How::Nothing;
     }
     let rule = rule(snapshot, attempt, words, now_ms);
-    match (Failure::of(error, attempt.status), rule) {
+    let failure = Failure::of(error, attempt.status).map(|failure| match outcome.errand {
+        Errand::Conversation => failure,
+        _ => failure.beside(error),
+    });
+    match (failure, rule) {
         (Some(failure), rule) => How::Failed { failure, wait: Failure::wait(error), words, rule },
         (None, Some(rule)) => How::Failed { failure: Failure::Rule, wait: None, words, rule: Some(rule) },
         (None, None) if error.kind == Kind::UpstreamRejected => How::Refused,
@@ -189,14 +196,21 @@ fn out(place: &str, key: Option<u32>, reason: &str, seconds: Option<u64>) -> Tol
     }
 }
 
-/// Once for each breaker that opened or closed.
+/// Once for each breaker that opened or closed, where that matters.
 pub(crate) fn tell(services: &Services, trouble: &Trouble) {
-    let Trouble { channel, upstream, credential, opened, view } = trouble;
+    if !trouble.matters() {
+        return;
+    }
+    let Trouble { channel, upstream, errand, credential, opened, view } = trouble;
+    let operation = (*errand != Errand::Conversation).then(|| errand.word());
     let at = services.clock.unix_ms();
     let mut place = channel.clone();
     if let Some(upstream) = upstream {
         place.push('/');
         place.push_str(upstream);
+    }
+    if let Some(operation) = operation {
+        place.push_str(&format!(" ({operation})"));
     }
     let key = credential.map(|credential| credential.saturating_add(1));
     let event = if *opened {
@@ -219,7 +233,6 @@ pub(crate) fn tell(services: &Services, trouble: &Trouble) {
         };
         Event::new(at, Level::Info, "breaker-closed", channel, told)
     };
-    services
-        .events
-        .tell(event.with("channel", channel.clone()).with("model", upstream.clone()).with("credential", *credential));
+    let event = event.with("channel", channel.clone()).with("model", upstream.clone());
+    services.events.tell(event.with("operation", operation).with("credential", *credential));
 }

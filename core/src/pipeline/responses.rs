@@ -17,7 +17,7 @@ use super::target::{Deployments, Target};
 use super::{Job, attempt, chat};
 use crate::error::{GatewayError, Kind};
 use crate::providers::Operation;
-use crate::routing::{Candidate, Standing};
+use crate::routing::{Candidate, Errand, Standing};
 use crate::upstream::timeouts::Deadline;
 
 /// Answers `GET`/`DELETE /v1/responses/{id}` and what lies below.
@@ -76,8 +76,14 @@ async fn native(mut job: Box<Job>, id: &str, action: StoredAction, home: &Home) 
         StoredAction::InputItems => (http::Method::GET, format!("{id}/input_items")),
         StoredAction::Cancel => (http::Method::POST, format!("{id}/cancel")),
     };
-    let candidate =
-        Candidate { channel: position, upstream: "".into(), credential, group: 0, standing: Standing::Ready };
+    let candidate = Candidate {
+        channel: position,
+        upstream: "".into(),
+        credential,
+        errand: Errand::Stored,
+        group: 0,
+        standing: Standing::Ready,
+    };
     let operation = Operation::Responses { method: &method, tail: &tail };
     match direct(&mut job, &candidate, &operation, Vec::new()).await {
         Ok(body) => {
@@ -148,9 +154,9 @@ pub(crate) async fn compact(mut job: Box<Job>, body: Bytes) -> Reply {
     }
 }
 
-/// The provider's own compaction, if the first candidate speaks Responses and knows it. Any trouble leaves it to the summary.
+/// The provider's own compaction, if who would have the conversation speaks Responses and knows it. Any trouble leaves it to the summary.
 async fn compacted_by_provider(job: &mut Job, ask: &mut Ask, deployments: &Deployments) -> Option<Bytes> {
-    let candidate = deployments.candidates.first()?;
+    let candidate = &job.beside(&deployments.candidates, Errand::Compaction)?;
     let line = job.line(candidate).ok()?;
     let accepted = line.channel.accepts(ApiFormat::OpenaiResponses, &candidate.upstream)?;
     if !accepted.native {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::origins::Maker;
 use super::sight::{Body, Sight};
 use super::way::{Found, Groups, Way};
-use super::{Job, conversation};
+use super::{Job, Surface, conversation};
 use crate::error::{GatewayError, Kind};
 use crate::model::{MOST_PLANNED, PlannedDeployment};
 use crate::routing::{Candidate, Group, Plan, Resolution};
@@ -108,7 +108,9 @@ impl Job {
             .filter(|_| keep_ms > 0)
             .and_then(|conversation| self.services.fleet.affinity.find(conversation, sight.now_ms, keep_ms));
         let bound: Option<&dyn Fn(&Candidate) -> bool> = if makers.is_empty() { None } else { Some(&home) };
-        let plan = way.plan(&groups, place, bound, false, &mut sight);
+        // A count goes where the conversation would go, and leaves it the turn.
+        let dry = matches!(self.call.surface, Surface::CountTokens { .. });
+        let plan = way.plan(&groups, place, bound, dry, &mut sight);
         self.note_plan(&plan, &groups, mapped.rule, route);
         self.settle.conversation = conversation.filter(|_| keep_ms > 0);
         if plan.candidates.is_empty() {

@@ -295,9 +295,17 @@ mod tests {
 
     use super::super::retry::Budget;
     use super::*;
+    use crate::routing::Errand;
 
     fn candidate(channel: usize) -> Candidate {
-        Candidate { channel, upstream: "m".into(), credential: 0, group: 0, standing: Standing::Ready }
+        Candidate {
+            channel,
+            upstream: "m".into(),
+            credential: 0,
+            errand: Errand::Conversation,
+            group: 0,
+            standing: Standing::Ready,
+        }
     }
 
     /// The next one; nobody is tried by others.

@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use crate::error::Kind;
 use crate::model::{Omitted, Unpriced};
 use crate::routing::{
-    Candidate, CompiledProfile, Desire, Group, LeftOut, Mapped, Place, Plan, Query, Resolution, Step, plan,
+    Candidate, CompiledProfile, Desire, Errand, Group, LeftOut, Mapped, Place, Plan, Query, Resolution, Step, plan,
 };
 use crate::snapshot::{KeyEntry, Snapshot};
 use crate::told;
@@ -90,7 +90,8 @@ impl Way<'_> {
             _ => None,
         };
         let strategy = self.key.key.strategy.or(self.profile.strategy);
-        let desire = Desire { strategy, barred: &barred, place, bound, dry };
+        let errand = Errand::planned(query.format());
+        let desire = Desire { strategy, barred: &barred, place, bound, dry, errand };
         let mut made = plan(table, groups, &desire, query, &mut |n| fastrand::u64(0..n.max(1)));
         if self.snapshot.settings.unpriced == Unpriced::Block {
             self.leave_out_unpriced(&mut made);

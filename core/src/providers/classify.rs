@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::catalog::Provider;
 use super::retry_after::retry_after;
-use crate::error::{GatewayError, Kind, Retry};
+use crate::error::{GatewayError, Kind, Retry, codes};
 
 /// What a provider's failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,6 +129,7 @@ const WORDS: &[(&str, Class)] = &[
     ("incorrect api key", Class::BadKey),
     ("invalid api key", Class::BadKey),
     ("invalid x-api-key", Class::BadKey),
+    ("missing scopes", Class::Forbidden),
     ("credit balance is too low", Class::NoCredit),
     ("insufficient balance", Class::NoCredit),
     ("insufficient credit", Class::NoCredit),
@@ -213,7 +214,8 @@ fn meaning(class: Class, mut error: ApiError, channel: &str, status: u16) -> Gat
                 "the provider of channel `{channel}` does not allow this to the key that Myelin uses there ({status}): {}",
                 error.message
             );
-            return denied(error, words);
+            let failure = denied(error, words);
+            return if status == 401 { failure.code(codes::NOT_FOR_THIS) } else { failure };
         }
         Class::NoCredit => {
             error.message =

@@ -316,6 +316,11 @@ impl LiveChannel {
         classify::classify(status, headers, error, &self.provider, &self.config.name, now_ms)
     }
 
+    /// Whether it offers embeddings and no conversations.
+    pub fn is_embedder(&self) -> bool {
+        self.endpoints.is_empty() && self.embeddings().is_some()
+    }
+
     /// `text` with every secret of the channel taken out.
     pub fn redact<'t>(&self, text: &'t str) -> std::borrow::Cow<'t, str> {
         let mut text = std::borrow::Cow::Borrowed(text);

@@ -58,7 +58,7 @@ pub async fn test(
     };
     let probe = Probe(Reach { channel, credential, fetch, clock });
     let told = match channel.embeddings() {
-        Some(format) if channel.endpoints.is_empty() => probe.embed(format, &mut report).await,
+        Some(format) if channel.is_embedder() => probe.embed(format, &mut report).await,
         _ => probe.talk(&mut report).await,
     };
     match told {

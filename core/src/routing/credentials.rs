@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::affinity::Place;
-use super::live::{Breaker, ChannelLive, CredentialLive, DeploymentLive, Standing};
+use super::live::{Breaker, ChannelLive, CredentialLive, DeploymentLive, Errand, Standing};
 use super::{Candidate, Deployment, RoutingTable};
 
 /// How a deployment stands, and its usable credentials in order: where the conversation is first, else from a random one on. One that may show whether it
@@ -62,12 +62,22 @@ fn standing(deployment: &DeploymentLive, credential: &CredentialLive, now_ms: u6
 impl RoutingTable {
     /// Whether something on a candidate's way failed so lately that it should be left alone now.
     pub(crate) fn is_benched(&self, candidate: &Candidate, now_ms: u64) -> bool {
-        let Some(channel) = self.channels.get(candidate.channel) else { return false };
-        let deployment = self.fleet.deployment(&channel.name, &candidate.upstream);
+        matches!(self.way_of(candidate, now_ms), Standing::Benched(_))
+    }
+
+    /// The same candidate for another errand, as it stands there.
+    pub(crate) fn turned(&self, candidate: &Candidate, errand: Errand, now_ms: u64) -> Candidate {
+        let mut turned = Candidate { errand, ..candidate.clone() };
+        turned.standing = self.way_of(&turned, now_ms);
+        turned
+    }
+
+    fn way_of(&self, candidate: &Candidate, now_ms: u64) -> Standing {
+        let Some(channel) = self.channels.get(candidate.channel) else { return Standing::Ready };
+        let deployment = self.fleet.deployment(&channel.name, &candidate.upstream, candidate.errand);
         let own = deployment.breaker.standing(now_ms).and(self.fleet.channel(&channel.name).breaker.standing(now_ms));
         let credential = self.credential(&channel.name, candidate.credential);
-        let all = credential.map_or(own, |credential| own.and(standing(&deployment, credential, now_ms)));
-        matches!(all, Standing::Benched(_))
+        credential.map_or(own, |credential| own.and(standing(&deployment, credential, now_ms)))
     }
 }
 
@@ -127,7 +137,7 @@ impl RoutingTable {
             return Some(probe);
         }
         let Some(channel) = self.channels.get(candidate.channel) else { return Some(probe) };
-        let deployment = self.fleet.deployment(&channel.name, &candidate.upstream);
+        let deployment = self.fleet.deployment(&channel.name, &candidate.upstream, candidate.errand);
         let credential = self.credential(&channel.name, candidate.credential).cloned();
         let lane = credential.as_ref().and_then(|credential| deployment.find_lane(credential.mark));
         let way = [
@@ -168,7 +178,9 @@ mod tests {
         let first = table.credential("a", 0).unwrap();
         let fail = |failure| {
             let how = How::Failed { failure, wait: None, words: "", rule: None };
-            let ended = Ended { channel: "a", upstream: "m", credential: Some(first), how, now_ms: 0, jitter: 0 };
+            let errand = Errand::Conversation;
+            let ended =
+                Ended { channel: "a", upstream: "m", errand, credential: Some(first), how, now_ms: 0, jitter: 0 };
             fleet.ended(&ended, &BreakerSettings::default());
         };
         for _ in 0..3 {
@@ -179,6 +191,7 @@ mod tests {
             channel: 0,
             upstream: "m".into(),
             credential,
+            errand: Errand::Conversation,
             group: 0,
             standing: Standing::HalfOpen,
         };

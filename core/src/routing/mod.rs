@@ -24,8 +24,8 @@ mod strategy;
 pub use affinity::{Affinity, Place};
 pub(crate) use credentials::Probe;
 pub use live::{
-    Breaker, BreakerView, ChannelLive, CredentialLive, DeploymentLive, Ended, FOR_GOOD, Failure, Fleet, HeldKey, How,
-    KeyLive, LoadView, Rule, Saved, SavedRow, Spent, Standing, Trouble,
+    Breaker, BreakerView, ChannelLive, CredentialLive, DeploymentLive, Ended, Errand, FOR_GOOD, Failure, Fleet,
+    HeldKey, How, KeyLive, LoadView, Rule, Saved, SavedRow, Spent, Standing, Trouble,
 };
 pub use name::offered;
 pub use pattern::Glob;

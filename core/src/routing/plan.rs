@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::affinity::Place;
 use super::credentials;
-use super::live::Standing;
+use super::live::{Errand, Standing};
 use super::strategy::{self, Scene, Turn};
 use super::{Deployment, Group, Query, RoutingTable};
 use crate::model::{Note, Omitted, Placed, Strategy, Why};
@@ -21,6 +21,8 @@ pub struct Candidate {
     pub upstream: Arc<str>,
     /// Which credential of the channel.
     pub credential: u32,
+    /// What it is asked for.
+    pub errand: Errand,
     /// The group that it is of, from 0: a later one is cold standby for those before it.
     pub group: u32,
     /// How it stood when the plan was made. Who is half open is asked by one request at a time (`RoutingTable::take_probe`).
@@ -39,6 +41,8 @@ pub struct Desire<'a> {
     pub bound: Option<&'a dyn Fn(&Candidate) -> bool>,
     /// Only looked at: no turn is taken.
     pub dry: bool,
+    /// What is asked for: only how deployments fare at that counts.
+    pub errand: Errand,
 }
 
 impl fmt::Debug for Desire<'_> {
@@ -127,6 +131,7 @@ impl Ranked<'_> {
             channel: self.deployment.channel,
             upstream: self.deployment.upstream.clone(),
             credential,
+            errand: self.deployment.live.errand,
             group: u32::try_from(self.step.group).unwrap_or(u32::MAX),
             standing: credentials::way(self.deployment, credential, now_ms),
         }
@@ -141,6 +146,13 @@ pub fn plan(
     query: &mut dyn Query,
     draw: &mut dyn FnMut(u64) -> u64,
 ) -> Plan {
+    let turned: Vec<Arc<Group>>;
+    let groups = if desire.errand == Errand::Conversation {
+        groups
+    } else {
+        turned = groups.iter().map(|group| Arc::new(table.turned_group(group, desire.errand))).collect();
+        &turned
+    };
     let now_ms = query.now_ms();
     let mut plan = Plan::default();
     let mut ranked: Vec<Ranked<'_>> = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use foldhash::HashMap;
 
 use super::Query;
-use super::live::{ChannelLive, CredentialLive, DeploymentLive, Fleet, Rotor};
+use super::live::{ChannelLive, CredentialLive, DeploymentLive, Errand, Fleet, Rotor};
 use super::name;
 use super::route::{CompiledGroup, CompiledRoute, Models, Target};
 use crate::model::{Route, Strategy};
@@ -371,7 +371,7 @@ impl RoutingTable {
 
     fn deployment(&self, index: usize, upstream: &str) -> Option<Deployment> {
         let channel = self.channels.get(index)?;
-        let live = self.fleet.deployment(&channel.name, upstream);
+        let live = self.fleet.deployment(&channel.name, upstream, Errand::Conversation);
         let (channel_live, credentials) = self.lives.get(index)?;
         Some(Deployment {
             channel: index,
@@ -381,6 +381,15 @@ impl RoutingTable {
             channel_live: channel_live.clone(),
             credentials: credentials.clone(),
         })
+    }
+
+    /// A group with what is known of its deployments at another errand. It has turns of its own, for they are known by other identities.
+    pub(super) fn turned_group(&self, group: &Group, errand: Errand) -> Group {
+        let mut turned = group.clone();
+        for deployment in &mut turned.deployments {
+            deployment.live = self.fleet.deployment(&deployment.live.channel, &deployment.upstream, errand);
+        }
+        turned
     }
 
     /// The rotation of a target that no route names.

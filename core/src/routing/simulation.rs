@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::live::{Ended, Failure, Fleet, How, Standing};
+use super::live::{Ended, Errand, Failure, Fleet, How, Standing};
 use super::resolve::tests::channel;
 use super::resolve::{Resolution, RoutingTable, TableChannel, Tariffs, Terms};
 use super::{Candidate, Described, Desire, plan};
@@ -101,7 +101,10 @@ impl Sim {
     fn end(&self, who: usize, credential: u32, how: How<'_>, now_ms: u64, jitter: u64) {
         let name = ACTORS[who].name;
         let credential = self.table.credential(name, credential).map(|live| &**live);
-        self.fleet.ended(&Ended { channel: name, upstream: "m", credential, how, now_ms, jitter }, &self.rules);
+        self.fleet.ended(
+            &Ended { channel: name, upstream: "m", errand: Errand::Conversation, credential, how, now_ms, jitter },
+            &self.rules,
+        );
     }
 
     /// Answers that came up to now: when and from whom.
@@ -114,7 +117,7 @@ impl Sim {
             self.under_way.pop();
             let how = How::Answered { first_token: Some((at - since) as f64), whole: (at - since) as f64 };
             self.end(who, credential, how, at, 0);
-            self.fleet.used(ACTORS[who].name, "m", 1_000, at);
+            self.fleet.used(ACTORS[who].name, "m", Errand::Conversation, 1_000, at);
             came.push((at, who, credential));
         }
         came
@@ -133,7 +136,14 @@ impl Sim {
         };
         let mut query = Described { now_ms, stream: true, tokens, tags, ..Described::default() };
         let Resolution::Groups(groups) = self.table.resolve("m", "m", &mut query) else { panic!("m is offered") };
-        let desire = Desire { strategy: None, barred: &|_| None, place: None, bound: None, dry: false };
+        let desire = Desire {
+            strategy: None,
+            barred: &|_| None,
+            place: None,
+            bound: None,
+            dry: false,
+            errand: Errand::Conversation,
+        };
         let random = &mut self.random;
         let plan = plan(&self.table, &groups, &desire, &mut query, &mut |n| random.u64(0..n.max(1)));
         let mut asked = Asked { tried: Vec::new(), served: false, takes_ms: 0 };
@@ -145,7 +155,7 @@ impl Sim {
             };
             probe.hand_over();
             let Candidate { channel: who, credential, .. } = candidate;
-            self.fleet.begin(ACTORS[who].name, "m", now_ms);
+            self.fleet.begin(ACTORS[who].name, "m", Errand::Conversation, now_ms);
             let failure = fails(&candidate);
             asked.tried.push(candidate);
             if let Some(failure) = failure {

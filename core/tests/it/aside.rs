@@ -148,7 +148,7 @@ async fn a_channel_that_does_not_offer_it_is_passed_over() {
     request(&socket).await.answers(200, &json!({"ok": true})).await;
     assert_eq!(asked.await.unwrap(), "{\"ok\":true}");
     let (status, body) = gateway.ask("/v1/audio/speech", &json!({"model": "without/mock", "input": "hi"})).await;
-    assert_eq!(status, 503, "{body}");
+    assert_eq!(status, 400, "{body}");
     assert!(body["error"]["message"].as_str().unwrap().contains("offers no audio"), "{body}");
 }
 
@@ -159,7 +159,7 @@ async fn failures_are_told_in_openai_s_form() {
         ("/v1/images/generations", json!({"model": "no such", "prompt": "x"}), 404, "no such"),
         ("/v1/audio/speech", json!({"input": "x"}), 400, "names no model"),
         ("/v1/moderations", json!({"model": "echo", "input": "x"}), 400, "echo"),
-        ("/v1/rerank", json!({"model": "fast", "query": "q", "documents": []}), 503, "offers no rerank"),
+        ("/v1/rerank", json!({"model": "fast", "query": "q", "documents": []}), 400, "offers no rerank"),
     ] {
         let (got, body) = gateway.ask(path, &asked).await;
         let message = body["error"]["message"].as_str().unwrap_or_default();

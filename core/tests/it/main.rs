@@ -24,6 +24,8 @@ mod doors;
 #[cfg(test)]
 mod echo;
 #[cfg(test)]
+mod errands;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod failover;

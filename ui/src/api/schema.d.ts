@@ -1660,7 +1660,7 @@ export interface components {
             models: components["schemas"]["ModelHealth"][];
             /** @description It takes part in routing. */
             serving: boolean;
-            /** @description `sound`, `degraded` (some of it is out of rotation) or `down` (all of it). */
+            /** @description `sound`, `degraded` (some of it is out of rotation, as far as somebody goes without) or `down` (all of it). */
             state: string;
             /** @description What is out of rotation, or has only just come back. */
             troubles: components["schemas"]["TroubleView"][];
@@ -2206,8 +2206,6 @@ export interface components {
              * @description Milliseconds since 1970.
              */
             at: number;
-            /** @description Which sentence the message is: one code for one text, such as `event-profile-switched`. */
-            code?: string;
             /** @description Details by name. */
             data: Record<string, unknown>;
             /**
@@ -2226,10 +2224,6 @@ export interface components {
             message: string;
             /** @description What it is about: the name of a limit, a channel … */
             subject: string;
-            /** @description What stands in the message, by name. */
-            values?: {
-                [key: string]: string;
-            };
         };
         /** @description What happened. */
         EventsPage: {
@@ -2346,18 +2340,12 @@ export interface components {
         };
         /** @description What went wrong. */
         FailureBody: {
-            /** @description Which sentence the message is, where it has a code: one code for one text, such as `no-such-thing`. */
-            code?: string;
             /** @description `unauthorized`, `not-found`, `exists`, `file-managed`, `refused`, `invalid`, `upstream`, `store`. */
             kind: string;
             /** @description For people. */
             message: string;
             /** @description Each thing that is wrong with what was sent. */
             problems?: components["schemas"]["Problem"][];
-            /** @description What stands in the message, by name. */
-            values?: {
-                [key: string]: string;
-            };
         };
         /** @description What failed, and what happened meanwhile. */
         FailuresView: {
@@ -3121,6 +3109,8 @@ export interface components {
         ModelHealth: components["schemas"]["LoadView"] & {
             /** @description What the provider calls the model. */
             model: string;
+            /** @description What was asked for, where that is no conversation: `count-tokens`, `embeddings`, `images` … */
+            operation?: string | null;
         };
         /** @description What is known of a model's limits and abilities. `None` is unknown. */
         ModelLimits: {
@@ -4895,6 +4885,8 @@ export interface components {
             credential?: number | null;
             /** @description The model, where it is about one. */
             model?: string | null;
+            /** @description What the model is not asked for, where that is no conversation: `count-tokens`, `embeddings`, `images` … */
+            operation?: string | null;
             /** @description The reason in words. */
             reason: string;
         };

@@ -85,6 +85,7 @@ impl Contest {
             aside: Some(self.aside.clone()),
             side,
             conversation: self.settle.conversation,
+            errand: self.settle.errand,
             probe: None,
         }
     }
@@ -115,6 +116,7 @@ impl Contest {
         std::mem::swap(&mut self.settle.record, &mut from.record);
         std::mem::swap(&mut self.settle.money, &mut from.money);
         self.settle.attempt_open = std::mem::take(&mut from.attempt_open);
+        self.settle.errand = from.errand;
         self.settle.money.shift(before);
         let mut paid = Vec::new();
         for (index, (attempt, used)) in beside.into_iter().enumerate() {

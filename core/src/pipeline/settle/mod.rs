@@ -22,7 +22,7 @@ use crate::cache;
 use crate::error::{GatewayError, Kind};
 use crate::model::{AttemptOutcome, AttemptRecord, RequestRecord, RequestState};
 use crate::pricing::Quote;
-use crate::routing::Probe;
+use crate::routing::{Errand, Probe};
 
 use contest::Aside;
 pub(super) use contest::Side;
@@ -52,6 +52,8 @@ pub(crate) struct Settle {
     pub strict: bool,
     /// The conversation that it belongs to, where there was a choice of whom to ask.
     pub conversation: Option<u64>,
+    /// What the last attempt asked for.
+    errand: Errand,
     attempt_open: bool,
     flight: Arc<Flight>,
     capture: Option<Box<Capture>>,
@@ -81,6 +83,7 @@ impl Settle {
             begun_us,
             strict: false,
             conversation: None,
+            errand: Errand::default(),
             attempt_open: false,
             flight,
             capture: None,
@@ -101,6 +104,7 @@ impl Settle {
             record: Box::default(),
             begun_us: self.begun_us,
             strict: false,
+            errand: self.errand,
             attempt_open: false,
             flight: self.flight.clone(),
             capture: None,
@@ -167,8 +171,9 @@ impl Settle {
         self.probe = Some(probe);
     }
 
-    /// An attempt begins, at a deployment with this price; it stays the last one of the record until it is closed.
-    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, quote: Option<Arc<Quote>>) {
+    /// An attempt begins, for this errand and at a deployment with this price; it stays the last one of the record until it is closed.
+    pub(crate) fn open_attempt(&mut self, mut attempt: AttemptRecord, errand: Errand, quote: Option<Arc<Quote>>) {
+        self.errand = errand;
         if let Some(probe) = self.probe.take() {
             probe.hand_over();
         }
@@ -179,7 +184,7 @@ impl Settle {
         self.record.channel = Some(attempt.channel.clone());
         self.record.upstream_model = Some(attempt.upstream_model.clone());
         self.record.upstream_format = Some(attempt.format.clone());
-        outcome::begun(&self.services, &attempt, self.conversation);
+        outcome::begun(&self.services, &attempt, errand, self.conversation);
         self.record.attempts.push(attempt);
         self.flight.note(&self.record);
         self.attempt_open = true;
@@ -218,8 +223,8 @@ impl Settle {
         }
         // Who goes on with an answer shows nobody how soon it begins one.
         let first_token = first_token.and_then(|at| at.checked_sub(begun)).map(Duration::from_micros);
-        let conversation = self.conversation;
-        outcome::ended(&self.services, &Outcome { attempt, failure, first_token, conversation });
+        let (errand, conversation) = (self.errand, self.conversation);
+        outcome::ended(&self.services, &Outcome { attempt, errand, failure, first_token, conversation });
     }
 
     /// The open attempt broke off after content, and somebody else is to go on with it: what it used is its own part of the whole.
@@ -267,7 +272,7 @@ impl Settle {
             (&self.record.channel, &self.record.upstream_model, &self.record.usage)
         {
             let tokens = usage.input.unwrap_or_default().saturating_add(usage.output.unwrap_or_default());
-            outcome::used(&self.services, channel, model, tokens);
+            outcome::used(&self.services, channel, model, self.errand, tokens);
         }
         self.money.sum_up(&mut self.record);
         self.price();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{GatewayError, Kind, Retry};
+use crate::error::{GatewayError, Kind, Retry, codes};
 use myelin_protocol::ApiErrorKind;
 
 /// What went wrong, as far as it says something about who was asked.
@@ -97,7 +97,11 @@ impl Failure {
         Some(match (error.kind, error.public.kind) {
             (Kind::UpstreamRateLimited, _) => Self::RateLimited,
             (Kind::UpstreamDenied, ApiErrorKind::Billing) => Self::NoCredit,
-            (Kind::UpstreamDenied, _) if status == Some(403) => Self::Forbidden,
+            (Kind::UpstreamDenied, _)
+                if status == Some(403) || error.public.code.as_deref() == Some(codes::NOT_FOR_THIS) =>
+            {
+                Self::Forbidden
+            }
             (Kind::UpstreamDenied, _) => Self::BadKey,
             (Kind::UpstreamFailed, ApiErrorKind::Overloaded) => Self::Overloaded,
             (Kind::UpstreamFailed, _) if status.is_none() => Self::Unreachable,
@@ -106,6 +110,14 @@ impl Failure {
             (Kind::UpstreamRejected, ApiErrorKind::UnknownModel | ApiErrorKind::NotFound) => Self::UnknownModel,
             _ => return None,
         })
+    }
+
+    /// The same where it was no conversation that failed: one endpoint that hangs up is not the whole host.
+    pub(crate) fn beside(self, error: &GatewayError) -> Self {
+        match self {
+            Self::Unreachable if error.public.code.as_deref() != Some(codes::CONNECT) => Self::Failed,
+            own => own,
+        }
     }
 
     /// How long the provider asks to be left alone.

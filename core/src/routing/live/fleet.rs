@@ -12,10 +12,12 @@ use super::load::{Load, LoadView};
 use super::parts::{ChannelLive, CredentialLive, DeploymentLive};
 use super::registry::{Named as _, Registry};
 use super::watch::{HeldKey, KeyLive, Spent};
-use super::{Failure, Scope};
+use super::{Errand, Failure, Scope};
 use crate::model::BreakerSettings;
 use crate::routing::Affinity;
 
+/// What is about whole channels, credentials and keys is about every errand.
+const ANY: Errand = Errand::Conversation;
 /// Longest words of a provider that are remembered.
 const LONGEST: usize = 300;
 
@@ -78,6 +80,8 @@ pub struct Ended<'a> {
     pub channel: &'a str,
     /// What the provider calls the model.
     pub upstream: &'a str,
+    /// What it was asked for.
+    pub errand: Errand,
     /// The credential that was used.
     pub credential: Option<&'a CredentialLive>,
     /// How it went.
@@ -95,12 +99,21 @@ pub struct Trouble {
     pub channel: String,
     /// The model, where it is about one.
     pub upstream: Option<String>,
+    /// What that model is not asked for.
+    pub errand: Errand,
     /// Position of the credential, where it is about one.
     pub credential: Option<u32>,
     /// It opened; else it closed.
     pub opened: bool,
     /// How it stands now.
     pub view: Option<BreakerView>,
+}
+
+impl Trouble {
+    /// Whether the owner has to hear of it: somebody may go without what is asked for.
+    pub fn matters(&self) -> bool {
+        self.upstream.is_none() || self.errand.matters(self.view.as_ref().map(|view| view.why))
+    }
 }
 
 /// Breakers that survive a restart.
@@ -120,34 +133,42 @@ pub struct SavedRow {
     channel: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upstream: Option<String>,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    errand: Errand,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mark: Option<u64>,
     breaker: SavedBreaker,
 }
 
+fn is_usual(errand: &Errand) -> bool {
+    *errand == Errand::Conversation
+}
+
 impl Fleet {
-    /// A model of a channel; made if it was never heard of.
-    pub fn deployment(&self, channel: &str, upstream: &str) -> Arc<DeploymentLive> {
-        self.deployments.get((channel, upstream), || DeploymentLive {
+    /// A model of a channel at one errand; made if it was never heard of.
+    pub fn deployment(&self, channel: &str, upstream: &str, errand: Errand) -> Arc<DeploymentLive> {
+        let new = || DeploymentLive {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             channel: channel.into(),
             upstream: upstream.into(),
+            errand,
             breaker: Breaker::default(),
             load: Load::default(),
             lanes: RwLock::default(),
             any_lane: AtomicBool::new(false),
-        })
+        };
+        if errand.is_remembered() { self.deployments.get((channel, upstream, errand), new) } else { Arc::new(new()) }
     }
 
     /// A channel.
     pub fn channel(&self, name: &str) -> Arc<ChannelLive> {
-        self.channels.get((name, ""), || ChannelLive { name: name.into(), breaker: Breaker::default() })
+        self.channels.get((name, "", ANY), || ChannelLive { name: name.into(), breaker: Breaker::default() })
     }
 
     /// A credential of a channel.
     pub fn credential(&self, channel: &str, mark: u64, position: u32) -> Arc<CredentialLive> {
         let name = format!("{mark:016x}");
-        let found = self.credentials.get((channel, &name), || CredentialLive {
+        let found = self.credentials.get((channel, &name, ANY), || CredentialLive {
             channel: channel.into(),
             name: name.as_str().into(),
             mark,
@@ -160,7 +181,7 @@ impl Fleet {
 
     /// A virtual key, by its id.
     pub fn key(&self, id: &str) -> Arc<KeyLive> {
-        self.keys.get((id, ""), || KeyLive::new(id))
+        self.keys.get((id, "", ANY), || KeyLive::new(id))
     }
 
     /// Whether some key is watched for what is out of the ordinary.
@@ -173,7 +194,7 @@ impl Fleet {
         if !self.watches.load(Ordering::Relaxed) {
             return None;
         }
-        let held = self.keys.find((key, ""))?.note(spent)?;
+        let held = self.keys.find((key, "", ANY))?.note(spent)?;
         self.changes.fetch_add(1, Ordering::Relaxed);
         Some(held)
     }
@@ -187,7 +208,7 @@ impl Fleet {
 
     /// Lets a key go on; whether it was held back.
     pub fn release_key(&self, key: &str, now_ms: u64) -> bool {
-        let released = self.keys.find((key, "")).is_some_and(|key| key.release(now_ms));
+        let released = self.keys.find((key, "", ANY)).is_some_and(|key| key.release(now_ms));
         if released {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
@@ -240,20 +261,20 @@ impl Fleet {
     }
 
     /// An attempt begins.
-    pub fn begin(&self, channel: &str, upstream: &str, now_ms: u64) {
-        self.deployment(channel, upstream).load.begin(now_ms);
+    pub fn begin(&self, channel: &str, upstream: &str, errand: Errand, now_ms: u64) {
+        self.deployment(channel, upstream, errand).load.begin(now_ms);
     }
 
     /// So many tokens were used.
-    pub fn used(&self, channel: &str, upstream: &str, tokens: u64, now_ms: u64) {
-        if let Some(deployment) = self.deployments.find((channel, upstream)) {
+    pub fn used(&self, channel: &str, upstream: &str, errand: Errand, tokens: u64, now_ms: u64) {
+        if let Some(deployment) = self.deployments.find((channel, upstream, errand)) {
             deployment.load.used(now_ms, tokens);
         }
     }
 
     /// An attempt ended; tells which breakers opened or closed by it.
     pub fn ended(&self, ended: &Ended<'_>, rules: &BreakerSettings) -> Vec<Trouble> {
-        let deployment = self.deployment(ended.channel, ended.upstream);
+        let deployment = self.deployment(ended.channel, ended.upstream, ended.errand);
         deployment.load.end();
         let changed = match &ended.how {
             How::Answered { first_token, whole } => {
@@ -261,7 +282,7 @@ impl Fleet {
                 self.alive(&deployment, ended)
             }
             How::Refused => self.alive(&deployment, ended),
-            How::Nothing => self.each(&deployment, ended, |breaker| {
+            How::Nothing => self.each(&deployment, ended, |breaker, _| {
                 breaker.release();
                 false
             }),
@@ -276,24 +297,35 @@ impl Fleet {
         changed
     }
 
-    /// Every breaker that a request went by closes.
+    /// Every breaker that a request went by closes; of those that are there for other errands too only what the answer says something about.
     fn alive(&self, deployment: &DeploymentLive, ended: &Ended<'_>) -> Vec<Trouble> {
-        let changed = self.each(deployment, ended, Breaker::answered);
+        let changed = self.each(deployment, ended, |breaker, shared| {
+            if shared && !ended.errand.shows_over(|| breaker.view(ended.now_ms).map(|view| view.why)) {
+                breaker.release();
+                return false;
+            }
+            breaker.answered()
+        });
         if !changed.is_empty() {
             deployment.load.forgive();
         }
         changed
     }
 
-    fn each(&self, deployment: &DeploymentLive, ended: &Ended<'_>, act: impl Fn(&Breaker) -> bool) -> Vec<Trouble> {
+    fn each(
+        &self,
+        deployment: &DeploymentLive,
+        ended: &Ended<'_>,
+        act: impl Fn(&Breaker, bool) -> bool,
+    ) -> Vec<Trouble> {
         let mut changed = Vec::new();
         let mut told = |breaker: &Breaker, upstream: bool, credential: bool| {
-            if act(breaker) {
+            if act(breaker, !upstream) {
                 changed.push(self.trouble(breaker, ended, upstream, credential, false));
             }
         };
         told(&deployment.breaker, true, false);
-        if let Some(channel) = self.channels.find((ended.channel, "")) {
+        if let Some(channel) = self.channels.find((ended.channel, "", ANY)) {
             told(&channel.breaker, false, false);
         }
         if let Some(credential) = ended.credential {
@@ -314,7 +346,7 @@ impl Fleet {
     ) -> Vec<Trouble> {
         let words: String = words.chars().take(LONGEST).collect();
         // A probe that the failure does not speak about comes back all the same.
-        self.each(deployment, ended, |breaker| {
+        self.each(deployment, ended, |breaker, _| {
             breaker.release();
             false
         });
@@ -356,6 +388,7 @@ impl Fleet {
         Trouble {
             channel: ended.channel.to_owned(),
             upstream: upstream.then(|| ended.upstream.to_owned()),
+            errand: if upstream { ended.errand } else { ANY },
             credential: ended.credential.filter(|_| credential).map(position),
             opened,
             view: None,
@@ -367,7 +400,7 @@ impl Fleet {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// Every deployment that was ever asked for, by channel and name.
+    /// Every deployment that was ever asked for, by channel, name and errand.
     pub fn deployments(&self) -> Vec<Arc<DeploymentLive>> {
         let mut all = self.deployments.all();
         all.sort_by(|a, b| a.names().cmp(&b.names()));
@@ -395,13 +428,14 @@ impl Fleet {
 
     /// What is wrong at a channel now, as people see it: about the channel, its credentials, its models and their lanes.
     pub fn troubles(&self, channel: &str, now_ms: u64) -> Vec<Trouble> {
-        let row = |upstream: Option<&str>, credential: Option<u32>, breaker: &Breaker| {
+        let row = |model: Option<&DeploymentLive>, credential: Option<u32>, breaker: &Breaker| {
             let view = breaker.view(now_ms)?;
-            let upstream = upstream.map(str::to_owned);
-            Some(Trouble { channel: channel.to_owned(), upstream, credential, opened: true, view: Some(view) })
+            let upstream = model.map(|own| own.upstream.as_ref().to_owned());
+            let errand = model.map_or(ANY, |own| own.errand);
+            Some(Trouble { channel: channel.to_owned(), upstream, errand, credential, opened: true, view: Some(view) })
         };
         let mut found = Vec::new();
-        found.extend(self.channels.find((channel, "")).and_then(|own| row(None, None, &own.breaker)));
+        found.extend(self.channels.find((channel, "", ANY)).and_then(|own| row(None, None, &own.breaker)));
         let mut positions = BTreeMap::new();
         for own in self.credentials.all().iter().filter(|own| *own.channel == *channel) {
             let position = own.position.load(Ordering::Relaxed);
@@ -409,25 +443,28 @@ impl Fleet {
             found.extend(row(None, Some(position), &own.breaker));
         }
         for own in self.deployments().iter().filter(|own| *own.channel == *channel) {
-            found.extend(row(Some(&own.upstream), None, &own.breaker));
+            found.extend(row(Some(own), None, &own.breaker));
             for (mark, lane) in own.all_lanes() {
-                found.extend(row(Some(&own.upstream), positions.get(&mark).copied(), &lane));
+                found.extend(row(Some(own), positions.get(&mark).copied(), &lane));
             }
         }
         found
     }
 
-    /// The load of every deployment of a channel that was asked.
-    pub fn loads(&self, channel: &str, now_ms: u64) -> Vec<(Arc<str>, LoadView)> {
+    /// The load of every deployment of a channel that was asked for, by errand.
+    pub fn loads(&self, channel: &str, now_ms: u64) -> Vec<(Arc<str>, Errand, LoadView)> {
         let own = self.deployments().into_iter().filter(|own| *own.channel == *channel);
-        own.map(|own| (own.upstream.clone(), own.load.view(now_ms))).collect()
+        let rows = own.map(|own| (own.upstream.clone(), own.errand, own.load.view(now_ms)));
+        // Whoever might do something beside conversations and was never asked has nothing to tell.
+        rows.filter(|(_, errand, load)| *errand == Errand::Conversation || *load != LoadView::default()).collect()
     }
 
     /// What survives a restart.
     pub fn save(&self) -> Saved {
-        let row = |channel: &str, upstream: Option<&str>, mark: Option<u64>, breaker: &Breaker| {
-            let (channel, upstream) = (channel.to_owned(), upstream.map(str::to_owned));
-            breaker.save().map(|breaker| SavedRow { channel, upstream, mark, breaker })
+        let row = |channel: &str, model: Option<&DeploymentLive>, mark: Option<u64>, breaker: &Breaker| {
+            let (channel, upstream) = (channel.to_owned(), model.map(|own| own.upstream.as_ref().to_owned()));
+            let errand = model.map_or(ANY, |own| own.errand);
+            breaker.save().map(|breaker| SavedRow { channel, upstream, errand, mark, breaker })
         };
         let mut rows = Vec::new();
         rows.extend(self.channels.all().iter().filter_map(|own| row(&own.name, None, None, &own.breaker)));
@@ -435,12 +472,9 @@ impl Fleet {
             self.credentials.all().iter().filter_map(|own| row(&own.channel, None, Some(own.mark), &own.breaker)),
         );
         for own in self.deployments() {
-            rows.extend(row(&own.channel, Some(&own.upstream), None, &own.breaker));
-            rows.extend(
-                own.all_lanes()
-                    .iter()
-                    .filter_map(|(mark, lane)| row(&own.channel, Some(&own.upstream), Some(*mark), lane)),
-            );
+            rows.extend(row(&own.channel, Some(&own), None, &own.breaker));
+            let lanes = own.all_lanes();
+            rows.extend(lanes.iter().filter_map(|(mark, lane)| row(&own.channel, Some(&own), Some(*mark), lane)));
         }
         Saved { rows, keys: self.held_keys(0) }
     }
@@ -450,12 +484,14 @@ impl Fleet {
         for held in &saved.keys {
             self.key(&held.key).restore(held);
         }
-        for SavedRow { channel, upstream, mark, breaker } in &saved.rows {
+        for SavedRow { channel, upstream, errand, mark, breaker } in &saved.rows {
             match (upstream, mark) {
                 (None, None) => self.channel(channel).breaker.restore(breaker),
                 (None, Some(mark)) => self.credential(channel, *mark, 0).breaker.restore(breaker),
-                (Some(upstream), None) => self.deployment(channel, upstream).breaker.restore(breaker),
-                (Some(upstream), Some(mark)) => self.deployment(channel, upstream).make_lane(*mark).restore(breaker),
+                (Some(upstream), None) => self.deployment(channel, upstream, *errand).breaker.restore(breaker),
+                (Some(upstream), Some(mark)) => {
+                    self.deployment(channel, upstream, *errand).make_lane(*mark).restore(breaker);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Time comes in from outside; reading takes no lock but short shared ones on shards. Must not know the network, the store or the pipeline.
 
 mod breaker;
+mod errand;
 mod failure;
 mod fleet;
 mod load;
@@ -13,6 +14,7 @@ mod watch;
 mod window;
 
 pub use breaker::{Breaker, BreakerView, FOR_GOOD, Standing};
+pub use errand::Errand;
 pub use failure::Failure;
 pub(crate) use failure::Scope;
 pub use fleet::{Ended, Fleet, How, Rule, Saved, SavedRow, Trouble};

@@ -1,11 +1,12 @@
-//! What is known of one channel, one model of it, one credential of it.
+//! What is known of one channel, one model of it at one errand, one credential of it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::Errand;
 use super::breaker::{Breaker, Standing};
 use super::load::Load;
-use super::registry::Named;
+use super::registry::{Named, Names};
 
 /// One channel.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct ChannelLive {
     pub breaker: Breaker,
 }
 
-/// One model of one channel.
+/// One model of one channel, at one errand.
 #[derive(Debug)]
 pub struct DeploymentLive {
     /// Unlike any other's in this process.
@@ -24,6 +25,8 @@ pub struct DeploymentLive {
     pub channel: Arc<str>,
     /// What the provider calls the model.
     pub upstream: Arc<str>,
+    /// What it is asked for: everything here is of that alone.
+    pub errand: Errand,
     /// Opens when the provider fails or does not have the model.
     pub breaker: Breaker,
     /// How busy and how fast.
@@ -47,20 +50,20 @@ pub struct CredentialLive {
 }
 
 impl Named for ChannelLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.name, "")
+    fn names(&self) -> Names<'_> {
+        (&self.name, "", Errand::Conversation)
     }
 }
 
 impl Named for DeploymentLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.channel, &self.upstream)
+    fn names(&self) -> Names<'_> {
+        (&self.channel, &self.upstream, self.errand)
     }
 }
 
 impl Named for CredentialLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.channel, &self.name)
+    fn names(&self) -> Names<'_> {
+        (&self.channel, &self.name, Errand::Conversation)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A sharded map from two names to shared things, found without allocating.
+//! A sharded map from names to shared things, found without allocating.
 
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,13 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use foldhash::HashMap;
 use foldhash::quality::RandomState;
 
+use super::Errand;
+
 const SHARDS: usize = 16;
 /// Things that one shard holds; clients can make up names, and memory stays bounded.
 const MOST: usize = 4_096;
 
-/// What has two names.
+/// Two names, and what for.
+pub(super) type Names<'a> = (&'a str, &'a str, Errand);
+
+/// What has names.
 pub(super) trait Named {
-    fn names(&self) -> (&str, &str);
+    fn names(&self) -> Names<'_>;
 }
 
 type Shard<T> = RwLock<HashMap<u64, Vec<Arc<T>>>>;
@@ -30,7 +35,7 @@ impl<T> Default for Registry<T> {
 }
 
 impl<T: Named> Registry<T> {
-    fn place(&self, names: (&str, &str)) -> (u64, &Shard<T>) {
+    fn place(&self, names: Names<'_>) -> (u64, &Shard<T>) {
         let hash = self.hasher.hash_one(names);
         let [first, ..] = &self.shards;
         let shard =
@@ -39,14 +44,14 @@ impl<T: Named> Registry<T> {
     }
 
     /// The thing of these names, if there is one.
-    pub(super) fn find(&self, names: (&str, &str)) -> Option<Arc<T>> {
+    pub(super) fn find(&self, names: Names<'_>) -> Option<Arc<T>> {
         let (hash, shard) = self.place(names);
         let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
         shard.get(&hash)?.iter().find(|thing| thing.names() == names).cloned()
     }
 
     /// The thing of these names; made if there is none. When too many are remembered it is made and forgotten.
-    pub(super) fn get(&self, names: (&str, &str), make: impl FnOnce() -> T) -> Arc<T> {
+    pub(super) fn get(&self, names: Names<'_>, make: impl FnOnce() -> T) -> Arc<T> {
         if let Some(found) = self.find(names) {
             return found;
         }
@@ -73,21 +78,23 @@ impl<T: Named> Registry<T> {
 mod tests {
     use super::*;
 
-    struct Pair(String, String);
+    struct Pair(String, String, Errand);
 
     impl Named for Pair {
-        fn names(&self) -> (&str, &str) {
-            (&self.0, &self.1)
+        fn names(&self) -> Names<'_> {
+            (&self.0, &self.1, self.2)
         }
     }
 
     #[test]
     fn the_same_names_are_the_same_thing_and_memory_is_bounded() {
         let registry: Registry<Pair> = Registry::default();
-        let make = |a: &str, b: &str| registry.get((a, b), || Pair(a.into(), b.into()));
+        let make_for = |a: &str, b: &str, errand| registry.get((a, b, errand), || Pair(a.into(), b.into(), errand));
+        let make = |a: &str, b: &str| make_for(a, b, Errand::Conversation);
         assert!(Arc::ptr_eq(&make("a", "b"), &make("a", "b")));
         assert!(!Arc::ptr_eq(&make("a", "b"), &make("ab", "")));
-        assert!(registry.find(("b", "a")).is_none());
+        assert!(!Arc::ptr_eq(&make("a", "b"), &make_for("a", "b", Errand::Counting)));
+        assert!(registry.find(("b", "a", Errand::Conversation)).is_none());
         for number in 0..SHARDS * MOST * 2 {
             make("many", &number.to_string());
         }

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::FOR_GOOD;
-use super::registry::Named;
+use super::registry::{Named, Names};
+use super::{Errand, FOR_GOOD};
 use crate::model::{KeyBreaker, NanoUsd};
 
 /// Parts of one window.
@@ -72,8 +72,8 @@ pub struct Spent {
 }
 
 impl Named for KeyLive {
-    fn names(&self) -> (&str, &str) {
-        (&self.id, "")
+    fn names(&self) -> Names<'_> {
+        (&self.id, "", Errand::Conversation)
     }
 }
 

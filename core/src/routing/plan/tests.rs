@@ -66,7 +66,14 @@ impl Bench {
     }
 
     fn plan(&mut self) -> Plan {
-        self.plan_with(&Desire { strategy: None, barred: &|_| None, place: None, bound: None, dry: false })
+        self.plan_with(&Desire {
+            strategy: None,
+            barred: &|_| None,
+            place: None,
+            bound: None,
+            dry: false,
+            errand: Errand::Conversation,
+        })
     }
 
     /// A request begins its first attempt, as far as it may: whom it asks.
@@ -90,14 +97,30 @@ impl Bench {
     fn fail(&self, channel: &str, credential: u32, failure: Failure) {
         let live = self.table.credential(channel, credential).unwrap();
         let how = How::Failed { failure, wait: None, words: "", rule: None };
-        let ended = Ended { channel, upstream: "m", credential: Some(live), how, now_ms: self.query.now_ms, jitter: 0 };
+        let ended = Ended {
+            channel,
+            upstream: "m",
+            errand: Errand::Conversation,
+            credential: Some(live),
+            how,
+            now_ms: self.query.now_ms,
+            jitter: 0,
+        };
         self.fleet.ended(&ended, &BreakerSettings::default());
     }
 
     fn answer(&self, channel: &str) {
         let live = self.table.credential(channel, 0).unwrap();
         let how = How::Answered { first_token: None, whole: 10.0 };
-        let ended = Ended { channel, upstream: "m", credential: Some(live), how, now_ms: self.query.now_ms, jitter: 0 };
+        let ended = Ended {
+            channel,
+            upstream: "m",
+            errand: Errand::Conversation,
+            credential: Some(live),
+            how,
+            now_ms: self.query.now_ms,
+            jitter: 0,
+        };
         self.fleet.ended(&ended, &BreakerSettings::default());
     }
 }
@@ -110,7 +133,14 @@ fn later_groups_stand_behind_and_filters_hold() {
     );
     assert_eq!(bench.order(), ["b", "a", "c"]);
     let barred = |channel: usize| (channel == 1).then_some(Omitted::NotForKey);
-    let plan = bench.plan_with(&Desire { strategy: None, barred: &barred, place: None, bound: None, dry: false });
+    let plan = bench.plan_with(&Desire {
+        strategy: None,
+        barred: &barred,
+        place: None,
+        bound: None,
+        dry: false,
+        errand: Errand::Conversation,
+    });
     assert_eq!(plan.candidates.iter().map(|own| own.channel).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(plan.left_out[0].why, Omitted::NotForKey);
     assert_eq!(plan.words(&bench.table)[1], "c/m: group 2 ordered, the only one");
@@ -183,21 +213,39 @@ fn a_conversation_stays_in_its_group_where_it_is_unless_that_is_unhealthy() {
         &[("a", 9, &[], 1), ("b", 1, &[], 2), ("c", 1, &[], 1)],
         &[(Strategy::Weighted, &["a", "b"]), (Strategy::Weighted, &["c"])],
     );
-    let b = bench.fleet.deployment("b", "m").id;
+    let b = bench.fleet.deployment("b", "m", Errand::Conversation).id;
     let there = |deployment, credential| Some(Place { deployment, credential, seen_ms: 0 });
     for _ in 0..20 {
-        let plan =
-            bench.plan_with(&Desire { strategy: None, barred: &|_| None, place: there(b, 2), bound: None, dry: false });
+        let plan = bench.plan_with(&Desire {
+            strategy: None,
+            barred: &|_| None,
+            place: there(b, 2),
+            bound: None,
+            dry: false,
+            errand: Errand::Conversation,
+        });
         assert_eq!((plan.candidates[0].channel, plan.candidates[0].credential), (1, 1));
         assert_eq!(plan.steps[0].note, Note::Conversation);
     }
-    let c = bench.fleet.deployment("c", "m").id;
-    let plan =
-        bench.plan_with(&Desire { strategy: None, barred: &|_| None, place: there(c, 1), bound: None, dry: false });
+    let c = bench.fleet.deployment("c", "m", Errand::Conversation).id;
+    let plan = bench.plan_with(&Desire {
+        strategy: None,
+        barred: &|_| None,
+        place: there(c, 1),
+        bound: None,
+        dry: false,
+        errand: Errand::Conversation,
+    });
     assert_ne!(plan.candidates[0].channel, 2, "a warmer group that can serve comes first");
     bench.fail("b", 0, Failure::UnknownModel);
-    let plan =
-        bench.plan_with(&Desire { strategy: None, barred: &|_| None, place: there(b, 2), bound: None, dry: false });
+    let plan = bench.plan_with(&Desire {
+        strategy: None,
+        barred: &|_| None,
+        place: there(b, 2),
+        bound: None,
+        dry: false,
+        errand: Errand::Conversation,
+    });
     assert_eq!(plan.candidates[0].channel, 0);
 }
 
@@ -253,8 +301,8 @@ fn the_least_used_by_its_limits_is_first() {
         &[(Strategy::LowestTpmRpm, &["big", "small"])],
     );
     let now = bench.query.now_ms;
-    bench.fleet.used("big", "m", 50_000, now);
-    bench.fleet.used("small", "m", 100, now);
+    bench.fleet.used("big", "m", Errand::Conversation, 50_000, now);
+    bench.fleet.used("small", "m", Errand::Conversation, 100, now);
     assert_eq!(bench.order(), ["small", "big"], "10 % against 50 %");
     bench.query.tokens = 2_000;
     assert_eq!(bench.order(), ["big", "small"], "this request would not fit in the small one's minute");
@@ -263,10 +311,17 @@ fn the_least_used_by_its_limits_is_first() {
 #[test]
 fn a_profile_or_key_chooses_otherwise_and_looking_takes_no_turn() {
     let mut bench = bench(&[("a", 1, &[], 1), ("b", 1, &[], 1)], &[(Strategy::Ordered, &["a", "b"])]);
-    let busy = |bench: &Bench| bench.fleet.begin("a", "m", 0);
+    let busy = |bench: &Bench| bench.fleet.begin("a", "m", Errand::Conversation, 0);
     busy(&bench);
     let strategy = Some(Strategy::LeastBusy);
-    let plan = bench.plan_with(&Desire { strategy, barred: &|_| None, place: None, bound: None, dry: true });
+    let plan = bench.plan_with(&Desire {
+        strategy,
+        barred: &|_| None,
+        place: None,
+        bound: None,
+        dry: true,
+        errand: Errand::Conversation,
+    });
     assert_eq!(
         plan.words(&bench.table),
         ["b/m: group 1 least-busy, 0 under way", "a/m: group 1 least-busy, 1 under way"]
@@ -288,7 +343,15 @@ fn a_credential_that_failed_shows_by_one_request_whether_it_works_again() {
     let live = bench.table.credential("a", 1).unwrap();
     let how = How::Answered { first_token: None, whole: 10.0 };
     let now_ms = bench.query.now_ms;
-    let ended = Ended { channel: "a", upstream: "m", credential: Some(live), how, now_ms, jitter: 0 };
+    let ended = Ended {
+        channel: "a",
+        upstream: "m",
+        errand: Errand::Conversation,
+        credential: Some(live),
+        how,
+        now_ms,
+        jitter: 0,
+    };
     bench.fleet.ended(&ended, &BreakerSettings::default());
     let back = firsts(&mut bench).iter().filter(|first| **first == 1).count();
     assert!((8..32).contains(&back), "it takes its turns again: {back}");
@@ -299,10 +362,17 @@ fn a_conversation_does_not_leave_a_good_credential_to_try_another() {
     let mut bench = bench(&[("a", 1, &[], 2)], &[(Strategy::Ordered, &["a"])]);
     bench.fail("a", 0, Failure::BadKey);
     bench.query.now_ms += 60_000;
-    let deployment = bench.fleet.deployment("a", "m").id;
+    let deployment = bench.fleet.deployment("a", "m", Errand::Conversation).id;
     let place = Some(Place { deployment, credential: 2, seen_ms: 0 });
     for _ in 0..40 {
-        let plan = bench.plan_with(&Desire { strategy: None, barred: &|_| None, place, bound: None, dry: false });
+        let plan = bench.plan_with(&Desire {
+            strategy: None,
+            barred: &|_| None,
+            place,
+            bound: None,
+            dry: false,
+            errand: Errand::Conversation,
+        });
         assert_eq!(plan.candidates.iter().map(|own| own.credential).collect::<Vec<_>>(), [1, 0]);
     }
 }

@@ -10,7 +10,7 @@ use super::auth::Who;
 use super::error::{AdminError, Failure};
 use super::extract::Sent;
 use crate::events::{Event, Level};
-use crate::routing::{BreakerView, HeldKey, LoadView, Trouble};
+use crate::routing::{BreakerView, Errand, HeldKey, LoadView, Trouble};
 use crate::told;
 
 /// How everything fares.
@@ -29,7 +29,7 @@ pub(super) struct ChannelHealth {
     channel: String,
     /// It takes part in routing.
     serving: bool,
-    /// `sound`, `degraded` (some of it is out of rotation) or `down` (all of it).
+    /// `sound`, `degraded` (some of it is out of rotation, as far as somebody goes without) or `down` (all of it).
     state: String,
     /// What is out of rotation, or has only just come back.
     troubles: Vec<TroubleView>,
@@ -42,6 +42,9 @@ pub(super) struct ChannelHealth {
 pub(super) struct TroubleView {
     /// The model, where it is about one.
     model: Option<String>,
+    /// What the model is not asked for, where that is no conversation: `count-tokens`, `embeddings`, `images` …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
     /// Position of the credential, where it is about one.
     credential: Option<u32>,
     /// How it stands.
@@ -55,6 +58,9 @@ pub(super) struct TroubleView {
 pub(super) struct ModelHealth {
     /// What the provider calls the model.
     model: String,
+    /// What was asked for, where that is no conversation: `count-tokens`, `embeddings`, `images` …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
     /// The numbers.
     #[serde(flatten)]
     load: LoadView,
@@ -79,28 +85,40 @@ pub(super) struct ResetDone {
     reset: usize,
 }
 
+/// The word of an errand, where it is no conversation.
+fn operation(errand: Errand) -> Option<String> {
+    (errand != Errand::Conversation).then(|| errand.word().to_owned())
+}
+
 fn trouble(trouble: Trouble) -> Option<TroubleView> {
     let breaker = trouble.view?;
     let reason = breaker.why.words().to_owned();
-    Some(TroubleView { model: trouble.upstream, credential: trouble.credential, breaker, reason })
+    let operation = operation(trouble.errand);
+    Some(TroubleView { model: trouble.upstream, operation, credential: trouble.credential, breaker, reason })
 }
 
 /// How one channel fares.
 fn channel(admin: &Admin, name: &str, serving: bool, now_ms: u64) -> ChannelHealth {
     let fleet = &admin.services.fleet;
-    let troubles: Vec<TroubleView> = fleet.troubles(name, now_ms).into_iter().filter_map(trouble).collect();
-    let out = |trouble: &&TroubleView| trouble.breaker.state != "recovering";
+    let troubles = fleet.troubles(name, now_ms);
+    let is_out = |own: &Trouble| own.matters() && own.view.as_ref().is_some_and(|view| view.state != "recovering");
+    let out: Vec<&Trouble> = troubles.iter().filter(|own| is_out(own)).collect();
     let snapshot = admin.services.snapshot.load();
     let credentials = snapshot.routing.channel(name).map_or(1, |channel| channel.credentials.len().max(1));
-    let keys_out = troubles.iter().filter(out).filter(|own| own.model.is_none() && own.credential.is_some()).count();
-    let whole = troubles.iter().filter(out).any(|own| own.model.is_none() && own.credential.is_none());
+    let keys_out = out.iter().filter(|own| own.upstream.is_none() && own.credential.is_some()).count();
+    let whole = out.iter().any(|own| own.upstream.is_none() && own.credential.is_none());
     let state = match () {
         () if whole || keys_out >= credentials => "down",
-        () if troubles.iter().any(|own| own.breaker.state != "recovering") => "degraded",
+        () if !out.is_empty() => "degraded",
         () => "sound",
     };
     let models = fleet.loads(name, now_ms).into_iter();
-    let models = models.map(|(model, load)| ModelHealth { model: model.as_ref().to_owned(), load }).collect();
+    let models = models.map(|(model, errand, load)| ModelHealth {
+        model: model.as_ref().to_owned(),
+        operation: operation(errand),
+        load,
+    });
+    let (models, troubles) = (models.collect(), troubles.into_iter().filter_map(trouble).collect());
     ChannelHealth { channel: name.to_owned(), serving, state: state.to_owned(), troubles, models }
 }
 

@@ -44,10 +44,11 @@ export function Troubles({ health }: { health: Health }) {
         {health.troubles.map((trouble) => {
           const what = [
             trouble.model && t("health.model", { name: trouble.model }),
+            trouble.operation,
             typeof trouble.credential === "number" && t("health.credential", { n: trouble.credential + 1 }),
           ].filter(Boolean);
           return (
-            <li key={`${trouble.model}${trouble.credential}`}>
+            <li key={`${trouble.model}${trouble.operation}${trouble.credential}`}>
               {what.length > 0 && <b className="font-medium">{what.join(", ")}: </b>}
               {t(`fault.${trouble.breaker.why}`)}
               {trouble.breaker.words && (
