@@ -176,7 +176,10 @@ impl StreamDriver {
 
     /// Keeps the answer as the client sees it, for [`folded`](Self::folded): for callers that store or cache it.
     pub fn folding(mut self) -> Self {
-        self.fold = Some(Fold::default());
+        let fold = self.fold.insert(Fold::default());
+        if let Some(said) = &self.said {
+            said.replay(|event| fold.push(event.clone()));
+        }
         self
     }
 
