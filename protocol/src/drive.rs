@@ -61,6 +61,8 @@ pub struct StreamDriver {
     laws: Laws,
     broken_law: Option<BrokenLaw>,
     fold: Option<Fold>,
+    /// The provider's id of the answer stays here.
+    nameless: bool,
     usage: Option<Usage>,
     finish: Option<Finish>,
     error: Option<ApiError>,
@@ -114,6 +116,7 @@ impl StreamDriver {
             laws: Laws::default(),
             broken_law: None,
             fold: None,
+            nameless: false,
             usage: None,
             finish: None,
             error: None,
@@ -173,7 +176,16 @@ impl StreamDriver {
 
     /// Keeps the answer as the client sees it, for [`folded`](Self::folded): for callers that store or cache it.
     pub fn folding(mut self) -> Self {
-        self.fold = Some(Fold::default());
+        let fold = self.fold.insert(Fold::default());
+        if let Some(said) = &self.said {
+            said.replay(|event| fold.push(event.clone()));
+        }
+        self
+    }
+
+    /// Tells the client nothing of the provider's id of the answer: one that is kept by its id gets it here.
+    pub fn nameless(mut self) -> Self {
+        self.nameless = true;
         self
     }
 
@@ -344,13 +356,14 @@ impl StreamDriver {
         events.clear();
     }
 
-    fn event(&mut self, event: StreamEvent, out: &mut Vec<u8>) {
+    fn event(&mut self, mut event: StreamEvent, out: &mut Vec<u8>) {
         if let StreamEvent::PartDelta { delta, .. } = &event {
             self.text_bytes += delta.text().len() as u64;
         }
-        match &event {
+        match &mut event {
             StreamEvent::Start { id, .. } => {
-                self.id = self.id.take().or_else(|| id.clone());
+                let theirs = if self.nameless { id.take() } else { id.clone() };
+                self.id = self.id.take().or(theirs);
             }
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().update(usage.clone()),
             StreamEvent::Finish { choice: 0, finish } => self.finish = Some(finish.clone()),

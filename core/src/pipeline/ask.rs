@@ -252,12 +252,17 @@ impl Ask {
     }
 }
 
+/// What ids in an answer that is written here are made of.
+pub(crate) fn reply_token(job: &Job) -> &str {
+    job.settle.record().id.trim_start_matches("req_")
+}
+
 /// What encoders toward the client need to know.
 pub(crate) fn reply_context(job: &Job, ask: &Ask, tree: Option<Arc<ChatRequest>>) -> ReplyContext {
     let record = job.settle.record();
     ReplyContext {
         model: ask.model.clone(),
-        id: record.id.trim_start_matches("req_").to_owned(),
+        id: reply_token(job).to_owned(),
         request_id: Some(record.id.clone()),
         created: record.started / 1_000,
         include_usage: ask.include_usage,

@@ -37,6 +37,7 @@ mod explain;
 mod fan_out;
 mod fault;
 mod flights;
+mod heard;
 mod intake;
 mod media;
 mod mirror;

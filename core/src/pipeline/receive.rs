@@ -11,7 +11,7 @@ use myelin_protocol::ir::{ChatResponse, Content, FinishReason};
 use myelin_protocol::lower::NameMap;
 use myelin_protocol::resume::Listener;
 use myelin_protocol::tap::StreamTap;
-use myelin_protocol::{ApiError, answer, fold};
+use myelin_protocol::{ApiError, ApiFormat, answer, fold};
 
 use super::Job;
 use super::ask::reply_context;
@@ -58,7 +58,7 @@ impl Run {
         }
         let (format, dialect) = (sent.accepted.format, &*sent.accepted.dialect);
         let mut headers = if sent.names.is_none() { passed_headers(&parts.headers) } else { HeaderMap::new() };
-        let bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut headers);
+        let mut bytes = self.received(&sent.channel, &sent.candidate, &sent.accepted, bytes, &mut headers);
         let Some(names) = sent.names else {
             let facts = answer::facts(format, &bytes, dialect);
             if let Some(error) = facts.error {
@@ -77,7 +77,7 @@ impl Run {
                 self.job.settle.usage(usage);
             }
             if let (Some(keep), Some(id)) = (self.keep(&sent.candidate, &sent.accepted, true), facts.id) {
-                keep.native(&self.job.services, &id, &bytes);
+                bytes = keep.native(&self.job.services, &id, bytes);
             }
             self.job.services.origins.note(&bytes, &sent.maker);
             return Ok(self.given(Whole { headers, body: bytes }));
@@ -86,6 +86,9 @@ impl Run {
             if sent.streams { folded(&sent.accepted, &bytes) } else { answer::read(format, &bytes, dialect) }
                 .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         names.lift_response(&mut response);
+        if self.is_kept_by_id() {
+            response.id = None;
+        }
         if says_nothing(&response) && self.job.empty_fails(&sent.channel, &sent.candidate.upstream) {
             return Err(empty("the provider's answer holds nothing"));
         }
@@ -134,7 +137,7 @@ impl Run {
         let before = self.job.answer_editor(&sent.channel, &sent.candidate.upstream, &operation, framing);
         let behind = self.job.reply_editor(&self.ask);
         // An answer that its provider stores is the provider's own to the end.
-        let resumes = !matches!(keep, Some(Keep::Native { .. }))
+        let resumes = keep.as_ref().is_none_or(Keep::is_ours)
             && self.job.cut_streams(&sent.channel, &sent.candidate.upstream) == CutStreams::Resume;
         let mut relay = self.relay(&sent.accepted, sent.names, keep.as_ref(), resumes)?.edited(before, behind);
         let mut body = sent.response.into_body();
@@ -203,6 +206,7 @@ impl Run {
         let context = reply_context(&self.job, &self.ask, Some(tree));
         let driver = StreamDriver::new(accepted.format, &accepted.dialect, names, self.ask.format, context);
         let driver = if keep.is_some() { driver.folding() } else { driver };
+        let driver = if self.is_kept_by_id() { driver.nameless() } else { driver };
         Ok(Relay::Convert(Box::new(if resumes { driver.remembering() } else { driver })))
     }
 
@@ -214,6 +218,9 @@ impl Run {
             .map_err(|error| self.job.in_band(&sent.channel, *error))?;
         if let Some(names) = &sent.names {
             names.lift_response(&mut response);
+        }
+        if self.is_kept_by_id() {
+            response.id = None;
         }
         self.job.book(&response)?;
         let tree = self.ask.tree()?;
@@ -239,6 +246,11 @@ impl Run {
             over: true,
             from: None,
         })
+    }
+
+    /// The client may go on from what is written here by its id: that is ours, whatever the provider calls it.
+    fn is_kept_by_id(&self) -> bool {
+        self.ask.format == ApiFormat::OpenaiResponses
     }
 
     /// What has to be stored when this candidate's answer is complete.

@@ -13,8 +13,8 @@ use myelin_protocol::tap::{StreamTap, TapState};
 use myelin_protocol::{ApiError, ApiErrorKind, StreamEncoder};
 
 use super::edits::Editor;
+use super::heard::Heard;
 use super::resume::Rest;
-use super::stored;
 
 /// Bytes for the client, in order.
 pub(crate) type Output = VecDeque<Bytes>;
@@ -104,37 +104,8 @@ pub(crate) struct Pass {
     /// Remembers what was said, if somebody else may have to go on with it. Then failures after content are not told at once.
     listener: Option<Box<Listener>>,
     told: bool,
-    /// Keeps what passes, as long as its provider may not store it.
+    /// Hears what passes, as long as its provider may not store it.
     heard: Option<Heard>,
-}
-
-/// The events of an answer that its provider does not store, so that it can be kept here.
-#[derive(Debug)]
-pub(crate) struct Heard {
-    pieces: Vec<Bytes>,
-    /// The provider stores nothing. Else the first event tells.
-    certain: bool,
-}
-
-impl Heard {
-    /// `certain`: the provider is known to store nothing.
-    pub(crate) fn new(certain: bool) -> Self {
-        Self { pieces: Vec::new(), certain }
-    }
-
-    /// Takes a piece. `false`: the provider stores the answer.
-    fn hear(&mut self, piece: &Bytes) -> bool {
-        self.pieces.push(piece.clone());
-        if self.certain || !piece.contains(&b'\n') {
-            return true;
-        }
-        let heard = self.pieces.concat();
-        let end = memchr::memmem::find(&heard, b"\n\n").or_else(|| memchr::memmem::find(&heard, b"\n\r\n"));
-        let Some(first) = end.and_then(|end| heard.get(..end)) else { return true };
-        self.certain =
-            stored::tells_unstored(first) && stored::last_response(first).is_some_and(|it| stored::is_unstored(&it));
-        self.certain
-    }
 }
 
 impl Pass {
@@ -148,10 +119,22 @@ impl Pass {
         Self { tap, encoder, request_id, passed: Vec::new(), broken: None, listener, told: false, heard: None }
     }
 
-    /// Keeps what passes, as long as its provider may not store it.
+    /// Hears what passes, as long as its provider may not store it.
     pub(crate) fn hearing(mut self, heard: Option<Heard>) -> Self {
         self.heard = heard;
         self
+    }
+
+    fn feed(&mut self, chunk: &Bytes, out: &mut Output) {
+        let outcome = self.tap.feed(chunk, &mut self.passed);
+        out.extend(self.passed.drain(..));
+        if let Err(error) = outcome {
+            let error = ApiError::new(ApiErrorKind::Upstream, format!("the provider's stream is corrupt: {error}"));
+            self.breaks(error, out);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.feed(chunk);
+        }
     }
 
     fn breaks(&mut self, error: ApiError, out: &mut Output) {
@@ -210,17 +193,12 @@ impl Relay {
     pub(crate) fn feed(&mut self, chunk: Bytes, out: &mut Output) {
         match self {
             Relay::Pass(pass) => {
-                let outcome = pass.tap.feed(&chunk, &mut pass.passed);
-                out.extend(pass.passed.drain(..));
-                if let Err(error) = outcome {
-                    let error =
-                        ApiError::new(ApiErrorKind::Upstream, format!("the provider's stream is corrupt: {error}"));
-                    pass.breaks(error, out);
-                }
-                if let Some(listener) = &mut pass.listener {
-                    listener.feed(&chunk);
-                }
-                pass.heard.take_if(|heard| !heard.hear(&chunk));
+                let chunk = match &mut pass.heard {
+                    Some(heard) => heard.take(chunk),
+                    None => chunk,
+                };
+                pass.heard.take_if(|heard| heard.is_over());
+                pass.feed(&chunk, out);
             }
             Relay::Convert(driver) => {
                 let mut bytes = Vec::new();
@@ -237,6 +215,9 @@ impl Relay {
     pub(crate) fn finish(&mut self, out: &mut Output) {
         match self {
             Relay::Pass(pass) => {
+                if let Some(rest) = pass.heard.as_mut().map(Heard::finish) {
+                    pass.feed(&rest, out);
+                }
                 pass.tap.finish(&mut pass.passed);
                 out.extend(pass.passed.drain(..));
                 if !matches!(pass.tap.state(), TapState::Ended | TapState::Failed) && pass.broken.is_none() {
@@ -361,10 +342,10 @@ impl Relay {
         }
     }
 
-    /// The events of an answer that its provider does not store, if they were kept.
-    pub(crate) fn heard(&mut self) -> Option<Vec<u8>> {
+    /// What was heard of an answer that its provider does not store.
+    pub(crate) fn heard(&mut self) -> Option<Heard> {
         match self {
-            Relay::Pass(pass) => pass.heard.take().filter(|heard| heard.certain).map(|heard| heard.pieces.concat()),
+            Relay::Pass(pass) => pass.heard.take(),
             Relay::Edited(edited) => edited.inner.heard(),
             Relay::Convert(_) | Relay::Written | Relay::Raw(_) => None,
         }
@@ -445,7 +426,8 @@ impl Relay {
         }
         if let Relay::Pass(pass) = self {
             let said = pass.listener.as_ref().map(|listener| listener.said().clone()).unwrap_or_default();
-            *self = Relay::Convert(Box::new(StreamDriver::after(said, rest.client, rest.context)));
+            let driver = StreamDriver::after(said, rest.client, rest.context);
+            *self = Relay::Convert(Box::new(if pass.heard.is_some() { driver.folding() } else { driver }));
         }
         if let Relay::Convert(driver) = self {
             driver.go_on(rest.format, &rest.dialect, rest.names, rest.before);

@@ -33,7 +33,7 @@ pub(crate) async fn run(job: Box<Job>, id: &str, action: StoredAction) -> Reply 
     match action {
         StoredAction::Get => job.json(200, response.to_string().into_bytes()),
         StoredAction::Delete => {
-            stored::forget(&job.services, id);
+            stored::forget(&job, id).await;
             job.json(200, wire::encode_deleted(id))
         }
         StoredAction::InputItems => match chain(&job, row).await {
@@ -88,7 +88,7 @@ async fn native(mut job: Box<Job>, id: &str, action: StoredAction, home: &Home) 
     match direct(&mut job, &candidate, &operation, Vec::new()).await {
         Ok(body) => {
             if action == StoredAction::Delete {
-                stored::forget(&job.services, id);
+                stored::forget(&job, id).await;
             }
             job.json(200, body.to_vec())
         }

@@ -1,25 +1,32 @@
 //! Stored responses: what is kept of answers, and how `previous_response_id` finds it.
 //!
 //! An answer that a provider stores stays there; we keep only which channel and credential it is bound to. An answer that was converted, or that passed from a
-//! provider that stores none, is kept here, whole, with its owner and an end. Another key's id is 403. `store: false` keeps nothing.
+//! provider that stores none, is kept here, whole, with its owner and an end, under an id of ours: hosts that store nothing need not give each answer another
+//! one. Another key's id is 403. `store: false` keeps nothing.
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use myelin_protocol::envelope::Envelope;
 use myelin_protocol::formats::openai_responses::stored::{self as wire, StoredResponse};
 use myelin_protocol::ir::ChatResponse;
 use myelin_protocol::{ApiError, ApiErrorKind, ApiFormat, ReplyContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ask::{Ask, reply_context};
-use super::relay::{Heard, Relay};
+use super::ask::{Ask, reply_context, reply_token};
+use super::heard::{self, Heard};
+use super::relay::Relay;
 use super::target::Deployments;
 use super::{Job, Services};
 use crate::error::{GatewayError, Kind};
 use crate::routing::{Candidate, RoutingTable};
+use crate::store::{KeptEntry, StoreError};
 
 /// Namespace in the store.
 const SPACE: &str = "responses";
+/// How ids of responses begin.
+const PREFIX: &str = "resp_";
 /// A conversation with more links is not followed: something is wrong with it.
 const LONGEST_CHAIN: usize = 500;
 
@@ -171,16 +178,26 @@ pub(crate) enum Keep {
 pub(crate) struct Here {
     /// It does not, whatever it says.
     certain: bool,
+    /// Its id here.
+    id: String,
     ask: Box<Ask>,
 }
 
 impl Here {
-    fn put(mut self, services: &Services, id: &str, terms: &Terms, response: Value) {
+    /// `answer`: the response object, with our id.
+    fn put(mut self, services: &Services, terms: &Terms, answer: &[u8]) {
         let previous = self.ask.text("previous_response_id").map(|id| id.into_owned());
-        let input = self.ask.envelope().ok().and_then(|envelope| wire::input_items(envelope.body(), id).ok());
-        if let Some(input) = input {
-            put(services, id, terms, &Row::Local { previous, input, response });
+        let response = serde_json::from_slice::<Value>(answer).ok();
+        if let Some((input, response)) = self.input().zip(response) {
+            put(services, &self.id, terms, &Row::Local { previous, input, response });
+        } else {
+            tracing::warn!(self.id, "a response that its provider does not store cannot be read");
         }
+    }
+
+    fn input(&mut self) -> Option<Vec<Value>> {
+        let token = self.id.strip_prefix(PREFIX)?;
+        wire::input_items(self.ask.envelope().ok()?.body(), token).ok()
     }
 }
 
@@ -202,7 +219,8 @@ pub(crate) fn keep(job: &Job, ask: &mut Ask, candidate: &Candidate, native: Opti
     }
     let terms = terms(job, ask)?;
     if let Some(certain) = native {
-        let here = Here { certain, ask: Box::new(ask.clone()) };
+        let id = format!("{PREFIX}{}", reply_token(job));
+        let here = Here { certain, id, ask: Box::new(ask.clone()) };
         return Some(Keep::Native { home: Home::of(job, candidate)?, here, terms });
     }
     local(job, ask, terms)
@@ -240,9 +258,7 @@ impl Keep {
         match &self {
             Keep::Native { .. } => {
                 let heard = relay.heard();
-                if let Some(id) = relay.response_id().map(str::to_owned) {
-                    self.streamed(services, &id, heard.as_deref());
-                }
+                self.streamed(services, relay.response_id(), heard.and_then(Heard::response));
             }
             Keep::Local { .. } | Keep::Dify(_) => {
                 if let Some(folded) = relay.folded() {
@@ -255,32 +271,54 @@ impl Keep {
     /// Whether the answer has to be heard while it passes, to be kept here: its provider may not store it.
     pub(super) fn hears(&self) -> Option<Heard> {
         match self {
-            Keep::Native { here, .. } => Some(Heard::new(here.certain)),
+            Keep::Native { here, .. } => Some(Heard::new(here.certain, &here.id)),
             Keep::Local { .. } | Keep::Dify(_) => None,
         }
     }
 
-    /// A provider gave a whole answer, under `id`: it stores it, or says that it does not.
-    pub(crate) fn native(self, services: &Services, id: &str, answer: &[u8]) {
-        let Keep::Native { home, here, terms } = self else { return };
-        if !here.certain && !tells_unstored(answer) {
-            return put(services, id, &terms, &Row::Native(home));
-        }
-        let Ok(response) = serde_json::from_slice::<Value>(answer) else { return };
-        if here.certain || is_unstored(&response) {
-            here.put(services, id, &terms, response);
-        } else {
-            put(services, id, &terms, &Row::Native(home));
+    /// Nobody but us has it when it is complete: others may go on with it.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Keep::Native { here, .. } => here.certain,
+            Keep::Local { .. } | Keep::Dify(_) => true,
         }
     }
 
-    /// The same in a stream. `heard`: its events, if nothing is stored there.
-    fn streamed(self, services: &Services, id: &str, heard: Option<&[u8]>) {
+    /// Another deployment goes on with the answer: it passes no longer. `context`: how it is written.
+    pub(super) fn resumed(self, context: &ReplyContext) -> Self {
+        let Keep::Native { mut here, home, terms } = self else { return self };
+        match here.input() {
+            Some(input) => {
+                let previous = here.ask.text("previous_response_id").map(|id| id.into_owned());
+                Keep::Local { previous, input, context: Box::new(context.clone()), terms }
+            }
+            None => Keep::Native { here, home, terms },
+        }
+    }
+
+    /// A provider gave a whole answer, under `id`: it stores it, or says that it does not. Gives what the client gets: that has an id of ours if it is kept here.
+    pub(crate) fn native(self, services: &Services, id: &str, answer: Bytes) -> Bytes {
+        let Keep::Native { home, here, terms } = self else { return answer };
+        if !here.certain && !is_unstored(&answer) {
+            put(services, id, &terms, &Row::Native(home));
+            return answer;
+        }
+        match heard::under(&answer, &here.id) {
+            Some(answer) => {
+                here.put(services, &terms, &answer);
+                answer
+            }
+            None => answer,
+        }
+    }
+
+    /// The same in a stream. `heard`: its response object, if nothing is stored there.
+    fn streamed(self, services: &Services, id: Option<&str>, heard: Option<Option<Bytes>>) {
         let Keep::Native { home, here, terms } = self else { return };
-        match heard.map(last_response) {
-            None => put(services, id, &terms, &Row::Native(home)),
-            Some(Some(response)) => here.put(services, id, &terms, response),
-            Some(None) => tracing::warn!(id, "a response that its provider does not store cannot be read"),
+        match (heard, id) {
+            (Some(Some(response)), _) => here.put(services, &terms, &response),
+            (None, Some(id)) if !here.certain => put(services, id, &terms, &Row::Native(home)),
+            _ => tracing::warn!(here.id, "a response cannot be kept: the stream did not tell of it"),
         }
     }
 
@@ -298,61 +336,74 @@ impl Keep {
     }
 }
 
-/// Whether an answer may say that it is not stored: cheap, and sometimes wrong.
-pub(super) fn tells_unstored(answer: &[u8]) -> bool {
-    const FIELD: &[u8] = b"\"store\"";
-    memchr::memmem::find_iter(answer, FIELD).any(|at| {
-        let after = answer.get(at + FIELD.len()..).unwrap_or_default().trim_ascii_start();
-        after.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"false"))
-    })
+/// Whether an answer says that it is not stored.
+fn is_unstored(answer: &Bytes) -> bool {
+    // Looked for first: a look at all of an answer costs more.
+    memchr::memmem::find(answer, b"\"store\"").is_some()
+        && Envelope::look(answer.clone()).is_ok_and(|look| look.flag("store") == Some(false))
 }
 
-/// Whether a response object says that it is not stored.
-pub(super) fn is_unstored(response: &Value) -> bool {
-    response.get("store") == Some(&Value::Bool(false))
-}
-
-/// The last response object in the events of a stream.
-pub(super) fn last_response(events: &[u8]) -> Option<Value> {
-    let mut data = events.rsplit(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
-    data.find_map(|data| {
-        let mut event: Value = serde_json::from_slice(data).ok()?;
-        Some(event.get_mut("response")?.take()).filter(Value::is_object)
-    })
+/// Where an answer of `owner` is: two keys may have been given the same id, by hosts that do not take care.
+fn place(id: &str, owner: &str) -> String {
+    format!("{id}:{owner}")
 }
 
 fn put(services: &Services, id: &str, terms: &Terms, row: &Row) {
-    let kept = serde_json::to_vec(row)
-        .is_ok_and(|value| services.store.kept().put(SPACE, id, &terms.owner, terms.keep, &value));
+    let kept = serde_json::to_vec(row).is_ok_and(|value| {
+        services.store.kept().put(SPACE, &place(id, &terms.owner), &terms.owner, terms.keep, &value)
+    });
     if !kept {
         tracing::warn!(id, "a response could not be stored");
     }
 }
 
-/// Forgets a stored answer.
-pub(super) fn forget(services: &Services, id: &str) {
-    services.store.kept().delete(SPACE, id);
+/// Forgets a stored answer of the caller's own.
+pub(super) async fn forget(job: &Job, id: &str) {
+    let (kept, owner) = (job.services.store.kept(), &job.caller.key.key.id);
+    kept.delete(SPACE, &place(id, owner));
+    // Of earlier versions.
+    if kept.get(SPACE, id).await.is_ok_and(|entry| entry.is_some_and(|entry| entry.owner == *owner)) {
+        kept.delete(SPACE, id);
+    }
+}
+
+/// What is kept under an id: the caller's own, else what an earlier version kept, else whose it is does not matter.
+async fn find(job: &Job, id: &str) -> Result<Option<Found>, StoreError> {
+    let (kept, owner) = (job.services.store.kept(), &job.caller.key.key.id);
+    let mut found = kept.get(SPACE, &place(id, owner)).await?;
+    if found.is_none() {
+        found = kept.get(SPACE, id).await?;
+    }
+    if let Some(entry) = found {
+        return Ok(Some(if entry.owner == *owner { Found::Own(entry) } else { Found::Foreign }));
+    }
+    let foreign = kept.list(SPACE, &place(id, ""), None, 1).await?;
+    Ok((!foreign.is_empty()).then_some(Found::Foreign))
+}
+
+enum Found {
+    Own(KeptEntry),
+    Foreign,
 }
 
 /// One stored answer of the caller's own.
 pub(super) async fn load(job: &Job, id: &str) -> Result<Row, GatewayError> {
-    let entry = job
-        .services
-        .store
-        .kept()
-        .get(SPACE, id)
+    let found = find(job, id)
         .await
         .map_err(|error| GatewayError::new(Kind::Internal, "the store cannot be read").caused_by(error))?;
-    let Some(entry) = entry else {
-        let mut public = ApiError::new(ApiErrorKind::NotFound, format!("Previous response with id '{id}' not found."));
-        public.code = Some("previous_response_not_found".to_owned());
-        return Err(GatewayError { public, ..GatewayError::new(Kind::NotFound, "") });
-    };
-    if entry.owner != job.caller.key.key.id {
-        return Err(GatewayError::new(Kind::Forbidden, format!("the response {id} belongs to another key")));
+    match found {
+        Some(Found::Own(entry)) => serde_json::from_slice(&entry.value)
+            .map_err(|error| GatewayError::new(Kind::Internal, "a stored response is damaged").caused_by(error)),
+        Some(Found::Foreign) => {
+            Err(GatewayError::new(Kind::Forbidden, format!("the response {id} belongs to another key")))
+        }
+        None => {
+            let message = format!("Previous response with id '{id}' not found.");
+            let mut public = ApiError::new(ApiErrorKind::NotFound, message);
+            public.code = Some("previous_response_not_found".to_owned());
+            Err(GatewayError { public, ..GatewayError::new(Kind::NotFound, "") })
+        }
     }
-    serde_json::from_slice(&entry.value)
-        .map_err(|error| GatewayError::new(Kind::Internal, "a stored response is damaged").caused_by(error))
 }
 
 /// The answers up to `newest`, oldest first.
@@ -406,18 +457,14 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_stored_says_so_itself() {
-        for (answer, tells, says) in [
-            (r#"{"store":false}"#, true, true),
-            ("{\"store\" : false}", true, true),
-            (r#"{"store":true,"instructions":"{\"store\":false}"}"#, false, false),
-            (r#"{"store":true,"metadata":{"store":false}}"#, true, false),
-            (r#"{"id":"resp_1"}"#, false, false),
+        for (answer, says) in [
+            (r#"{"store":false}"#, true),
+            ("{\"store\" : false}", true),
+            (r#"{"store":true,"instructions":"{\"store\":false}"}"#, false),
+            (r#"{"store":true,"metadata":{"store":false}}"#, false),
+            (r#"{"id":"resp_1"}"#, false),
         ] {
-            let value = serde_json::from_str(answer).unwrap();
-            assert_eq!((tells_unstored(answer.as_bytes()), is_unstored(&value)), (tells, says), "{answer}");
+            assert_eq!(is_unstored(&Bytes::from_static(answer.as_bytes())), says, "{answer}");
         }
-        let events = b"event: response.created\r\ndata: {\"response\":{\"id\":\"1\"}}\r\n\r\ndata: {\"response\":{\"id\":\"2\"}}\n\ndata: {\"delta\":\"x\"}\n\n";
-        assert_eq!(last_response(events).unwrap()["id"], "2");
-        assert_eq!(last_response(b"data: [DONE]"), None);
     }
 }

@@ -427,6 +427,7 @@ impl Live {
             return self.relay.tell(&mut self.out);
         };
         let Tail { body, limits, maker, rest } = *tail;
+        self.keep = self.keep.take().map(|keep| keep.resumed(&rest.context));
         self.relay.go_on(rest);
         (self.body, self.maker, self.spare) = (Some(body), maker, Some(spare));
         self.blobs = BlobScan::default();

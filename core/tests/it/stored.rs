@@ -1,13 +1,16 @@
 //! Stored responses: conversations that go on by id, over providers that store and over providers that do not.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use myelin_core::model::CutStreams;
 use myelin_core::store::{Change, NewKey};
-use myelin_testkit::MockServer;
+use myelin_testkit::{Delivery, MockServer, Script};
 use serde_json::{Value, json};
 
 use crate::support::fold;
-use crate::support::{TestGateway, channel_of, providers};
+use crate::support::provider_socket::ProviderSocket;
+use crate::support::{TestGateway, channel_of, mock_channel, providers};
 
 async fn gateway(names: &[&str]) -> (MockServer, TestGateway) {
     let mock = MockServer::start().await.unwrap();
@@ -353,4 +356,191 @@ async fn stored_responses_outlive_a_failing_request() {
     let started = fold::events(&text);
     let broken = started[0]["response"]["id"].as_str().unwrap();
     assert_eq!(gateway.call("GET", &format!("/v1/responses/{broken}")).await.0, 404, "what broke off is not kept");
+}
+
+/// A host that gives every answer the same id; what it was asked, in order. `before` stands in front of its streams.
+async fn careless(provider: &str, before: &'static str) -> (Value, Arc<Mutex<Vec<Value>>>) {
+    let socket = ProviderSocket::open().await;
+    let channel = socket.channel("host", provider);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    tokio::spawn(async move {
+        while let Some(mut caller) = socket.next().await {
+            let whole = |seen: &[u8]| body_of(seen).is_some();
+            if !caller.reads_until(whole).await {
+                continue;
+            }
+            let body = body_of(&caller.seen).unwrap();
+            let stream = body["stream"] == json!(true);
+            log.lock().unwrap().push(body);
+            let message = json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                "content": [{"type": "output_text", "text": "well", "annotations": []}]});
+            let response = |status: &str, output: Value| {
+                json!({"id": "resp_5", "object": "response", "created_at": 1, "status": status,
+                "store": false, "model": "mock", "output": output, "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}})
+            };
+            let done = response("completed", json!([message]));
+            if !stream {
+                caller.answers(200, &done).await;
+                continue;
+            }
+            let part = json!({"type": "output_text", "text": "", "annotations": []});
+            let events = [
+                json!({"type": "response.created", "response": response("in_progress", json!([]))}),
+                json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "msg_1",
+                    "role": "assistant", "status": "in_progress", "content": []}}),
+                json!({"type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0, "part": part}),
+                json!({"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "well"}),
+                json!({"type": "response.output_item.done", "output_index": 0, "item": message}),
+                json!({"type": "response.completed", "response": done}),
+            ];
+            let numbered = events.into_iter().enumerate().map(|(number, mut event)| {
+                event["sequence_number"] = json!(number);
+                format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())
+            });
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+            caller.says(&(head.to_owned() + before + &numbered.collect::<String>())).await;
+        }
+    });
+    (channel, asked)
+}
+
+/// The body of a request, once it is all there.
+fn body_of(seen: &[u8]) -> Option<Value> {
+    let begin = seen.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    serde_json::from_slice(&seen[begin..]).ok()
+}
+
+/// The ids that a stream tells, or an answer.
+fn ids_in(text: &str) -> std::collections::BTreeSet<String> {
+    let mut ids: Vec<Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:").unwrap_or(line)).ok())
+        .map(|event| if event["response"].is_object() { event["response"]["id"].clone() } else { event["id"].clone() })
+        .collect();
+    ids.retain(Value::is_string);
+    ids.into_iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn conversations_at_a_host_that_gives_every_answer_the_same_id_stay_apart() {
+    for (provider, stream) in [("vllm", false), ("vllm", true), ("openai", false), ("openai", true)] {
+        let (channel, asked) = careless(provider, "").await;
+        let gateway = TestGateway::start(vec![channel]).await;
+        let other = gateway.another_key(NewKey { name: "other".into(), ..NewKey::default() }).await;
+        let keys = [gateway.key.clone(), gateway.key.clone(), other];
+        let turn = async |key: &str, words: &str, previous: Option<&str>| {
+            let mut body = json!({"model": "mock", "stream": stream, "input": words});
+            if let Some(previous) = previous {
+                body["previous_response_id"] = json!(previous);
+            }
+            let reply = gateway.request("POST", "/v1/responses").bearer_auth(key).json(&body).send().await.unwrap();
+            let (status, text) = (reply.status(), reply.text().await.unwrap());
+            assert_eq!(status, 200, "{provider} {stream}: {text}");
+            let ids = ids_in(&text);
+            assert_eq!(ids.len(), 1, "one answer has one id: {text}");
+            ids.into_iter().next().unwrap()
+        };
+        let names = ["I am Ada", "I am Bob", "I am Cy"];
+        let mut last = Vec::new();
+        for (key, words) in keys.iter().zip(names) {
+            last.push(turn(key, words, None).await);
+        }
+        for round in 0..2 {
+            for who in 0..3 {
+                last[who] = turn(&keys[who], &format!("round {round}"), Some(&last[who])).await;
+                let sent = asked.lock().unwrap().last().unwrap().to_string();
+                let heard = names.map(|name| sent.contains(name));
+                assert_eq!(heard, std::array::from_fn(|at| at == who), "{provider} {stream} {round}: {sent}");
+                assert!(!sent.contains("previous_response_id"), "{sent}");
+            }
+        }
+        let different: std::collections::BTreeSet<&String> = last.iter().collect();
+        assert!(different.len() == 3 && !different.contains(&"resp_5".to_owned()), "{last:?}");
+        for (who, key) in keys.iter().enumerate() {
+            let ask = async |method: &str, id: &str| {
+                let path = format!("/v1/responses/{id}");
+                let reply = gateway.request(method, &path).bearer_auth(key).send().await.unwrap();
+                (reply.status().as_u16(), reply.json::<Value>().await.unwrap())
+            };
+            let (status, stored) = ask("GET", &last[who]).await;
+            assert_eq!((status, stored["id"].as_str()), (200, Some(last[who].as_str())), "{stored}");
+            assert_eq!(ask("GET", &last[(who + 1) % 3]).await.0, if who == 0 { 200 } else { 403 });
+        }
+        let (count, path) = (asked.lock().unwrap().len(), format!("/v1/responses/{}", last[0]));
+        assert_eq!(gateway.call("DELETE", &path).await.0, 200);
+        assert_eq!(gateway.call("GET", &path).await.0, 404);
+        assert_eq!(asked.lock().unwrap().len(), count, "the host is not asked for what it does not have");
+    }
+}
+
+#[tokio::test]
+async fn two_keys_whose_providers_store_under_the_same_id_both_keep_their_own() {
+    let (_mock, gateway) = gateway(&["mistral"]).await;
+    let other = gateway.another_key(NewKey { name: "other".into(), ..NewKey::default() }).await;
+    let first = respond(&gateway, json!({"model": "mistral/m", "input": "I am Ada"}), false).await;
+    let kept = gateway.gateway.store().kept();
+    let place = kept.list("responses", id(&first), None, 9).await.unwrap().remove(0);
+    let row = kept.get("responses", &place.key).await.unwrap().unwrap();
+    // As an earlier version kept it: its owner still goes on from it, and nobody else forgets it.
+    assert!(kept.put("responses", "resp_old", &row.owner, Duration::from_secs(60), &row.value));
+    let path = "/v1/responses/resp_old";
+    let reply = gateway.request("DELETE", path).bearer_auth(&other).send().await.unwrap();
+    assert_eq!(reply.status(), 403);
+    assert_eq!(gateway.call("GET", path).await.0, 200);
+    respond(&gateway, json!({"model": "mistral/m", "input": "go on", "previous_response_id": "resp_old"}), false).await;
+    // Another key's row under the same id takes nothing from it.
+    assert!(kept.put("responses", "resp_old:key_x", "key_x", Duration::from_secs(60), b"{}"));
+    assert_eq!(gateway.call("GET", path).await.0, 200);
+    assert_eq!(gateway.call("DELETE", path).await.0, 200);
+    assert_eq!(gateway.call("GET", path).await.0, 403, "what is left is another key's");
+}
+
+#[tokio::test]
+async fn what_stands_before_the_first_event_does_not_hide_that_nothing_is_stored() {
+    for before in [": hi\n\n", "\n\n", "retry: 10\n\n", ": loading\n\n: loading\r\n\r\n"] {
+        let (channel, asked) = careless("openai", before).await;
+        let gateway = TestGateway::start(vec![channel]).await;
+        let first = respond(&gateway, json!({"model": "mock", "input": "I am Ada"}), true).await;
+        let body = json!({"model": "mock", "input": "who am I?", "previous_response_id": id(&first)});
+        respond(&gateway, body, true).await;
+        let sent = asked.lock().unwrap().last().unwrap().to_string();
+        assert!(sent.contains("I am Ada") && !sent.contains("previous_response_id"), "{before:?}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_host_that_stores_nothing_is_gone_on_with_elsewhere_and_kept_whole() {
+    let mock = MockServer::start().await.unwrap();
+    let channels = [("first", "vllm", 1), ("second", "ollama", 0)].map(|(name, provider, weight)| {
+        let mut channel = mock_channel(&mock, name, provider, provider);
+        channel["models"] = json!([{"name": "mock", "upstream": "llama3.3"}]);
+        channel["weight"] = json!(weight);
+        channel
+    });
+    let gateway = TestGateway::with_settings(channels.into(), |settings| {
+        settings.affinity_seconds = 0;
+        settings.policy.retry.backoff_ms = Some(10);
+        settings.policy.retry.cut_streams = Some(CutStreams::Resume);
+    })
+    .await;
+    let delivery = Delivery { abort_after: Some(6), ..Delivery::default() };
+    mock.script(Script::delivered(delivery).provider("vllm"));
+    let words = "say alpha beta gamma delta epsilon zeta eta theta";
+    let body = json!({"model": "mock", "stream": true, "input": words});
+    let (status, text) = gateway.ask_text("/v1/responses", &body).await;
+    assert_eq!(status, 200, "{text}");
+    let record = gateway.last_record().await;
+    assert!(record.attempts.iter().any(|attempt| attempt.resumed), "{:?} {text}", record.error_message);
+    assert_eq!(ids_in(&text).len(), 1, "{text}");
+    let first = fold::responses(&text);
+    let (status, stored) = gateway.call("GET", &format!("/v1/responses/{}", id(&first))).await;
+    assert_eq!((status, &stored["id"]), (200, &first["id"]), "{stored}");
+    let said = |response: &Value| response["output"][0]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((said(&stored), said(&first)), (said(&first), said(&first)));
+    assert!(said(&first).contains("alpha") && said(&first).contains("theta"), "{text}");
+    let body = json!({"model": "mock", "input": "and now?", "previous_response_id": id(&first)});
+    respond(&gateway, body, false).await;
+    let sent = String::from_utf8_lossy(&mock.last_request().unwrap().body).into_owned();
+    assert!(sent.contains(words) && sent.contains("and now?") && sent.contains(&said(&first)), "{sent}");
 }

@@ -441,13 +441,13 @@ fn alone(queue: &Queue, db: &Db) {
     let emptied = state.journal.empty().map_err(StoreError::io("journal"));
     let worked = emptied.and_then(|()| work()).and_then(|()| queue.books.reload(db));
     // Another file may have come further than this one: what comes next must be newer than what it knows.
-    if let Ok(folded) = db.read(Folded::load) {
+    let further = db.read(Folded::load).map(|folded| {
         state.seq = state.seq.max(folded.last());
         state.folded = Folded::to(state.seq);
-    }
+    });
     state.health.journal_bytes = state.journal.bytes();
     drop(state);
-    let _ = done.send(worked);
+    let _ = done.send(worked.and(further));
 }
 
 /// Empties the journal file that is all committed, reading back what stood only there.

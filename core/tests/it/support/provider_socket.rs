@@ -32,6 +32,12 @@ impl ProviderSocket {
         json!({"name": name, "provider": provider, "base_urls": [format!("http://{address}")], "credentials": [KEY], "models": ["mock"]})
     }
 
+    /// The next connection, however long it takes.
+    pub async fn next(&self) -> Option<Caller> {
+        let accepted = self.0.accept().await.ok()?;
+        Some(Caller { stream: accepted.0, seen: Vec::new() })
+    }
+
     pub async fn caller(&self) -> Caller {
         let accepted = tokio::time::timeout(PATIENCE, self.0.accept()).await.expect("a call in time");
         Caller { stream: accepted.expect("a connection").0, seen: Vec::new() }
