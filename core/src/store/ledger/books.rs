@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::codec::{self, Nameless, Want};
 use super::dimension::{Dimension, Values};
-use super::names::{Dictionary, Known};
+use super::names::{Dictionary, Known, Stored};
 use super::sums::Sums;
 use crate::model::{RequestRecord, RequestState};
 use crate::store::StoreError;
@@ -140,14 +140,14 @@ impl Books {
         &self,
         txn: &WriteTransaction,
         rows: impl Iterator<Item = Row<'a>>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Stored, StoreError> {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         post_all(txn, &mut names, rows)
     }
 
     /// What was posted is on disk.
-    pub(in crate::store) fn committed(&self) {
-        self.names.write().unwrap_or_else(PoisonError::into_inner).committed();
+    pub(in crate::store) fn committed(&self, stored: Stored) {
+        self.names.write().unwrap_or_else(PoisonError::into_inner).committed(stored);
     }
 
     /// Takes out some records that began before a time; their sums stay. Returns how many.
@@ -255,7 +255,7 @@ fn post_all<'a>(
     txn: &WriteTransaction,
     names: &mut Dictionary,
     rows: impl Iterator<Item = Row<'a>>,
-) -> Result<(), StoreError> {
+) -> Result<Stored, StoreError> {
     let mut requests = txn.open_table(REQUESTS)?;
     let mut links = txn.open_table(LINKS)?;
     let mut sheet = Sheet::default();

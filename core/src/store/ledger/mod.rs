@@ -148,7 +148,7 @@ impl Ledger {
         let (db, queue) = (Arc::clone(&self.db), Arc::clone(&self.queue));
         let write = move || {
             let books = queue.books();
-            let done = db.write(|txn| {
+            let (done, stored) = db.write(|txn| {
                 let (mut done, mut rows, mut shifts) = (Rewritten::default(), Vec::new(), Vec::new());
                 for key in keys {
                     let Some(mut record) = standing(txn, books, key)? else { continue };
@@ -160,11 +160,11 @@ impl Ledger {
                     shifts.extend(moved);
                     rows.push(prepared(record));
                 }
-                books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None }))?;
+                let stored = books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None }))?;
                 done.shifts = counters::shift(txn, shifts)?;
-                Ok(done)
+                Ok((done, stored))
             })?;
-            books.committed();
+            books.committed(stored);
             Ok(done)
         };
         tokio::task::spawn_blocking(write).await.unwrap_or(Err(StoreError::Closed))
@@ -303,8 +303,9 @@ fn prepare(record: &mut RequestRecord) -> (u128, Vec<u8>) {
 fn post(db: &Db, queue: &Queue, records: impl Iterator<Item = RequestRecord>) -> Result<(), StoreError> {
     let rows: Vec<(u128, Vec<u8>)> = records.map(prepared).collect();
     let books = queue.books();
-    db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None })))?;
-    books.committed();
+    let stored =
+        db.write(|txn| books.post(txn, rows.iter().map(|(key, bytes)| Row { key: *key, bytes, record: None })))?;
+    books.committed(stored);
     Ok(())
 }
 

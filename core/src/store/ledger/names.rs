@@ -36,6 +36,10 @@ pub(in crate::store) struct Dictionary {
     configured: HashSet<Arc<str>>,
 }
 
+/// How much of the dictionary a transaction has.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Stored(usize);
+
 impl Default for Dictionary {
     fn default() -> Self {
         Self {
@@ -70,17 +74,17 @@ impl Dictionary {
     }
 
     /// Writes what is new. It counts as new until [`Dictionary::committed`].
-    pub(in crate::store) fn store(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
+    pub(in crate::store) fn store(&self, txn: &WriteTransaction) -> Result<Stored, StoreError> {
         let mut table = txn.open_table(NAMES)?;
         for (id, text) in (0_u32..).zip(&self.texts).skip(self.stored) {
             table.insert(id, text.as_ref())?;
         }
-        Ok(())
+        Ok(Stored(self.texts.len()))
     }
 
-    /// Everything so far is on disk.
-    pub(in crate::store) fn committed(&mut self) {
-        self.stored = self.texts.len();
+    /// So much is on disk. What came since may be of another transaction, which may still fail.
+    pub(in crate::store) fn committed(&mut self, stored: Stored) {
+        self.stored = self.stored.max(stored.0).min(self.texts.len());
     }
 
     /// The number of a text, if it has one.

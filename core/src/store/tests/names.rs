@@ -158,3 +158,27 @@ async fn two_who_price_the_same_records_anew_move_a_budget_once() {
     assert_eq!(store.counters().sums().unwrap(), [(7, START, 20 * 3 + 21 * 7)]);
     assert!(all(&store).await.iter().all(|record| record.cost == Some(NanoUsd(10))));
 }
+
+#[tokio::test]
+async fn names_of_a_transaction_that_failed_are_written_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let row = |n: u64| ledger::prepared(answered(n, &format!("key-{n}"), &format!("model-{n}")));
+    let queue = store.0.writer.queue();
+    let (db, books) = (&store.0.db, queue.books());
+    let post = |txn: &redb::WriteTransaction, n: u64| {
+        let (key, bytes) = row(n);
+        books.post(txn, [ledger::Row { key, bytes: &bytes, record: None }].into_iter())
+    };
+    let stored = db.write(|txn| post(txn, 1)).unwrap();
+    // A neighbour comes before the first one could tell that it is committed, and fails.
+    let failed: Result<(), StoreError> = db.write(|txn| post(txn, 2).and(Err(StoreError::Closed)));
+    assert!(failed.is_err());
+    books.committed(stored);
+    append_durably(&store, [answered(3, "key-3", "model-3")]).await;
+    drop(queue);
+    store.close();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(requests_by(&store, Dimension::Key).await, some(&[("key-1", 1), ("key-3", 1)]));
+}

@@ -76,22 +76,23 @@ pub(super) fn write<'a>(
     jobs: impl Iterator<Item = (&'a Job, Option<&'a RequestRecord>)> + Clone,
     folded: Folded,
 ) -> Result<(), StoreError> {
-    db.write(|txn| {
+    let stored = db.write(|txn| {
         let records = jobs.clone().filter_map(|(job, record)| match job {
             Job::Record { key, bytes } | Job::Charged { key, bytes, .. } => Some(Row { key: *key, bytes, record }),
             _ => None,
         });
         // Before the records: those that are there already have been counted.
         charge(txn, jobs.clone().map(|(job, _)| job))?;
-        books.post(txn, records)?;
+        let stored = books.post(txn, records)?;
         jobs.clone().try_for_each(|(job, _)| match job {
             Job::Record { .. } | Job::Charged { .. } | Job::Forget { .. } | Job::Reset { .. } => Ok(()),
             Job::Put { space, key, value } => kept::write_row(txn, space, key, value),
             Job::Delete { space, key } => kept::delete_row(txn, space, key),
         })?;
-        folded.store(txn)
+        folded.store(txn)?;
+        Ok(stored)
     })?;
-    books.committed();
+    books.committed(stored);
     Ok(())
 }
 
