@@ -327,7 +327,6 @@ mod tests {
         let Seat::Leader(flight, mut reader) = Flight::alone() else { panic!("it is alone") };
         flight.head(StatusCode::OK, HeaderMap::new(), Some(PIECES));
         (0..PIECES).for_each(|_| flight.push(Bytes::from_static(b"x")));
-        let started = std::time::Instant::now();
         for read in 0..PIECES {
             assert_eq!(reader.left(), Some(PIECES - read));
             std::future::poll_fn(|cx| reader.poll(cx)).await;

@@ -1491,7 +1491,7 @@ export interface components {
             words?: string;
         };
         /**
-         * @description Which requests may be answered from the cache.
+         * @description Which requests may be answered from the cache. Each allows all that those before it do.
          * @enum {string}
          */
         CacheMode: "off" | "deterministic" | "unsampled" | "all";
@@ -2206,6 +2206,8 @@ export interface components {
              * @description Milliseconds since 1970.
              */
             at: number;
+            /** @description Which sentence the message is: one code for one text, such as `event-profile-switched`. */
+            code?: string;
             /** @description Details by name. */
             data: Record<string, unknown>;
             /**
@@ -2224,6 +2226,10 @@ export interface components {
             message: string;
             /** @description What it is about: the name of a limit, a channel … */
             subject: string;
+            /** @description What stands in the message, by name. */
+            values?: {
+                [key: string]: string;
+            };
         };
         /** @description What happened. */
         EventsPage: {
@@ -2340,12 +2346,18 @@ export interface components {
         };
         /** @description What went wrong. */
         FailureBody: {
+            /** @description Which sentence the message is, where it has a code: one code for one text, such as `no-such-thing`. */
+            code?: string;
             /** @description `unauthorized`, `not-found`, `exists`, `file-managed`, `refused`, `invalid`, `upstream`, `store`. */
             kind: string;
             /** @description For people. */
             message: string;
             /** @description Each thing that is wrong with what was sent. */
             problems?: components["schemas"]["Problem"][];
+            /** @description What stands in the message, by name. */
+            values?: {
+                [key: string]: string;
+            };
         };
         /** @description What failed, and what happened meanwhile. */
         FailuresView: {
