@@ -14,12 +14,13 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Imports between modules of one layer, or against the order, with the reason.
-const NEIGHBOURS: [(&str, &str); 9] = [
+const NEIGHBOURS: [(&str, &str); 10] = [
     ("cache", "store"),     // answers on disk lie in a file of the store
     ("limits", "routing"),  // limits name models by the same globs
     ("model", "overrides"), // checks read paths and templates
     ("overrides", "model"), // overrides are read from what is configured
     ("error", "model"),     // failures carry words of the model
+    ("events", "model"),    // so do events
     ("model", "error"),     // records name kinds of failure in their docs
     ("gateway", "server"),  // the composition root serves the routes
     ("server", "gateway"),  // the admin API asks the gateway to test channels

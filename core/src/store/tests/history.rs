@@ -268,7 +268,7 @@ fn what_the_file_says_is_in_the_history_each_time_it_differs() {
     let second = newest(&store);
     assert_eq!(second.detail, "added channel other, added setting max_attempts, changed channel main");
     assert!(!second.undoable);
-    assert!(undo(&store, second.id).unwrap_err().to_string().contains("configuration file"));
+    assert!(undo(&store, second.id).unwrap_err().to_string().contains("the configuration"));
     store.declare(Declared::default()).unwrap();
     assert!(newest(&store).detail.starts_with("removed channel main"), "{}", newest(&store).detail);
 }
