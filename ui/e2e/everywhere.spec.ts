@@ -100,18 +100,13 @@ test.describe("in Chinese", () => {
     await expect(page.getByText("A shell")).toBeHidden();
   });
 
-  test("events and refusals that the gateway tells are Chinese too", async ({ logIn, gateway }) => {
+  test("events that the gateway tells are Chinese too", async ({ logIn, gateway }) => {
     // Nobody listens on the discard port.
-    const away = { name: "away", provider: "openai-compatible", base_url: "http://127.0.0.1:9/v1", credentials: ["x"] };
+    const away = { name: "away", provider: "openai-compatible", base_urls: ["http://127.0.0.1:9/v1"], credentials: ["x"] };
     await gateway.admin("POST", "/channels", { ...away, models: ["m"] });
     await gateway.admin("POST", "/channels/away/test", { model: "m" });
-    await gateway.admin("POST", "/keys", { name: "laptop" });
     const page = await logIn("/");
     await expect(page.getByText("渠道 away 未通过测试")).toBeVisible();
-    await page.goto(`${gateway.url}/keys?new=1`);
-    await page.getByLabel("名称").first().fill("laptop");
-    await page.getByRole("dialog").getByRole("button", { name: "创建" }).click();
-    await expect(page.getByRole("alert")).toContainText("已有密钥 “laptop”");
   });
 });
 
