@@ -102,7 +102,12 @@ test.describe("in Chinese", () => {
 
   test("events that the gateway tells are Chinese too", async ({ logIn, gateway }) => {
     // Nobody listens on the discard port.
-    const away = { name: "away", provider: "openai-compatible", base_urls: ["http://127.0.0.1:9/v1"], credentials: ["x"] };
+    const away = {
+      name: "away",
+      provider: "openai-compatible",
+      base_urls: ["http://127.0.0.1:9/v1"],
+      credentials: ["x"],
+    };
     await gateway.admin("POST", "/channels", { ...away, models: ["m"] });
     await gateway.admin("POST", "/channels/away/test", { model: "m" });
     const page = await logIn("/");
