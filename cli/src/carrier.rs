@@ -289,13 +289,14 @@ impl Drop for Carrier {
 /// service cannot open.
 #[cfg(unix)]
 fn hand_over(folder: &std::path::Path) {
-    use std::os::unix::fs::{MetadataExt as _, chown};
+    use std::os::unix::fs::{MetadataExt as _, lchown};
     let Ok(owner) = std::fs::metadata(folder) else { return };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(file) = entry.metadata() else { continue };
-        if !file.is_symlink() && file.uid() != owner.uid() {
+        // A file with a second name may be somebody else's.
+        if (file.is_dir() || file.nlink() == 1) && file.uid() != owner.uid() {
             // Nobody but the superuser may: for all others there is nothing to give.
-            let _ = chown(entry.path(), Some(owner.uid()), Some(owner.gid()));
+            let _ = lchown(entry.path(), Some(owner.uid()), Some(owner.gid()));
         }
     }
 }
