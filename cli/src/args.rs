@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::commands::{
     admin, backup, bench, cache, channel, completions, config, events, explain, export, history, import, key, limit,
-    logs, owner, price, profile, route, run, serve, tool, usage,
+    logs, owner, price, profile, route, run, serve, service, tool, usage,
 };
 
 /// One local address for every model.
@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// The configuration file.
     #[command(subcommand)]
     Config(config::Config),
+    /// The gateway started and kept by the system: at every login, or with the machine.
+    #[command(subcommand)]
+    Service(service::Service),
     /// Admin tokens, for the console and the admin API.
     #[command(subcommand)]
     Admin(admin::Admin),

@@ -3,8 +3,8 @@
 mod args;
 mod carrier;
 mod commands;
+mod notify;
 mod output;
-mod service;
 
 use std::process::ExitCode;
 
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Restore(restore) => commands::backup::restore(&place, &restore),
         Command::History(history) => commands::history::run(&place, &history),
         Command::Config(config) => commands::config::run(&place, config),
+        Command::Service(service) => commands::service::run(&place, &service),
         Command::Admin(admin) => commands::admin::run(&place, admin),
         Command::Bench(bench) => commands::bench::run(&place, &bench),
         Command::Doctor => commands::doctor::run(&place),

@@ -24,6 +24,7 @@ pub(crate) mod profile;
 pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod tool;
 pub(crate) mod usage;

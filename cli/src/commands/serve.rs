@@ -9,7 +9,7 @@ use myelin_core::config::{Flags, Paths};
 use myelin_core::launch::{Launched, launch};
 
 use crate::args::Place;
-use crate::service;
+use crate::notify;
 
 /// Run the gateway in the foreground.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let stopping = gateway.clone();
     tokio::spawn(async move {
         stop_signal().await;
-        service::tell("STOPPING=1");
+        notify::tell("STOPPING=1");
         crate::output::aside!("stopping; open answers may finish (again to stop at once)");
         stopping.shutdown();
         stop_signal().await;
@@ -46,7 +46,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let served = gateway.serve(|addresses| {
         greeted.store(true, Ordering::Relaxed);
         print(&greeting(addresses, &launched));
-        service::tell("READY=1");
+        notify::tell("READY=1");
     });
     let served = served.await;
     if !greeted.load(Ordering::Relaxed) {

@@ -56,3 +56,86 @@ fn what_the_superuser_does_to_a_stopped_service_leaves_its_user_every_file() {
         assert_eq!((about.uid(), about.gid()), (user, group), "{file:?}");
     }
 }
+
+/// A service manager that writes down what it is asked, and says that it runs what it has started. It refuses what `refuses` says.
+fn manager(home: &Home, refuses: &str) -> (String, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = home.path().join("manager");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (program, asked, active) = (folder.join("systemctl"), folder.join("asked"), folder.join("active"));
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> '{asked}'\ncase \"$*\" in\n  {refuses}) echo 'no bus' >&2; exit 1 ;;\n  *is-active*) test -e '{active}' ;;\n  *restart*) touch '{active}' ;;\n  *disable*) rm -f '{active}' ;;\nesac\n",
+        asked = asked.display(),
+        active = active.display(),
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var_os("PATH").unwrap_or_default().display());
+    (path, asked)
+}
+
+#[test]
+fn a_service_is_installed_for_a_user_renewed_and_taken_away() {
+    let home = Home::new("");
+    let (path, asked) = manager(&home, "nothing");
+    let run = |words: &[&str]| {
+        let output = home.command(words).env("PATH", &path).env("HOME", home.path()).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.success(), said)
+    };
+    let asked = || {
+        let words = std::fs::read_to_string(&asked).unwrap_or_default();
+        let _ = std::fs::remove_file(&asked);
+        words.lines().map(|line| line.replace("--user ", "")).collect::<Vec<_>>()
+    };
+    let unit = home.path().join(".config/systemd/user/myelin.service");
+
+    let (ok, said) = run(&["service", "install", "--user"]);
+    assert!(ok && said.contains("enable-linger"), "{said}");
+    assert_eq!(asked(), ["is-active --quiet myelin", "daemon-reload", "enable myelin", "restart myelin"]);
+    let text = std::fs::read_to_string(&unit).unwrap();
+    let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let (config, data) = (home.path().join("myelin.toml"), home.path().join("data"));
+    let wanted =
+        format!("{} serve --config {} --data-dir {}", env!("CARGO_BIN_EXE_myelin"), config.display(), data.display());
+    assert_eq!(start, wanted, "the places of this shell are the service's too");
+    assert!(text.contains("Type=notify") && text.contains("WantedBy=default.target"), "{text}");
+
+    // What it says is what the service runs: that very line serves.
+    let words: Vec<&str> = start.split(' ').skip(1).chain(["--listen", "127.0.0.1:0"]).collect();
+    let server = Home::started(home.command(&words));
+    // The manager runs it: a second install renews it, though a gateway answers.
+    let (ok, said) = run(&["service", "install", "--user"]);
+    assert!(ok, "{said}");
+    assert_eq!(asked().last().unwrap(), "restart myelin");
+    drop(server);
+
+    let (ok, said) = run(&["service", "uninstall", "--user"]);
+    assert!(ok && !unit.exists() && config.exists() && data.exists(), "{said}");
+    assert_eq!(asked(), ["disable --now myelin", "daemon-reload"]);
+}
+
+#[test]
+fn a_service_takes_nobodys_place() {
+    let home = Home::new("");
+    let (path, _) = manager(&home, "*restart*");
+    let run = |words: &[&str]| {
+        let output = home.command(words).env("PATH", &path).env("HOME", home.path()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let install = ["service", "install", "--user"];
+    // What the manager says when it refuses is passed on, with where to look.
+    let said = run(&install);
+    assert!(said.contains("no bus") && said.contains("journalctl --user -u myelin"), "{said}");
+    // A gateway that was started by hand has the store.
+    let server = home.serve();
+    let said = run(&install);
+    assert!(said.contains("stop it") && said.contains(home.path().join("data").to_str().unwrap()), "{said}");
+    drop(server);
+    // A unit that somebody wrote stays as it is.
+    let unit = home.path().join(".config/systemd/user/myelin.service");
+    std::fs::write(&unit, "[Service]\nExecStart=/mine\n").unwrap();
+    assert!(run(&install).contains("somebody else's"));
+    assert_eq!(std::fs::read_to_string(&unit).unwrap(), "[Service]\nExecStart=/mine\n");
+}

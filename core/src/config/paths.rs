@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use directories::ProjectDirs;
+use directories::{BaseDirs, ProjectDirs};
 
 /// The file's name.
 pub const FILE_NAME: &str = "myelin.toml";
@@ -64,13 +64,42 @@ impl Paths {
         let named = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
         let config = config.or_else(|| named(CONFIG_VARIABLE));
         let data = data.or_else(|| named(DATA_VARIABLE));
-        let usual = ProjectDirs::from("", "", "myelin");
+        let usual = Self::usual();
         Ok(Self {
             config_required: config.is_some(),
-            config: config
-                .or_else(|| usual.as_ref().map(|usual| usual.config_dir().join(FILE_NAME)))
-                .ok_or(PathsError)?,
-            data: data.or_else(|| usual.as_ref().map(|usual| usual.data_dir().to_owned())).ok_or(PathsError)?,
+            config: config.or_else(|| usual.as_ref().map(|(config, _)| config.clone())).ok_or(PathsError)?,
+            data: data.or_else(|| usual.map(|(_, data)| data)).ok_or(PathsError)?,
+        })
+    }
+
+    /// The system's usual places: the file, the data.
+    fn usual() -> Option<(PathBuf, PathBuf)> {
+        let usual = ProjectDirs::from("", "", "myelin")?;
+        Some((usual.config_dir().join(FILE_NAME), usual.data_dir().to_owned()))
+    }
+
+    /// Flags that say to another start of the program where these places are, as far as they are not the usual ones; absolute.
+    ///
+    /// # Errors
+    /// When there is no folder that they could start from.
+    pub fn unusual(&self) -> std::io::Result<Vec<(&'static str, PathBuf)>> {
+        let usual = Self::usual();
+        let own = [("--config", &self.config), ("--data-dir", &self.data)];
+        let usual = [usual.as_ref().map(|(config, _)| config), usual.as_ref().map(|(_, data)| data)];
+        let unusual = own.into_iter().zip(usual).filter(|((_, own), usual)| Some(*own) != *usual);
+        unusual.map(|((flag, path), _)| Ok((flag, std::path::absolute(path)?))).collect()
+    }
+
+    /// Where the system's service manager reads what a user wrote for it: a unit of systemd's, an agent of launchd's.
+    ///
+    /// # Errors
+    /// When there is no home directory.
+    pub fn of_service_manager() -> Result<PathBuf, PathsError> {
+        let base = BaseDirs::new().ok_or(PathsError)?;
+        Ok(if cfg!(target_os = "macos") {
+            base.home_dir().join("Library/LaunchAgents/dev.myelin.plist")
+        } else {
+            base.config_dir().join("systemd/user/myelin.service")
         })
     }
 }
