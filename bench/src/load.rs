@@ -133,7 +133,9 @@ async fn one(
     let whole = if ask.chunks == 0 { reader.bytes > 0 } else { reader.chunks == ask.chunks && reader.ended };
     if !(good && whole) {
         if tally.sample.is_none() {
-            tally.sample = Some(String::from_utf8_lossy(reader.tail.get(..reader.tail.len().min(300))?).into_owned());
+            let said = String::from_utf8_lossy(reader.tail.get(..reader.tail.len().min(300))?);
+            let whole = if reader.ended { "an end" } else { "no end" };
+            tally.sample = Some(format!("{} of {} chunks and {whole}: {said}", reader.chunks, ask.chunks));
         }
         return None;
     }

@@ -9,7 +9,8 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::scenario::peer_scenarios;
-use crate::shape::{Format, Shape, Wire};
+use crate::shape::{Ask, Format, Shape, ask};
+use crate::target::READY;
 
 /// The key that peers are called with.
 pub const KEY: &str = "sk-bench-0123456789abcdefghijklmnop";
@@ -45,6 +46,18 @@ impl Peer {
             Self::Portkey => format == Format::Chat,
             Self::Ccr => format == Format::Messages,
         }
+    }
+
+    /// The shape that it is asked for until it answers.
+    fn first_shape(self) -> Shape {
+        let served = peer_scenarios().into_iter().find(|scenario| self.serves(scenario.format));
+        if self.serves(Format::Chat) { READY } else { served.map_or(READY, |scenario| scenario.shape) }
+    }
+
+    /// What it is asked until it answers.
+    pub(crate) fn first_ask(self) -> Ask {
+        let format = if self.serves(Format::Chat) { Format::Chat } else { Format::Messages };
+        ask(format, self.first_shape(), 200)
     }
 
     /// Headers that each call needs.
@@ -107,8 +120,7 @@ impl Peer {
 
 /// Every model that the scenarios ask for.
 fn models() -> BTreeSet<String> {
-    let ready = Shape { wire: Wire::Chat, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
-    peer_scenarios().iter().map(|scenario| scenario.shape).chain([ready]).map(|shape| shape.to_string()).collect()
+    peer_scenarios().iter().map(|scenario| scenario.shape).chain([READY]).map(|shape| shape.to_string()).collect()
 }
 
 fn litellm(mock: SocketAddr) -> String {
@@ -120,18 +132,21 @@ fn litellm(mock: SocketAddr) -> String {
         })
         .collect();
     // JSON is YAML.
-    json!({ "model_list": models, "litellm_settings": { "num_retries": 0 } }).to_string()
+    // Without the second it asks the Responses API for what comes in Anthropic's format.
+    let settings = json!({ "num_retries": 0, "use_chat_completions_url_for_anthropic_messages": true });
+    json!({ "model_list": models, "litellm_settings": settings }).to_string()
 }
 
 fn ccr(address: SocketAddr, mock: SocketAddr) -> String {
     let models: Vec<_> = models().into_iter().collect();
-    let first = format!("mock,{}", models.first().map_or("", String::as_str));
+    // Whatever model a client names, it asks for this one.
+    let default = format!("mock,{}", Peer::Ccr.first_shape());
     json!({
         "APIKEY": KEY, "HOST": "127.0.0.1", "PORT": address.port(), "LOG": false, "NON_INTERACTIVE_MODE": true,
         "Providers": [{
             "name": "mock", "api_base_url": format!("http://{mock}/v1/chat/completions"), "api_key": "bench", "models": models,
         }],
-        "Router": { "default": first },
+        "Router": { "default": default },
     })
     .to_string()
 }

@@ -17,6 +17,8 @@ use crate::{now_ns, process};
 
 /// Key that the gateway under test issues.
 const KEY: &str = "my-bench-0123456789abcdefghijklmnopqrstuv";
+/// What a target is asked until it answers.
+pub(crate) const READY: Shape = Shape { wire: Wire::Chat, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
 /// The longest that a target may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -156,9 +158,10 @@ impl Running {
     }
 
     async fn wait_ready(&mut self, begin: u64) -> Result<()> {
-        let shape = Shape { wire: Wire::Chat, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
-        let format = if self.kind == Kind::Other(Peer::Ccr) { Format::Messages } else { Format::Chat };
-        let ask = ask(format, shape, 200);
+        let ask = match self.kind {
+            Kind::Other(peer) => peer.first_ask(),
+            _ => ask(Format::Chat, READY, 200),
+        };
         let once = Pressure { connections: 1, rate: None, seconds: 5.0, requests: Some(1) };
         let mut said = None;
         while now_ns() - begin < PATIENCE.as_nanos() as u64 {
@@ -180,6 +183,15 @@ impl Running {
         }
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         bail!("{} never answered ({}):\n{log}", self.kind.name(), said.unwrap_or_default())
+    }
+
+    /// Ends it as a service manager would, and waits: what it writes at its end is written.
+    pub async fn stop(mut self) {
+        let (Some(pid), Some(child)) = (self.pid(), &mut self.child) else { return };
+        let asked = Command::new("kill").arg(pid.to_string()).status().await;
+        if asked.is_ok_and(|status| status.success()) {
+            let _ = tokio::time::timeout(PATIENCE, child.wait()).await;
+        }
     }
 
     /// Its process; none for the mock itself.
@@ -240,7 +252,7 @@ fn myelin(kind: Kind, address: SocketAddr, mock: SocketAddr, programs: &Programs
 fn configuration(kind: Kind, address: SocketAddr, mock: SocketAddr) -> String {
     let full = matches!(kind, Kind::Full | Kind::Counted);
     let models = |wire: Wire| {
-        let ready = Shape { wire, latency_ms: 0, chunks: 0, interval_ms: 0, size: 64 };
+        let ready = Shape { wire, ..READY };
         let shapes =
             scenarios().into_iter().chain(peer_scenarios()).flat_map(|scenario| [scenario.shape, scenario.unpaced()]);
         let shapes = shapes.filter(|shape| shape.wire == wire);

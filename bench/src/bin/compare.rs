@@ -77,7 +77,9 @@ async fn main() -> Result<()> {
                 let figures = if scenario.about == About::Memory {
                     // Memory of open streams is counted from a fresh start.
                     let fresh = Running::start(target.kind, mock, &wish.programs).await?;
-                    quiet(&fresh, scenario, wish.seconds, &mut again).await
+                    let figures = quiet(&fresh, scenario, wish.seconds, &mut again).await;
+                    fresh.stop().await;
+                    figures
                 } else {
                     quiet(target, scenario, wish.seconds, &mut again).await
                 };
@@ -90,6 +92,9 @@ async fn main() -> Result<()> {
     tokio::time::sleep(REST).await;
     for (start, target) in report.starts.iter_mut().zip(&running) {
         start.after_mib = target.pid().map_or(0.0, |pid| process::memory_kib(pid).0 as f64 / 1024.0);
+    }
+    for target in running {
+        target.stop().await;
     }
     print!("{}", if wish.peers { report.peers_table() } else { report.table() });
     if let Some(file) = &wish.json {
