@@ -4,7 +4,7 @@ mod peers;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, setup};
+use crate::{process, setup, trained};
 
 /// Optimized like a release but for what takes the linker minutes.
 const OPTIMIZED: &str = "counted";
@@ -91,14 +91,21 @@ fn compare(arguments: &[String], peers: bool) -> Result<()> {
     if !peers {
         setup::ensure_nginx()?;
     }
-    let build = |package: &str, features: &[&str]| {
-        let mut cargo = process::cargo();
-        process::run(cargo.args(["build", "--locked", "--release", "-p", package]).args(features))
-    };
-    build("myelin", &["--bin", "myelin"])?;
-    build("myelin-bench", &["--features", "compare", "--bins"])?;
+    // What is measured is what is shipped.
+    let myelin = trained::build("myelin")?;
+    let mut cargo = process::cargo();
+    process::run(cargo.args([
+        "build",
+        "--locked",
+        "--release",
+        "-p",
+        "myelin-bench",
+        "--features",
+        "compare",
+        "--bins",
+    ]))?;
     let mut compare = process::command(setup::built_binary("bench-compare", "release"));
-    compare.arg("--myelin").arg(setup::built_binary("myelin", "release"));
+    compare.arg("--myelin").arg(myelin);
     compare.arg("--relay").arg(setup::built_binary("bench-relay", "release"));
     if peers {
         compare.arg("--peers").arg(peers::install()?);

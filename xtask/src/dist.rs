@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, desktop, installed, packaging, process, setup};
+use crate::{console, desktop, installed, packaging, process, setup, trained};
 
 /// A kind of package: its name, where it can be made, how.
 struct Kind {
@@ -50,12 +50,21 @@ impl Build {
 
     /// Builds a package of the workspace and gives its binary.
     fn binary(&self, package: &str) -> Result<PathBuf> {
-        let profile = if self.debug { "dev" } else { "release" };
+        let place = setup::built_binary(package, self.profile());
         if self.built || !self.done.borrow_mut().insert(package.to_owned()) {
-            return Ok(setup::built_binary(package, self.profile()));
+            return Ok(place);
         }
-        process::run(process::cargo().args(["build", "--locked", "--profile", profile, "-p", package]))?;
-        Ok(setup::built_binary(package, self.profile()))
+        if self.debug {
+            process::run(process::cargo().args(["build", "--locked", "-p", package]))?;
+            return Ok(place);
+        }
+        let trained = trained::build(package)?;
+        // The bundler takes what lies where cargo puts releases.
+        if trained != place {
+            make_parent(&place)?;
+            fs::copy(&trained, &place).with_context(|| format!("{} to {}", trained.display(), place.display()))?;
+        }
+        Ok(place)
     }
 }
 

@@ -17,6 +17,7 @@ mod run;
 mod setup;
 mod soak;
 mod test;
+mod trained;
 
 use std::process::ExitCode;
 

@@ -38,6 +38,7 @@ mod fan_out;
 mod fault;
 mod flights;
 mod heard;
+mod id;
 mod intake;
 mod media;
 mod mirror;
@@ -79,6 +80,7 @@ use myelin_protocol::envelope::Envelope;
 pub use explain::{ExplainedDeployment, ExplainedOmission, Explanation, Supposed, explain};
 pub use fault::contain;
 pub use flights::{Flight, FlightFacts, Flights};
+pub(crate) use id::request_id;
 pub use origins::Origins;
 pub(crate) use outcome::tell as told;
 pub(crate) use probed::probed;
@@ -364,9 +366,4 @@ impl Job {
         *reply.body_mut() = ReplyBody::Whole(body);
         reply
     }
-}
-
-/// `req_` and 32 hex digits of a UUIDv7.
-pub(crate) fn request_id() -> String {
-    format!("req_{}", uuid::Uuid::now_v7().simple())
 }
