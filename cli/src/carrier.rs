@@ -82,6 +82,9 @@ impl Carrier {
             let _inside = runtime.enter();
             launch::open(&paths, Flags::default()).map_err(explain)?
         };
+        // Now already: who ends this command with Ctrl-C must not keep the service from starting.
+        #[cfg(unix)]
+        hand_over(&paths.data);
         crate::output::aside!("no gateway is running: working on {} directly", paths.data.display());
         for key in &launched.keys {
             // Keys of the file without a secret get one whenever the file is read first: now or never.
