@@ -12,6 +12,7 @@ use myelin_core::config::Paths;
 use crate::args::Place;
 use crate::carrier::Carrier;
 use crate::output::{aside, line};
+use crate::whose::is_superuser;
 
 /// The gateway started and kept by the system.
 #[derive(Debug, Subcommand)]
@@ -298,19 +299,6 @@ fn agent(program: &str, flags: &[String], file: &Path) -> String {
         _ => line.to_owned(),
     });
     lines.fold(String::new(), |text, line| text + &line + "\n")
-}
-
-/// Whether this is root.
-#[cfg(target_os = "linux")]
-fn is_superuser() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
-}
-
-/// No manager of a machine is spoken to on this system.
-#[cfg(not(target_os = "linux"))]
-fn is_superuser() -> bool {
-    false
 }
 
 #[cfg(test)]
