@@ -163,3 +163,39 @@ fn the_tools_of_nobody_are_touched_for_the_machines_gateway() {
     let (ok, said) = machine.myelin(None, &["tool", "snippet", "codex"]);
     assert!(ok && said.contains("6935"), "{said}");
 }
+
+#[test]
+fn the_service_can_read_what_a_careful_root_installs() {
+    let Some(machine) = Machine::new() else { return };
+    let install = format!("umask 077; exec {} service install --no-start", env!("CARGO_BIN_EXE_myelin"));
+    let output = machine.inside(None, &[], &["sh", "-c", &install]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if said.contains("a service of the machine sees nothing below") {
+        println!("skipped: the program lies where no service of the machine may start it");
+        return;
+    }
+    assert!(output.status.success() && !said.contains("warning"), "{said}");
+    for (place, mode) in
+        [("etc/myelin", 0o755), ("etc/myelin/myelin.toml", 0o644), ("etc/systemd/system/myelin.service", 0o644)]
+    {
+        let found = std::fs::metadata(machine.at(place)).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode, "{place}");
+    }
+    assert!(machine.inside(Some(SERVICE), &[], &["cat", "/etc/myelin/myelin.toml"]).status.success());
+    // One that somebody has closed is told of, and stays as it is.
+    std::fs::set_permissions(machine.at("etc/myelin"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let (ok, said) = machine.myelin(None, &["service", "install", "--no-start"]);
+    assert!(ok && said.contains("cannot read /etc/myelin/myelin.toml"), "{said}");
+}
+
+#[test]
+fn the_machines_gateway_is_in_nobodys_way_who_installs_a_service_of_his_own() {
+    let Some(machine) = Machine::new() else { return };
+    let machine = machine.with_store();
+    let socket = machine.at("lib/myelin/myelin.sock");
+    let _machines = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (ok, said) = machine.myelin(None, &["service", "install", "--user", "--no-start"]);
+    assert!(ok && machine.at("root/.config/systemd/user/myelin.service").exists(), "{said}");
+    // Root's own service for the machine finds it in its way.
+    refused(machine.myelin(None, &["service", "install", "--no-start"]), "a gateway runs on /var/lib/myelin");
+}

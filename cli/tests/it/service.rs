@@ -148,21 +148,46 @@ fn a_service_is_installed_for_a_user_renewed_and_taken_away() {
     let (ok, said) = run(&["service", "uninstall", "--user"]);
     assert!(ok && !unit.exists() && config.exists() && data.exists(), "{said}");
     assert_eq!(asked(), ["disable --now myelin", "daemon-reload"]);
+    // Nothing is left to take away: nobody is asked, and that is no failure.
+    if !std::path::Path::new("/usr/lib/systemd/user/myelin.service").exists() {
+        let (ok, said) = run(&["service", "uninstall", "--user"]);
+        assert!(ok && said.contains("No service is installed") && asked().is_empty(), "{said}");
+    }
+
+    for (words, key) in [
+        (["service", "install", "--user", "--json"], "started"),
+        (["service", "uninstall", "--user", "--json"], "stopped"),
+    ] {
+        let output = home.command(&words).env("PATH", &path).env("HOME", home.path()).output().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&answer[key], answer["unit"].as_str()), (&true.into(), unit.to_str()), "{answer}");
+    }
 }
 
 #[test]
 fn a_service_takes_nobodys_place() {
     let home = Home::new("");
-    let (path, _) = manager(&home, "*restart*");
+    let (path, asked) = manager(&home, "*restart*");
     let run = |words: &[&str]| {
         let output = home.command(words).env("PATH", &path).env("HOME", home.path()).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
     let install = ["service", "install", "--user"];
-    // What the manager says when it refuses is passed on, with where to look.
+    // What the manager says when it refuses is passed on, with where to look; and nothing goes on behind anybody's back.
     let said = run(&install);
     assert!(said.contains("no bus") && said.contains("journalctl --user -u myelin"), "{said}");
+    let words = std::fs::read_to_string(&asked).unwrap();
+    assert!(
+        words.lines().last().unwrap().ends_with("disable --now myelin") && said.contains("switched off"),
+        "{words}"
+    );
+    // One that ran before is not switched off for a start that failed.
+    std::fs::write(asked.with_file_name("active"), "").unwrap();
+    let said = run(&install);
+    std::fs::remove_file(asked.with_file_name("active")).unwrap();
+    let words = std::fs::read_to_string(&asked).unwrap();
+    assert!(words.lines().last().unwrap().ends_with("restart myelin") && said.contains("tried again"), "{words}");
     // A gateway that was started by hand has the store.
     let server = home.serve();
     let said = run(&install);
