@@ -286,15 +286,35 @@ pub(crate) fn test() -> Result<()> {
     if !depends.contains("libwebkit2gtk-4.1-0") || !depends.contains("appindicator") {
         bail!("the app's package does not ask for what it needs: {depends}");
     }
+    tarball(&out.join(format!("myelin-{version}-{}-{}.tar.gz", std::env::consts::OS, std::env::consts::ARCH)), &out)?;
     installed::rpm(&out.join(format!("myelin-desktop-{version}-1.{}.rpm", std::env::consts::ARCH)), &out)?;
     install_and_start(&server, &app, &out)
 }
 
+/// Unpacks the server's tarball, and has what lies there serve and answer.
+fn tarball(package: &Path, out: &Path) -> Result<()> {
+    let folder = out.join("untarred");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder)?;
+    process::run_quietly(
+        process::command("tar").args(["--strip-components=1", "-xzf"]).arg(package).arg("-C").arg(&folder),
+    )?;
+    if let Some((_, missing, _)) = SERVER_FILES.iter().find(|(_, to, _)| !folder.join(to).is_file()) {
+        bail!("{} holds no {missing}", package.display());
+    }
+    installed::Service::of(&folder.join("usr/bin/myelin"), &folder.join("home"))?.check()?;
+    fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())
+}
+
 fn install_and_start(server: &Path, app: &Path, out: &Path) -> Result<()> {
-    // Nor where a service of the machine has its data: a purge takes that away.
-    let there =
-        ["/usr/bin/myelin", "/usr/bin/myelin-desktop", installed::STATE].iter().any(|path| Path::new(path).exists());
-    if !installed::is_superuser() || there {
+    // Nor where a service of the machine had its data or its configuration: a purge takes both away.
+    let there = ["/usr/bin/myelin", "/usr/bin/myelin-desktop"].iter().chain(&installed::PURGED);
+    let there = there.copied().find(|path| Path::new(path).symlink_metadata().is_ok());
+    if !installed::is_superuser() || there.is_some() {
+        let why = there.map_or("only the superuser installs".to_owned(), |there| format!("{there} is there"));
+        eprintln!("packages: not installed, {why}; they are started where they are unpacked");
         // Unpacked they start as well; only dpkg's part is not tried.
         let folder = out.join("unpacked");
         for package in [server, app] {
