@@ -368,7 +368,12 @@ fn agent(program: &str, flags: &[String], file: &Path) -> String {
     let words: String = [program, "serve"].into_iter().chain(flags.iter().map(String::as_str)).map(string).collect();
     let library = file.parent().and_then(Path::parent).unwrap_or(Path::new("/tmp"));
     let log = string(&library.join("Logs").join("myelin.log").to_string_lossy());
-    let lines = AGENT.lines().map(|line| match line.trim_start() {
+    // Its comment, of two lines, is for who copies it by hand.
+    let meant = |line: &&str| {
+        let own = line.trim_start();
+        !own.starts_with("<key>StandardOutPath</key>") && !own.starts_with("~/Library/LaunchAgents")
+    };
+    let lines = AGENT.lines().filter(meant).map(|line| match line.trim_start() {
         own if own.starts_with("<array>") => format!("    <array>{words}</array>"),
         own if own.starts_with("<key>StandardErrorPath</key>") => {
             format!("    <key>StandardErrorPath</key>{log}\n    <key>StandardOutPath</key>{log}")
@@ -399,12 +404,23 @@ mod tests {
     }
 
     #[test]
+    fn a_large_store_may_take_its_time_and_a_start_that_fails_is_not_tried_for_ever() {
+        for text in [MACHINE, USER] {
+            let (about, service) = text.split_once("[Service]").unwrap();
+            assert!(about.contains("\nStartLimitIntervalSec=60\nStartLimitBurst=10\n"), "{text}");
+            assert!(service.contains("\nTimeoutStartSec=infinity\n"), "{text}");
+        }
+        assert!(CONFIGURATION.1.contains("LoadCredential="), "a file of root's is not read by its user");
+    }
+
+    #[test]
     fn an_agent_names_the_program_and_a_log_that_is_the_users() {
         let file = Path::new("/Users/me/Library/LaunchAgents/dev.myelin.plist");
         let text = agent("/Users/me/R&D/myelin", &["--config".to_owned(), "/a".to_owned()], file);
         let words = "<array><string>/Users/me/R&amp;D/myelin</string><string>serve</string><string>--config</string><string>/a</string></array>";
         assert!(text.contains(words), "{text}");
         assert_eq!(text.matches("<string>/Users/me/Library/Logs/myelin.log</string>").count(), 2, "{text}");
-        assert!(text.contains(MARK) && !text.contains("/tmp/") && !text.contains("/usr/local"), "{text}");
+        assert!(text.contains(MARK) && !text.contains("YOU") && !text.contains("/usr/local"), "{text}");
+        assert_eq!((text.matches("<!--").count(), text.matches("-->").count()), (1, 1), "{text}");
     }
 }
