@@ -121,12 +121,14 @@ fn architecture() -> &'static str {
 }
 
 /// Files of the server beside its binary: source in the project, place in the file system, mode.
-const SERVER_FILES: [(&str, &str, u32); 7] = [
+const SERVER_FILES: [(&str, &str, u32); 8] = [
     ("packaging/systemd/myelin.service", "lib/systemd/system/myelin.service", 0o644),
     ("packaging/systemd/myelin.user.service", "usr/lib/systemd/user/myelin.service", 0o644),
     // For everyone to read: the service's user is made anew at each start and owns no files.
     ("packaging/systemd/myelin.toml", "etc/myelin/myelin.toml", 0o644),
     ("LICENSE", "usr/share/doc/myelin/LICENSE", 0o644),
+    // Where Debian's own tools look for it.
+    ("LICENSE", "usr/share/doc/myelin/copyright", 0o644),
     ("LICENSE-APACHE", "usr/share/doc/myelin/LICENSE-APACHE", 0o644),
     ("LICENSE-MIT", "usr/share/doc/myelin/LICENSE-MIT", 0o644),
     ("docs/reference/config.md", "usr/share/doc/myelin/config.md", 0o644),
@@ -163,9 +165,14 @@ fn server_tree(build: &Build, name: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
+/// Whoever packs may have closed his files to others: what is packed is for all.
+fn readable_for_all(tree: &Path) -> Result<()> {
+    process::run_quietly(process::command("chmod").args(["-R", "u+rwX,go+rX,go-w"]).arg(tree)).map(drop)
+}
+
 fn server_tar(build: &Build) -> Result<PathBuf> {
     let name = format!("myelin-{}-{}-{}", version()?, std::env::consts::OS, std::env::consts::ARCH);
-    server_tree(build, &name)?;
+    readable_for_all(&server_tree(build, &name)?)?;
     let made = build.out.join(format!("{name}.tar.gz"));
     let mut tar = process::command("tar");
     tar.current_dir(&build.out).args(["--owner=0", "--group=0", "-czf"]).arg(&made).arg(&name);
@@ -190,6 +197,10 @@ fn server_deb(build: &Build) -> Result<PathBuf> {
     for script in ["postinst", "prerm", "postrm"] {
         place(&source.join(script), &about.join(script), 0o755)?;
     }
+    readable_for_all(&tree)?;
+    // What `dpkg --verify` goes by; of configuration it knows by itself.
+    let sums = "find . -type f ! -path './etc/*' ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum > DEBIAN/md5sums";
+    process::run_quietly(process::command("sh").args(["-c", sums]).current_dir(&tree))?;
     let made = build.out.join(format!("myelin_{version}_{architecture}.deb"));
     let mut pack = process::command("dpkg-deb");
     pack.args(["--build", "--root-owner-group", "-Zgzip"]).arg(&tree).arg(&made);
@@ -281,6 +292,10 @@ pub(crate) fn test() -> Result<()> {
         if let Some(missing) = wanted.iter().find(|path| !listing.contains(**path)) {
             bail!("{} holds no {missing}:\n{listing}", package.display());
         }
+    }
+    let sums = process::run_quietly(process::command("dpkg-deb").arg("-I").arg(&server).arg("md5sums"))?;
+    if !sums.lines().any(|line| line.ends_with("  usr/bin/myelin")) {
+        bail!("`dpkg --verify` would not see that the server was changed:\n{sums}");
     }
     let depends = process::run_quietly(process::command("dpkg-deb").args(["-f"]).arg(&app).arg("Depends"))?;
     if !depends.contains("libwebkit2gtk-4.1-0") || !depends.contains("appindicator") {
