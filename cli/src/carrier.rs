@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
@@ -19,12 +19,15 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::args::Place;
+use crate::whose::{self, Choice, Whose};
 
 /// The way to the admin API.
 pub(crate) struct Carrier {
     runtime: Runtime,
     way: Way,
     paths: Paths,
+    /// The places are the machine's, not this user's.
+    machines: bool,
 }
 
 enum Way {
@@ -44,7 +47,8 @@ impl Carrier {
         }
     }
 
-    /// Reaches the running gateway: one's own, else the service of this machine; `None`: none runs, or none that this user may reach.
+    /// Reaches the running gateway: one's own, else the service of this machine; `None`: none runs. A user who has none of his own and may not reach the
+    /// machine's is told so.
     pub(crate) fn running(place: &Place) -> anyhow::Result<Option<Self>> {
         let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
         #[cfg(unix)]
@@ -55,7 +59,7 @@ impl Carrier {
                 let Some(paths) = paths else { continue };
                 let socket = paths.data.join(myelin_core::server::socket::SOCKET);
                 match runtime.block_on(tokio::net::UnixStream::connect(&socket)) {
-                    Ok(_) => return Ok(Some(Self { runtime, way: Way::Socket(socket), paths })),
+                    Ok(_) => return Ok(Some(Self { runtime, way: Way::Socket(socket), paths, machines: !own })),
                     Err(why) if own && why.kind() == io::ErrorKind::PermissionDenied => {
                         bail!("{} belongs to another user: run this as the user of the gateway", socket.display())
                     }
@@ -65,29 +69,53 @@ impl Carrier {
         }
         #[cfg(not(unix))]
         drop(paths);
+        whose::choose(place)?.refuse_others()?;
         Ok(None)
     }
 
+    /// Whether a gateway answers that has just these places.
+    #[cfg(unix)]
+    pub(crate) fn answers(paths: &Paths) -> bool {
+        std::os::unix::net::UnixStream::connect(paths.data.join(myelin_core::server::socket::SOCKET)).is_ok()
+    }
+
+    /// Nothing is known of others on this system.
+    #[cfg(not(unix))]
+    pub(crate) fn answers(_: &Paths) -> bool {
+        false
+    }
+
     fn here(place: &Place) -> anyhow::Result<Self> {
-        let mut paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
-        if let Some(service) = Paths::of_service(place.config.as_deref(), place.data_dir.as_deref())
-            && !paths.data.exists()
-            && std::fs::read_dir(&service.data).is_ok()
-        {
-            // Its service is stopped, and this user, who has no gateway of his own, may read it: the superuser.
-            paths = service;
-        }
+        let choice = whose::choose(place)?;
+        choice.refuse_others()?;
+        let Choice { paths, whose, beside } = choice;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let launched = {
             let _inside = runtime.enter();
             launch::open(&paths, Flags::default()).map_err(explain)?
         };
+        // Now already: who ends this command with Ctrl-C must not keep the service from starting.
+        #[cfg(unix)]
+        hand_over(&paths.data);
         crate::output::aside!("no gateway is running: working on {} directly", paths.data.display());
+        if let Some(beside) = beside {
+            crate::output::aside!("{beside}");
+        }
         for key in &launched.keys {
             // Keys of the file without a secret get one whenever the file is read first: now or never.
             crate::output::aside!("key {}: {}   (shown once)", key.name, key.secret.expose());
         }
-        Ok(Self { runtime, way: Way::Here(Box::new(launched.gateway)), paths })
+        Ok(Self { runtime, way: Way::Here(Box::new(launched.gateway)), paths, machines: whose == Whose::Machine })
+    }
+
+    /// Refuses what is done to the tools of a user: what the service's own user can write must not say which files the superuser changes, and the
+    /// superuser's tools are hardly meant.
+    pub(crate) fn refuse_tools_of_the_machine(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.machines,
+            "tools belong to a user, and this is the machine's gateway: `sudo myelin key create NAME` makes a key, `sudo myelin tool snippet TOOL` shows what to write with it into the tool"
+        );
+        Ok(())
     }
 
     /// Where things are.

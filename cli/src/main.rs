@@ -5,6 +5,7 @@ mod carrier;
 mod commands;
 mod notify;
 mod output;
+mod whose;
 
 use std::process::ExitCode;
 

@@ -100,6 +100,10 @@ pub fn open(paths: &Paths, flags: Flags) -> Result<Launched, LaunchError> {
     if let Some(file) = &file {
         gateway.set_config_file(file.clone());
     }
+    if !paths.are_of_service() {
+        // A folder of the superuser's for himself would hide the file from the service.
+        make_folder(&paths.config);
+    }
     let watcher = watch(loader, store, gateway.clone());
     Ok(Launched { gateway, keys, admin_token: None, warnings, file, watcher })
 }
@@ -144,7 +148,6 @@ fn random(bytes: usize) -> Result<String, LaunchError> {
 /// Takes the file again whenever it changes; one with a mistake is reported and changes nothing.
 fn watch(loader: Loader, store: Store, gateway: Gateway) -> Option<Watcher> {
     let path = loader.path().to_owned();
-    make_folder(&path);
     let taken = move |loaded: Result<crate::config::Loaded, ConfigError>| match loaded {
         Ok(loaded) => match store.declare(loaded.declared.clone()) {
             Ok(applied) => {

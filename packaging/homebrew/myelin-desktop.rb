@@ -1,9 +1,13 @@
 # UNTESTED. The desktop app; url and sha256 are filled in for each release.
 cask "myelin-desktop" do
-  version "0.1.0"
-  sha256 "0000000000000000000000000000000000000000000000000000000000000000"
+  arch arm: "aarch64", intel: "x64"
 
-  url "https://github.com/myelin-gateway/myelin/releases/download/v#{version}/Myelin_#{version}_universal.dmg"
+  version "0.1.0"
+  sha256 arm:   "0000000000000000000000000000000000000000000000000000000000000000",
+         intel: "0000000000000000000000000000000000000000000000000000000000000000"
+
+  # `cargo xtask dist dmg` on each of the two makes these.
+  url "https://github.com/myelin-gateway/myelin/releases/download/v#{version}/myelin-desktop_#{version}_#{arch}.dmg"
   name "Myelin"
   desc "One local address for every model"
   homepage "https://github.com/myelin-gateway/myelin"

@@ -94,3 +94,24 @@ pub(crate) fn test() -> Result<()> {
     process::run(&mut session)?;
     crate::dist::test()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_page_may_call_the_app_and_none_of_elsewhere_is_shown() {
+        let source = process::root().join("src-tauri");
+        let text = std::fs::read_to_string(source.join("tauri.conf.json")).unwrap();
+        let about: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let app = &about["app"];
+        assert_eq!(app["security"]["capabilities"], serde_json::json!([]));
+        assert_eq!(app["security"]["csp"], "default-src 'none'");
+        assert_eq!((&app["windows"], &app["withGlobalTauri"]), (&serde_json::json!([]), &false.into()));
+        // With an empty list the bundler takes whatever lies in this folder.
+        assert!(!source.join("capabilities").exists());
+        for word in ["remote", "dangerousRemote", "frontendDist", "devUrl", "dangerousDisable"] {
+            assert!(!text.contains(&format!("\"{word}")), "{word}");
+        }
+    }
+}

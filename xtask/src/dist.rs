@@ -130,12 +130,14 @@ fn architecture() -> &'static str {
 }
 
 /// Files of the server beside its binary: source in the project, place in the file system, mode.
-const SERVER_FILES: [(&str, &str, u32); 7] = [
+const SERVER_FILES: [(&str, &str, u32); 8] = [
     ("packaging/systemd/myelin.service", "lib/systemd/system/myelin.service", 0o644),
     ("packaging/systemd/myelin.user.service", "usr/lib/systemd/user/myelin.service", 0o644),
     // For everyone to read: the service's user is made anew at each start and owns no files.
     ("packaging/systemd/myelin.toml", "etc/myelin/myelin.toml", 0o644),
     ("LICENSE", "usr/share/doc/myelin/LICENSE", 0o644),
+    // Where Debian's own tools look for it.
+    ("LICENSE", "usr/share/doc/myelin/copyright", 0o644),
     ("LICENSE-APACHE", "usr/share/doc/myelin/LICENSE-APACHE", 0o644),
     ("LICENSE-MIT", "usr/share/doc/myelin/LICENSE-MIT", 0o644),
     ("docs/reference/config.md", "usr/share/doc/myelin/config.md", 0o644),
@@ -172,9 +174,14 @@ fn server_tree(build: &Build, name: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
+/// Whoever packs may have closed his files to others: what is packed is for all.
+fn readable_for_all(tree: &Path) -> Result<()> {
+    process::run_quietly(process::command("chmod").args(["-R", "u+rwX,go+rX,go-w"]).arg(tree)).map(drop)
+}
+
 fn server_tar(build: &Build) -> Result<PathBuf> {
     let name = format!("myelin-{}-{}-{}", version()?, std::env::consts::OS, std::env::consts::ARCH);
-    server_tree(build, &name)?;
+    readable_for_all(&server_tree(build, &name)?)?;
     let made = build.out.join(format!("{name}.tar.gz"));
     let mut tar = process::command("tar");
     tar.current_dir(&build.out).args(["--owner=0", "--group=0", "-czf"]).arg(&made).arg(&name);
@@ -199,6 +206,10 @@ fn server_deb(build: &Build) -> Result<PathBuf> {
     for script in ["postinst", "prerm", "postrm"] {
         place(&source.join(script), &about.join(script), 0o755)?;
     }
+    readable_for_all(&tree)?;
+    // What `dpkg --verify` goes by; of configuration it knows by itself.
+    let sums = "find . -type f ! -path './etc/*' ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum > DEBIAN/md5sums";
+    process::run_quietly(process::command("sh").args(["-c", sums]).current_dir(&tree))?;
     let made = build.out.join(format!("myelin_{version}_{architecture}.deb"));
     let mut pack = process::command("dpkg-deb");
     pack.args(["--build", "--root-owner-group", "-Zgzip"]).arg(&tree).arg(&made);
@@ -291,19 +302,43 @@ pub(crate) fn test() -> Result<()> {
             bail!("{} holds no {missing}:\n{listing}", package.display());
         }
     }
+    let sums = process::run_quietly(process::command("dpkg-deb").arg("-I").arg(&server).arg("md5sums"))?;
+    if !sums.lines().any(|line| line.ends_with("  usr/bin/myelin")) {
+        bail!("`dpkg --verify` would not see that the server was changed:\n{sums}");
+    }
     let depends = process::run_quietly(process::command("dpkg-deb").args(["-f"]).arg(&app).arg("Depends"))?;
     if !depends.contains("libwebkit2gtk-4.1-0") || !depends.contains("appindicator") {
         bail!("the app's package does not ask for what it needs: {depends}");
     }
+    tarball(&out.join(format!("myelin-{version}-{}-{}.tar.gz", std::env::consts::OS, std::env::consts::ARCH)), &out)?;
     installed::rpm(&out.join(format!("myelin-desktop-{version}-1.{}.rpm", std::env::consts::ARCH)), &out)?;
     install_and_start(&server, &app, &out)
 }
 
+/// Unpacks the server's tarball, and has what lies there serve and answer.
+fn tarball(package: &Path, out: &Path) -> Result<()> {
+    let folder = out.join("untarred");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::create_dir_all(&folder)?;
+    process::run_quietly(
+        process::command("tar").args(["--strip-components=1", "-xzf"]).arg(package).arg("-C").arg(&folder),
+    )?;
+    if let Some((_, missing, _)) = SERVER_FILES.iter().find(|(_, to, _)| !folder.join(to).is_file()) {
+        bail!("{} holds no {missing}", package.display());
+    }
+    installed::Service::of(&folder.join("usr/bin/myelin"), &folder.join("home"))?.check()?;
+    fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())
+}
+
 fn install_and_start(server: &Path, app: &Path, out: &Path) -> Result<()> {
-    // Nor where a service of the machine has its data: a purge takes that away.
-    let there =
-        ["/usr/bin/myelin", "/usr/bin/myelin-desktop", installed::STATE].iter().any(|path| Path::new(path).exists());
-    if !installed::is_superuser() || there {
+    // Nor where a service of the machine had its data or its configuration: a purge takes both away.
+    let there = ["/usr/bin/myelin", "/usr/bin/myelin-desktop"].iter().chain(&installed::PURGED);
+    let there = there.copied().find(|path| Path::new(path).symlink_metadata().is_ok());
+    if !installed::is_superuser() || there.is_some() {
+        let why = there.map_or("only the superuser installs".to_owned(), |there| format!("{there} is there"));
+        eprintln!("packages: not installed, {why}; they are started where they are unpacked");
         // Unpacked they start as well; only dpkg's part is not tried.
         let folder = out.join("unpacked");
         for package in [server, app] {

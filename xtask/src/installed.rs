@@ -92,36 +92,57 @@ pub(crate) fn units() -> Result<()> {
     process::run_quietly(&mut exposed).map(drop)
 }
 
-/// The service of the machine as its unit starts it, but for systemd. The superuser's commands find it by themselves.
+/// A server that was packed, as somebody runs it who has no gateway yet.
 pub(crate) struct Service {
     process: Child,
+    program: PathBuf,
     home: PathBuf,
+    /// Where it says that it has its data.
+    data: PathBuf,
 }
 
 impl Service {
-    /// Starts it.
+    /// The service of the machine as its unit starts it, but for systemd. The superuser's commands find it by themselves.
     pub(crate) fn start(scratch: &Path) -> Result<Self> {
-        let home = scratch.join("home");
-        fs::create_dir_all(&home)?;
-        let mut serve = process::command("/usr/bin/myelin");
-        serve.args(["serve", "--config", "/etc/myelin/myelin.toml", "--data-dir", STATE, "--listen", "127.0.0.1:0"]);
-        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self { process: serve.spawn().context("cannot start the installed server")?, home })
+        let words = ["--config", "/etc/myelin/myelin.toml", "--data-dir", STATE];
+        Self::spawn(Path::new("/usr/bin/myelin"), &scratch.join("home"), &words, Path::new(STATE))
     }
 
-    /// A command of somebody who has no gateway of his own.
-    fn command(&self, words: &[&str]) -> Result<String> {
-        let mut command = process::command("/usr/bin/myelin");
-        command.args(words).env("HOME", &self.home);
+    /// A program that lies elsewhere, with data of its own.
+    pub(crate) fn of(program: &Path, home: &Path) -> Result<Self> {
+        Self::spawn(program, home, &[], &home.join(".local/share/myelin"))
+    }
+
+    fn spawn(program: &Path, home: &Path, words: &[&str], data: &Path) -> Result<Self> {
+        // What an earlier run left there would be found in place of what is tried.
+        if home.exists() {
+            fs::remove_dir_all(home).with_context(|| home.display().to_string())?;
+        }
+        fs::create_dir_all(home)?;
+        let mut serve = Self::of_nobody(program, home);
+        serve.arg("serve").args(words).args(["--listen", "127.0.0.1:0"]);
+        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = serve.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self { process, program: program.to_owned(), home: home.to_owned(), data: data.to_owned() })
+    }
+
+    /// The program for somebody who has named no place.
+    fn of_nobody(program: &Path, home: &Path) -> std::process::Command {
+        let mut command = process::command(program);
+        command.env("HOME", home);
         for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "MYELIN_DATA_DIR", "MYELIN_CONFIG"] {
             command.env_remove(name);
         }
-        process::run_quietly(&mut command)
+        command
+    }
+
+    fn command(&self, words: &[&str]) -> Result<String> {
+        process::run_quietly(Self::of_nobody(&self.program, &self.home).args(words))
     }
 
     /// Whether commands find it while it runs and its data while it does not.
     pub(crate) fn check(mut self) -> Result<()> {
-        let found = (0..100).find_map(|_| {
+        let found = (0..600).find_map(|_| {
             std::thread::sleep(Duration::from_millis(100));
             self.command(&["status"]).ok()
         });
@@ -129,8 +150,9 @@ impl Service {
         let pid = self.process.id().to_string();
         let stopped = process::run_quietly(process::command("kill").args(["-TERM", &pid]));
         let ended = self.process.wait()?;
-        let status = found.context("`myelin status` does not find the service of the machine")?;
-        ensure!(status.contains(STATE), "that is another gateway: {status}");
+        let status = found.context("`myelin status` does not find what was started")?;
+        let data = self.data.to_string_lossy().into_owned();
+        ensure!(status.contains(&data), "that is another gateway: {status}");
         made?;
         stopped?;
         ensure!(ended.success(), "the service ended with {ended}");
@@ -140,12 +162,13 @@ impl Service {
     }
 }
 
+/// What a purge takes away.
+pub(crate) const PURGED: [&str; 4] =
+    ["/etc/myelin", STATE, "/var/lib/private/myelin", "/lib/systemd/system/myelin.service"];
+
 /// What a purge leaves of the server: nothing.
 pub(crate) fn purged() -> Result<()> {
-    let left: Vec<_> = ["/etc/myelin", STATE, "/var/lib/private/myelin", "/lib/systemd/system/myelin.service"]
-        .into_iter()
-        .filter(|path| Path::new(path).exists())
-        .collect();
+    let left: Vec<_> = PURGED.into_iter().filter(|path| Path::new(path).exists()).collect();
     ensure!(left.is_empty(), "a purge leaves {left:?} behind");
     Ok(())
 }

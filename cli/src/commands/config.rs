@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::args::Place;
 use crate::carrier::Carrier;
 use crate::output::{self, list, text};
+use crate::whose;
 
 /// The configuration file.
 #[derive(Debug, Subcommand)]
@@ -61,7 +62,7 @@ pub(crate) fn run(place: &Place, config: Config) -> anyhow::Result<()> {
         }
         Config::Unset { name } => change(place, setting(&name)?, &name, Value::Null),
         Config::Path => {
-            let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+            let paths = whose::choose(place)?.paths;
             if place.json {
                 return output::json(&json!({"config": paths.config, "data": paths.data}));
             }
@@ -80,7 +81,7 @@ pub(crate) fn problems(paths: &Paths) -> (Vec<Problem>, bool) {
 }
 
 fn check(place: &Place, file: Option<PathBuf>) -> anyhow::Result<()> {
-    let paths = Paths::find(file.or_else(|| place.config.clone()), place.data_dir.clone())?;
+    let paths = whose::choose(&Place { config: file.or_else(|| place.config.clone()), ..place.clone() })?.paths;
     let (problems, sound) = problems(&paths);
     if place.json {
         output::json(&json!({"ok": sound, "problems": problems}))?;

@@ -34,7 +34,7 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
         None => {
             findings.push(Finding {
                 grade: Grade::Weak,
-                what: "no gateway is running: `myelin serve` starts it".to_owned(),
+                what: format!("no gateway is running: {} starts it", crate::whose::starter(place)),
             });
             Carrier::open(place)?
         }

@@ -35,7 +35,8 @@ const PAGE: usize = 500;
 /// Shows them.
 pub(crate) fn run(place: &Place, asked: &Events) -> anyhow::Result<()> {
     let Some(carrier) = Carrier::running(place)? else {
-        bail!("Myelin is not running, and events are told by a gateway that runs: start it with `myelin serve`");
+        let starter = crate::whose::starter(place);
+        bail!("Myelin is not running, and events are told by a gateway that runs: start it with {starter}");
     };
     let (mut past, mut position) = (Vec::new(), 0);
     loop {

@@ -189,7 +189,9 @@ pub(crate) fn run(place: &Place, logs: &Logs) -> anyhow::Result<()> {
 fn running(place: &Place) -> anyhow::Result<Carrier> {
     match Carrier::running(place)? {
         Some(carrier) => Ok(carrier),
-        None => bail!("Myelin is not running, so nothing comes to follow: start it with `myelin serve`"),
+        None => {
+            bail!("Myelin is not running, so nothing comes to follow: start it with {}", crate::whose::starter(place))
+        }
     }
 }
 

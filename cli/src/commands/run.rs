@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use super::tool::{Ask, Desk};
 use crate::args::Place;
 use crate::carrier::Carrier;
+use crate::whose;
 
 /// Start a tool pointed here; no file of it is touched.
 #[derive(Debug, clap::Args)]
@@ -34,8 +35,9 @@ pub(crate) struct Run {
 pub(crate) fn run(place: &Place, run: Run) -> anyhow::Result<()> {
     let tool = alias(&run.tool).to_owned();
     let Some(carrier) = Carrier::running(place)? else {
-        bail!("no gateway is running: start it with `myelin serve`, then {} finds it", run.tool)
+        bail!("no gateway is running: start it with {}, then {} finds it", whose::starter(place), run.tool)
     };
+    carrier.refuse_tools_of_the_machine()?;
     let desk = Desk::new(&carrier)?;
     let profile = match run.profile {
         Some(profile) => Some(profile),

@@ -23,15 +23,16 @@ pub(crate) struct Serve {
 pub(crate) fn run(place: &Place, serve: Serve) -> anyhow::Result<()> {
     log_to_stderr();
     let paths = Paths::find(place.config.clone(), place.data_dir.clone())?;
+    let machines = paths.are_of_service();
     let launched = launch(&paths, Flags { listen: serve.listen, ..Flags::default() })?;
     for problem in &launched.warnings {
         crate::output::aside!("warning: {problem}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(until_stopped(launched))
+    runtime.block_on(until_stopped(launched, machines))
 }
 
-async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
+async fn until_stopped(launched: Launched, machines: bool) -> anyhow::Result<()> {
     let gateway = launched.gateway.clone();
     let stopping = gateway.clone();
     tokio::spawn(async move {
@@ -45,7 +46,7 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     let greeted = AtomicBool::new(false);
     let served = gateway.serve(|addresses| {
         greeted.store(true, Ordering::Relaxed);
-        print(&greeting(addresses, &launched));
+        print(&greeting(addresses, &launched, machines));
         notify::tell("READY=1");
     });
     let served = served.await;
@@ -57,19 +58,35 @@ async fn until_stopped(launched: Launched) -> anyhow::Result<()> {
     Ok(served?)
 }
 
-/// Ctrl-C, or SIGTERM where there is one.
+/// Ctrl-C, SIGTERM, or the end of the terminal (SIGHUP).
+#[cfg(unix)]
 async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut term) = signal(SignalKind::terminate()) else { return drop(tokio::signal::ctrl_c().await) };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = term.recv() => {}
-        }
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).ok();
+    let mut hangup = if hangup_is_heard() { signal(SignalKind::hangup()).ok() } else { None };
+    let heard = async |signal: &mut Option<Signal>| match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = heard(&mut term) => {}
+        () = heard(&mut hangup) => {}
     }
-    #[cfg(not(unix))]
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+async fn stop_signal() {
     drop(tokio::signal::ctrl_c().await);
+}
+
+/// Whether the end of the terminal is meant to end this: who starts it by `nohup` wants it to stay. Where that cannot be seen it is left to the system.
+#[cfg(unix)]
+fn hangup_is_heard() -> bool {
+    let about = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = about.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 0)
 }
 
 /// Prints. A reader that has gone (`| head -1`) does not stop the gateway.
@@ -91,7 +108,7 @@ fn secrets(launched: &Launched) -> String {
 }
 
 /// Where the gateway is, every secret that was made just now, and at the first start what to try.
-fn greeting(addresses: &[SocketAddr], launched: &Launched) -> String {
+fn greeting(addresses: &[SocketAddr], launched: &Launched, machines: bool) -> String {
     let Some(address) = addresses.first() else { return String::new() };
     let mut text = format!("Myelin is at http://{address}\n");
     let secrets = secrets(launched);
@@ -106,10 +123,18 @@ fn greeting(addresses: &[SocketAddr], launched: &Launched) -> String {
   curl http://{address}/v1/chat/completions -H 'authorization: Bearer {secret}' \\
        -d '{body}'
   ANTHROPIC_BASE_URL=http://{address}/anthropic ANTHROPIC_AUTH_TOKEN={secret} ANTHROPIC_MODEL=echo claude -p hello
-  myelin channel add deepseek --key sk-…
+"
+        ));
+        text.push_str(if machines {
+            // Root's commands reach it; tools are other users'.
+            "  sudo myelin channel add deepseek --key sk-…
+  sudo myelin key create NAME          (one for each tool)
+  sudo myelin tool snippet claude-code (what to write with the key into the tool)\n"
+        } else {
+            "  myelin channel add deepseek --key sk-…
   myelin import                        (keys and local servers that are here already)
   myelin tool connect claude-code      (`myelin tool list` names the others)\n"
-        ));
+        });
     }
     text
 }

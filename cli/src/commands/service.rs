@@ -8,10 +8,12 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use myelin_core::config::Paths;
+use serde_json::{Value, json};
 
 use crate::args::Place;
 use crate::carrier::Carrier;
-use crate::output::{aside, line};
+use crate::output::{self, aside, line};
+use crate::whose::is_superuser;
 
 /// The gateway started and kept by the system.
 #[derive(Debug, Subcommand)]
@@ -47,8 +49,8 @@ const MARK: &str = "written by `myelin service install`";
 /// Does it.
 pub(crate) fn run(place: &Place, service: &Service) -> anyhow::Result<()> {
     match service {
-        Service::Install(install) => Manager::find(install.user)?.install(place, install.no_start),
-        Service::Uninstall(uninstall) => Manager::find(uninstall.user)?.uninstall(),
+        Service::Install(install) => Manager::find(install.user, place.json)?.install(place, install.no_start),
+        Service::Uninstall(uninstall) => Manager::find(uninstall.user, place.json)?.uninstall(),
     }
 }
 
@@ -57,6 +59,8 @@ struct Manager {
     kind: Kind,
     /// Where it reads what is written by hand.
     file: PathBuf,
+    /// The answer is for programs.
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +83,7 @@ const CONFIGURATION: (&str, &str) = ("/etc/myelin/myelin.toml", include_str!("..
 const PACKAGED: &str = "/usr/bin/myelin";
 
 impl Manager {
-    fn find(user: bool) -> anyhow::Result<Self> {
+    fn find(user: bool, json: bool) -> anyhow::Result<Self> {
         let kind = match std::env::consts::OS {
             "linux" if is_superuser() && !user => Kind::Machine,
             "linux" => Kind::User,
@@ -90,13 +94,14 @@ impl Manager {
             Kind::Machine => PathBuf::from("/etc/systemd/system/myelin.service"),
             _ => Paths::of_service_manager()?,
         };
-        Ok(Self { kind, file })
+        Ok(Self { kind, file, json })
     }
 
     fn install(&self, place: &Place, no_start: bool) -> anyhow::Result<()> {
         let program = std::env::current_exe().context("this program cannot be found")?;
         let flags = self.flags(place)?;
-        if !self.active() {
+        let active = self.active();
+        if !active {
             self.nobody_in_the_way(place)?;
         }
         if self.is_packaged(&program, &flags) {
@@ -105,11 +110,15 @@ impl Manager {
         } else {
             self.write(&program, &flags)?;
         }
-        if no_start {
-            return Ok(());
+        if self.kind == Kind::Machine {
+            readable_for_its_user();
         }
-        self.start()?;
-        line(
+        if no_start {
+            return self.told(&json!({"started": false}), "");
+        }
+        self.start(active)?;
+        self.told(
+            &json!({"started": true}),
             "The gateway runs, and is started again with every login or start of the machine; `myelin status` shows it.",
         )?;
         match self.kind {
@@ -122,7 +131,25 @@ impl Manager {
         Ok(())
     }
 
+    /// What was done, for people in words that are not empty.
+    fn told(&self, done: &Value, words: &str) -> anyhow::Result<()> {
+        let mut answer = json!({"unit": self.file, "written": self.is_ours()});
+        if let (true, Some(answer), Some(done)) = (self.json, answer.as_object_mut(), done.as_object()) {
+            answer.extend(done.clone());
+            return output::json(&json!(answer));
+        }
+        if words.is_empty() { Ok(()) } else { line(words) }
+    }
+
+    /// A step on the way, for people.
+    fn step(&self, words: &str) -> anyhow::Result<()> {
+        if self.json { Ok(()) } else { line(words) }
+    }
+
     fn uninstall(&self) -> anyhow::Result<()> {
+        if !self.file.exists() && !self.unit_of_the_package().is_some_and(Path::exists) {
+            return self.told(&json!({"stopped": false}), "No service is installed: there is nothing to take away.");
+        }
         let stopped = match self.kind {
             Kind::Agent => control("launchctl", &["unload", "-w"], Some(&self.file)),
             _ => self.systemctl(&["disable", "--now", "myelin"]),
@@ -132,7 +159,10 @@ impl Manager {
             self.systemctl(&["daemon-reload"])?;
         }
         stopped?;
-        line("The gateway is stopped and is not started any more; configuration and data stay.")
+        self.told(
+            &json!({"stopped": true}),
+            "The gateway is stopped and is not started any more; configuration and data stay.",
+        )
     }
 
     /// What the service is told, so that it uses the places of this user's commands.
@@ -154,14 +184,18 @@ impl Manager {
         Ok(flags)
     }
 
+    /// Where the package brings a unit.
+    fn unit_of_the_package(&self) -> Option<&'static Path> {
+        match self.kind {
+            Kind::Machine => Some(Path::new("/lib/systemd/system/myelin.service")),
+            Kind::User => Some(Path::new("/usr/lib/systemd/user/myelin.service")),
+            Kind::Agent => None,
+        }
+    }
+
     /// The package's own unit serves.
     fn is_packaged(&self, program: &Path, flags: &[String]) -> bool {
-        let unit = match self.kind {
-            Kind::Machine => "/lib/systemd/system/myelin.service",
-            Kind::User => "/usr/lib/systemd/user/myelin.service",
-            Kind::Agent => return false,
-        };
-        program == Path::new(PACKAGED) && flags.is_empty() && Path::new(unit).exists()
+        program == Path::new(PACKAGED) && flags.is_empty() && self.unit_of_the_package().is_some_and(Path::exists)
     }
 
     fn write(&self, program: &Path, flags: &[String]) -> anyhow::Result<()> {
@@ -176,7 +210,7 @@ impl Manager {
                 );
             }
             if !Path::new(CONFIGURATION.0).exists() {
-                put(Path::new(CONFIGURATION.0), CONFIGURATION.1)?;
+                put(Path::new(CONFIGURATION.0), CONFIGURATION.1, true)?;
             }
         }
         if self.file.exists() && !self.is_ours() {
@@ -187,8 +221,8 @@ impl Manager {
             Kind::User => unit(USER, program, flags),
             Kind::Agent => agent(program, flags, &self.file),
         };
-        put(&self.file, &text)?;
-        line(&format!("wrote {}", self.file.display()))
+        put(&self.file, &text, self.kind == Kind::Machine)?;
+        self.step(&format!("wrote {}", self.file.display()))
     }
 
     /// Removes what this command has written, and says whether there was anything.
@@ -201,7 +235,7 @@ impl Manager {
             return Ok(false);
         }
         fs::remove_file(&self.file).with_context(|| format!("cannot remove {}", self.file.display()))?;
-        line(&format!("removed {}", self.file.display()))?;
+        self.step(&format!("removed {}", self.file.display()))?;
         Ok(true)
     }
 
@@ -214,25 +248,37 @@ impl Manager {
         self.kind != Kind::Agent && self.systemctl(&["is-active", "--quiet", "myelin"]).is_ok()
     }
 
-    /// A gateway that somebody has started by hand would hold the store and the port.
+    /// A gateway that somebody has started by hand on the data that the service will have.
     fn nobody_in_the_way(&self, place: &Place) -> anyhow::Result<()> {
-        if let Some(carrier) = Carrier::running(place)? {
-            let data = carrier.paths().data.display().to_string();
-            bail!(
-                "a gateway runs on {data} that no service manager has started: stop it, then the service can take its place"
-            );
-        }
+        let paths = match self.kind {
+            Kind::Machine => Paths::of_service(None, None).context("this system has no service of the machine")?,
+            _ => Paths::find(place.config.clone(), place.data_dir.clone())?,
+        };
+        ensure!(
+            !Carrier::answers(&paths),
+            "a gateway runs on {} that no service manager has started: stop it, then the service can take its place",
+            paths.data.display()
+        );
         Ok(())
     }
 
-    fn start(&self) -> anyhow::Result<()> {
+    /// `active`: one runs already, which goes on being tried if the new one does not start.
+    fn start(&self, active: bool) -> anyhow::Result<()> {
         if self.kind == Kind::Agent {
             return control("launchctl", &["load", "-w"], Some(&self.file));
         }
         self.systemctl(&["daemon-reload"])?;
         self.systemctl(&["enable", "myelin"])?;
         let log = if self.kind == Kind::Machine { "journalctl -u myelin -e" } else { "journalctl --user -u myelin -e" };
-        self.systemctl(&["restart", "myelin"]).with_context(|| format!("it does not start; `{log}` says why"))
+        let Err(why) = self.systemctl(&["restart", "myelin"]) else { return Ok(()) };
+        let kept = if active {
+            "it stays installed and is tried again"
+        } else if self.systemctl(&["disable", "--now", "myelin"]).is_ok() {
+            "it is switched off again"
+        } else {
+            "it is still switched on: `myelin service uninstall` takes it away"
+        };
+        Err(why.context(format!("it does not start; `{log}` says why; {kept}")))
     }
 
     fn systemctl(&self, words: &[&str]) -> anyhow::Result<()> {
@@ -251,13 +297,46 @@ fn control(program: &str, words: &[&str], file: Option<&Path>) -> anyhow::Result
     Ok(())
 }
 
-/// Writes a file for all to read, whole or not at all.
-fn put(file: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a file whole or not at all. `for_all`: every user can read it and look into the folders that are made for it, however closed this shell's
+/// files are otherwise.
+fn put(file: &Path, text: &str, for_all: bool) -> anyhow::Result<()> {
     let folder = file.parent().context("a place without a folder")?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    missing.reverse();
+    for folder in missing {
+        let made = fs::create_dir(folder).and_then(|()| if for_all { open_to_all(folder, 0o755) } else { Ok(()) });
+        made.with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     let beside = folder.join(format!(".{}.new", file.file_name().and_then(OsStr::to_str).unwrap_or("myelin")));
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
+    let written = fs::write(&beside, text)
+        .and_then(|()| if for_all { open_to_all(&beside, 0o644) } else { Ok(()) })
+        .and_then(|()| fs::rename(&beside, file));
     written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(unix)]
+fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path, _: u32) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Says so if the machine's service, whose user owns no file, cannot read its configuration.
+fn readable_for_its_user() {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = Path::new(CONFIGURATION.0);
+        let closed =
+            |path: &Path, mode: u32| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & mode != mode);
+        if closed(file, 0o004) || file.parent().is_some_and(|folder| closed(folder, 0o001)) {
+            aside!("warning: the service's user cannot read {0}: `chmod a+rX /etc/myelin {0}`", file.display());
+        }
+    }
 }
 
 /// A unit of the packages for a program that lies elsewhere.
@@ -289,7 +368,12 @@ fn agent(program: &str, flags: &[String], file: &Path) -> String {
     let words: String = [program, "serve"].into_iter().chain(flags.iter().map(String::as_str)).map(string).collect();
     let library = file.parent().and_then(Path::parent).unwrap_or(Path::new("/tmp"));
     let log = string(&library.join("Logs").join("myelin.log").to_string_lossy());
-    let lines = AGENT.lines().map(|line| match line.trim_start() {
+    // Its comment, of two lines, is for who copies it by hand.
+    let meant = |line: &&str| {
+        let own = line.trim_start();
+        !own.starts_with("<key>StandardOutPath</key>") && !own.starts_with("~/Library/LaunchAgents")
+    };
+    let lines = AGENT.lines().filter(meant).map(|line| match line.trim_start() {
         own if own.starts_with("<array>") => format!("    <array>{words}</array>"),
         own if own.starts_with("<key>StandardErrorPath</key>") => {
             format!("    <key>StandardErrorPath</key>{log}\n    <key>StandardOutPath</key>{log}")
@@ -298,19 +382,6 @@ fn agent(program: &str, flags: &[String], file: &Path) -> String {
         _ => line.to_owned(),
     });
     lines.fold(String::new(), |text, line| text + &line + "\n")
-}
-
-/// Whether this is root.
-#[cfg(target_os = "linux")]
-fn is_superuser() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
-}
-
-/// No manager of a machine is spoken to on this system.
-#[cfg(not(target_os = "linux"))]
-fn is_superuser() -> bool {
-    false
 }
 
 #[cfg(test)]
@@ -333,12 +404,23 @@ mod tests {
     }
 
     #[test]
+    fn a_large_store_may_take_its_time_and_a_start_that_fails_is_not_tried_for_ever() {
+        for text in [MACHINE, USER] {
+            let (about, service) = text.split_once("[Service]").unwrap();
+            assert!(about.contains("\nStartLimitIntervalSec=60\nStartLimitBurst=10\n"), "{text}");
+            assert!(service.contains("\nTimeoutStartSec=infinity\n"), "{text}");
+        }
+        assert!(CONFIGURATION.1.contains("LoadCredential="), "a file of root's is not read by its user");
+    }
+
+    #[test]
     fn an_agent_names_the_program_and_a_log_that_is_the_users() {
         let file = Path::new("/Users/me/Library/LaunchAgents/dev.myelin.plist");
         let text = agent("/Users/me/R&D/myelin", &["--config".to_owned(), "/a".to_owned()], file);
         let words = "<array><string>/Users/me/R&amp;D/myelin</string><string>serve</string><string>--config</string><string>/a</string></array>";
         assert!(text.contains(words), "{text}");
         assert_eq!(text.matches("<string>/Users/me/Library/Logs/myelin.log</string>").count(), 2, "{text}");
-        assert!(text.contains(MARK) && !text.contains("/tmp/") && !text.contains("/usr/local"), "{text}");
+        assert!(text.contains(MARK) && !text.contains("YOU") && !text.contains("/usr/local"), "{text}");
+        assert_eq!((text.matches("<!--").count(), text.matches("-->").count()), (1, 1), "{text}");
     }
 }

@@ -5,11 +5,12 @@ use anyhow::bail;
 use crate::args::Place;
 use crate::carrier::Carrier;
 use crate::output::{self, list, plain, text};
+use crate::whose;
 
 /// Shows it.
 pub(crate) fn run(place: &Place) -> anyhow::Result<()> {
     let Some(carrier) = Carrier::running(place)? else {
-        bail!("Myelin is not running: start it with `myelin serve`");
+        bail!("Myelin is not running: start it with {}", whose::starter(place));
     };
     let status = carrier.get("/api/v1/status")?;
     if place.json {

@@ -109,6 +109,10 @@ pub(crate) struct Ask {
 /// Does it.
 pub(crate) fn run(place: &Place, tool: Tool) -> anyhow::Result<()> {
     let carrier = Carrier::open(place)?;
+    // Text without a key is for anybody.
+    if !matches!(tool, Tool::Snippet { reveal: false, .. }) {
+        carrier.refuse_tools_of_the_machine()?;
+    }
     let desk = Desk::new(&carrier)?;
     match tool {
         Tool::List => desk.list(place),

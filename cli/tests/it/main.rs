@@ -9,6 +9,8 @@ mod crash;
 #[cfg(unix)]
 mod killed;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod money;
 #[cfg(test)]
 mod process;

@@ -297,6 +297,32 @@ fn a_second_start_says_what_is_in_the_way() {
 
 #[test]
 fn an_order_to_stop_lets_open_answers_finish() {
+    finishes("-TERM");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_end_of_the_terminal_lets_open_answers_finish_and_who_wants_it_to_stay_keeps_it() {
+    let about = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = about.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim().to_owned();
+    if u64::from_str_radix(&ignored, 16).unwrap() & 1 == 1 {
+        println!("skipped: the tests themselves are to outlive their terminal");
+    } else {
+        finishes("-HUP");
+    }
+    let home = Home::new("");
+    let mut command = std::process::Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_myelin")).args(["serve", "--listen", "127.0.0.1:0"]);
+    command.env("MYELIN_DATA_DIR", home.path().join("data")).env("MYELIN_CONFIG", home.path().join("myelin.toml"));
+    let server = Home::started(command);
+    let pid = server.child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(std::net::TcpStream::connect(&server.address).is_ok(), "`nohup` keeps it");
+}
+
+/// An answer that is open when the order comes is given whole, and nothing after it.
+fn finishes(order: &str) {
     let (_runtime, mock) = mock();
     let home = Home::new(&config(&mock, "one"));
     let mut server = home.serve();
@@ -304,7 +330,7 @@ fn an_order_to_stop_lets_open_answers_finish() {
     let slow = std::thread::spawn(move || chat(&address, "one", "hi [[delay 800]]"));
     std::thread::sleep(Duration::from_millis(300));
     let pid = server.child.id().to_string();
-    let told = std::process::Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status();
+    let told = std::process::Command::new("kill").args([order, &pid]).stderr(Stdio::null()).status();
     if !told.is_ok_and(|status| status.success()) {
         println!("skipped: no `kill` here");
         return;

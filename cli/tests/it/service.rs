@@ -1,8 +1,10 @@
 //! The process as a service: what its manager is told, whose files it leaves.
 #![cfg(target_os = "linux")]
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -54,6 +56,39 @@ fn what_the_superuser_does_to_a_stopped_service_leaves_its_user_every_file() {
     for file in files {
         let about = file.metadata().unwrap();
         assert_eq!((about.uid(), about.gid()), (user, group), "{file:?}");
+    }
+}
+
+#[test]
+fn a_command_of_the_superuser_that_is_broken_off_keeps_no_service_from_starting() {
+    let home = Home::new("");
+    let data = home.path().join("data");
+    home.ok(&["key", "create", "first"]);
+    let (user, group) = (54_321, 54_322);
+    if chown(&data, Some(user), Some(group)).is_err() {
+        println!("skipped: only the superuser can give files away");
+        return;
+    }
+    for file in std::fs::read_dir(&data).unwrap() {
+        chown(file.unwrap().path(), Some(user), Some(group)).unwrap();
+    }
+    chown(home.path(), Some(user), Some(group)).unwrap();
+    for signal in ["-TERM", "-KILL"] {
+        // It waits for a secret, with the store open.
+        let mut command = home.command(&["channel", "add", "anthropic", "--key", "-"]);
+        let mut waiting = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("working on"), "{said}");
+        let pid = waiting.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(!waiting.wait().unwrap().success());
+        assert!(data.join("owner.pid").exists(), "it was ended in the middle");
+
+        let mut service = home.command(&["serve", "--listen", "127.0.0.1:0"]);
+        service.uid(user).gid(group);
+        let server = Home::started(service);
+        assert!(std::net::TcpStream::connect(&server.address).is_ok(), "{signal}: {}", server.address);
     }
 }
 
@@ -113,21 +148,46 @@ fn a_service_is_installed_for_a_user_renewed_and_taken_away() {
     let (ok, said) = run(&["service", "uninstall", "--user"]);
     assert!(ok && !unit.exists() && config.exists() && data.exists(), "{said}");
     assert_eq!(asked(), ["disable --now myelin", "daemon-reload"]);
+    // Nothing is left to take away: nobody is asked, and that is no failure.
+    if !std::path::Path::new("/usr/lib/systemd/user/myelin.service").exists() {
+        let (ok, said) = run(&["service", "uninstall", "--user"]);
+        assert!(ok && said.contains("No service is installed") && asked().is_empty(), "{said}");
+    }
+
+    for (words, key) in [
+        (["service", "install", "--user", "--json"], "started"),
+        (["service", "uninstall", "--user", "--json"], "stopped"),
+    ] {
+        let output = home.command(&words).env("PATH", &path).env("HOME", home.path()).output().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&answer[key], answer["unit"].as_str()), (&true.into(), unit.to_str()), "{answer}");
+    }
 }
 
 #[test]
 fn a_service_takes_nobodys_place() {
     let home = Home::new("");
-    let (path, _) = manager(&home, "*restart*");
+    let (path, asked) = manager(&home, "*restart*");
     let run = |words: &[&str]| {
         let output = home.command(words).env("PATH", &path).env("HOME", home.path()).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
     let install = ["service", "install", "--user"];
-    // What the manager says when it refuses is passed on, with where to look.
+    // What the manager says when it refuses is passed on, with where to look; and nothing goes on behind anybody's back.
     let said = run(&install);
     assert!(said.contains("no bus") && said.contains("journalctl --user -u myelin"), "{said}");
+    let words = std::fs::read_to_string(&asked).unwrap();
+    assert!(
+        words.lines().last().unwrap().ends_with("disable --now myelin") && said.contains("switched off"),
+        "{words}"
+    );
+    // One that ran before is not switched off for a start that failed.
+    std::fs::write(asked.with_file_name("active"), "").unwrap();
+    let said = run(&install);
+    std::fs::remove_file(asked.with_file_name("active")).unwrap();
+    let words = std::fs::read_to_string(&asked).unwrap();
+    assert!(words.lines().last().unwrap().ends_with("restart myelin") && said.contains("tried again"), "{words}");
     // A gateway that was started by hand has the store.
     let server = home.serve();
     let said = run(&install);

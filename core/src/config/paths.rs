@@ -42,17 +42,28 @@ impl Paths {
 
     /// Where the service of this machine keeps its own, if neither place is named: whoever may look there has a gateway without a word.
     pub fn of_service(config: Option<&Path>, data: Option<&Path>) -> Option<Self> {
-        Self::of_service_in(config, data, |name| std::env::var_os(name).is_some())
+        Self::of_service_in(config, data, |name| std::env::var_os(name).map(PathBuf::from))
+    }
+
+    /// Whether these are the places of the machine's service, which its manager makes for it.
+    pub fn are_of_service(&self) -> bool {
+        Self::of_service_in(None, None, |_| None)
+            .is_some_and(|service| service.config == self.config && service.data == self.data)
     }
 
     #[cfg(target_os = "linux")]
-    fn of_service_in(config: Option<&Path>, data: Option<&Path>, set: impl Fn(&str) -> bool) -> Option<Self> {
+    fn of_service_in(
+        config: Option<&Path>,
+        data: Option<&Path>,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Option<Self> {
+        let set = |name| variable(name).is_some_and(|path| !path.as_os_str().is_empty());
         let named = config.is_some() || data.is_some() || set(CONFIG_VARIABLE) || set(DATA_VARIABLE);
         (!named).then(|| Self { config: SERVICE.0.into(), config_required: false, data: SERVICE.1.into() })
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn of_service_in(_: Option<&Path>, _: Option<&Path>, _: impl Fn(&str) -> bool) -> Option<Self> {
+    fn of_service_in(_: Option<&Path>, _: Option<&Path>, _: impl Fn(&str) -> Option<PathBuf>) -> Option<Self> {
         None
     }
 
@@ -121,11 +132,15 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_service_of_the_machine_is_looked_for_only_if_no_place_is_named() {
-        let unset = |_: &str| false;
+        let unset = |_: &str| None;
         let found = Paths::of_service_in(None, None, unset).unwrap();
         assert!(found.data.ends_with("var/lib/myelin") && found.config.starts_with("/etc"));
         assert_eq!(Paths::of_service_in(Some(Path::new("/a.toml")), None, unset), None);
         assert_eq!(Paths::of_service_in(None, Some(Path::new("/d")), unset), None);
-        assert_eq!(Paths::of_service_in(None, None, |name| name == DATA_VARIABLE), None);
+        let set = |to: &'static str| move |name: &str| (name == DATA_VARIABLE).then(|| PathBuf::from(to));
+        assert_eq!(Paths::of_service_in(None, None, set("/d")), None);
+        assert_eq!(Paths::of_service_in(None, None, set("")), Some(found.clone()), "nothing was named");
+        assert!(found.are_of_service());
+        assert!(!Paths { data: "/d".into(), ..found }.are_of_service());
     }
 }

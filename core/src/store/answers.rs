@@ -12,7 +12,7 @@ use redb::{
     TableDefinition,
 };
 
-use super::StoreError;
+use super::{StoreError, private};
 
 const FILE: &str = "answers.redb";
 /// By hash: place in the order, end in milliseconds since 1970, the answer.
@@ -186,12 +186,8 @@ fn open(path: &Path) -> Result<Open, StoreError> {
 }
 
 fn open_once(path: &Path) -> Result<Open, StoreError> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(path).map_err(StoreError::io(path))?);
-    let database = Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
+    let file = private::open(path, fs::OpenOptions::new().read(true).write(true)).map_err(StoreError::io(path))?;
+    let database = Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
     let txn = database.begin_write()?;
     txn.open_table(ROWS)?;
     txn.open_table(ORDER)?;

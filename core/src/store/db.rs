@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
-use super::{StoreError, migrate};
+use super::{StoreError, migrate, private};
 
 /// The database in the data directory.
 pub(super) const FILE: &str = "myelin.redb";
@@ -41,7 +41,7 @@ impl Db {
         };
         let database = migrate::to_newest(database, &path, |path| open_file(path, CACHE_BYTES))?;
         let owner = dir.join(OWNER);
-        fs::write(&owner, std::process::id().to_string()).map_err(StoreError::io(&owner))?;
+        private::write(&owner, std::process::id().to_string().as_bytes()).map_err(StoreError::io(&owner))?;
         Ok(Self { owner: Some(owner), path, cache_bytes: CACHE_BYTES, database: RwLock::new(Some(database)) })
     }
 
@@ -165,12 +165,8 @@ impl std::fmt::Debug for Db {
 
 /// Opens or makes a file, readable by its owner only.
 pub(super) fn open_file(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(path).map_err(StoreError::io(path))?);
-    Builder::new().set_cache_size(cache_bytes).create(path).map_err(|error: DatabaseError| error.into())
+    let file = private::open(path, fs::OpenOptions::new().read(true).write(true)).map_err(StoreError::io(path))?;
+    Builder::new().set_cache_size(cache_bytes).create_file(file).map_err(|error: DatabaseError| error.into())
 }
 
 /// Makes the data directory, readable by its owner only.

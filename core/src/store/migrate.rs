@@ -5,9 +5,9 @@ use std::path::Path;
 
 use redb::{Database, ReadableDatabase as _, TableError, WriteTransaction};
 
-use super::StoreError;
 use super::ledger::{index_all, index_failures};
 use super::tables::{META, SCHEMA};
+use super::{StoreError, private};
 
 /// Brings a file from one schema to the next, inside one transaction.
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
@@ -54,7 +54,8 @@ fn migrate(
     // The copy is made of a file that nobody has open, so that it is whole.
     drop(database);
     let copy = path.with_extension(format!("redb.v{found}.bak"));
-    fs::copy(path, &copy).map_err(StoreError::io(&copy))?;
+    let mut copied = private::make(&copy).map_err(StoreError::io(&copy))?;
+    fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut copied)).map_err(StoreError::io(&copy))?;
     let database = open(path)?;
     let txn = database.begin_write()?;
     for step in steps.iter().skip(usize::try_from(found.saturating_sub(1)).unwrap_or(usize::MAX)) {

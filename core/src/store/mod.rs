@@ -19,6 +19,7 @@ mod merge;
 mod migrate;
 mod plan;
 mod prices;
+mod private;
 mod proof;
 mod seal;
 mod tables;

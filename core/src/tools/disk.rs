@@ -28,11 +28,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// As the system says.
     fn sync(&self, file: &File) -> io::Result<()>;
-    /// Gives a file the mode and the owner of another.
+    /// Gives an open file the mode and the owner of another: by its name, somebody else might have put a link there by now.
     ///
     /// # Errors
     /// As the system says.
-    fn alike(&self, path: &Path, like: &fs::Metadata) -> io::Result<()>;
+    fn alike(&self, file: &File, like: &fs::Metadata) -> io::Result<()>;
     /// Puts a file in the place of another, at once.
     ///
     /// # Errors
@@ -81,16 +81,16 @@ impl Disk for ThisDisk {
         file.sync_all()
     }
 
-    fn alike(&self, path: &Path, like: &fs::Metadata) -> io::Result<()> {
+    fn alike(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt as _;
-            let own = fs::metadata(path)?;
+            let own = file.metadata()?;
             if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
-                std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid()))?;
+                std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))?;
             }
         }
-        fs::set_permissions(path, like.permissions())
+        file.set_permissions(like.permissions())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -127,6 +127,29 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(why) => Err(why),
     }
+}
+
+/// Refuses what another user than root owns, if this is root: whoever may write what is remembered of files says which of them are changed.
+///
+/// # Errors
+/// When it is another's.
+#[cfg(unix)]
+pub fn refuse_anothers(about: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    if rustix::process::geteuid().is_root() && about.uid() != 0 {
+        let why = format!("it belongs to user {}, and this is root: do it as that user", about.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
+}
+
+/// Owners are not told apart on this system.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn refuse_anothers(_: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// The file that a path leads to in the end, whether it is there or not.
@@ -223,7 +246,7 @@ fn at_once(disk: &dyn Disk, path: &Path, folder: &Path, bytes: &[u8], like: Opti
         let mut file = disk.create(&beside)?;
         disk.write(&mut file, bytes)?;
         if let Some(like) = like {
-            disk.alike(&beside, like)?;
+            disk.alike(&file, like)?;
         }
         disk.sync(&file)?;
         drop(file);
@@ -234,4 +257,73 @@ fn at_once(disk: &dyn Disk, path: &Path, folder: &Path, bytes: &[u8], like: Opti
     }
     written?;
     disk.sync_folder(folder)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    /// A disk on which somebody puts a link in the place of the new file as soon as it is written.
+    struct Swapped(PathBuf);
+
+    impl Disk for Swapped {
+        fn create(&self, path: &Path) -> io::Result<File> {
+            ThisDisk.create(path)
+        }
+        fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+            ThisDisk.write(file, bytes)?;
+            let beside = self.0.with_file_name(".config.toml.myelin-new");
+            fs::remove_file(&beside)?;
+            symlink(self.0.with_file_name("shadow"), beside)
+        }
+        fn sync(&self, file: &File) -> io::Result<()> {
+            ThisDisk.sync(file)
+        }
+        fn alike(&self, file: &File, like: &fs::Metadata) -> io::Result<()> {
+            ThisDisk.alike(file, like)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            ThisDisk.rename(from, to)
+        }
+        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+            ThisDisk.sync_folder(folder)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            ThisDisk.remove(path)
+        }
+        fn make_folder(&self, folder: &Path) -> io::Result<()> {
+            ThisDisk.make_folder(folder)
+        }
+        fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+            ThisDisk.remove_folder(folder)
+        }
+    }
+
+    #[test]
+    fn mode_and_owner_are_given_to_the_new_file_and_to_no_link_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, shadow) = (dir.path().join("config.toml"), dir.path().join("shadow"));
+        for (path, mode) in [(&file, 0o644), (&shadow, 0o600)] {
+            fs::write(path, "as it was").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        // Only the superuser has files of others to replace; the mode shows it for all.
+        let _ = chown(&file, Some(60_001), Some(60_001));
+        let before = fs::metadata(&shadow).unwrap();
+        let _ = replace(&Swapped(file.clone()), &file, b"new");
+        let after = fs::metadata(&shadow).unwrap();
+        let about = |found: &fs::Metadata| (found.mode() & 0o777, found.uid(), found.gid());
+        assert_eq!(about(&after), about(&before));
+        assert_eq!(fs::read(&shadow).unwrap(), b"as it was");
+        // Undisturbed, the new file is as the old one was.
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let _ = chown(&file, Some(60_001), Some(60_002));
+        let old = fs::metadata(&file).unwrap();
+        replace(&ThisDisk, &file, b"new").unwrap();
+        assert_eq!(about(&fs::metadata(&file).unwrap()), about(&old));
+    }
 }

@@ -1,7 +1,7 @@
 //! What is remembered of a connected tool: what was there before, what we wrote, which values are ours. One small folder a tool, for its owner alone.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -190,6 +190,18 @@ impl KeptFile {
     }
 }
 
+/// What a file of this user's holds; nothing if it is not there.
+fn read_own(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut file = match File::open(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    disk::refuse_anothers(&file.metadata()?)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
 /// The folder where it is kept.
 pub(super) struct Shelf<'d> {
     pub(super) disk: &'d dyn Disk,
@@ -201,10 +213,19 @@ impl Shelf<'_> {
         ToolError::Disk { path: self.folder.clone(), why: why.to_string() }
     }
 
+    /// Refuses a folder in which another user may write, if this is root.
+    fn refuse_anothers(&self) -> Result<(), ToolError> {
+        match std::fs::metadata(&self.folder) {
+            Ok(about) => disk::refuse_anothers(&about).map_err(|why| self.error(&why)),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// What is remembered; nothing: it is not connected.
     pub(super) fn load(&self) -> Result<Option<Kept>, ToolError> {
         let path = self.folder.join(STATE);
-        let Some(bytes) = disk::read(&path).map_err(|why| self.error(&why))? else { return Ok(None) };
+        self.refuse_anothers()?;
+        let Some(bytes) = read_own(&path).map_err(|why| self.error(&why))? else { return Ok(None) };
         let wrong = |why: String| ToolError::Memory { path: path.clone(), why };
         let kept: Kept = serde_json::from_slice(&bytes).map_err(|why| wrong(why.to_string()))?;
         if kept.version > VERSION {
@@ -268,6 +289,7 @@ impl Shelf<'_> {
 
     /// One at a time: held until it is dropped.
     pub(super) fn lock(&self) -> Result<File, ToolError> {
+        self.refuse_anothers()?;
         let lock = disk::make_folders(self.disk, &self.folder).and_then(|_| {
             let file =
                 std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join("lock"))?;
@@ -275,5 +297,76 @@ impl Shelf<'_> {
             Ok(file)
         });
         lock.map_err(|why| self.error(&why))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::chown;
+
+    use super::*;
+    use crate::tools::disk::ThisDisk;
+
+    fn shelf(dir: &Path) -> Shelf<'static> {
+        Shelf { disk: &ThisDisk, folder: dir.join("tools/codex") }
+    }
+
+    #[test]
+    fn root_trusts_nothing_that_another_user_could_have_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = shelf(dir.path());
+        shelf.save(&Kept::new(1, Wanted::default(), Vec::new())).unwrap();
+        assert!(shelf.load().unwrap().is_some() && shelf.lock().is_ok());
+        let state = shelf.folder.join(STATE);
+        for theirs in [&shelf.folder, &state] {
+            if chown(theirs, Some(54_321), Some(54_321)).is_err() {
+                println!("skipped: only the superuser can give files away");
+                return;
+            }
+            let refused = shelf.load().unwrap_err().to_string();
+            assert!(refused.contains("54321") && refused.contains("as that user"), "{refused}");
+            assert_eq!(shelf.lock().is_err(), *theirs == shelf.folder);
+            chown(theirs, Some(0), Some(0)).unwrap();
+        }
+        assert!(shelf.load().unwrap().is_some());
+    }
+
+    #[test]
+    fn old_copies_go_and_those_that_are_needed_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = shelf(dir.path());
+        let names: Vec<String> = (0..9_u64)
+            .map(|age| {
+                let name = shelf.back_up(format!("copy {age}").as_bytes()).unwrap();
+                let file = File::options().write(true).open(shelf.folder.join(&name)).unwrap();
+                let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 - age);
+                file.set_modified(long_ago).unwrap();
+                name
+            })
+            .collect();
+        fs::write(shelf.folder.join("key"), "my-").unwrap();
+        let oldest = KeptFile {
+            path: "/a".into(),
+            format: Format::Json,
+            original: names.last().cloned(),
+            written: String::new(),
+            earlier: Vec::new(),
+            ours: Vec::new(),
+            made: Vec::new(),
+            folders: Vec::new(),
+        };
+        shelf.tidy(Some(&Kept::new(1, Wanted::default(), vec![oldest])));
+        let left = |name: &String| shelf.folder.join(name).exists();
+        let stay: Vec<bool> = names.iter().map(left).collect();
+        assert_eq!(
+            stay,
+            [true, true, true, true, true, false, false, false, true],
+            "the newest five, and the one in use"
+        );
+        assert!(shelf.folder.join("key").exists());
+        assert_eq!(shelf.backup(&names[8]).unwrap(), b"copy 8");
+        shelf.tidy(None);
+        assert!(!left(&names[8]), "nothing needs it any more");
     }
 }

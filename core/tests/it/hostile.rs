@@ -397,3 +397,41 @@ async fn keys_do_what_they_may_and_no_more() {
     }
     assert_eq!(seen, 403, "a blocked key is refused");
 }
+
+/// Addresses of every group of routes, and one that nobody has.
+const GROUPS: [&str; 15] = [
+    "/",
+    "/index.html",
+    "/requests",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/openapi.json",
+    "/docs",
+    "/api/v1/status",
+    "/api/v1/keys",
+    "/api/v1/tools",
+    "/v1/models",
+    "/v1/chat/completions",
+    "/p/direct/anthropic/v1/messages",
+    "/nowhere",
+];
+
+#[tokio::test]
+async fn pages_of_others_and_rebound_names_are_refused_at_every_group_of_routes() {
+    let (_mock, gateway) = gateway().await;
+    for path in GROUPS {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            for (header, value) in
+                [("origin", "https://evil.example"), ("origin", "null"), ("host", "evil.example:6935")]
+            {
+                let answer = gateway.request(method, path).header(header, value).send().await.unwrap();
+                let shared = answer.headers().contains_key("access-control-allow-origin");
+                assert_eq!((answer.status().as_u16(), shared), (403, false), "{method} {path}, {header}: {value}");
+            }
+        }
+        // It is the guard that refuses them, and nothing else.
+        let own = gateway.get(path).send().await.unwrap();
+        assert_ne!(own.status(), 403, "{path}");
+    }
+}

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::fold::Folded;
 use super::frame::{self, Frame};
 use super::job::Job;
+use crate::store::private;
 
 /// The two files in the data directory.
 const FILES: [&str; 2] = ["journal.a", "journal.b"];
@@ -134,11 +135,7 @@ impl Journal {
 
 impl Side {
     fn open(path: PathBuf) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let file = private::open(&path, OpenOptions::new().append(true))?;
         let bytes = file.metadata()?.len();
         Ok(Self { path, file, bytes, queued_to: 0, only_here: false })
     }
