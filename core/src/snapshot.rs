@@ -2,9 +2,9 @@
 //!
 //! Built from the store's entities and the live channels. A request holds the picture that it started with, so a reload never breaks one in flight.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -218,7 +218,8 @@ impl Snapshot {
         let prices = Arc::new(Book::new(Arc::clone(&entities.prices)));
         let tariffs = Arc::new(Known::of(&lines, Arc::clone(&prices), &entities.limits));
         let routing = RoutingTable::new(table, routes, fleet.clone(), tariffs, entities.settings.strategy);
-        let mut profiles = HashMap::from([("direct".to_owned(), Arc::new(CompiledProfile::direct()))]);
+        let direct = ("direct".to_owned(), Arc::new(CompiledProfile::direct()));
+        let mut profiles = HashMap::from_iter([direct]);
         for profile in &entities.profiles {
             match CompiledProfile::compile(profile) {
                 Ok(compiled) => {

@@ -1,8 +1,9 @@
 //! Which limits hold for whom, worked out once for each picture of the configuration.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::{HashMap, HashMapExt as _};
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 

@@ -2,8 +2,9 @@
 //!
 //! Bounded in number and time. Must not know what makes two requests one conversation: it is handed a number.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
 
 /// Independent parts, so that requests seldom wait for each other.
 const SHARDS: usize = 16;
