@@ -297,7 +297,8 @@ impl Desk {
     /// Keys that end soon, said once a day.
     async fn watch_keys(self) {
         loop {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            // Not in the middle of a login.
+            tokio::time::sleep(Duration::from_secs(20)).await;
             if let Ok(keys) = self.carrier().get("/api/v1/keys").await {
                 let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
                 for key in list(&keys, "/keys") {

@@ -26,14 +26,23 @@ ROUTES = ["/", "/requests", "/v1/models", "/v1/chat/completions", "/anthropic/v1
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
-    """A provider that answers slowly, a word every tenth of a second, and remembers which models were asked for."""
+    """A provider that answers slowly, a word every tenth of a second, fails where it is told to, and remembers which models were asked for."""
 
     asked = []
+    failure = 400
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         Upstream.asked.append(body["model"])
+        if "fail" in json.dumps(body["messages"]):
+            words = b'{"error":{"message":"mock says no","type":"invalid_request_error"}}'
+            self.send_response(Upstream.failure)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(words)))
+            self.end_headers()
+            self.wfile.write(words)
+            return
         words = 20 if "long" in json.dumps(body["messages"]) else 1
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
@@ -44,8 +53,11 @@ class Upstream(http.server.BaseHTTPRequestHandler):
             reason = None if count < words else "stop"
             chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": body["model"],
                      "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
-            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-            self.wfile.flush()
+            try:
+                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+                self.wfile.flush()
+            except OSError:
+                return
             if words > 1:
                 time.sleep(0.1)
         self.wfile.write(b"data: [DONE]\n\n")
@@ -163,9 +175,9 @@ class App:
     def active(self):
         return self.owner("GET", "/api/v1/active-profile")["active"]
 
-    def chat(self, words="short"):
+    def chat(self, words="short", key=KEY):
         body = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": words}]}
-        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         return self.http("POST", "/v1/chat/completions", headers, json.dumps(body))
 
     def ends(self, code=0, timeout=20):
@@ -360,6 +372,111 @@ class Parts:
         assert settings.read_bytes() == before
         app.process.terminate()
         app.ends()
+
+    def day(self):
+        """What a day brings: errors to look at, lines to copy, budgets that run out, channels that fall out, keys that end, and a quit that does not wait."""
+        app = self.app("day").start("--hidden").serves()
+        tray = Tray(self.panel)
+
+        def told(title, words):
+            def heard():
+                return any(title == one and words in text for one, text in self.panel.notices)
+            until(f"{title} is told", heard, 60)
+
+        def copied(*path):
+            tray.click("Copy", *path)
+            text = {}
+            def there():
+                text["it"] = output("xclip", "-o", "-selection", "clipboard")
+                return text["it"] != before
+            until(f"{path} is copied", there)
+            return text["it"]
+
+        # Somebody's key ends soon.
+        soon = int((time.time() + 86_400) * 1000)
+        app.owner("POST", "/api/v1/keys", {"name": "guest", "expires": soon})
+
+        # An error of today is in the menu, and opens its page.
+        assert [node[0] for node in tray.find("Recent errors")[4]] == ["None today"]
+        assert app.chat("fail")[0] == 400
+        tray.wait("the error is listed", lambda tray: tray.find("Recent errors")[4][0][0] != "None today", 40)
+        tray.press(tray.find("Recent errors")[4][0])
+        until("its page opens", windows)
+
+        # Lines to paste.
+        before = ""
+        before = copied("Base URL")
+        assert before == f"http://127.0.0.1:{app.port}/v1", before
+        before = copied("Environment for a shell (with a new key)")
+        shell = dict(line.removeprefix("export ").split("=", 1) for line in before.splitlines())
+        assert shell["OPENAI_BASE_URL"] == f"http://127.0.0.1:{app.port}/v1" and shell["ANTHROPIC_BASE_URL"] == f"http://127.0.0.1:{app.port}", shell
+        assert app.chat(key=shell["OPENAI_API_KEY"])[0] == 200 and shell["GEMINI_API_KEY"] == shell["ANTHROPIC_AUTH_TOKEN"] == shell["OPENAI_API_KEY"]
+        name = tray.tool("claude-code", "Claude Code").split(" · ")[0]
+        before = copied(f"Launch command of {name}")
+        assert before == "myelin run claude-code", before
+
+        # A limit that is reached.
+        app.owner("POST", "/api/v1/limits", {"name": "tight", "on": "gateway", "requests": 2, "per": "1h"})
+        answers = [app.chat()[0] for _ in range(3)]
+        assert answers == [200, 200, 429], answers
+        told("Budget or limit reached", "tight")
+        app.owner("DELETE", "/api/v1/limits/tight")
+
+        # A channel that fails falls out of rotation; the icon says so.
+        idle = tray.icon()
+        Upstream.failure = 500
+        for _ in range(12):
+            app.chat("fail")
+        Upstream.failure = 400
+        told("Failover", "slow is out of rotation")
+        until("the icon says so", lambda: tray.icon() != idle)
+        app.owner("POST", "/api/v1/channels/slow/test", {})
+        told("Key expires soon", "guest")
+
+        # Who quits twice does not wait for what is open.
+        until("the channel is back", lambda: app.chat()[0] == 200, 40)
+        last = {}
+        def broken():
+            try:
+                last["answer"] = app.chat("long")[1]
+            except (OSError, http.client.HTTPException) as why:
+                last["answer"] = getattr(why, "partial", b"")
+        asked = len(Upstream.asked)
+        thread = threading.Thread(target=broken)
+        thread.start()
+        until("it is asked", lambda: len(Upstream.asked) > asked)
+        tray.click("Quit Myelin")
+        tray.wait("it drains", lambda tray: "Quit now" in [node[0] for node in tray.menu()])
+        tray.click("Quit now")
+        app.ends()
+        thread.join(10)
+        assert b"[DONE]" not in last["answer"], "it waited"
+
+        # A service that the app is attached to, and that stops, is told of.
+        app = self.app("stops")
+        with open(app.home / "service.err", "wb") as errors:
+            service = subprocess.Popen([str(self.headless), "serve", "--config", str(app.config), "--data-dir", str(app.data)],
+                                       env=app.environment, stdout=errors, stderr=errors)
+        try:
+            app.process = service
+            app.serves()
+            app.start("--hidden")
+            tray = Tray(self.panel)
+            tray.wait("it is attached", lambda tray: tray.menu()[0][0].startswith("Attached to the service"))
+            service.terminate()
+            service.wait(20)
+            told("Myelin", "service has stopped")
+            # It begins anew, as a process of its own.
+            self.panel.items.clear()
+            tray.click("Start the gateway here")
+            app.ends()
+            tray = Tray(self.panel)
+            tray.wait("it runs here", lambda tray: tray.menu()[0][0] == f"Running · 127.0.0.1:{app.port}")
+            assert app.chat()[0] == 200
+            tray.click("Quit Myelin")
+            until("it is gone", lambda: not (app.data / "myelin.sock").exists())
+        finally:
+            service.kill()
 
     def window(self):
         """The window shows the console in-process; closing frees it; a second start and the tray bring it back."""
@@ -654,7 +771,7 @@ def main():
     os.environ.pop("WAYLAND_DISPLAY", None)
     manager = subprocess.Popen(["openbox"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = Parts(desktop, headless, folder)
-    names = sys.argv[4:] or ["tray", "tools", "window", "strangers", "troubles", "keychain", "shortcuts", "early", "trayless"]
+    names = sys.argv[4:] or ["tray", "tools", "day", "window", "strangers", "troubles", "keychain", "shortcuts", "early", "trayless"]
     failed = False
     try:
         for name in names:

@@ -12,9 +12,9 @@ pub(crate) const PACKAGE: &str = "myelin-desktop";
 /// What it is built with on Debian and its kin.
 const BUILD: [&str; 3] = ["pkg-config", "libwebkit2gtk-4.1-dev", "libayatana-appindicator3-dev"];
 /// What its tests drive it with.
-const DRIVE: [&str; 5] = ["xvfb", "dbus-daemon", "openbox", "xdotool", "imagemagick"];
+const DRIVE: [&str; 6] = ["xvfb", "dbus-daemon", "openbox", "xdotool", "imagemagick", "xclip"];
 /// Programs of those packages.
-const DRIVERS: [&str; 5] = ["Xvfb", "dbus-run-session", "openbox", "xdotool", "import"];
+const DRIVERS: [&str; 6] = ["Xvfb", "dbus-run-session", "openbox", "xdotool", "import", "xclip"];
 
 /// Installs what the app is built with, or says how.
 pub(crate) fn ensure_build() -> Result<()> {
