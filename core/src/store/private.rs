@@ -14,7 +14,7 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
-        if is_anothers(path.parent().unwrap_or(Path::new("."))) {
+        if is_foreign(path.parent().unwrap_or(Path::new("."))) {
             options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Whether a folder belongs to another user than the one that this process works for.
 #[cfg(unix)]
-fn is_anothers(folder: &Path) -> bool {
+fn is_foreign(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     // A folder that cannot be looked at is nobody's to trust.
     std::fs::metadata(folder).map_or(true, |found| found.uid() != rustix::process::geteuid().as_raw())
@@ -57,22 +57,21 @@ mod tests {
     #[test]
     fn links_are_followed_in_ones_own_folder_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let (own, anothers, target) =
-            (dir.path().join("own"), dir.path().join("anothers"), dir.path().join("elsewhere"));
-        for folder in [&own, &anothers] {
+        let (own, foreign, target) = (dir.path().join("own"), dir.path().join("foreign"), dir.path().join("elsewhere"));
+        for folder in [&own, &foreign] {
             fs::create_dir(folder).unwrap();
             symlink(&target, folder.join("file")).unwrap();
         }
         open(&own.join("file"), OpenOptions::new().append(true)).unwrap().write_all(b"mine").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"mine", "who moved the file to another disk finds it there");
-        if chown(&anothers, Some(54_321), Some(54_321)).is_err() {
+        if chown(&foreign, Some(54_321), Some(54_321)).is_err() {
             println!("skipped: only the superuser can give folders away");
             return;
         }
-        assert!(open(&anothers.join("file"), OpenOptions::new().append(true)).is_err());
-        assert!(open(&anothers.join("fresh"), OpenOptions::new().append(true)).is_ok());
-        write(&anothers.join("file"), b"new").unwrap();
+        assert!(open(&foreign.join("file"), OpenOptions::new().append(true)).is_err());
+        assert!(open(&foreign.join("fresh"), OpenOptions::new().append(true)).is_ok());
+        write(&foreign.join("file"), b"new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"mine", "nothing was written through the link");
-        assert_eq!(fs::read(anothers.join("file")).unwrap(), b"new");
+        assert_eq!(fs::read(foreign.join("file")).unwrap(), b"new");
     }
 }

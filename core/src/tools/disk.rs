@@ -134,7 +134,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// # Errors
 /// When it is another's.
 #[cfg(unix)]
-pub fn refuse_anothers(about: &fs::Metadata) -> io::Result<()> {
+pub fn refuse_foreign(about: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     if rustix::process::geteuid().is_root() && about.uid() != 0 {
         let why = format!("it belongs to user {}, and this is root: do it as that user", about.uid());
@@ -148,7 +148,7 @@ pub fn refuse_anothers(about: &fs::Metadata) -> io::Result<()> {
 /// # Errors
 /// Never.
 #[cfg(not(unix))]
-pub fn refuse_anothers(_: &fs::Metadata) -> io::Result<()> {
+pub fn refuse_foreign(_: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 

@@ -196,7 +196,7 @@ fn read_own(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    disk::refuse_anothers(&file.metadata()?)?;
+    disk::refuse_foreign(&file.metadata()?)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(Some(bytes))
@@ -214,9 +214,9 @@ impl Shelf<'_> {
     }
 
     /// Refuses a folder in which another user may write, if this is root.
-    fn refuse_anothers(&self) -> Result<(), ToolError> {
+    fn refuse_foreign(&self) -> Result<(), ToolError> {
         match std::fs::metadata(&self.folder) {
-            Ok(about) => disk::refuse_anothers(&about).map_err(|why| self.error(&why)),
+            Ok(about) => disk::refuse_foreign(&about).map_err(|why| self.error(&why)),
             Err(_) => Ok(()),
         }
     }
@@ -224,7 +224,7 @@ impl Shelf<'_> {
     /// What is remembered; nothing: it is not connected.
     pub(super) fn load(&self) -> Result<Option<Kept>, ToolError> {
         let path = self.folder.join(STATE);
-        self.refuse_anothers()?;
+        self.refuse_foreign()?;
         let Some(bytes) = read_own(&path).map_err(|why| self.error(&why))? else { return Ok(None) };
         let wrong = |why: String| ToolError::Memory { path: path.clone(), why };
         let kept: Kept = serde_json::from_slice(&bytes).map_err(|why| wrong(why.to_string()))?;
@@ -289,7 +289,7 @@ impl Shelf<'_> {
 
     /// One at a time: held until it is dropped.
     pub(super) fn lock(&self) -> Result<File, ToolError> {
-        self.refuse_anothers()?;
+        self.refuse_foreign()?;
         let lock = disk::make_folders(self.disk, &self.folder).and_then(|_| {
             let file =
                 std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join("lock"))?;
