@@ -1,14 +1,15 @@
 //! What a request is thought to need, read off its bytes: fast enough for every request, and rather too much than too little.
 
-use memchr::memchr;
-use myelin_protocol::envelope::string_end;
+use memchr::{memchr, memrchr};
 
 /// Output of a request that names no limit of its own.
 const USUAL_OUTPUT: u64 = 4_096;
 /// Strings from this length on may be files in base64.
 const LONG: usize = 2_048;
-/// How much of a long string is looked at.
+/// How much is looked at, at a place.
 const LOOK: usize = 96;
+/// From one look to the next: prose is not read. A file is longer than a step and a look, so that one falls into it wherever it lies.
+const STEP: usize = LONG / 2;
 /// Input tokens that an image or a page costs, about.
 const FILE: u64 = 1_600;
 /// Bytes of a file in base64 beyond which it is taken for more than one page.
@@ -21,32 +22,40 @@ pub fn usual_output(asked: Option<u64>) -> u64 {
 
 /// About how many tokens the prompt in a JSON body has: four bytes of it are one, files in base64 count as what they show.
 pub fn prompt_tokens(body: &[u8]) -> u64 {
-    let mut files = 0_u64;
-    let mut text = body.len() as u64;
-    if body.len() < LONG {
-        return text.div_ceil(4);
-    }
-    let mut rest = body;
-    while let Some(start) = memchr(b'"', rest) {
-        let begin = start + 1;
-        let end = string_end(rest, begin).unwrap_or(rest.len());
-        let string = rest.get(begin..end).unwrap_or_default();
-        if string.len() >= LONG && is_base64(string) {
+    let (mut text, mut files, mut at) = (body.len() as u64, 0_u64, 0);
+    while let Some(looked) = body.get(at..at + LOOK) {
+        at += STEP;
+        if !is_base64(looked) {
+            continue;
+        }
+        let (string, end) = string_around(body, at - STEP);
+        if let Some(string) = string.filter(|string| is_file(string)) {
             text -= string.len() as u64;
             files += FILE * (1 + string.len() as u64 / PAGE);
         }
-        let Some(after) = rest.get(end + 1..) else { break };
-        rest = after;
+        at = at.max(end);
     }
     files + text.div_ceil(4)
 }
 
-/// Whether a long string is a file and no prose: its middle has no space and nothing that base64 has not.
-fn is_base64(string: &[u8]) -> bool {
+/// What stands between the quotes before and after a place, and where it ends; no string where the first quote belongs to a text. Places are asked for in
+/// their order, each behind the end of the one before, so that no byte is read twice.
+fn string_around(body: &[u8], at: usize) -> (Option<&[u8]>, usize) {
+    let begin = memrchr(b'"', body.get(..at).unwrap_or_default()).map_or(0, |quote| quote + 1);
+    let end = memchr(b'"', body.get(at..).unwrap_or_default()).map_or(body.len(), |quote| at + quote);
+    let escaped = begin > 1 && body.get(begin - 2) == Some(&b'\\');
+    (body.get(begin..end).filter(|_| !escaped), end)
+}
+
+/// Whether a string is a long one, and in its middle a file and no prose.
+fn is_file(string: &[u8]) -> bool {
     let middle = string.len() / 2;
-    let looked = string.get(middle..middle + LOOK).unwrap_or_default();
-    let data = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
-    looked.len() == LOOK && looked.iter().all(data)
+    string.len() >= LONG && string.get(middle..middle + LOOK).is_some_and(is_base64)
+}
+
+/// Whether there is no space and nothing else that base64 has not.
+fn is_base64(looked: &[u8]) -> bool {
+    looked.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'='))
 }
 
 #[cfg(test)]
@@ -74,6 +83,23 @@ mod tests {
         assert!((1_600..2_000).contains(&tokens), "{tokens}");
         let large = "QUJDRA".repeat(1_000_000);
         assert!(prompt_tokens(&body(&large)) >= 6 * FILE);
+    }
+
+    #[test]
+    fn a_file_is_found_wherever_it_lies() {
+        let image = "iVBORw0KGgo".repeat(200);
+        for before in (0..2_200).step_by(7) {
+            let prose = "so it is, ".repeat(before / 10 + 1);
+            let both = serde_json::json!([prose, format!("data:image/png;base64,{image}"), "and then"]).to_string();
+            let rest = (both.len() - image.len()) as u64 / 4;
+            assert!(prompt_tokens(both.as_bytes()).abs_diff(FILE + rest) < 10, "{before}");
+        }
+        // What a text says in quotes is read by the model as text.
+        let told = body(&format!("the picture is \"{image}\", he said"));
+        assert!(prompt_tokens(&told).abs_diff(told.len() as u64 / 4) < 2);
+        // Many quotes, no file: each byte is looked at once.
+        let quotes = format!("\"{}", "\\\"".repeat(100).to_owned() + &"A".repeat(4_000)).repeat(500);
+        assert!(prompt_tokens(quotes.as_bytes()) > 0);
     }
 
     #[test]
