@@ -18,7 +18,7 @@ pub(crate) fn build(package: &str) -> Result<PathBuf> {
     let merge = match compiler.ensure_merge() {
         Ok(program) => program,
         Err(error) => {
-            eprintln!("{package} is not trained and some 40 % slower: {error:#}");
+            eprintln!("{package} is not trained, so a request takes half as much processor time again: {error:#}");
             process::run(process::cargo().args(["build", "--locked", "--release", "-p", package]))?;
             return Ok(setup::built_binary(package, "release"));
         }
