@@ -97,9 +97,9 @@ mod tests {
         // What a text says in quotes is read by the model as text.
         let told = body(&format!("the picture is \"{image}\", he said"));
         assert!(prompt_tokens(&told).abs_diff(told.len() as u64 / 4) < 2);
-        // Many quotes, no file: each byte is looked at once.
+        // Nor is a file what stands behind quotes of a text.
         let quotes = format!("\"{}", "\\\"".repeat(100).to_owned() + &"A".repeat(4_000)).repeat(500);
-        assert!(prompt_tokens(quotes.as_bytes()) > 0);
+        assert_eq!(prompt_tokens(quotes.as_bytes()), (quotes.len() as u64).div_ceil(4));
     }
 
     #[test]
